@@ -1,0 +1,13 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Run as a directory ("python3 scripts/rmpopt_cli"): make the package importable first."""
+import sys
+from pathlib import Path
+
+if sys.version_info < (3, 11):
+    sys.exit(f"rmpopt: error: Python 3.11 or newer is needed, this is {sys.version.split()[0]}")
+
+sys.path[0] = str(Path(__file__).resolve().parent.parent)
+
+from rmpopt_cli.cli import main  # noqa: E402  (the path above must be set first)
+
+sys.exit(main(sys.argv[1:]))

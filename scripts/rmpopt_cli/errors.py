@@ -1,0 +1,30 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Exit statuses and the one exception that ends the program with one line.
+
+Statuses of our own start at 121 so that they stay apart from what guest commands
+usually return; the outcome word in result.json tells the two apart in every case.
+"""
+
+OK = 0
+TEST_FAILED = 1      # a bare-metal test or the test suite reported a failure
+USAGE = 2            # bad input: nothing was started
+GUEST_DIED = 121     # kernel panic, triple fault, power-off before the work was done
+QEMU_FAILED = 122    # QEMU refused to start, crashed or was killed
+VERDICT = 123        # the guest ran, but what it showed is wrong or missing
+TIMEOUT = 124        # the guest did not finish in time
+SETUP_FAILED = 125   # set-up, build or another part of rmpopt itself failed
+
+
+class Failure(Exception):
+    """Ends the program: one line that says what is wrong and what to do."""
+
+    def __init__(self, message: str, status: int = SETUP_FAILED) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class BadInput(Failure):
+    """Something the user gave can't be used."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, USAGE)

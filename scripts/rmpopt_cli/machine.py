@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The QEMU command line of a persona, shared by boot and run."""
+import json
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from .errors import BadInput
+
+PERSONAS = {
+    "venice": "EPYC-Turin,model=80",
+    "turin": "EPYC-Turin",
+    "genoa": "EPYC-Genoa",
+    "milan": "EPYC-Milan",
+}
+CPU_COMMON = "-hypervisor,+svm,+npt,+topoext,xlevel=0x80000026,phys-bits=48"
+RMP_LAYOUTS = ("auto", "segmented", "contiguous", "none")
+SOCKET_PATH_LIMIT = 107  # struct sockaddr_un without its final NUL
+SIZE = re.compile(r"(\d+)([KMGT]?)", re.I)
+UNITS = {"": 1 << 20, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
+SMP_ITEM = re.compile(r"(?:cpus=)?[1-9]\d*|(?:maxcpus|sockets|dies|cores|threads)=[1-9]\d*")
+
+
+def parse_size(text: str) -> int:
+    """Bytes of a QEMU memory size; a bare number counts MiB."""
+    found = SIZE.fullmatch(text)
+    if not found:
+        raise BadInput(f"--mem {text}: give a size such as 6G or 2048M")
+    return int(found.group(1)) * UNITS[found.group(2).upper()]
+
+
+def check_smp(text: str) -> str:
+    items = text.split(",")
+    if not SMP_ITEM.fullmatch(items[0]) or not all(SMP_ITEM.fullmatch(item) for item in items):
+        raise BadInput(f"--smp {text}: give CPUs as QEMU does, for example 4,cores=2,threads=2")
+    return text
+
+
+def check_policy(text: str) -> str:
+    if not re.fullmatch(r"[a-z0-9_.-]+=[A-Za-z0-9_.:-]+", text):
+        raise BadInput(f"--policy {text}: give NAME=VALUE")
+    return text
+
+
+@dataclass
+class PluginOptions:
+    """What the plugin is told; paths are checked because QEMU splits options at commas."""
+    library: Path
+    persona: str
+    rmp: str = "auto"
+    enforce: str = "on"
+    policies: list[str] = field(default_factory=list)
+    psp_socket: Path | None = None
+    log: Path | None = None
+    report: Path | None = None
+
+    def argument(self) -> str:
+        words = [f"persona={self.persona}", f"rmp={self.rmp}", f"enforce={self.enforce}"]
+        words += [f"policy.{policy}" for policy in self.policies]
+        for name, path in (("psp", self.psp_socket), ("log", self.log), ("report", self.report)):
+            if path:
+                words.append(f"{name}={path}")
+        if any("," in word for word in [str(self.library), *words]):
+            raise BadInput("a path contains a comma, which QEMU's plugin options can't hold: "
+                           "use another directory for the checkout, RMPOPT_CACHE or --report")
+        return ",".join([str(self.library), *words])
+
+
+@dataclass
+class Machine:
+    persona: str
+    memory: int
+    smp: str
+    plugin: PluginOptions | None = None
+
+    def arguments(self) -> list[str]:
+        size = f"{self.memory >> 10}K"
+        words = ["-no-user-config", "-nodefaults", "-display", "none", "-no-reboot",
+                 "-accel", "tcg,thread=multi", "-machine", "q35,smm=off,memory-backend=ram",
+                 "-object", f"memory-backend-memfd,id=ram,size={size},share=on", "-m", size,
+                 "-smp", self.smp, "-cpu", f"{PERSONAS[self.persona]},{CPU_COMMON}"]
+        if self.plugin:
+            words += ["-plugin", self.plugin.argument(), "-device", "amd-iommu,xtsup=on"]
+            if self.plugin.psp_socket:
+                words += ["-device", psp_device(self.plugin.psp_socket)]
+        return words
+
+
+def psp_device(socket: Path) -> str:
+    if len(str(socket).encode()) > SOCKET_PATH_LIMIT:
+        raise BadInput(f"socket path {socket} is longer than {SOCKET_PATH_LIMIT} bytes: "
+                       "set RMPOPT_CACHE to a shorter directory")
+    return json.dumps({"driver": "vfio-user-pci", "socket": {"type": "unix", "path": str(socket)}},
+                      separators=(",", ":"))

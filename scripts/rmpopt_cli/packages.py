@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Packages of the machine itself that building and testing need."""
+import os
+import shutil
+import subprocess
+
+from .cache import Cache
+from .console import Progress
+from .errors import Failure
+from .shell import environment, last_line, logged
+
+# Package -> what it is for; everything is in Debian 12 and 13.
+NEEDED = {
+    "build-essential": "compiler for plugin and kernel",
+    "meson": "build of the project",
+    "ninja-build": "build of the project",
+    "pkg-config": "build of the project",
+    "libglib2.0-dev": "plugin interface",
+    "libfmt-dev": "plugin",
+    "libzydis-dev": "plugin",
+    "nlohmann-json3-dev": "plugin",
+    "libjson-c-dev": "secure processor transport",
+    "libcmocka-dev": "secure processor transport",
+    "libgtest-dev": "model tests",
+    "librapidcheck-dev": "model tests",
+    "bc": "kernel build",
+    "bison": "kernel build",
+    "flex": "kernel build",
+    "libelf-dev": "kernel build",
+    "libssl-dev": "kernel build",
+    "xz-utils": "unpacking",
+    "git": "applying patches",
+    "busybox-static": "guest userland",
+    "kmod": "guest kernel modules",
+    "debian-archive-keyring": "checking downloads",
+}
+
+
+def missing() -> list[str]:
+    """Packages that dpkg does not know as installed."""
+    if not shutil.which("dpkg-query"):
+        raise Failure("this is not a Debian machine (no dpkg): install the packages by hand, see README.md")
+    done = subprocess.run(["dpkg-query", "-W", "-f", "${binary:Package} ${db:Status-Status}\n", *NEEDED],
+                          capture_output=True, text=True, env=environment())
+    present = set()
+    for line in done.stdout.splitlines():
+        name, _, state = line.partition(" ")
+        if state == "installed":
+            present.add(name.partition(":")[0])
+    return [name for name in NEEDED if name not in present]
+
+
+def install_line(names: list[str]) -> str:
+    return "apt-get install --no-install-recommends " + " ".join(names)
+
+
+def ensure(cache: Cache) -> None:
+    """Installs what is missing as root; otherwise prints the line that does it."""
+    names = missing()
+    if not names:
+        return
+    if os.geteuid() != 0:
+        raise Failure(f"packages are missing: run 'sudo {install_line(names)}'")
+    progress = Progress(f"installing {len(names)} packages")
+    log = cache.directory("log") / "packages"
+    log.unlink(missing_ok=True)
+
+    def show(line: str) -> None:
+        progress.update(line[:70])
+
+    install = ["apt-get", "-q", "-y", "--no-install-recommends", "install", *names]
+    quiet = {"DEBIAN_FRONTEND": "noninteractive"}
+    if logged(install, log, show, extra_env=quiet) != 0:  # lists may be absent or old
+        logged(["apt-get", "-q", "update"], log, show)
+        if logged(install, log, show, extra_env=quiet) != 0:
+            errors = [line for line in log.read_text().splitlines() if line.startswith("E:")]
+            raise Failure(f"packages can't be installed: {last_line(chr(10).join(errors))} (log: {log})")
+    progress.done()

@@ -1,0 +1,24 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Set-up: everything that boot, run and test need before they start."""
+from pathlib import Path
+
+from . import libvfio_user, packages, project, qemu
+from .cache import Cache
+
+
+def tools(cache: Cache, qemu_path: str | None = None) -> qemu.Qemu:
+    """Packages and a QEMU."""
+    cache.prepare()
+    packages.ensure(cache)
+    return qemu.given(qemu_path, cache) if qemu_path else qemu.ensure(cache)
+
+
+def source_of_libvfio_user(cache: Cache) -> Path | None:
+    return libvfio_user.ensure(cache)
+
+
+def built(cache: Cache, qemu_path: str | None = None) -> qemu.Qemu:
+    """Packages, QEMU and the project, compiled."""
+    found = tools(cache, qemu_path)
+    project.build(cache, source_of_libvfio_user(cache))
+    return found
