@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// The firmware of the secure processor: SEV and SNP platform commands on one machine.
+//
+// The mailbox (registers, interrupt) is not here; see plugin/psp/psp_device.h.
+//
+// Thread-safety: execute(), reset() and snapshot() may be called from any thread and exclude each
+// other. execute() takes the machine's RMP lock; the caller must not hold it.
+#pragma once
+
+#include "hw/effects.h"
+#include "hw/machine.h"
+
+#include <memory>
+#include <mutex>
+#include <string_view>
+
+namespace rmpopt::hw
+{
+
+/// Status codes of the SEV and SEV-SNP firmware ABIs, as the mailbox returns them.
+enum class psp_status : std::uint16_t {
+    success = 0x00,
+    invalid_platform_state = 0x01,
+    invalid_guest_state = 0x02,
+    invalid_config = 0x03,
+    invalid_length = 0x04,
+    invalid_address = 0x09,
+    bad_signature = 0x0a,
+    asid_owned = 0x0c,
+    invalid_asid = 0x0d,
+    wbinvd_required = 0x0e,
+    df_flush_required = 0x0f,
+    invalid_guest = 0x10,
+    invalid_command = 0x11,
+    active = 0x12,
+    hardware_platform = 0x13,
+    unsupported = 0x15,
+    invalid_param = 0x16,
+    resource_limit = 0x17,
+    invalid_page_size = 0x19,
+    invalid_page_state = 0x1a,
+    invalid_page_owner = 0x1c,
+    rmp_init_required = 0x20,
+    rmp_init_failed = 0x26,
+    shutdown_incomplete = 0x28,
+};
+
+/// Command numbers of the SEV mailbox that the model knows.
+enum class psp_command : std::uint16_t {
+    init = 0x01,
+    shutdown = 0x02,
+    platform_status = 0x04,
+    df_flush = 0x0a,
+    download_firmware = 0x0b,
+    get_id = 0x0c,
+    snp_init = 0x81,
+    snp_platform_status = 0x83,
+    snp_df_flush = 0x84,
+    snp_init_ex = 0x85,
+    snp_shutdown_ex = 0x86,
+    snp_decommission = 0x90,
+    snp_activate = 0x91,
+    snp_gctx_create = 0x93,
+    snp_launch_start = 0xa0,
+    snp_launch_update = 0xa1,
+    snp_launch_finish = 0xa2,
+    snp_page_reclaim = 0xc7,
+    snp_config = 0xc9,
+    snp_commit = 0xcb,
+    snp_feature_info = 0xce,
+};
+
+/// "SNP_INIT_EX" and so on; "unknown" for numbers outside the list above.
+std::string_view psp_command_name(std::uint16_t command);
+
+/// What the report shows.
+struct psp_snapshot {
+    bool platform_init = false; ///< after INIT, until SHUTDOWN
+    bool snp_init = false;      ///< after SNP_INIT(_EX), until SNP_SHUTDOWN_EX
+    bool rmp_init = false;
+    std::uint64_t commands = 0;
+    std::uint64_t failed = 0; ///< commands that answered anything but success
+    std::uint16_t last_command = 0;
+    std::uint16_t last_status = 0;
+};
+
+struct psp_state;
+
+class psp_firmware
+{
+  public:
+    struct settings {
+        /// The owner reports every WBINVD through note_wbinvd(). Without that firmware cannot
+        /// know and takes caches for written back.
+        bool tracks_wbinvd = false;
+    };
+
+    explicit psp_firmware(machine &m) : psp_firmware(m, settings{}) {}
+    psp_firmware(machine &m, settings s);
+    ~psp_firmware();
+    psp_firmware(const psp_firmware &) = delete;
+    psp_firmware &operator=(const psp_firmware &) = delete;
+
+    /// Runs one mailbox command to its end. `buffer` is the system physical address that the
+    /// mailbox was given (the C-bit is ignored). Whatever memory holds, at worst the command
+    /// fails; then it has changed nothing but, where the ABI says so, a length in its buffer.
+    std::uint16_t execute(std::uint16_t command, spa_t buffer, effect_list &effects);
+
+    /// Device or machine reset: everything uninitialised. The RMP is left as it is.
+    void reset();
+
+    /// A logical CPU executed WBINVD or WBNOINVD. Lock-free, for vCPU threads.
+    void note_wbinvd(unsigned thread);
+
+    psp_snapshot snapshot() const;
+
+  private:
+    machine &machine_;
+    mutable std::mutex lock_; ///< taken before the RMP lock
+    std::unique_ptr<psp_state> state_;
+};
+
+} // namespace rmpopt::hw

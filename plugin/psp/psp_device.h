@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// The secure processor as QEMU sees it: PCI function 1022:14ca on a vfio-user socket. The mailbox
+// is here, what the commands do is hw::psp_firmware's.
+//
+// Threads: a server thread answers QEMU and never waits for anything else, because QEMU holds its
+// big lock while it reads a register. A worker thread runs the commands and calls `apply`; it may
+// take the locks that vCPU callbacks take, as long as those are not held across a device access.
+// Neither thread calls QEMU. start(), stop() and the destructor belong to one thread;
+// attach_firmware() may come from any.
+#pragma once
+
+#include "hw/effects.h"
+#include "hw/psp.h"
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+
+namespace rmpopt
+{
+
+class psp_device
+{
+  public:
+    struct callbacks {
+        /// Makes the effects of a command true; called by the worker thread, without locks held,
+        /// before the guest sees the command complete. May be empty.
+        std::function<void(const hw::effect_list &)> apply;
+        /// One line, without newline, from either thread. May be empty.
+        std::function<void(std::string_view)> log;
+    };
+
+    psp_device();
+    ~psp_device();
+    psp_device(const psp_device &) = delete;
+    psp_device &operator=(const psp_device &) = delete;
+
+    /// Listens on `path` and starts the threads. QEMU can connect as soon as this returns.
+    /// Empty string on success; otherwise one line that says what is wrong and what to do.
+    std::string start(const std::string &path, callbacks cb);
+
+    /// Until this is called commands answer with hardware_platform (0x13). May be called again
+    /// with another object; the old one is not used any more once this returns.
+    void attach_firmware(hw::psp_firmware &firmware);
+
+    /// Ends the threads and removes the socket. Idempotent. The firmware is not used afterwards.
+    void stop();
+
+    /// False when the plugin was built without libvfio-user: start() then says so.
+    static bool available();
+
+  private:
+    class server;
+    std::unique_ptr<server> server_;
+};
+
+} // namespace rmpopt
