@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* All that a test file needs. */
+#ifndef RUNTIME_RUNTIME_H
+#define RUNTIME_RUNTIME_H
+
+#include "console.h"
+#include "insn.h"
+#include "ktap.h"
+#include "memory.h"
+#include "paging.h"
+#include "smp.h"
+#include "snp.h"
+#include "trap.h"
+#include "user.h"
+#include "x86.h"
+
+#endif

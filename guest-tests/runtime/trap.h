@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Exceptions as the CPU delivered them. Three ways to expect one:
+ *  - guard a single instruction (GUARDED in insn.h): execution goes on after it;
+ *  - set_trap_hook(): the hook repairs the cause or moves RIP, and the instruction restarts;
+ *  - run_user(): any exception taken at CPL 3 ends the user-mode snippet.
+ * Anything else fails the test case that was running.
+ */
+#ifndef RUNTIME_TRAP_H
+#define RUNTIME_TRAP_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum {
+    VECTOR_BP = 3,
+    VECTOR_UD = 6,
+    VECTOR_DF = 8,
+    VECTOR_GP = 13,
+    VECTOR_PF = 14,
+};
+#define NO_TRAP (~0ul)
+
+#define PF_PRESENT (1ul << 0)
+#define PF_WRITE (1ul << 1)
+#define PF_USER (1ul << 2)
+#define PF_RMP (1ul << 31)
+
+/* In the order that vectors.S pushes. error_code is the whole 64-bit slot, not its low half. */
+struct trap {
+    uint64_t cr2;
+    uint64_t r15, r14, r13, r12, r11, r10, r9, r8;
+    uint64_t rdi, rsi, rbp, rbx, rdx, rcx, rax;
+    uint64_t vector, error_code, rip, cs, rflags, rsp, ss;
+};
+
+struct save_point {
+    uint64_t rbx, rbp, r12, r13, r14, r15, rsp, rip;
+};
+
+/* Each CPU's own data, at GS:0. The first members are known to assembly (layout.h). */
+struct cpu {
+    struct cpu *self;
+    uint64_t guard_rip;
+    uint64_t guard_resume;
+    uint64_t trap_vector; /* NO_TRAP, or the vector that a guarded instruction raised */
+    uint64_t user_return_rsp;
+    struct trap trap; /* the last expected exception */
+    bool (*hook)(struct trap *trap);
+    unsigned index;
+    uint32_t apic_id;
+    uint32_t core; /* equal for SMT siblings */
+    uint64_t stack_top;
+    /* Mailbox of application processors. */
+    void (*job)(void *argument);
+    void *job_argument;
+    int busy;
+    int online;
+};
+
+static inline struct cpu *this_cpu(void)
+{
+    struct cpu *cpu;
+    __asm__("movq %%gs:0, %0" : "=r"(cpu));
+    return cpu;
+}
+
+/* Load GDT, TSS with its own exception stacks, IDT and GS on the calling CPU. */
+void trap_init_cpu(struct cpu *cpu);
+
+/*
+ * Called for every exception of this CPU that is not guarded; true means handled: return to
+ * (the possibly changed) trap->rip. NULL removes the hook.
+ */
+void set_trap_hook(bool (*hook)(struct trap *trap));
+
+int save_point(struct save_point *point) __attribute__((returns_twice));
+_Noreturn void resume_point(struct save_point *point);
+
+/* Where an unexpected exception on the boot CPU continues; NULL ends the run instead. */
+extern struct save_point *unexpected_trap_exit;
+
+#endif

@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef RUNTIME_USER_H
+#define RUNTIME_USER_H
+
+#include <stddef.h>
+
+#include "trap.h"
+
+/*
+ * Run machine code at CPL 3 with the registers of *state (RIP, RSP and segments are set here)
+ * until it raises an exception; *state then is that exception. INT3 follows the code.
+ * Returns the address at which the code began.
+ */
+uint64_t run_user(const void *code, size_t size, struct trap *state);
+
+#endif
