@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// The dispatcher: which commands exist, how long their buffers are, what happens around each.
+#include "psp_internal.h"
+
+#include <algorithm>
+
+namespace rmpopt::hw
+{
+
+namespace
+{
+
+struct command_info {
+    psp_command id;
+    std::string_view name;
+    std::size_t buffer_bytes;
+    psp_handler run;
+};
+
+psp_status unsupported(psp_call &)
+{
+    return psp_status::unsupported;
+}
+
+/// Sizes are those of the structures in the SEV and SEV-SNP firmware ABIs.
+constexpr std::array command_table{
+    command_info{psp_command::init, "INIT", 20, platform_init},
+    command_info{psp_command::shutdown, "SHUTDOWN", 0, platform_shutdown},
+    command_info{psp_command::platform_status, "PLATFORM_STATUS", 12, platform_status},
+    command_info{psp_command::df_flush, "DF_FLUSH", 0, df_flush},
+    command_info{psp_command::download_firmware, "DOWNLOAD_FIRMWARE", 12, download_firmware},
+    command_info{psp_command::get_id, "GET_ID", 12, get_id},
+    command_info{psp_command::snp_init, "SNP_INIT", 0, snp_init},
+    command_info{psp_command::snp_platform_status, "SNP_PLATFORM_STATUS", 8, snp_platform_status},
+    command_info{psp_command::snp_df_flush, "SNP_DF_FLUSH", 0, snp_df_flush},
+    command_info{psp_command::snp_init_ex, "SNP_INIT_EX", 64, snp_init_ex},
+    command_info{psp_command::snp_shutdown_ex, "SNP_SHUTDOWN_EX", 8, snp_shutdown_ex},
+    command_info{psp_command::snp_decommission, "SNP_DECOMMISSION", 8, unsupported},
+    command_info{psp_command::snp_activate, "SNP_ACTIVATE", 12, unsupported},
+    command_info{psp_command::snp_gctx_create, "SNP_GCTX_CREATE", 8, unsupported},
+    command_info{psp_command::snp_launch_start, "SNP_LAUNCH_START", 48, unsupported},
+    command_info{psp_command::snp_launch_update, "SNP_LAUNCH_UPDATE", 32, unsupported},
+    command_info{psp_command::snp_launch_finish, "SNP_LAUNCH_FINISH", 64, unsupported},
+    command_info{psp_command::snp_page_reclaim, "SNP_PAGE_RECLAIM", 8, snp_page_reclaim},
+    command_info{psp_command::snp_config, "SNP_CONFIG", 64, snp_config},
+    command_info{psp_command::snp_commit, "SNP_COMMIT", 4, snp_commit},
+    command_info{psp_command::snp_feature_info, "SNP_FEATURE_INFO", 16, snp_feature_info},
+};
+
+const command_info *find_command(std::uint16_t command)
+{
+    const auto *it = std::ranges::find_if(command_table, [command](const command_info &i) {
+        return static_cast<std::uint16_t>(i.id) == command;
+    });
+    return it == command_table.end() ? nullptr : it;
+}
+
+/// Runs the handler on a copy of the command buffer, which then cannot change under it.
+psp_status run(const command_info &info, psp_call &call)
+{
+    std::array<std::byte, max_command_bytes> copy{};
+    call.buffer = std::span(copy).first(info.buffer_bytes);
+    if (!call.m.memory().read(call.buffer_spa, copy.data(), info.buffer_bytes) &&
+        info.buffer_bytes != 0) {
+        return psp_status::invalid_address;
+    }
+    const psp_status status = info.run(call);
+    if (call.write_back) {
+        call.m.memory().write(call.buffer_spa, copy.data(), info.buffer_bytes);
+    }
+    return status;
+}
+
+} // namespace
+
+std::string_view psp_command_name(std::uint16_t command)
+{
+    const command_info *info = find_command(command);
+    return info == nullptr ? "unknown" : info->name;
+}
+
+bool psp_call::is_zero(std::size_t offset, std::size_t bytes) const
+{
+    return std::ranges::all_of(buffer.subspan(offset, bytes),
+                               [](std::byte b) { return b == std::byte{0}; });
+}
+
+psp_firmware::psp_firmware(machine &m, settings s)
+    : machine_(m), state_(std::make_unique<psp_state>())
+{
+    state_->tracks_wbinvd = s.tracks_wbinvd;
+    state_->wbinvd_pending = std::vector<std::atomic<bool>>(m.cpus().cores());
+    reset();
+}
+
+psp_firmware::~psp_firmware() = default;
+
+std::uint16_t psp_firmware::execute(std::uint16_t command, spa_t buffer, effect_list &effects)
+{
+    const std::scoped_lock lock(lock_);
+    psp_status status = psp_status::invalid_command;
+    if (const command_info *info = find_command(command)) {
+        const std::scoped_lock rmp_lock(machine_.rmp_lock());
+        psp_call call{
+            .m = machine_, .s = *state_, .effects = effects, .buffer_spa = buffer & ~c_bit};
+        status = run(*info, call);
+    }
+    ++state_->commands;
+    state_->failed += status != psp_status::success ? 1 : 0;
+    state_->last_command = command;
+    state_->last_status = static_cast<std::uint16_t>(status);
+    return state_->last_status;
+}
+
+void psp_firmware::reset()
+{
+    const std::scoped_lock lock(lock_);
+    psp_state &s = *state_;
+    s.platform_init = s.platform_es = false;
+    s.tmr = {};
+    s.snp_init = s.rmp_init = s.df_flush_required = false;
+    s.iommu_pages.clear();
+    s.current_tcb = s.reported_tcb = firmware_tcb(machine_.cpu());
+    s.mask_chip_id = s.mask_chip_key = false;
+    for (auto &pending : s.wbinvd_pending) {
+        pending.store(false);
+    }
+}
+
+void psp_firmware::note_wbinvd(unsigned thread)
+{
+    state_->wbinvd_pending[machine_.cpus().core_of_thread[thread]].store(false);
+}
+
+psp_snapshot psp_firmware::snapshot() const
+{
+    const std::scoped_lock lock(lock_);
+    const psp_state &s = *state_;
+    return {.platform_init = s.platform_init,
+            .snp_init = s.snp_init,
+            .rmp_init = s.rmp_init,
+            .commands = s.commands,
+            .failed = s.failed,
+            .last_command = s.last_command,
+            .last_status = s.last_status};
+}
+
+} // namespace rmpopt::hw

@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// What the command groups of the firmware model share. Every handler runs with the firmware's and
+// the RMP lock held.
+#pragma once
+
+#include "hw/page_state.h"
+#include "hw/psp.h"
+
+#include <array>
+#include <cstring>
+#include <span>
+#include <vector>
+
+namespace rmpopt::hw
+{
+
+/// Firmware version as all platform status commands report it.
+inline constexpr std::uint8_t api_major = 1, api_minor = 55, api_build = 25;
+
+/// Addresses may carry the C-bit of a host that encrypts its memory (CPUID 8000_001F EBX[5:0]).
+inline constexpr spa_t c_bit = 1ull << 51;
+
+inline constexpr std::size_t max_command_bytes = 64;
+
+struct psp_state {
+    bool platform_init = false;
+    bool platform_es = false;
+    spa_range tmr{}; ///< trusted memory region of SEV-ES, empty unless INIT gave one
+
+    bool snp_init = false;
+    bool rmp_init = false;
+    bool df_flush_required = false;
+    std::vector<spa_range> iommu_pages; ///< made firmware-owned by SNP_INIT
+    std::uint64_t current_tcb = 0;
+    std::uint64_t reported_tcb = 0;
+    bool mask_chip_id = false, mask_chip_key = false;
+
+    bool tracks_wbinvd = false;
+    /// Cores that have not written back their caches since the last command that demands it.
+    std::vector<std::atomic<bool>> wbinvd_pending;
+
+    std::uint64_t commands = 0, failed = 0;
+    std::uint16_t last_command = 0, last_status = 0;
+};
+
+/// One command on its way: the machine, the firmware's state and a copy of the command buffer.
+struct psp_call {
+    machine &m;
+    psp_state &s;
+    effect_list &effects;
+    spa_t buffer_spa = 0;
+    std::span<std::byte> buffer{};
+    bool write_back = false; ///< handler changed the buffer, which goes back to memory
+
+    template <class T> T get(std::size_t offset) const
+    {
+        T v;
+        std::memcpy(&v, buffer.data() + offset, sizeof v);
+        return v;
+    }
+    spa_t get_address(std::size_t offset) const { return get<spa_t>(offset) & ~c_bit; }
+    template <class T> void put(std::size_t offset, T v)
+    {
+        std::memcpy(buffer.data() + offset, &v, sizeof v);
+    }
+    bool is_zero(std::size_t offset, std::size_t bytes) const;
+};
+
+using psp_handler = psp_status (*)(psp_call &);
+
+// psp_platform.cc: SEV platform commands
+psp_status platform_init(psp_call &c);
+psp_status platform_shutdown(psp_call &c);
+psp_status platform_status(psp_call &c);
+psp_status df_flush(psp_call &c);
+psp_status download_firmware(psp_call &c);
+psp_status get_id(psp_call &c);
+
+// psp_snp_platform.cc: SNP platform commands
+psp_status snp_init(psp_call &c);
+psp_status snp_init_ex(psp_call &c);
+psp_status snp_shutdown_ex(psp_call &c);
+psp_status snp_platform_status(psp_call &c);
+psp_status snp_df_flush(psp_call &c);
+psp_status snp_config(psp_call &c);
+psp_status snp_commit(psp_call &c);
+psp_status snp_feature_info(psp_call &c);
+std::uint64_t firmware_tcb(const persona &cpu);
+
+// psp_pages.cc: page states as commands see them
+psp_status snp_page_reclaim(psp_call &c);
+/// The entry that governs the page: its own, or the 2 MB entry that it is part of.
+rmp_entry governing_entry(const machine &m, spa_t page);
+/// Firmware needs the page itself: RMP, trusted memory region.
+bool in_use_by_firmware(const psp_call &c, spa_t page);
+/// May firmware write `bytes` at `spa`? Before SNP_INIT any RAM will do; after it the pages must
+/// be firmware-owned or, unless `firmware_only`, the hypervisor's.
+psp_status check_output(const psp_call &c, spa_t spa, std::uint64_t bytes, bool firmware_only);
+/// Every page of the range is in state `wanted`; no RMP entry means hypervisor.
+bool all_pages_are(const machine &m, spa_range range, page_state wanted);
+
+// psp_rmp_init.cc: the RMP after SNP_INIT
+/// Rebuilds the RMP: all memory the hypervisor's, `fixed` and what is no RAM HV-fixed, the RMP's
+/// own pages and the IOMMU's buffers firmware-owned. Returns the IOMMU pages it marked.
+/// Precondition: rmp_is_usable().
+std::vector<spa_range> rebuild_rmp(machine &m, std::vector<spa_range> fixed, effect_list &effects);
+/// The RMP has entries and covers its own memory.
+bool rmp_is_usable(const machine &m);
+/// Calls f for each page of each range that has an RMP entry.
+template <class F>
+void for_each_covered_page(const rmp_table &rmp, const std::vector<spa_range> &ranges, F f)
+{
+    for (const rmp_extent &e : rmp.extents()) {
+        for (const spa_range &r : ranges) {
+            const spa_t first = std::max(align_down(r.base, page_4k), e.covered);
+            const spa_t last = std::min(r.end(), e.covered + e.covered_bytes);
+            for (spa_t p = first; p < last; p += page_4k) {
+                f(p);
+            }
+        }
+    }
+}
+
+} // namespace rmpopt::hw
