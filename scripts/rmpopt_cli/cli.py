@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Arguments and dispatch."""
 import argparse
+import shlex
 import sys
 from pathlib import Path
 
-from . import machine, run, setup, testing
+from . import boot, machine, run, setup, testing
 from .cache import Cache
 from .console import error
 from .errors import SETUP_FAILED, BadInput, Failure
+from .request import Request
 
 STATUS_HELP = """\
 exit status: 0 success; 1 a test failed; 2 bad input; 121 guest died; 122 QEMU failed;
@@ -27,6 +29,22 @@ def _machine_arguments(parser: argparse.ArgumentParser, memory: str) -> None:
     parser.add_argument("--no-plugin", action="store_true", help="stock QEMU, for comparison")
 
 
+def _boot_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--kernel", default="", metavar="BZIMAGE",
+                        help='kernel to boot; "debian" takes Debian\'s own (default: the reference kernel)')
+    parser.add_argument("--modules", type=Path, metavar="DIR", help="lib/modules/VERSION to load ccp and kvm_amd from")
+    parser.add_argument("--initrd", type=Path, metavar="F", help="initrd to use; its /init runs unless COMMAND is given")
+    parser.add_argument("--append", default="", metavar="S", help="more words for the kernel command line")
+    parser.add_argument("--report", type=Path, metavar="DIR", help="where logs and result.json go")
+    parser.add_argument("--timeout", type=float, default=300, metavar="S", help="seconds to wait (300)")
+    parser.add_argument("--qemu-opts", action="append", default=[], metavar="S", help="more QEMU options")
+    parser.add_argument("--dry-run", action="store_true", help="print the QEMU command, ready to paste")
+    parser.add_argument("--shell", action="store_true", help="interactive console (Ctrl-A X ends QEMU)")
+    parser.add_argument("--json", action="store_true", help="result as JSON on stdout")
+    parser.add_argument("--verbose", action="store_true", help="show the guest's console")
+    parser.add_argument("words", nargs="*", metavar="COMMAND", help="run this in the guest and return its status")
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="rmpopt", epilog=STATUS_HELP,
                                      formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -35,6 +53,12 @@ def _parser() -> argparse.ArgumentParser:
 
     sub = commands.add_parser("setup", help="fetch and build everything that the other commands need")
     sub.set_defaults(action=_setup)
+
+    sub = commands.add_parser("boot", help="boot a Linux kernel and show how far SNP and RMPOPT came",
+                              usage="rmpopt boot [options] [-- COMMAND...]")
+    _boot_arguments(sub)
+    _machine_arguments(sub, "6G")
+    sub.set_defaults(action=_boot)
 
     sub = commands.add_parser("run", help="run a bare-metal test")
     sub.add_argument("elf", type=Path, metavar="TEST.elf")
@@ -53,6 +77,26 @@ def _parser() -> argparse.ArgumentParser:
 def _setup(arguments: argparse.Namespace) -> int:
     setup.built(Cache())
     return 0
+
+
+def _boot(arguments: argparse.Namespace) -> int:
+    words = arguments.words
+    request = Request(
+        kernel=arguments.kernel, modules=arguments.modules, initrd=arguments.initrd, append=arguments.append,
+        smp=machine.check_smp(arguments.smp), memory=machine.parse_size(arguments.mem), persona=arguments.persona,
+        policies=[machine.check_policy(text) for text in arguments.policy], rmp=arguments.rmp,
+        enforce=arguments.enforce, report=arguments.report, timeout=arguments.timeout, qemu=arguments.qemu,
+        qemu_options=_split(arguments.qemu_opts), with_plugin=not arguments.no_plugin, shell=arguments.shell,
+        json=arguments.json, verbose=arguments.verbose,
+        command=words[0] if len(words) == 1 else shlex.join(words))
+    return boot.dry_run(Cache(), request) if arguments.dry_run else boot.boot(Cache(), request)
+
+
+def _split(options: list[str]) -> list[str]:
+    try:
+        return [word for text in options for word in shlex.split(text)]
+    except ValueError as problem:
+        raise BadInput(f"--qemu-opts: {problem}: check the quotes") from problem
 
 
 def _run(arguments: argparse.Namespace) -> int:

@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# First process of the guest. It speaks to the host on the second serial port, in
+# sections "@TOKEN begin NAME" ... "@TOKEN end NAME STATUS" and words "@TOKEN word ...".
+# The first serial port is left to the kernel's console.
+PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/.rmpopt/bin
+export PATH HOME=/ TERM="${TERM:-linux}"
+home=/.rmpopt
+table=/sys/kernel/debug/x86/rmpopt/rmpopt-table
+
+mkdir -p /proc /sys /dev /tmp /run
+mount -t proc proc /proc 2>/dev/null
+mount -t sysfs sysfs /sys 2>/dev/null
+mount -t devtmpfs devtmpfs /dev 2>/dev/null
+mount -t debugfs debugfs /sys/kernel/debug 2>/dev/null
+[ -c /dev/ttyS1 ] || mknod /dev/ttyS1 c 4 65
+[ -c /dev/null ] || mknod /dev/null c 1 3
+
+# Set by the host for this boot: token, action, wait, modules, columns, rows.
+. $home/config
+
+exec 3>/dev/ttyS1
+stty -F /dev/ttyS1 raw -echo
+
+word() { echo "@$token $*" >&3; }
+
+# section NAME COMMAND...: the command's output, its status, and nothing in between
+section() {
+	name=$1
+	shift
+	word begin "$name"
+	"$@" >&3 2>&1 3>&-
+	status=$?
+	printf '\n@%s end %s %s\n' "$token" "$name" "$status" >&3
+	return $status
+}
+
+load_modules() {
+	for module in $modules; do
+		problem=$(insmod "$home/modules/$module" 2>&1) || word module-failed "$module" "$problem"
+	done
+}
+
+facts() {
+	echo "release $(uname -r)"
+	read -r uptime _ </proc/uptime
+	echo "uptime $uptime"
+	for cpu in /sys/devices/system/cpu/cpu[0-9]*; do
+		siblings=
+		[ -r "$cpu/topology/thread_siblings_list" ] && read -r siblings <"$cpu/topology/thread_siblings_list"
+		echo "cpu ${cpu##*/cpu} $siblings"
+	done
+}
+
+# The table counts as settled once two looks half a second apart agree and some region is
+# optimised; a kernel that will never optimise any (contiguous RMP) has no table.
+settle() {
+	[ -r $table ] || return 0
+	seen=
+	looks=0
+	while [ $looks -lt $((wait * 2)) ]; do
+		now=$(cat $table)
+		case $now in
+		*": "[0-9]*) [ "$now" = "$seen" ] && return 0 ;;
+		esac
+		seen=$now
+		looks=$((looks + 1))
+		sleep 0.5
+	done
+}
+
+show_table() { [ -r $table ] && section table cat $table; }
+
+shell_on_console() {
+	stty -F /dev/ttyS0 sane
+	[ "$columns" ] && stty -F /dev/ttyS0 cols "$columns" rows "$rows"
+	cd /tmp && setsid sh -c 'exec sh -i </dev/ttyS0 >/dev/ttyS0 2>&1' 3>&-
+}
+
+word hello
+load_modules
+section facts facts
+settle
+section dmesg dmesg
+show_table
+code=0
+case $action in
+command)
+	section output sh $home/command
+	code=$?
+	show_table
+	;;
+shell)
+	word shell
+	shell_on_console
+	code=$?
+	show_table
+	;;
+init)
+	word handover
+	exec 3>&-
+	exec /init
+	;;
+esac
+section dmesg-end dmesg
+word done $code
+# The host ends QEMU now, so that its report shows the state as it is. Without a host: power off.
+sleep 5
+poweroff -f

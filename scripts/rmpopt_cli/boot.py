@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The boot command: a Linux guest from a kernel image to a verdict."""
+import hashlib
+import json
+import secrets
+import shlex
+import shutil
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from . import debian_kernel, initramfs, kernel, setup, workspace
+from .cache import Cache
+from .console import say
+from .errors import OK
+from .guest_link import GuestLink
+from .machine import Machine, PluginOptions
+from .paths import PLUGIN
+from .qemu import Qemu
+from .request import Request
+from .session import Session, qemu_messages
+from .verdict import judge
+from .view import View
+
+SETTLE_SECONDS = 30
+CONSOLE = "console=ttyS0 panic=-1 no_timer_check tsc=reliable"
+
+
+@dataclass
+class Prepared:
+    request: Request
+    space: workspace.Workspace
+    argv: list[str]
+    token: str
+    kernel: Path
+
+
+def _find_kernel(cache: Cache, request: Request) -> debian_kernel.Kernel:
+    if request.kernel == "debian":
+        found = debian_kernel.ensure(cache)
+    elif request.kernel:
+        found = debian_kernel.Kernel(Path(request.kernel).absolute())
+    else:
+        found = debian_kernel.Kernel(kernel.reference(cache))
+    if request.modules:
+        found.modules = debian_kernel.modules_in_order(request.modules.absolute())
+    return found
+
+
+def _action(request: Request) -> str:
+    if request.shell:
+        return "shell"
+    if request.command:
+        return "command"
+    return "init" if request.initrd else "show"
+
+
+def _initrd(request: Request, token: str, modules: list[Path]) -> bytes:
+    size = shutil.get_terminal_size()
+    config = {"token": token, "action": _action(request), "wait": str(SETTLE_SECONDS),
+              "modules": " ".join(initramfs.module_name(path) for path in modules),
+              "columns": str(size.columns) if request.shell else "", "rows": str(size.lines) if request.shell else ""}
+    ours = initramfs.build(config, request.command, modules, with_root=request.initrd is None)
+    return initramfs.joined(request.initrd.read_bytes(), ours) if request.initrd else ours
+
+
+def _quoted(path: Path) -> str:
+    """QEMU doubles commas in option values."""
+    return str(path).replace(",", ",,")
+
+
+def _serial_ports(space: workspace.Workspace, request: Request) -> list[str]:
+    console = f"stdio,id=console,signal=off,logfile={_quoted(space.console)}" + (",mux=on" if request.shell else "")
+    return ["-chardev", console, "-serial", "chardev:console", *(["-mon", "chardev=console"] if request.shell else []),
+            "-chardev", f"file,id=status,path={_quoted(space.status)}", "-serial", "chardev:status"]
+
+
+def _command_line(request: Request) -> str:
+    level = "loglevel=7" if request.verbose else "loglevel=5"
+    return " ".join(word for word in (CONSOLE, level, request.append, initramfs.KERNEL_WORDS) if word)
+
+
+def _arguments(request: Request, qemu: Qemu, space: workspace.Workspace, kernel_image: Path) -> list[str]:
+    plugin = None
+    if request.with_plugin:
+        plugin = PluginOptions(PLUGIN, request.persona, request.rmp, request.enforce, request.policies,
+                               psp_socket=space.psp_socket if request.rmp != "none" else None,
+                               log=space.plugin_log, report=space.plugin_report)
+    machine = Machine(request.persona, request.memory, request.smp, plugin)
+    return [*qemu.argv, *machine.arguments(), *_serial_ports(space, request), "-kernel", str(kernel_image),
+            "-initrd", str(space.initrd), "-append", _command_line(request), *request.qemu_options]
+
+
+def _prepare(cache: Cache, request: Request, dry_run: bool) -> Prepared:
+    ready = setup.built if request.with_plugin else setup.tools
+    qemu = ready(cache, request.qemu)
+    kernel_files = _find_kernel(cache, request)
+    token = "dry-run" if dry_run else secrets.token_hex(8)
+    initrd = _initrd(request, token, kernel_files.modules)
+    key = hashlib.sha256(initrd + str(kernel_files.image).encode()).hexdigest()[:16]
+    space = workspace.lasting(cache, key) if dry_run else workspace.create(cache, request.report)
+    space.clean()
+    space.initrd.write_bytes(initrd)
+    return Prepared(request, space, _arguments(request, qemu, space, kernel_files.image), token, kernel_files.image)
+
+
+def dry_run(cache: Cache, request: Request) -> int:
+    request.check()
+    print(shlex.join(_prepare(cache, request, dry_run=True).argv))
+    return OK
+
+
+def boot(cache: Cache, request: Request) -> int:
+    request.check()
+    prepared = _prepare(cache, request, dry_run=False)
+    try:
+        return _boot(prepared)
+    finally:
+        prepared.space.drop_run()
+
+
+def _boot(prepared: Prepared) -> int:
+    request, space = prepared.request, prepared.space
+    (space.report / "command").write_text(shlex.join(prepared.argv) + "\n")
+    say(f"booting {prepared.kernel} ({request.persona}, --smp {request.smp}, {request.memory >> 20} MiB)")
+    view = View(request)
+    link = GuestLink(prepared.token, on_output=view.output, on_section=view.section)
+    session = Session(prepared.argv, space, link, request.timeout, request.shell, request.verbose)
+    started = time.monotonic()
+    ending = session.run()
+    result = judge(request, link, space, ending)
+    result["seconds"] = {"init": round(session.seconds_to_init, 2), "total": round(time.monotonic() - started, 2)}
+    (space.report / "result.json").write_text(json.dumps(result, indent=1) + "\n")
+    view.close(result, qemu_messages(space.qemu_log))
+    return result["status"]

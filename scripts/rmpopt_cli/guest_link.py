@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What the guest's init says on the second serial port, taken apart."""
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+
+@dataclass
+class Section:
+    name: str
+    content: bytes = b""
+    status: int | None = None  # None: not finished
+
+
+@dataclass
+class GuestLink:
+    """Fed with bytes as they come; a token unknown to the guest's programs marks our lines."""
+    token: str
+    on_output: Callable[[bytes], None] = lambda data: None  # output of the command, as it comes
+    on_section: Callable[[Section], None] = lambda section: None
+    words: list[list[str]] = field(default_factory=list)
+    sections: list[Section] = field(default_factory=list)
+    _pending: bytes = b""
+    _open: Section | None = None
+    LIVE = "output"
+
+    def feed(self, data: bytes) -> None:
+        self._pending += data
+        while self._step():
+            pass
+
+    def said(self, word: str) -> list[str] | None:
+        return next((w for w in self.words if w[0] == word), None)
+
+    def section(self, name: str) -> Section | None:
+        """The last finished section of a name."""
+        return next((s for s in reversed(self.sections) if s.name == name and s.status is not None), None)
+
+    def _step(self) -> bool:
+        return self._inside(self._open) if self._open else self._outside()
+
+    def _outside(self) -> bool:
+        line, newline, rest = self._pending.partition(b"\n")
+        if not newline:
+            return False
+        self._pending = rest
+        mark = f"@{self.token} ".encode()
+        if line.startswith(mark):
+            words = line[len(mark):].decode(errors="replace").split()
+            if words[:1] == ["begin"] and len(words) == 2:
+                self._open = Section(words[1])
+            elif words:
+                self.words.append(words)
+        return True
+
+    def _inside(self, section: Section) -> bool:
+        mark = f"\n@{self.token} end {section.name} ".encode()
+        at = self._pending.find(mark)
+        if at < 0:  # the mark may have arrived in part
+            complete = max(0, len(self._pending) - len(mark) + 1)
+            self._take(section, self._pending[:complete])
+            self._pending = self._pending[complete:]
+            return False
+        line, newline, rest = self._pending[at + 1:].partition(b"\n")
+        if not newline:
+            return False
+        self._take(section, self._pending[:at])
+        self._finish(section, int(line.rsplit(b" ", 1)[1]))
+        self._pending = rest
+        return True
+
+    def _finish(self, section: Section, status: int) -> None:
+        section.status = status
+        self.sections.append(section)
+        self._open = None
+        self.on_section(section)
+
+    def _take(self, section: Section, data: bytes) -> None:
+        section.content += data
+        if section.name == self.LIVE and data:
+            self.on_output(data)

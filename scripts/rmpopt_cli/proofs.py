@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The kernel's own words that show how far SNP came."""
+import re
+from dataclasses import dataclass
+
+SEGMENTED = r"Segmented RMP base table physical range.*"
+CONTIGUOUS = r"RMP table physical range.*"
+TROUBLE = re.compile(r"SNP cannot be supported|RMP table has not been reserved|RMP configuration not valid|"
+                     r"SNP init failed|does not cover full system RAM|SEV-SNP: .* failed|RMP violation|"
+                     r"SEV-SNP disabled|Leaking PFN")
+TIMESTAMP = re.compile(r"^(?:<\d+>)?\[\s*\d+\.\d+\]\s*")
+
+
+@dataclass
+class Proof:
+    title: str
+    line: str  # "" when the guest did not say it
+
+    @property
+    def seen(self) -> bool:
+        return bool(self.line)
+
+
+def _first(lines: list[str], pattern: str) -> str:
+    expression = re.compile(pattern)
+    return next((line for line in lines if expression.search(line)), "")
+
+
+def messages(dmesg: str) -> list[str]:
+    return [TIMESTAMP.sub("", line) for line in dmesg.splitlines()]
+
+
+def find(dmesg: str, segmented: bool) -> list[Proof]:
+    lines = messages(dmesg)
+    return [
+        Proof("segmented RMP probed" if segmented else "RMP probed",
+              _first(lines, SEGMENTED if segmented else CONTIGUOUS)),
+        Proof("IOMMU ready for SNP", _first(lines, r"IOMMU SNP support enabled")),
+        Proof("SNP initialised", _first(lines, r"SEV-SNP API:")),
+        Proof("KVM offers SNP", _first(lines, r"kvm_amd: SEV-SNP enabled|SEV-SNP enabled \(ASIDs")),
+    ]
+
+
+def passes(dmesg: str) -> list[str]:
+    """Lines about RMPOPT."""
+    return [line for line in messages(dmesg) if re.search(r"rmpopt", line, re.I) and "Command line" not in line
+            and "command line" not in line]
+
+
+def trouble(dmesg: str) -> list[str]:
+    return [line for line in messages(dmesg) if TROUBLE.search(line)]
+
+
+def panic(console: str) -> str:
+    """The panic's reason, "" when there was none."""
+    found = re.search(r"Kernel panic - not syncing: (.*)", console)
+    return found.group(1).strip() if found else ""

@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What the user asks of boot."""
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from . import image
+from .errors import BadInput
+
+SMALLEST_MEMORY = 256 << 20
+
+
+@dataclass
+class Request:
+    """What the user asked for, checked."""
+    kernel: str = ""  # "" reference kernel, "debian", or a path
+    modules: Path | None = None
+    initrd: Path | None = None
+    append: str = ""
+    smp: str = "4,cores=2,threads=2"
+    memory: int = 6 << 30
+    persona: str = "venice"
+    policies: list[str] = field(default_factory=list)
+    rmp: str = "auto"
+    enforce: str = "on"
+    report: Path | None = None
+    timeout: float = 300
+    qemu: str | None = None
+    qemu_options: list[str] = field(default_factory=list)
+    with_plugin: bool = True
+    shell: bool = False
+    json: bool = False
+    verbose: bool = False
+    command: str = ""
+
+    def check(self) -> None:
+        """Refuses bad input before anything long starts."""
+        if self.memory < SMALLEST_MEMORY:
+            raise BadInput(f"--mem: {self.memory >> 20} MiB is too small for a Linux guest: give 1G or more")
+        if self.kernel not in ("", "debian"):
+            image.check_kernel(Path(self.kernel))
+        if self.initrd:
+            image.check_readable(self.initrd, "initrd")
+        if self.shell and self.command:
+            raise BadInput("--shell and a command exclude each other")
+        if self.shell and not sys.stdin.isatty():
+            raise BadInput("--shell needs a terminal")
+
+    @property
+    def segmented(self) -> bool:
+        """Whether the RMP is laid out in segments: only the newest persona does that by itself."""
+        return self.rmp == "segmented" or (self.rmp == "auto" and self.persona in ("venice", "turin"))
+
+    @property
+    def wants_snp(self) -> bool:
+        return self.with_plugin and self.rmp != "none"
