@@ -1,0 +1,315 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "psp_device.h"
+
+#include "psp_mailbox.h"
+#include "socket_path.h"
+#include "vfio_user_port.h"
+
+#include <array>
+#include <cerrno>
+#include <chrono>
+#include <condition_variable>
+#include <csignal>
+#include <cstring>
+#include <deque>
+#include <future>
+#include <mutex>
+#include <optional>
+#include <poll.h>
+#include <pthread.h>
+#include <string>
+#include <sys/eventfd.h>
+#include <system_error>
+#include <thread>
+#include <unistd.h>
+
+namespace rmpopt
+{
+
+namespace
+{
+
+/// How long stop() lets a half-received message arrive before it hangs up.
+constexpr std::chrono::milliseconds stop_patience{300};
+
+class event
+{
+  public:
+    event() : fd_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {}
+    ~event() { close(fd_); }
+    event(const event &) = delete;
+    event &operator=(const event &) = delete;
+
+    int fd() const { return fd_; }
+    void signal() const { eventfd_write(fd_, 1); }
+    void clear() const
+    {
+        eventfd_t v = 0;
+        eventfd_read(fd_, &v);
+    }
+
+  private:
+    int fd_;
+};
+
+/// Signals are QEMU's business; only faults of the thread itself stay with it.
+template <class F> std::thread start_thread(const char *name, F body)
+{
+    sigset_t all, old;
+    sigfillset(&all);
+    for (const int s : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGABRT}) {
+        sigdelset(&all, s);
+    }
+    pthread_sigmask(SIG_SETMASK, &all, &old);
+    struct restore {
+        const sigset_t &mask;
+        ~restore() { pthread_sigmask(SIG_SETMASK, &mask, nullptr); }
+    } const on_return{old};
+    std::thread t(std::move(body));
+    pthread_setname_np(t.native_handle(), name);
+    return t;
+}
+
+} // namespace
+
+class psp_device::server
+{
+  public:
+    server(std::string path, callbacks cb) : path_(std::move(path)), callbacks_(std::move(cb)) {}
+    ~server() { stop(); }
+    server(const server &) = delete;
+    server &operator=(const server &) = delete;
+
+    std::string start();
+    void stop();
+    void attach(hw::psp_firmware &firmware)
+    {
+        const std::scoped_lock lock(firmware_lock_);
+        firmware_ = &firmware;
+    }
+
+  private:
+    /// Work for the worker thread: a command, or a reset when there is none.
+    using job = std::optional<psp_mailbox::request>;
+
+    void serve();
+    void work();
+    void run(const psp_mailbox::request &request);
+    void reset_firmware();
+    std::uint16_t execute(const psp_mailbox::request &request, hw::effect_list &effects);
+    void post(job j);
+    void log(std::string_view line) const
+    {
+        if (callbacks_.log) {
+            callbacks_.log(line);
+        }
+    }
+    vfio_user_handler handler();
+
+    const std::string path_;
+    const callbacks callbacks_;
+    psp_mailbox mailbox_;
+    vfio_user_port *port_ = nullptr;
+    event stop_event_, interrupt_event_;
+
+    std::mutex firmware_lock_; ///< held while a command runs, not while its effects are applied
+    hw::psp_firmware *firmware_ = nullptr;
+
+    std::mutex job_lock_;
+    std::condition_variable job_ready_;
+    std::deque<job> jobs_;
+    bool stopping_ = false;
+
+    std::promise<void> served_; ///< serve() has ended
+    std::thread server_thread_, worker_thread_;
+};
+
+std::string psp_device::server::start()
+{
+    if (std::string error = claim_socket_path(path_); !error.empty()) {
+        return error;
+    }
+    const vfio_user_handler h = handler();
+    port_ = vfio_user_port_open(path_.c_str(), psp_bar2_bytes, &h);
+    if (port_ == nullptr) {
+        return socket_error(path_, errno);
+    }
+    try {
+        worker_thread_ = start_thread("rmpopt-psp", [this] { work(); });
+        server_thread_ = start_thread("rmpopt-psp-io", [this] {
+            serve();
+            served_.set_value();
+        });
+    } catch (const std::system_error &e) {
+        return "psp=" + path_ + ": cannot start a thread: " + e.what();
+    }
+    return {};
+}
+
+void psp_device::server::stop()
+{
+    if (port_ == nullptr) {
+        return;
+    }
+    {
+        const std::scoped_lock lock(job_lock_);
+        stopping_ = true;
+    }
+    job_ready_.notify_all();
+    stop_event_.signal();
+    if (worker_thread_.joinable()) {
+        worker_thread_.join();
+    }
+    if (server_thread_.joinable()) {
+        if (served_.get_future().wait_for(stop_patience) != std::future_status::ready) {
+            vfio_user_port_hang_up(port_);
+        }
+        server_thread_.join();
+    }
+    vfio_user_port_close(port_);
+    port_ = nullptr;
+    unlink(path_.c_str());
+}
+
+vfio_user_handler psp_device::server::handler()
+{
+    return {.self = this,
+            .read =
+                [](void *self, std::uint32_t offset) {
+                    return static_cast<server *>(self)->mailbox_.read(offset);
+                },
+            .write =
+                [](void *self, std::uint32_t offset, std::uint32_t value) {
+                    auto *s = static_cast<server *>(self);
+                    if (const auto request = s->mailbox_.write(offset, value)) {
+                        s->post(request);
+                    }
+                },
+            .reset =
+                [](void *self) {
+                    auto *s = static_cast<server *>(self);
+                    s->mailbox_.reset();
+                    s->post(std::nullopt);
+                },
+            .log =
+                [](void *self, const char *line) {
+                    static_cast<server *>(self)->log(std::string("psp: ") + line);
+                }};
+}
+
+void psp_device::server::serve()
+{
+    for (;;) {
+        std::array<pollfd, 3> fds{{{stop_event_.fd(), POLLIN, 0},
+                                   {interrupt_event_.fd(), POLLIN, 0},
+                                   {vfio_user_port_fd(port_), POLLIN, 0}}};
+        if (poll(fds.data(), fds.size(), -1) < 0 && errno != EINTR) {
+            log(std::string("psp: poll failed, the device stops answering: ") +
+                std::strerror(errno));
+            return;
+        }
+        if (fds[0].revents != 0) {
+            return;
+        }
+        if (fds[1].revents != 0) {
+            interrupt_event_.clear();
+            vfio_user_port_interrupt(port_);
+        }
+        if (fds[2].revents != 0) {
+            vfio_user_port_service(port_);
+        }
+    }
+}
+
+void psp_device::server::post(job j)
+{
+    {
+        const std::scoped_lock lock(job_lock_);
+        jobs_.push_back(j);
+    }
+    job_ready_.notify_one();
+}
+
+void psp_device::server::work()
+{
+    for (;;) {
+        job j;
+        {
+            std::unique_lock lock(job_lock_);
+            job_ready_.wait(lock, [this] { return stopping_ || !jobs_.empty(); });
+            if (stopping_) {
+                return;
+            }
+            j = jobs_.front();
+            jobs_.pop_front();
+        }
+        if (j.has_value()) {
+            run(*j);
+        } else {
+            reset_firmware();
+        }
+    }
+}
+
+void psp_device::server::reset_firmware()
+{
+    const std::scoped_lock lock(firmware_lock_);
+    if (firmware_ != nullptr) {
+        firmware_->reset();
+    }
+}
+
+std::uint16_t psp_device::server::execute(const psp_mailbox::request &request,
+                                          hw::effect_list &effects)
+{
+    const std::scoped_lock lock(firmware_lock_);
+    if (firmware_ == nullptr) {
+        log("psp: a command came before the machine was set up; it fails");
+        return static_cast<std::uint16_t>(hw::psp_status::hardware_platform);
+    }
+    return firmware_->execute(request.command, request.buffer, effects);
+}
+
+void psp_device::server::run(const psp_mailbox::request &request)
+{
+    hw::effect_list effects;
+    const std::uint16_t status = execute(request, effects);
+    if (callbacks_.apply && !effects.ranges().empty()) {
+        callbacks_.apply(effects);
+    }
+    if (mailbox_.complete(request, status)) {
+        interrupt_event_.signal();
+    }
+}
+
+psp_device::psp_device() = default;
+psp_device::~psp_device() = default;
+
+std::string psp_device::start(const std::string &path, callbacks cb)
+{
+    server_ = std::make_unique<server>(path, std::move(cb));
+    std::string error = server_->start();
+    if (!error.empty()) {
+        server_.reset();
+    }
+    return error;
+}
+
+void psp_device::attach_firmware(hw::psp_firmware &firmware)
+{
+    if (server_ != nullptr) {
+        server_->attach(firmware);
+    }
+}
+
+void psp_device::stop()
+{
+    server_.reset();
+}
+
+bool psp_device::available()
+{
+    return true;
+}
+
+} // namespace rmpopt
