@@ -45,8 +45,7 @@ facts() {
 	read -r uptime _ </proc/uptime
 	echo "uptime $uptime"
 	for cpu in /sys/devices/system/cpu/cpu[0-9]*; do
-		siblings=
-		[ -r "$cpu/topology/thread_siblings_list" ] && read -r siblings <"$cpu/topology/thread_siblings_list"
+		siblings=$(cat "$cpu/topology/thread_siblings_list" 2>/dev/null)
 		echo "cpu ${cpu##*/cpu} $siblings"
 	done
 }

@@ -29,6 +29,7 @@ NEEDED = {
     "libelf-dev": "kernel build",
     "libssl-dev": "kernel build",
     "xz-utils": "unpacking",
+    "lz4": "kernel build",
     "git": "applying patches",
     "busybox-static": "guest userland",
     "kmod": "guest kernel modules",

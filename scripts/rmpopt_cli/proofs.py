@@ -43,8 +43,8 @@ def find(dmesg: str, segmented: bool) -> list[Proof]:
 
 def passes(dmesg: str) -> list[str]:
     """Lines about RMPOPT."""
-    return [line for line in messages(dmesg) if re.search(r"rmpopt", line, re.I) and "Command line" not in line
-            and "command line" not in line]
+    return [line for line in messages(dmesg) if re.search(r"rmpopt", line, re.I) and "/.rmpopt/" not in line
+            and not line.startswith("Linux version")]
 
 
 def trouble(dmesg: str) -> list[str]:
