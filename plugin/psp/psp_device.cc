@@ -76,7 +76,7 @@ class psp_device::server
 {
   public:
     server(std::string path, callbacks cb) : path_(std::move(path)), callbacks_(std::move(cb)) {}
-    ~server() { stop(); }
+    ~server();
     server(const server &) = delete;
     server &operator=(const server &) = delete;
 
@@ -146,9 +146,17 @@ std::string psp_device::server::start()
     return {};
 }
 
+psp_device::server::~server()
+{
+    stop();
+    if (port_ != nullptr) {
+        vfio_user_port_close(port_);
+    }
+}
+
 void psp_device::server::stop()
 {
-    if (port_ == nullptr) {
+    if (port_ == nullptr || stopping_) {
         return;
     }
     {
@@ -166,8 +174,6 @@ void psp_device::server::stop()
         }
         server_thread_.join();
     }
-    vfio_user_port_close(port_);
-    port_ = nullptr;
     unlink(path_.c_str());
 }
 
@@ -304,7 +310,9 @@ void psp_device::attach_firmware(hw::psp_firmware &firmware)
 
 void psp_device::stop()
 {
-    server_.reset();
+    if (server_ != nullptr) {
+        server_->stop();
+    }
 }
 
 bool psp_device::available()

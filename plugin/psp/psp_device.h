@@ -44,7 +44,9 @@ class psp_device
     /// with another object; the old one is not used any more once this returns.
     void attach_firmware(hw::psp_firmware &firmware);
 
-    /// Ends the threads and removes the socket. Idempotent. The firmware is not used afterwards.
+    /// Ends the threads and removes the socket; the firmware is not used afterwards. Idempotent.
+    /// The connection stays open until the destructor runs: QEMU complains about one that ends
+    /// before QEMU does.
     void stop();
 
     /// False when the plugin was built without libvfio-user: start() then says so.
