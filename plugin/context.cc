@@ -1,0 +1,210 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "context.h"
+
+#include "hw/cpuid.h"
+#include "log.h"
+
+#include <map>
+
+namespace rmpopt
+{
+
+context *the_context = nullptr;
+
+namespace
+{
+
+std::string cpu_advice(const hw::persona &p)
+{
+    return fmt::format("give QEMU a -cpu whose family is {} and whose model is {} to {}, with "
+                       "-hypervisor,+svm,+npt (scripts/rmpopt boot --dry-run prints one)",
+                       p.family, p.model_first, p.model_last);
+}
+
+/// Empty when the guest's CPU can be the persona.
+std::string check_cpu(const hw::persona &p, const host_cpu &cpu)
+{
+    const hw::cpuid_regs r = cpu.native_cpuid(1, 0);
+    const unsigned family = ((r.eax >> 8) & 0xf) + ((r.eax >> 20) & 0xff);
+    const unsigned model = ((r.eax >> 4) & 0xf) | ((r.eax >> 12) & 0xf0);
+    if (family != p.family || model < p.model_first || model > p.model_last) {
+        return fmt::format("persona {} cannot be CPU family {} model {}; {}", p.name, family, model,
+                           cpu_advice(p));
+    }
+    if ((r.ecx >> 31) != 0) {
+        return "the guest CPU shows the hypervisor bit, with which Linux refuses SNP; " +
+               cpu_advice(p);
+    }
+    constexpr std::uint32_t svm = 1u << 2;
+    if ((cpu.native_cpuid(0x80000001, 0).ecx & svm) == 0) {
+        return "the guest CPU has no SVM; " + cpu_advice(p);
+    }
+    return {};
+}
+
+/// Cores from the same APIC ids that the guest reads (leaf 0Bh).
+hw::topology read_topology(unsigned vcpus)
+{
+    hw::topology t;
+    std::map<std::uint32_t, unsigned> core_numbers;
+    for (unsigned i = 0; i < vcpus; ++i) {
+        const hw::cpuid_regs r = host_cpu::by_index(i).native_cpuid(0xb, 0);
+        const std::uint32_t core_id = r.edx >> (r.eax & 0x1f);
+        const auto number = static_cast<unsigned>(core_numbers.size());
+        t.core_of_thread.push_back(core_numbers.emplace(core_id, number).first->second);
+    }
+    return t;
+}
+
+} // namespace
+
+context::context(options opt, unsigned vcpus) : options_(std::move(opt)), vcpus_(vcpus) {}
+
+std::string context::listen()
+{
+    if (!options_.report.empty()) {
+        const std::string error =
+            reporter_.start(options_.report, [this](bool complete) { return snapshot(complete); });
+        if (!error.empty()) {
+            return error;
+        }
+    }
+    if (options_.psp.empty()) {
+        return {};
+    }
+    return psp_.start(options_.psp, {.apply = [this](const hw::effect_list &e) { apply(e); },
+                                     .log = [](std::string_view line) { log("psp: {}", line); }});
+}
+
+void context::start_machine()
+{
+    if (started_) {
+        return;
+    }
+    std::string error = host_cpu::self_test();
+    if (error.empty()) {
+        error = check_cpu(*options_.persona, host_cpu::by_index(0));
+    }
+    guest_ram_block block;
+    if (error.empty()) {
+        error = find_guest_ram(block);
+    }
+    if (error.empty()) {
+        error = ram_.map(block);
+    }
+    if (!error.empty()) {
+        refuse(error);
+    }
+    auto machine = std::make_unique<hw::machine>(hw::machine::settings{
+        .cpu = options_.persona,
+        .choices = options_.policy,
+        .cpus = read_topology(vcpus_),
+        .memory = ram_.hardware_view(),
+        .phys_bits = host_cpu::by_index(0).native_cpuid(0x80000008, 0).eax & 0xff,
+    });
+    if (options_.enforce) {
+        error = guard_.start(ram_, *machine);
+        if (!error.empty()) {
+            refuse(error + "; run with enforce=off");
+        }
+    }
+    machine_ = std::move(machine);
+    firmware_ = std::make_unique<hw::psp_firmware>(*machine_);
+    psp_.attach_firmware(*firmware_);
+    log("persona {} ({}), {} CPUs in {} cores, {} MiB of RAM", options_.persona->name,
+        options_.persona->description, machine_->cpus().threads(), machine_->cpus().cores(),
+        block.bytes >> 20);
+    started_.store(true, std::memory_order_release);
+}
+
+void context::enter_operating_system(std::uint64_t rsi)
+{
+    if (booted_.exchange(true)) {
+        return;
+    }
+    const hw::memory_view &memory = machine_->memory();
+    const iommu_setup iommu = announce_iommu_snp(memory);
+    iommu_registers_ = iommu.register_base;
+    if (!iommu.error.empty()) {
+        log("{}: Linux will not enable SNP", iommu.error);
+    }
+    if (options_.layout() == hw::rmp_layout::none) {
+        log("no RMP, as asked");
+        return;
+    }
+    rmp_request request;
+    request.layout = options_.layout();
+    request.segment_shift = options_.persona->segment_shift;
+    if (is_boot_params(memory, rsi)) {
+        request.boot_params = rsi;
+    }
+    request.zero = [this](hw::spa_range r) {
+        if (warm_) {
+            ram_.zero(r);
+        }
+    };
+    rmp_ = prepare_rmp(memory, request);
+    warm_ = true;
+    if (!rmp_.error.empty()) {
+        refuse(rmp_.error);
+    }
+    machine_->bios_setup(rmp_.config);
+    log("RMP at {:#x}, {} MiB, {}{}", rmp_.reserved.base, rmp_.reserved.bytes >> 20,
+        options_.layout() == hw::rmp_layout::segmented ? "segmented" : "contiguous",
+        request.boot_params.has_value() ? ", reserved in Linux's memory map"
+                                        : "; the guest is not Linux and must keep it free itself");
+}
+
+void context::read_iommu()
+{
+    if (iommu_registers_ == 0) {
+        return;
+    }
+    iommu_registers r;
+    read_system_memory(iommu_registers_ + 0x10, &r.event_base, 8);
+    read_system_memory(iommu_registers_ + 0x38, &r.ppr_base, 8);
+    read_system_memory(iommu_registers_ + 0x20, &r.excl_base, 8);
+    read_system_memory(iommu_registers_ + 0x28, &r.excl_limit, 8);
+    const std::scoped_lock lock(machine_->rmp_lock());
+    machine_->set_iommu_buffers(iommu_buffers(r));
+}
+
+void context::apply(const hw::effect_list &effects)
+{
+    guard_.apply(effects);
+}
+
+void context::reset()
+{
+    if (!started_) {
+        return;
+    }
+    guard_.release_all();
+    machine_->reset();
+    firmware_->reset();
+    booted_ = false;
+    log("machine reset");
+}
+
+void context::finish()
+{
+    psp_.stop();
+    reporter_.finish();
+}
+
+report_snapshot context::snapshot(bool complete) const
+{
+    report_snapshot s;
+    s.machine = started_ ? machine_.get() : nullptr;
+    s.persona = options_.persona->name;
+    s.psp_present = !options_.psp.empty();
+    if (started_) {
+        s.psp = firmware_->snapshot();
+    }
+    s.guard_changes = guard_.changes();
+    s.enforcement = options_.enforce ? "userfaultfd" : "off";
+    s.complete = complete;
+    return s;
+}
+
+} // namespace rmpopt

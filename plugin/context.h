@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// Everything that lives as long as QEMU does. One object, made by install(); the parts that need
+// guest RAM and vCPUs follow in start_machine().
+#pragma once
+
+#include "guard.h"
+#include "guest_ram.h"
+#include "hw/machine.h"
+#include "hw/psp.h"
+#include "options.h"
+#include "platform.h"
+#include "psp/psp_device.h"
+#include "report.h"
+
+#include <atomic>
+#include <memory>
+#include <mutex>
+
+namespace rmpopt
+{
+
+class context
+{
+  public:
+    context(options opt, unsigned vcpus);
+
+    /// Before devices exist: the secure processor must listen when QEMU creates its client.
+    /// Returns an empty string or what went wrong.
+    std::string listen();
+
+    /// Before the boot CPU's first instruction: finds CPUs and RAM, builds the model. Refuses on
+    /// any error; does nothing when called again.
+    void start_machine();
+    bool started() const { return started_.load(std::memory_order_acquire); }
+
+    /// The boot CPU is about to enter long mode; RSI is `rsi`. Does the BIOS's part once for each
+    /// boot of the machine.
+    void enter_operating_system(std::uint64_t rsi);
+
+    /// SNP_EN was just set on this vCPU: finds out where the IOMMU writes, for firmware.
+    void read_iommu();
+
+    /// Makes the model's effects true for QEMU.
+    void apply(const hw::effect_list &effects);
+
+    /// Machine reset: vCPUs are stopped.
+    void reset();
+
+    /// QEMU ends.
+    void finish();
+
+    const options &opt() const { return options_; }
+    hw::machine &machine() { return *machine_; }
+    guard &memory_guard() { return guard_; }
+    const guest_ram &ram() const { return ram_; }
+
+  private:
+    report_snapshot snapshot(bool complete) const;
+
+    options options_;
+    unsigned vcpus_;
+    std::atomic<bool> started_{false};
+    guest_ram ram_;
+    guard guard_;
+    std::unique_ptr<hw::machine> machine_;
+    std::unique_ptr<hw::psp_firmware> firmware_;
+    psp_device psp_;
+    reporter reporter_;
+    std::atomic<bool> booted_{false}; ///< the BIOS's part is done for this boot
+    bool warm_ = false;               ///< RAM may hold the contents of an earlier boot
+    rmp_setup rmp_;
+    hw::spa_t iommu_registers_ = 0;
+};
+
+/// The only instance; set by install() before any callback can run.
+extern context *the_context;
+
+} // namespace rmpopt

@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// The instructions that the plugin executes instead of QEMU. One file for each; this header has
+// what they share. An emulation either returns, then QEMU executes the instruction itself, or it
+// ends in complete() or raise(), which do not return: nothing with a destructor may be alive then.
+#pragma once
+
+#include "context.h"
+#include "hw/rmp_ops.h"
+#include "qemu_api.h"
+
+#include <span>
+
+namespace rmpopt
+{
+
+/// An instruction in the guest, as found by the translator.
+struct insn_site {
+    std::uint64_t rip = 0; ///< linear address
+    std::uint8_t length = 0;
+};
+
+/// One execution.
+struct insn_event {
+    host_cpu cpu;
+    insn_site site;
+    std::uintptr_t ra; ///< return address into the generated code
+
+    std::uint64_t &reg(gpr r) const { return cpu.reg(r); }
+    hw::insn_context model_context() const
+    {
+        return {.thread = cpu.index(), .cpl = cpu.cpl(), .long_mode = cpu.long_mode()};
+    }
+};
+
+/// The callback to register for an instruction with these bytes; its userdata is the
+/// instruction's linear address. nullptr when QEMU should execute it alone.
+qemu_plugin_vcpu_udata_cb_t find_emulation(std::span<const std::uint8_t> bytes);
+
+// Ends of an emulation.
+
+/// Continues after the instruction with the arithmetic flags of `mask` changed to `flags`; the
+/// others, and all with an empty mask, keep their exact values.
+[[noreturn]] void complete(const insn_event &event, std::uint32_t flags = 0,
+                           std::uint32_t mask = 0);
+/// Continues after an RMP instruction: EAX and the flags that follow from it.
+[[noreturn]] void complete_with_status(const insn_event &event, hw::rmp_status status);
+/// #UD or #GP(0) at the instruction; `f` is not fault::none.
+[[noreturn]] void raise(const insn_event &event, hw::fault f);
+/// #PF for an operand; `error_code` as the architecture pushes it.
+[[noreturn]] void raise_page_fault(const insn_event &event, std::uint64_t address,
+                                   std::uint32_t error_code);
+
+void emulate_cpuid(const insn_event &event);
+void emulate_rdmsr(const insn_event &event);
+void emulate_wrmsr(const insn_event &event);
+void emulate_rmpupdate(const insn_event &event);
+void emulate_psmash(const insn_event &event);
+void emulate_rmpread(const insn_event &event);
+void emulate_rmpopt(const insn_event &event);
+
+} // namespace rmpopt

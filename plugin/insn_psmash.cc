@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// PSMASH (F3 0F 01 FF): RAX = system address of a 2 MB page.
+#include "insn.h"
+
+namespace rmpopt
+{
+
+void emulate_psmash(const insn_event &event)
+{
+    hw::machine &m = the_context->machine();
+    const hw::fault f = hw::host_insn_fault(m, event.model_context());
+    if (f != hw::fault::none) {
+        raise(event, f);
+    }
+    complete_with_status(event, hw::psmash(m, event.reg(rax)));
+}
+
+} // namespace rmpopt

@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// RMPOPT (F2 0F 01 FC): RAX = system address, RCX = function; the result is CF alone.
+#include "hw/rmpopt.h"
+
+#include "insn.h"
+
+namespace rmpopt
+{
+
+void emulate_rmpopt(const insn_event &event)
+{
+    constexpr std::uint32_t cf = 1;
+    const hw::rmpopt_result r =
+        hw::rmpopt(the_context->machine(), event.model_context(), event.reg(rax), event.reg(rcx));
+    if (r.exception != hw::fault::none) {
+        raise(event, r.exception);
+    }
+    complete(event, r.cf ? cf : 0, cf);
+}
+
+} // namespace rmpopt

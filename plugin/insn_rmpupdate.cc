@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// RMPUPDATE (F2 0F 01 FE): RAX = system address, RCX = address of the 16-byte record.
+#include "guest_memory.h"
+#include "insn.h"
+
+namespace rmpopt
+{
+
+namespace
+{
+
+hw::rmp_status update(hw::spa_t spa, const hw::rmp_record &record)
+{
+    hw::effect_list effects;
+    const hw::rmp_status s = hw::rmpupdate(the_context->machine(), spa, record, effects);
+    the_context->apply(effects);
+    return s;
+}
+
+} // namespace
+
+void emulate_rmpupdate(const insn_event &event)
+{
+    const hw::fault f = hw::host_insn_fault(the_context->machine(), event.model_context());
+    if (f != hw::fault::none) {
+        raise(event, f);
+    }
+    std::array<std::byte, hw::rmp_record::bytes> raw;
+    const operand_fault bad = read_operand(event.reg(rcx), raw);
+    if (bad.happened) {
+        raise_page_fault(event, bad.address, bad.error_code);
+    }
+    complete_with_status(event, update(event.reg(rax), hw::rmp_record::decode(raw)));
+}
+
+} // namespace rmpopt

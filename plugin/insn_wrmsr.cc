@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// WRMSR (0F 30) of the registers that the model holds. The first WRMSR of EFER.LME is also the
+// moment when a BIOS would have been done and an operating system takes over.
+#include "hw/msr.h"
+#include "insn.h"
+
+namespace rmpopt
+{
+
+namespace
+{
+
+constexpr std::uint32_t msr_efer = 0xc0000080;
+constexpr std::uint32_t efer_lme = 1u << 8;
+
+/// False when the write is QEMU's to do.
+bool write(const insn_event &event, std::uint32_t index, std::uint64_t value, bool &is_gp)
+{
+    hw::machine &m = the_context->machine();
+    const bool snp_before = m.snp_enabled(event.cpu.index());
+    hw::effect_list effects;
+    const hw::msr_result r = hw::wrmsr(m, event.cpu.index(), index, value, effects);
+    the_context->apply(effects);
+    if (!snp_before && m.snp_enabled(event.cpu.index())) {
+        the_context->read_iommu();
+    }
+    is_gp = r == hw::msr_result::gp0;
+    if (is_gp) {
+        hw::count(m.counters().msr_gp);
+    }
+    return r != hw::msr_result::pass;
+}
+
+} // namespace
+
+void emulate_wrmsr(const insn_event &event)
+{
+    const auto index = static_cast<std::uint32_t>(event.reg(rcx));
+    if (index == msr_efer && (event.reg(rax) & efer_lme) != 0) {
+        the_context->enter_operating_system(static_cast<std::uint32_t>(event.reg(rsi)));
+        return;
+    }
+    if (!hw::is_modelled_msr(index) || !event.cpu.long_mode()) {
+        return;
+    }
+    if (event.cpu.cpl() != 0) {
+        raise(event, hw::fault::gp0);
+    }
+    const std::uint64_t value = static_cast<std::uint32_t>(event.reg(rax)) | event.reg(rdx) << 32;
+    bool is_gp = false;
+    if (!write(event, index, value, is_gp)) {
+        return;
+    }
+    if (is_gp) {
+        raise(event, hw::fault::gp0);
+    }
+    complete(event);
+}
+
+} // namespace rmpopt

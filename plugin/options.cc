@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "options.h"
+
+#include <array>
+#include <string_view>
+
+namespace rmpopt
+{
+
+namespace
+{
+
+std::string list_personas()
+{
+    std::string list;
+    for (const hw::persona &p : hw::personas()) {
+        list.append(list.empty() ? "" : ", ").append(p.name);
+    }
+    return list;
+}
+
+std::string set_persona(options &o, std::string_view v)
+{
+    const hw::persona *p = hw::find_persona(v);
+    if (p == nullptr) {
+        return "option persona: no persona '" + std::string(v) + "'; use one of " + list_personas();
+    }
+    o.persona = p;
+    return {};
+}
+
+std::string set_rmp(options &o, std::string_view v)
+{
+    struct word {
+        std::string_view name;
+        rmp_choice value;
+    };
+    static constexpr std::array<word, 4> words{{{"auto", rmp_choice::automatic},
+                                                {"segmented", rmp_choice::segmented},
+                                                {"contiguous", rmp_choice::contiguous},
+                                                {"none", rmp_choice::none}}};
+    for (const word &w : words) {
+        if (w.name == v) {
+            o.rmp = w.value;
+            return {};
+        }
+    }
+    return "option rmp: '" + std::string(v) + "' is not auto, segmented, contiguous or none";
+}
+
+std::string set_enforce(options &o, std::string_view v)
+{
+    if (v != "on" && v != "off") {
+        return "option enforce: '" + std::string(v) + "' is not on or off";
+    }
+    o.enforce = v == "on";
+    return {};
+}
+
+std::string set_path(std::string &path, std::string_view name, std::string_view v)
+{
+    if (v.empty()) {
+        return "option " + std::string(name) + ": give a path after '='";
+    }
+    path = v;
+    return {};
+}
+
+std::string set_option(options &o, std::string_view name, std::string_view value)
+{
+    static constexpr std::string_view policy_prefix = "policy.";
+    if (name == "persona") {
+        return set_persona(o, value);
+    }
+    if (name == "rmp") {
+        return set_rmp(o, value);
+    }
+    if (name == "enforce") {
+        return set_enforce(o, value);
+    }
+    if (name == "psp") {
+        return set_path(o.psp, name, value);
+    }
+    if (name == "log") {
+        return set_path(o.log, name, value);
+    }
+    if (name == "report") {
+        return set_path(o.report, name, value);
+    }
+    if (name.starts_with(policy_prefix)) {
+        return hw::set_policy(o.policy, name.substr(policy_prefix.size()), value);
+    }
+    return "unknown option '" + std::string(name) +
+           "'; known: persona, rmp, enforce, psp, log, report, policy.NAME";
+}
+
+std::string check_combination(const options &o)
+{
+    if (o.rmp == rmp_choice::segmented && !o.persona->segmented_rmp) {
+        return "option rmp: persona " + std::string(o.persona->name) +
+               " has no segmented RMP; use rmp=contiguous or another persona";
+    }
+    return {};
+}
+
+} // namespace
+
+hw::rmp_layout options::layout() const
+{
+    switch (rmp) {
+    case rmp_choice::automatic:
+        return persona->layout;
+    case rmp_choice::segmented:
+        return hw::rmp_layout::segmented;
+    case rmp_choice::contiguous:
+        return hw::rmp_layout::contiguous;
+    case rmp_choice::none:
+        break;
+    }
+    return hw::rmp_layout::none;
+}
+
+std::string parse_options(int argc, const char *const *argv, options &out)
+{
+    for (int i = 0; i < argc; ++i) {
+        const std::string_view arg = argv[i];
+        const std::size_t eq = arg.find('=');
+        if (eq == std::string_view::npos) {
+            return "option '" + std::string(arg) + "' is not of the form name=value";
+        }
+        std::string error = set_option(out, arg.substr(0, eq), arg.substr(eq + 1));
+        if (!error.empty()) {
+            return error;
+        }
+    }
+    return check_combination(out);
+}
+
+} // namespace rmpopt

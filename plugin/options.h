@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// The plugin's name=value options.
+#pragma once
+
+#include "hw/persona.h"
+#include "hw/policy.h"
+
+#include <string>
+
+namespace rmpopt
+{
+
+enum class rmp_choice : std::uint8_t { automatic, segmented, contiguous, none };
+
+struct options {
+    const hw::persona *persona = hw::find_persona("venice");
+    rmp_choice rmp = rmp_choice::automatic;
+    hw::policy policy{};
+    bool enforce = true;
+    std::string psp;    ///< path of the secure processor's socket; empty: no secure processor
+    std::string log;    ///< path of the log; empty: stderr
+    std::string report; ///< path of the report; empty: none
+
+    /// The layout that the BIOS sets up.
+    hw::rmp_layout layout() const;
+};
+
+/// Parses `argc` options into `out`. Returns an empty string, or one line that says what is wrong
+/// and what would be right.
+std::string parse_options(int argc, const char *const *argv, options &out);
+
+} // namespace rmpopt

@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// QEMU's way in: checks what QEMU offers, reads the options, registers the callbacks.
+#include "context.h"
+#include "insn.h"
+#include "log.h"
+#include "qemu_api.h"
+
+#include <array>
+#include <string_view>
+
+#define RMPOPT_EXPORT extern "C" __attribute__((visibility("default")))
+
+/// The API version that this plugin was written for; QEMU refuses to load it when it has none in
+/// common.
+RMPOPT_EXPORT int qemu_plugin_version;
+int qemu_plugin_version = rmpopt_plugin_api;
+
+namespace rmpopt
+{
+
+namespace
+{
+
+void on_first_instruction(unsigned, void *)
+{
+    the_context->start_machine();
+}
+
+void on_translate(qemu_plugin_tb *tb, void *)
+{
+    std::array<std::uint8_t, 4> bytes{};
+    const std::size_t n = qemu_plugin_tb_n_insns(tb);
+    if (!the_context->started() && n != 0) {
+        // vCPU init callbacks come before the machine exists; the reset vector comes after.
+        qemu_plugin_register_vcpu_insn_exec_cb(qemu_plugin_tb_get_insn(tb, 0), on_first_instruction,
+                                               QEMU_PLUGIN_CB_RW_REGS_PC, nullptr);
+    }
+    for (std::size_t i = 0; i < n; ++i) {
+        qemu_plugin_insn *insn = qemu_plugin_tb_get_insn(tb, i);
+        const std::size_t size = qemu_plugin_insn_size(insn);
+        if (size != 2 && size != 4) {
+            continue;
+        }
+        qemu_plugin_insn_data(insn, bytes.data(), size);
+        const auto callback = find_emulation(std::span(bytes).first(size));
+        if (callback != nullptr) {
+            qemu_plugin_register_vcpu_insn_exec_cb(
+                insn, callback, QEMU_PLUGIN_CB_RW_REGS_PC,
+                reinterpret_cast<void *>(qemu_plugin_insn_vaddr(insn)));
+        }
+    }
+}
+
+void on_exit(void *)
+{
+    the_context->finish();
+}
+
+std::string check_qemu(const qemu_info_t &info)
+{
+    if (std::string_view(info.target_name) != "x86_64" || !info.system_emulation) {
+        return "this plugin needs qemu-system-x86_64";
+    }
+    if (info.version.min > rmpopt_plugin_api || info.version.cur < rmpopt_plugin_api) {
+        return fmt::format("this QEMU speaks plugin API {} to {}, this plugin speaks {}; use a "
+                           "QEMU 11.1 (scripts/rmpopt setup finds one)",
+                           info.version.min, info.version.cur, rmpopt_plugin_api);
+    }
+    const std::string missing = host_cpu::resolve_symbols();
+    if (!missing.empty()) {
+        return "this QEMU does not export " + missing +
+               "; use a QEMU that is built with modules, as distributions do";
+    }
+    return {};
+}
+
+} // namespace
+
+} // namespace rmpopt
+
+RMPOPT_EXPORT int qemu_plugin_install(qemu_plugin_id_t id, const qemu_info_t *info, int argc,
+                                      char **argv)
+{
+    using namespace rmpopt;
+    options opt;
+    std::string error = check_qemu(*info);
+    if (error.empty()) {
+        error = parse_options(argc, argv, opt);
+    }
+    if (error.empty() && !opt.log.empty()) {
+        error = open_log(opt.log);
+    }
+    if (error.empty()) {
+        // Lives until QEMU's end: callbacks of any thread use it.
+        the_context = new context(opt, static_cast<unsigned>(info->system.max_vcpus));
+        error = the_context->listen();
+    }
+    if (!error.empty()) {
+        refuse(error);
+    }
+    on_machine_reset([](void *) { the_context->reset(); }, nullptr);
+    qemu_plugin_register_vcpu_tb_trans_cb(id, on_translate, nullptr);
+    qemu_plugin_register_atexit_cb(id, on_exit, nullptr);
+    return 0;
+}

@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// The report: one JSON file with what the machine did so far. Written by a thread of its own about
+// once a second while something changes, and at the end; always by rename, so that a reader never
+// sees half a report and a killed QEMU leaves the last one.
+#pragma once
+
+#include "hw/machine.h"
+#include "hw/psp.h"
+
+#include <condition_variable>
+#include <functional>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <thread>
+
+namespace rmpopt
+{
+
+/// What the report says; the model is read when the text is made.
+struct report_snapshot {
+    const hw::machine *machine = nullptr; ///< nullptr: QEMU ended before the guest started
+    std::string persona;
+    bool psp_present = false;
+    hw::psp_snapshot psp;
+    std::uint64_t guard_changes = 0;
+    std::string enforcement;
+    bool complete = false;
+};
+
+/// The report as JSON text.
+std::string render_report(const report_snapshot &snapshot);
+
+/// Linux's cpulist notation ("0-3,6") of the logical CPUs whose core has the region optimised.
+std::string optimised_cpus(const hw::machine &machine, hw::spa_t region);
+
+class reporter
+{
+  public:
+    ~reporter();
+
+    /// Starts to keep `path` up to date with what `source(complete)` returns. Returns an empty
+    /// string or why the file cannot be written.
+    std::string start(const std::string &path, std::function<report_snapshot(bool)> source);
+
+    /// Writes the last report and ends the thread. Idempotent.
+    void finish();
+
+  private:
+    void run();
+    std::string write(const std::string &text) const;
+
+    std::string path_;
+    std::function<report_snapshot(bool)> source_;
+    std::mutex lock_;
+    std::condition_variable wake_;
+    bool stop_ = false;
+    std::thread thread_;
+};
+
+} // namespace rmpopt
