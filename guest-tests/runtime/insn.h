@@ -15,18 +15,17 @@
 /*
  * Text of an asm statement that executes one instruction under guard. Afterwards
  * this_cpu()->trap_vector tells whether it raised an exception and this_cpu()->trap which.
- * Flags and registers pass through unchanged.
+ * Flags and registers pass through unchanged. In three parts for code that must come between.
  */
-#define GUARDED(instruction)                                                                       \
-    "movq $771f, %%gs:" TEXT(                                                                      \
-        CPU_GUARD_RIP) "\n\t"                                                                      \
-                       "movq $772f, %%gs:" TEXT(                                                   \
-                           CPU_GUARD_RESUME) "\n\t"                                                \
-                                             "movq $-1, %%gs:" TEXT(                               \
-                                                 CPU_TRAP_VECTOR) "\n"                             \
-                                                                  "771:\t" instruction "\n"        \
-                                                                  "772:\tmovq $0, %%gs:" TEXT(     \
-                                                                      CPU_GUARD_RIP) "\n\t"
+#define GUARD_ARM                                                                                  \
+    "movq $771f, %%gs:" TEXT(CPU_GUARD_RIP) "\n\t"                                                 \
+                                            "movq $772f, %%gs:" TEXT(                              \
+                                                CPU_GUARD_RESUME) "\n\t"                           \
+                                                                  "movq $-1, %%gs:" TEXT(          \
+                                                                      CPU_TRAP_VECTOR) "\n\t"
+#define GUARD_POINT(instruction) "\n771:\t" instruction "\n772:\t"
+#define GUARD_DISARM "movq $0, %%gs:" TEXT(CPU_GUARD_RIP) "\n\t"
+#define GUARDED(instruction) GUARD_ARM GUARD_POINT(instruction) GUARD_DISARM
 
 #define BYTES_RMPOPT ".byte 0xf2, 0x0f, 0x01, 0xfc"
 #define BYTES_RMPREAD ".byte 0xf2, 0x0f, 0x01, 0xfd"

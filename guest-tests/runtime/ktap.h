@@ -20,6 +20,8 @@ struct test_case {
 struct test_suite {
     const struct test_case *cases;
     size_t count;
+    /* Why this machine can't run the suite, NULL if it can. */
+    const char *(*unmet)(void);
 };
 
 #define TEST(function, rule_text)                                                                  \
@@ -32,8 +34,9 @@ struct test_suite {
     }
 
 /* Each test image has exactly one of these. */
-#define TEST_SUITE(table)                                                                          \
-    const struct test_suite test_suite = {table, sizeof(table) / sizeof((table)[0])}
+#define TEST_SUITE(table) TEST_SUITE_IF(table, NULL)
+#define TEST_SUITE_IF(table, unmet_reason)                                                         \
+    const struct test_suite test_suite = {table, sizeof(table) / sizeof((table)[0]), unmet_reason}
 extern const struct test_suite test_suite;
 
 /* Run cases as subtests of the one that calls this. */

@@ -123,11 +123,16 @@ void memory_reserve(uint64_t start, uint64_t end)
     reserved[reserved_count++] = (struct memory_range){start, end};
 }
 
-static bool in_low_ram(uint64_t start, uint64_t end)
+void memory_begin_tests(void)
+{
+    next_free = align_up(next_free, PAGE_2M);
+}
+
+static bool in_ram(uint64_t start, uint64_t end)
 {
     for (unsigned i = 0; i < ram_count; i++) {
         if (start >= ram[i].start && end <= ram[i].end)
-            return end <= 4 * PAGE_1G;
+            return true;
     }
     return false;
 }
@@ -151,7 +156,7 @@ uint64_t allocate(uint64_t size, uint64_t alignment)
             break;
         start = align_up(conflict, alignment);
     }
-    if (!in_low_ram(start, start + size))
+    if (start + size > 4 * PAGE_1G || !in_ram(start, start + size))
         return 0;
     next_free = start + size;
     memset((void *)start, 0, size);
@@ -167,4 +172,13 @@ uint64_t allocate_or_fail(uint64_t size, uint64_t alignment)
         exit_run(false);
     }
     return start;
+}
+
+bool claim(uint64_t start, uint64_t size)
+{
+    uint64_t end = start + size;
+    if (start < next_free || !in_ram(start, end) || conflict_end(start, end))
+        return false;
+    memory_reserve(start, end);
+    return true;
 }

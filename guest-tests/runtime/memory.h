@@ -32,12 +32,15 @@ uint64_t ram_end(void);
 /* Keep allocations out of [start, end). */
 void memory_reserve(uint64_t start, uint64_t end);
 
-/*
- * SPA of zeroed RAM below 4 GiB (so mapped one to one), never given back. Allocations of
- * test pages share no 2 MiB region with the image, stacks or page tables. 0 if none is left.
- */
+/* What is allocated from here on shares no 2 MiB region with the runtime's own pages. */
+void memory_begin_tests(void);
+
+/* SPA of zeroed RAM below 4 GiB (so mapped one to one), never given back. 0 if none is left. */
 uint64_t allocate(uint64_t size, uint64_t alignment);
 /* The same, or end the run with one line. */
 uint64_t allocate_or_fail(uint64_t size, uint64_t alignment);
+
+/* Take this very range, anywhere in RAM; false if it is not free. Its contents stay as they are. */
+bool claim(uint64_t start, uint64_t size);
 
 #endif

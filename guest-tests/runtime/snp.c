@@ -101,6 +101,13 @@ void rmp_discover(void)
         reserve_table(rmp.base, rmp.end + 1 - rmp.base);
 }
 
+const char *snp_unmet(void)
+{
+    if (!cpu_has_snp())
+        return "this CPU has no SEV-SNP";
+    return rmp.present ? NULL : "no memory is reserved for an RMP";
+}
+
 bool rmp_present(void)
 {
     return rmp.present;
@@ -145,7 +152,7 @@ uint64_t rmp_covered_end(void)
     return end;
 }
 
-static void zero_rmp(void)
+void rmp_zero(void)
 {
     if (!rmp.segmented) {
         memset((void *)rmp.base, 0, rmp.end + 1 - rmp.base);
@@ -171,15 +178,10 @@ void snp_enable(void)
 {
     if (enabled || !rmp.present)
         return;
-    zero_rmp();
+    rmp_zero();
     set_syscfg_bits_everywhere(SYSCFG_MFDM);
     set_syscfg_bits_everywhere(SYSCFG_SNP_EN | SYSCFG_VMPL_EN);
     enabled = true;
-}
-
-bool snp_is_enabled(void)
-{
-    return enabled;
 }
 
 static void write_rmpopt_base(void *value)

@@ -67,9 +67,14 @@ uint64_t rmp_entry_address(uint64_t spa);
 /* The lowest SPA above all covered ones. */
 uint64_t rmp_covered_end(void);
 
+/* For TEST_SUITE_IF: why this machine can't enable SNP, NULL if it can. */
+const char *snp_unmet(void);
+
+/* All of it, as a host kernel does before it sets SNP_EN. */
+void rmp_zero(void);
+
 /* Zero the RMP, then set MFDM and after it SNP_EN and VMPL_EN on every CPU. Done only once. */
 void snp_enable(void);
-bool snp_is_enabled(void);
 void set_syscfg_bits_everywhere(uint64_t bits);
 
 /* Set RMPOPT_BASE to base | enable on every CPU. */

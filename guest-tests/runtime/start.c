@@ -15,5 +15,6 @@ _Noreturn void runtime_start(uint32_t start_info)
     memory_init(start_info);
     rmp_discover();
     smp_start_others();
+    memory_begin_tests();
     exit_run(run_suite(&test_suite));
 }

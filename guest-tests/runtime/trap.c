@@ -155,10 +155,10 @@ void trap_dispatch(struct trap *trap)
         acknowledge_interrupt();
     } else if (trap->vector == VECTOR_SPURIOUS) {
         return;
-    } else if (cpu->guard_rip && trap->rip == cpu->guard_rip) {
-        finish_guarded(cpu, trap);
     } else if (cpu->hook && cpu->hook(trap)) {
         return;
+    } else if (cpu->guard_rip && trap->rip == cpu->guard_rip) {
+        finish_guarded(cpu, trap);
     } else if ((trap->cs & 3) == 3) {
         return_from_user(cpu, trap);
     } else {

@@ -69,8 +69,8 @@ static inline struct cpu *this_cpu(void)
 void trap_init_cpu(struct cpu *cpu);
 
 /*
- * Called for every exception of this CPU that is not guarded; true means handled: return to
- * (the possibly changed) trap->rip. NULL removes the hook.
+ * Called for every exception of this CPU, before guards; true means handled: return to (the
+ * possibly changed) trap->rip. NULL removes the hook.
  */
 void set_trap_hook(bool (*hook)(struct trap *trap));
 

@@ -1,0 +1,578 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * Host stores to pages that the host does not own: #PF with the RMP bit, before memory changes,
+ * restartable. Every kind of store goes through 4 KiB mappings; three pages in a row, of which
+ * the middle one gets assigned.
+ */
+#include "runtime.h"
+
+#define RMP_FAULT (PF_RMP | PF_WRITE | PF_PRESENT) /* 0x80000003, zero-extended */
+
+enum { PAGES = 3, BYTES = PAGES * PAGE_4K };
+
+static uint8_t *window;
+static uint64_t owned_spa;
+static uint8_t *owned; /* the middle page in the window */
+static uint8_t expected_bytes[BYTES];
+
+static void fill(void)
+{
+    for (unsigned i = 0; i < BYTES; i++)
+        window[i] = (uint8_t)(i * 7 + 3);
+}
+
+static unsigned changed_bytes(void)
+{
+    unsigned changed = 0;
+    for (unsigned i = 0; i < BYTES; i++)
+        changed += window[i] != (uint8_t)(i * 7 + 3);
+    return changed;
+}
+
+static void assign(void)
+{
+    EXPECT_EQ(rmp_assign(owned_spa, RMP_PAGE_4K, 1, 0), RMP_SUCCESS);
+}
+
+static void unassign(void)
+{
+    EXPECT_EQ(rmp_unassign(owned_spa, RMP_PAGE_4K), RMP_SUCCESS);
+}
+
+static void make_window(void)
+{
+    uint64_t spa = allocate_or_fail(PAGE_2M, PAGE_2M) + 4 * PAGE_4K;
+    window = map_window(spa, BYTES, PAGE_4K, MAP_WRITE);
+    owned_spa = spa + PAGE_4K;
+    owned = window + PAGE_4K;
+}
+
+/*
+ * A store at RDI. The guard surrounds the instruction alone; setup and cleanup must not store.
+ * Exceptions run on a stack of their own, so RSP may point into the test pages meanwhile.
+ */
+#define DEFINE_STORE(name, setup, instruction, cleanup)                                            \
+    static void name(uint8_t *target)                                                              \
+    {                                                                                              \
+        __asm__ volatile("movabsq $0x1122334455667788, %%rax\n\t" setup                            \
+                         "\n\t" GUARDED(instruction) cleanup                                       \
+                         : "+D"(target)                                                            \
+                         :                                                                         \
+                         : "rax", "rbx", "rcx", "rdx", "rsi", "r8", "memory", "cc");               \
+    }
+
+DEFINE_STORE(mov8, "", "movb %%al, (%%rdi)", "")
+DEFINE_STORE(mov16, "", "movw %%ax, (%%rdi)", "")
+DEFINE_STORE(mov32, "", "movl %%eax, (%%rdi)", "")
+DEFINE_STORE(mov64, "", "movq %%rax, (%%rdi)", "")
+DEFINE_STORE(mov_immediate, "", "movq $-2, (%%rdi)", "")
+DEFINE_STORE(movnti, "", "movnti %%rax, (%%rdi)", "")
+DEFINE_STORE(setcc, "cmp %%eax, %%eax", "setz (%%rdi)", "")
+DEFINE_STORE(add_to_memory, "", "addq %%rax, (%%rdi)", "")
+DEFINE_STORE(inc_memory, "", "incl (%%rdi)", "")
+DEFINE_STORE(bts_memory, "", "btsl $2, (%%rdi)", "")
+DEFINE_STORE(lock_or, "", "lock orl %%eax, (%%rdi)", "")
+DEFINE_STORE(xchg_memory, "", "xchgq %%rax, (%%rdi)", "")
+DEFINE_STORE(xadd, "", "xaddl %%eax, (%%rdi)", "")
+DEFINE_STORE(lock_xadd, "", "lock xaddq %%rax, (%%rdi)", "")
+DEFINE_STORE(cmpxchg, "movl (%%rdi), %%eax; movl $5, %%ecx", "lock cmpxchgl %%ecx, (%%rdi)", "")
+DEFINE_STORE(cmpxchg16b,
+             "movq (%%rdi), %%rax; movq 8(%%rdi), %%rdx; movl $1, %%ebx; movl $2, %%ecx",
+             "lock cmpxchg16b (%%rdi)", "")
+DEFINE_STORE(stosb, "movl $1, %%ecx", "rep stosb", "")
+DEFINE_STORE(movsq, "leaq -4096(%%rdi), %%rsi; movl $1, %%ecx", "rep movsq", "")
+DEFINE_STORE(movaps, "", "movaps %%xmm0, (%%rdi)", "")
+DEFINE_STORE(movups, "", "movups %%xmm0, (%%rdi)", "")
+DEFINE_STORE(movntdq, "", "movntdq %%xmm0, (%%rdi)", "")
+DEFINE_STORE(fxsave, "", "fxsave64 (%%rdi)", "")
+DEFINE_STORE(fstp, "fldz", "fstpt (%%rdi)", "fninit")
+DEFINE_STORE(stmxcsr, "", "stmxcsr (%%rdi)", "")
+DEFINE_STORE(sgdt, "", "sgdt (%%rdi)", "")
+DEFINE_STORE(push, "movq %%rsp, %%r8; leaq 8(%%rdi), %%rsp", "pushq %%rax", "movq %%r8, %%rsp")
+DEFINE_STORE(pushf, "movq %%rsp, %%r8; leaq 8(%%rdi), %%rsp", "pushfq", "movq %%r8, %%rsp")
+DEFINE_STORE(call, "movq %%rsp, %%r8; leaq 8(%%rdi), %%rsp", "call 772f", "movq %%r8, %%rsp")
+DEFINE_STORE(enter, "movq %%rsp, %%r8; movq %%rbp, %%rbx; leaq 8(%%rdi), %%rsp", "enter $0, $0",
+             "movq %%r8, %%rsp; movq %%rbx, %%rbp")
+
+struct store {
+    void (*execute)(uint8_t *target);
+    int offset; /* from the start of the owned page */
+};
+
+static void expect_fault(const struct store *store)
+{
+    uint8_t *target = owned + store->offset;
+    uint8_t *first_bad = store->offset < 0 ? owned : target;
+
+    store->execute(target);
+    EXPECT_EQ(this_cpu()->trap_vector, VECTOR_PF);
+    if (this_cpu()->trap_vector != VECTOR_PF)
+        return;
+    EXPECT_EQ(this_cpu()->trap.error_code, RMP_FAULT);
+    EXPECT_EQ(this_cpu()->trap.cr2, (uint64_t)first_bad);
+    EXPECT_EQ(this_cpu()->trap.rdi, (uint64_t)target);
+}
+
+static unsigned hook_calls;
+
+static bool unassign_and_restart(struct trap *trap)
+{
+    if (trap->vector != VECTOR_PF || trap->error_code != RMP_FAULT || hook_calls)
+        return false;
+    hook_calls++;
+    unassign();
+    return true;
+}
+
+/* Faults without a trace; restarted after the page is given back, it does what it always does. */
+static void store_faults_and_restarts(const void *argument)
+{
+    const struct store *store = argument;
+
+    fill();
+    store->execute(owned + store->offset);
+    EXPECT_EQ(this_cpu()->trap_vector, NO_TRAP);
+    EXPECT(changed_bytes() > 0);
+    memcpy(expected_bytes, window, BYTES);
+
+    fill();
+    assign();
+    expect_fault(store);
+    EXPECT_EQ(changed_bytes(), 0);
+    if (changed_bytes()) {
+        unassign();
+        return;
+    }
+
+    hook_calls = 0;
+    set_trap_hook(unassign_and_restart);
+    store->execute(owned + store->offset);
+    set_trap_hook(NULL);
+    EXPECT_EQ(this_cpu()->trap_vector, NO_TRAP);
+    EXPECT_EQ(hook_calls, 1);
+    EXPECT_EQ(memcmp(window, expected_bytes, BYTES), 0);
+    if (!hook_calls)
+        unassign();
+}
+
+static const struct {
+    struct store mov8_first, mov8_last, mov16, mov32, mov64, mov_immediate, movnti, setcc,
+        add_to_memory, inc_memory, bts_memory, lock_or, xchg_memory, xadd, lock_xadd, cmpxchg,
+        cmpxchg16b, stosb, movsq, movaps, movups, movntdq, fxsave, fstp, stmxcsr, sgdt, push, pushf,
+        call, enter;
+    struct store mov64_into, mov64_out_of, movups_into, movups_out_of, add_into, push_into,
+        fstp_into, fxsave_into;
+} stores = {
+    .mov8_first = {mov8, 0},
+    .mov8_last = {mov8, 4095},
+    .mov16 = {mov16, 16},
+    .mov32 = {mov32, 32},
+    .mov64 = {mov64, 64},
+    .mov_immediate = {mov_immediate, 72},
+    .movnti = {movnti, 80},
+    .setcc = {setcc, 88},
+    .add_to_memory = {add_to_memory, 96},
+    .inc_memory = {inc_memory, 104},
+    .bts_memory = {bts_memory, 112},
+    .lock_or = {lock_or, 120},
+    .xchg_memory = {xchg_memory, 128},
+    .xadd = {xadd, 136},
+    .lock_xadd = {lock_xadd, 144},
+    .cmpxchg = {cmpxchg, 152},
+    .cmpxchg16b = {cmpxchg16b, 160},
+    .stosb = {stosb, 176},
+    .movsq = {movsq, 184},
+    .movaps = {movaps, 192},
+    .movups = {movups, 211},
+    .movntdq = {movntdq, 240},
+    .fxsave = {fxsave, 512},
+    .fstp = {fstp, 1024},
+    .stmxcsr = {stmxcsr, 1040},
+    .sgdt = {sgdt, 1048},
+    .push = {push, 1064},
+    .pushf = {pushf, 1072},
+    .call = {call, 1080},
+    .enter = {enter, 1088},
+    .mov64_into = {mov64, -3},
+    .mov64_out_of = {mov64, 4093},
+    .movups_into = {movups, -5},
+    .movups_out_of = {movups, 4090},
+    .add_into = {add_to_memory, -4},
+    .push_into = {push, -4},
+    .fstp_into = {fstp, -2},
+    .fxsave_into = {fxsave, -256},
+};
+
+static void no_check_without_snp_en(const void *unused)
+{
+    static struct store store = {mov64, 8};
+    int other = cpu_on_other_core(0);
+    (void)unused;
+
+    make_window();
+    if (other < 0)
+        SKIP("one core only");
+    rmp_zero();
+    wrmsr(MSR_SYSCFG, rdmsr(MSR_SYSCFG) | SYSCFG_SNP_EN | SYSCFG_VMPL_EN);
+    assign();
+    run_on_cpu((unsigned)other, (void (*)(void *))mov64, owned + 8);
+    EXPECT_EQ(cpu_at((unsigned)other)->trap_vector, NO_TRAP);
+    expect_fault(&store);
+    unassign();
+}
+
+static void enable(const void *unused)
+{
+    (void)unused;
+    snp_enable();
+    EXPECT_EQ(rdmsr(MSR_SYSCFG) & SYSCFG_SNP_EN, SYSCFG_SNP_EN);
+}
+
+static void reads_and_fetches_are_allowed(const void *unused)
+{
+    static uint8_t copy[PAGE_4K];
+    (void)unused;
+    fill();
+    owned[0] = 0xc3; /* ret */
+    assign();
+    __asm__ volatile(GUARDED("call *%0") : : "r"(owned) : "memory");
+    EXPECT_EQ(this_cpu()->trap_vector, NO_TRAP);
+    EXPECT_EQ(*(volatile uint64_t *)(owned + 1), *(uint64_t *)(owned + 1));
+    memcpy(copy, owned, PAGE_4K);
+    EXPECT_EQ(copy[4095], owned[4095]);
+    __asm__ volatile(GUARDED("clflush (%0)") : : "r"(owned) : "memory");
+    EXPECT_EQ(this_cpu()->trap_vector, NO_TRAP);
+    __asm__ volatile(GUARDED("prefetchw (%0)") : : "r"(owned) : "memory");
+    EXPECT_EQ(this_cpu()->trap_vector, NO_TRAP);
+    unassign();
+}
+
+static void neighbours_stay_writable(const void *unused)
+{
+    (void)unused;
+    fill();
+    assign();
+    mov64(owned - 8);
+    EXPECT_EQ(this_cpu()->trap_vector, NO_TRAP);
+    mov64(owned + PAGE_4K);
+    EXPECT_EQ(this_cpu()->trap_vector, NO_TRAP);
+    unassign();
+    EXPECT(changed_bytes() > 8);
+}
+
+static void paging_is_checked_first(const void *unused)
+{
+    uint8_t *read_only = map_window(owned_spa, PAGE_4K, PAGE_4K, 0);
+    uint8_t *supervisor = owned;
+    static const uint8_t store_al[] = {0x88, 0x07}; /* mov %al, (%rdi) */
+    struct trap state = {.rdi = (uint64_t)supervisor};
+    (void)unused;
+
+    assign();
+    mov8(read_only + 3);
+    EXPECT_EQ(this_cpu()->trap_vector, VECTOR_PF);
+    EXPECT_EQ(this_cpu()->trap.error_code, PF_PRESENT | PF_WRITE);
+    EXPECT_EQ(this_cpu()->trap.cr2, (uint64_t)read_only + 3);
+    run_user(store_al, sizeof(store_al), &state);
+    EXPECT_EQ(state.vector, VECTOR_PF);
+    EXPECT_EQ(state.error_code, PF_PRESENT | PF_WRITE | PF_USER);
+    unassign();
+}
+
+static void user_mode_store(const void *unused)
+{
+    static const uint8_t store_rax[] = {0x48, 0x89, 0x07}; /* mov %rax, (%rdi) */
+    uint8_t *user_window = map_window(owned_spa, PAGE_4K, PAGE_4K, MAP_WRITE | MAP_USER);
+    struct trap state = {.rdi = (uint64_t)user_window + 0x123, .rax = 5};
+    uint64_t start;
+    (void)unused;
+
+    fill();
+    assign();
+    start = run_user(store_rax, sizeof(store_rax), &state);
+    EXPECT_EQ(state.vector, VECTOR_PF);
+    EXPECT_EQ(state.error_code, RMP_FAULT | PF_USER);
+    EXPECT_EQ(state.cr2, (uint64_t)user_window + 0x123);
+    EXPECT_EQ(state.rip, start);
+    EXPECT_EQ(changed_bytes(), 0);
+    unassign();
+}
+
+/* REP STOSB from the shared page into the owned one: as far as it may, then exact state. */
+static void rep_stos_stops_at_the_border(const void *unused)
+{
+    uint64_t rdi = (uint64_t)owned - 100, rcx = 300;
+    (void)unused;
+
+    fill();
+    assign();
+    __asm__ volatile(GUARDED("rep stosb") : "+D"(rdi), "+c"(rcx) : "a"(0) : "memory");
+    EXPECT_EQ(this_cpu()->trap_vector, VECTOR_PF);
+    EXPECT_EQ(this_cpu()->trap.error_code, RMP_FAULT);
+    EXPECT_EQ(this_cpu()->trap.cr2, (uint64_t)owned);
+    EXPECT_EQ(rdi, (uint64_t)owned);
+    EXPECT_EQ(rcx, 200);
+    EXPECT_EQ(owned[-1], 0);
+    EXPECT_EQ(owned[-100], 0);
+    EXPECT_EQ(owned[0], (uint8_t)(PAGE_4K * 7 + 3));
+    unassign();
+    __asm__ volatile(GUARDED("rep stosb") : "+D"(rdi), "+c"(rcx) : "a"(0) : "memory");
+    EXPECT_EQ(rcx, 0);
+    EXPECT_EQ(owned[199], 0);
+    EXPECT_EQ(owned[200], (uint8_t)((PAGE_4K + 200) * 7 + 3));
+}
+
+/* Backwards, from above into the owned page. */
+static void rep_movs_backwards_stops_at_the_border(const void *unused)
+{
+    uint64_t rdi = (uint64_t)owned + PAGE_4K + 10 * 8, rsi = (uint64_t)owned - 8, rcx = 50;
+    (void)unused;
+
+    fill();
+    assign();
+    __asm__ volatile("std\n\t" GUARDED("rep movsq") "cld"
+                     : "+D"(rdi), "+S"(rsi), "+c"(rcx)
+                     :
+                     : "memory", "cc");
+    EXPECT_EQ(this_cpu()->trap_vector, VECTOR_PF);
+    EXPECT_EQ(this_cpu()->trap.error_code, RMP_FAULT);
+    EXPECT_EQ(this_cpu()->trap.cr2, (uint64_t)owned + PAGE_4K - 8);
+    EXPECT_EQ(this_cpu()->trap.rflags & FLAG_DF, FLAG_DF);
+    EXPECT_EQ(rdi, (uint64_t)owned + PAGE_4K - 8);
+    EXPECT_EQ(rcx, 50 - 11);
+    unassign();
+}
+
+/* The frame shows the flags of before; an ADD to memory must not have set its own. */
+static void flags_at_the_fault(const void *unused)
+{
+    (void)unused;
+    for (unsigned a = 0; a < 256; a += 15) {
+        for (unsigned b = 0; b < 256; b += 5) {
+            uint64_t want, rdi = (uint64_t)owned + 64;
+            assign();
+            __asm__ volatile("cmpb %b2, %b1\n\tpushfq\n\tpopq %0\n\tcmpb %b2, %b1\n\t" GUARDED(
+                                 "addq %%rsp, (%3)")
+                             : "=&r"(want)
+                             : "q"(a), "q"(b), "r"(rdi)
+                             : "memory", "cc");
+            EXPECT_EQ(this_cpu()->trap_vector, VECTOR_PF);
+            EXPECT_EQ(this_cpu()->trap.rflags & FLAGS_ARITHMETIC, want & FLAGS_ARITHMETIC);
+            unassign();
+        }
+    }
+}
+
+static void flags_survive_the_restart(const void *unused)
+{
+    (void)unused;
+    for (unsigned a = 0; a < 256; a += 15) {
+        for (unsigned b = 0; b < 256; b += 5) {
+            uint64_t want, got, rdi = (uint64_t)owned + 64;
+            assign();
+            hook_calls = 0;
+            set_trap_hook(unassign_and_restart);
+            __asm__ volatile("cmpb %b3, %b2\n\tpushfq\n\tpopq %0\n\tcmpb %b3, %b2\n\t"
+                             "movq %4, (%4)\n\tpushfq\n\tpopq %1"
+                             : "=&r"(want), "=&r"(got)
+                             : "q"(a), "q"(b), "r"(rdi)
+                             : "memory", "cc");
+            set_trap_hook(NULL);
+            EXPECT_EQ(got, want);
+            REQUIRE_EQ(hook_calls, 1);
+        }
+    }
+}
+
+static void store_on_this_cpu(void *unused)
+{
+    static const struct store store = {mov64, 256};
+    (void)unused;
+    expect_fault(&store);
+}
+
+static void every_cpu_faults(const void *unused)
+{
+    (void)unused;
+    fill();
+    assign();
+    run_on_all_cpus(store_on_this_cpu, NULL);
+    EXPECT_EQ(changed_bytes(), 0);
+    unassign();
+}
+
+static void every_cpu_may_write_again(const void *unused)
+{
+    (void)unused;
+    assign();
+    unassign();
+    for (unsigned i = 0; i < cpu_count(); i++) {
+        run_on_cpu(i, (void (*)(void *))mov64, owned + 8 * i);
+        EXPECT_EQ(cpu_at(i)->trap_vector, NO_TRAP);
+    }
+}
+
+static void large_page_faults_everywhere(const void *unused)
+{
+    static const unsigned indices[] = {0, 1, 255, 511};
+    uint64_t base = allocate_or_fail(PAGE_2M, PAGE_2M);
+    uint8_t *pages = map_window(base, PAGE_2M, PAGE_4K, MAP_WRITE);
+    (void)unused;
+
+    REQUIRE_EQ(rmp_assign(base, RMP_PAGE_2M, 1, 0), RMP_SUCCESS);
+    for (unsigned i = 0; i < 4; i++) {
+        uint8_t *target = pages + indices[i] * PAGE_4K + 40;
+        mov8(target);
+        EXPECT_EQ(this_cpu()->trap_vector, VECTOR_PF);
+        EXPECT_EQ(this_cpu()->trap.error_code, RMP_FAULT);
+        EXPECT_EQ(this_cpu()->trap.cr2, (uint64_t)target);
+    }
+    REQUIRE_EQ(psmash(base), RMP_SUCCESS);
+    REQUIRE_EQ(rmp_unassign(base + PAGE_4K, RMP_PAGE_4K), RMP_SUCCESS);
+    mov8(pages + PAGE_4K);
+    EXPECT_EQ(this_cpu()->trap_vector, NO_TRAP);
+    mov8(pages);
+    EXPECT_EQ(this_cpu()->trap_vector, VECTOR_PF);
+    mov8(pages + 2 * PAGE_4K);
+    EXPECT_EQ(this_cpu()->trap_vector, VECTOR_PF);
+}
+
+static void large_mapping_reports_the_exact_address(const void *unused)
+{
+    uint64_t base = allocate_or_fail(PAGE_2M, PAGE_2M);
+    uint8_t *large = map_window(base, PAGE_2M, PAGE_2M, MAP_WRITE);
+    (void)unused;
+
+    REQUIRE_EQ(rmp_assign(base + 9 * PAGE_4K, RMP_PAGE_4K, 1, 0), RMP_SUCCESS);
+    mov32(large + 9 * PAGE_4K + 0x44);
+    EXPECT_EQ(this_cpu()->trap_vector, VECTOR_PF);
+    EXPECT_EQ(this_cpu()->trap.error_code, RMP_FAULT);
+    EXPECT_EQ(this_cpu()->trap.cr2, (uint64_t)large + 9 * PAGE_4K + 0x44);
+}
+
+static void alias_is_checked_as_well(const void *unused)
+{
+    uint8_t *alias = map_window(owned_spa, PAGE_4K, PAGE_4K, MAP_WRITE);
+    (void)unused;
+    alias[0] = 1; /* fill the TLB before */
+    assign();
+    mov8(alias + 0x77);
+    EXPECT_EQ(this_cpu()->trap_vector, VECTOR_PF);
+    EXPECT_EQ(this_cpu()->trap.cr2, (uint64_t)alias + 0x77);
+    mov8(owned + 0x77);
+    EXPECT_EQ(this_cpu()->trap.cr2, (uint64_t)owned + 0x77);
+    unassign();
+}
+
+/* One CPU stores all the time while another takes the page away and gives it back. */
+struct race {
+    volatile uint64_t generation; /* odd while the page is certainly assigned */
+    volatile int stop;
+    unsigned stores, faults, wrong;
+};
+
+static void store_until_told(void *argument)
+{
+    struct race *race = argument;
+    volatile uint64_t *word = (volatile uint64_t *)(owned + 128);
+    uint64_t last = *word;
+
+    while (!race->stop) {
+        uint64_t before = race->generation, value = ++race->stores;
+        __asm__ volatile(GUARDED("movq %0, (%1)") : : "r"(value), "r"(word) : "memory");
+        if (this_cpu()->trap_vector == NO_TRAP) {
+            race->wrong += (before & 1) && race->generation == before;
+            last = value;
+        } else {
+            race->wrong += this_cpu()->trap_vector != VECTOR_PF;
+            race->faults++;
+        }
+        race->wrong += *word != last;
+    }
+}
+
+static void no_store_slips_through(const void *unused)
+{
+    static struct race race;
+    (void)unused;
+    if (cpu_count() < 2)
+        SKIP("one CPU only");
+    start_on_cpu(1, store_until_told, &race);
+    for (unsigned i = 0; i < 300; i++) {
+        unsigned stores = race.stores;
+        assign();
+        race.generation++;
+        for (unsigned spin = 0; spin < 5000 && *(volatile unsigned *)&race.stores < stores + 3;
+             spin++)
+            cpu_relax();
+        race.generation++;
+        unassign();
+    }
+    race.stop = 1;
+    wait_for_cpu(1);
+    EXPECT_EQ(race.wrong, 0);
+    EXPECT(race.faults > 0);
+    EXPECT(race.stores > race.faults);
+}
+
+#define STORE(kind)                                                                                \
+    TEST_WITH("store_" #kind, store_faults_and_restarts, &stores.kind,                             \
+              "APM2 table 15-39, 15.36.10: host write to an assigned page, #PF 0x80000003")
+
+static const struct test_case cases[] = {
+    TEST(no_check_without_snp_en, "AMD mail 2026-06-23: no RMP check with SNP_EN=0"),
+    TEST(enable, "APM2 15.36.2: SNP_EN on all CPUs"),
+    TEST(reads_and_fetches_are_allowed, "APM2 table 15-39: host reads are not checked"),
+    TEST(neighbours_stay_writable, "APM2 15.36.10: the check is per page"),
+    TEST(paging_is_checked_first, "APM2 15.36.10: RMP checks follow paging checks"),
+    TEST(user_mode_store, "APM2 table 15-39: stores at CPL 3, too"),
+    STORE(mov8_first),
+    STORE(mov8_last),
+    STORE(mov16),
+    STORE(mov32),
+    STORE(mov64),
+    STORE(mov_immediate),
+    STORE(movnti),
+    STORE(setcc),
+    STORE(add_to_memory),
+    STORE(inc_memory),
+    STORE(bts_memory),
+    STORE(lock_or),
+    STORE(xchg_memory),
+    STORE(xadd),
+    STORE(lock_xadd),
+    STORE(cmpxchg),
+    STORE(cmpxchg16b),
+    STORE(stosb),
+    STORE(movsq),
+    STORE(movaps),
+    STORE(movups),
+    STORE(movntdq),
+    STORE(fxsave),
+    STORE(fstp),
+    STORE(stmxcsr),
+    STORE(sgdt),
+    STORE(push),
+    STORE(pushf),
+    STORE(call),
+    STORE(enter),
+    STORE(mov64_into),
+    STORE(mov64_out_of),
+    STORE(movups_into),
+    STORE(movups_out_of),
+    STORE(add_into),
+    STORE(push_into),
+    STORE(fstp_into),
+    STORE(fxsave_into),
+    TEST(rep_stos_stops_at_the_border, "APM3 REP: registers show what is done"),
+    TEST(rep_movs_backwards_stops_at_the_border, "APM3 REP: registers show what is done"),
+    TEST(flags_at_the_fault, "APM2 8.1.4: a fault undoes the instruction, flags included"),
+    TEST(flags_survive_the_restart, "APM2 8.1.4: a faulting instruction can be restarted"),
+    TEST(every_cpu_faults, "APM2 15.36.10: every CPU with SNP_EN"),
+    TEST(every_cpu_may_write_again, "APM3 RMPUPDATE: in effect on all CPUs"),
+    TEST(large_page_faults_everywhere, "APM2 15.36.10: 512 pages of an assigned 2 MiB page"),
+    TEST(large_mapping_reports_the_exact_address, "APM2 8.2.15: CR2 is the faulting address"),
+    TEST(alias_is_checked_as_well, "APM2 15.36.10: the check is on the physical page"),
+    TEST(no_store_slips_through, "APM3 RMPUPDATE: in effect on all CPUs when it completes"),
+};
+TEST_SUITE_IF(cases, snp_unmet);
