@@ -54,7 +54,7 @@ std::size_t env_offset = 0; ///< of the register file in QEMU's CPU state
 std::size_t cr2_offset = 0; ///< of CR2 in the register file's structure
 std::vector<void *> cpus;   ///< by index
 
-std::size_t hflags_offset = 0;
+std::size_t eip_offset = 0, hflags_offset = 0; ///< likewise
 
 // CPUX86State starts with the general registers, 16 or with APX 32 of them; EIP follows, five
 // words later the direction flag (1 or -1) and the flags of the CPU's mode.
@@ -185,7 +185,8 @@ std::string find_hflags(const std::byte *env)
         std::memcpy(&eip, at, sizeof eip);
         std::memcpy(&df, at + df_after_eip, sizeof df);
         if (eip == reset_vector && df == 1) {
-            hflags_offset = registers * 8 + hflags_after_eip;
+            eip_offset = registers * 8;
+            hflags_offset = eip_offset + hflags_after_eip;
             return {};
         }
     }
@@ -321,6 +322,11 @@ hw::cpuid_regs host_cpu::native_cpuid(std::uint32_t leaf, std::uint32_t subleaf)
 void host_cpu::synchronise(std::uintptr_t ra) const
 {
     qemu.cpu_restore_state(cpu_, ra);
+}
+
+std::uint64_t host_cpu::rip() const
+{
+    return env()[eip_offset / 8];
 }
 
 void host_cpu::set_arithmetic_flags(std::uint32_t flags, std::uint32_t mask) const

@@ -55,6 +55,10 @@ class host_cpu
     /// code returns to `ra`. Must come before anything that reads flags or leaves the block.
     void synchronise(std::uintptr_t ra) const;
 
+    /// After synchronise(): the address of the instruction. The one known when it was translated
+    /// may be another: QEMU shares translations between all addresses that map the same page.
+    std::uint64_t rip() const;
+
     /// After synchronise(): changes the arithmetic flags named in `mask`.
     void set_arithmetic_flags(std::uint32_t flags, std::uint32_t mask) const;
 

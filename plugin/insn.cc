@@ -10,12 +10,12 @@ namespace rmpopt
 namespace
 {
 
-template <auto emulate, std::uint8_t length> void on_execute(unsigned, void *rip)
+template <auto emulate, std::uint8_t length> void on_execute(unsigned, void *)
 {
     // The vCPU index that QEMU passes may be that of another vCPU; see host_cpu::current().
     emulate(insn_event{
         .cpu = host_cpu::current(),
-        .site = {.rip = reinterpret_cast<std::uintptr_t>(rip), .length = length},
+        .length = length,
         .ra = reinterpret_cast<std::uintptr_t>(__builtin_return_address(0)),
     });
 }
@@ -54,7 +54,7 @@ void complete(const insn_event &event, std::uint32_t flags, std::uint32_t mask)
     if (mask != 0) {
         event.cpu.set_arithmetic_flags(flags, mask);
     }
-    host_cpu::continue_at(event.site.rip + event.site.length);
+    host_cpu::continue_at(event.cpu.rip() + event.length);
 }
 
 void complete_with_status(const insn_event &event, hw::rmp_status status)

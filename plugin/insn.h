@@ -13,17 +13,11 @@
 namespace rmpopt
 {
 
-/// An instruction in the guest, as found by the translator.
-struct insn_site {
-    std::uint64_t rip = 0; ///< linear address
-    std::uint8_t length = 0;
-};
-
 /// One execution.
 struct insn_event {
     host_cpu cpu;
-    insn_site site;
-    std::uintptr_t ra; ///< return address into the generated code
+    std::uint8_t length; ///< of the instruction
+    std::uintptr_t ra;   ///< return address into the generated code
 
     std::uint64_t &reg(gpr r) const { return cpu.reg(r); }
     hw::insn_context model_context() const
@@ -32,8 +26,8 @@ struct insn_event {
     }
 };
 
-/// The callback to register for an instruction with these bytes; its userdata is the
-/// instruction's linear address. nullptr when QEMU should execute it alone.
+/// The callback to register for an instruction with these bytes; nullptr when QEMU should execute
+/// it alone.
 qemu_plugin_vcpu_udata_cb_t find_emulation(std::span<const std::uint8_t> bytes);
 
 // Ends of an emulation.

@@ -44,9 +44,8 @@ void on_translate(qemu_plugin_tb *tb, void *)
         qemu_plugin_insn_data(insn, bytes.data(), size);
         const auto callback = find_emulation(std::span(bytes).first(size));
         if (callback != nullptr) {
-            qemu_plugin_register_vcpu_insn_exec_cb(
-                insn, callback, QEMU_PLUGIN_CB_RW_REGS_PC,
-                reinterpret_cast<void *>(qemu_plugin_insn_vaddr(insn)));
+            qemu_plugin_register_vcpu_insn_exec_cb(insn, callback, QEMU_PLUGIN_CB_RW_REGS_PC,
+                                                   nullptr);
         }
     }
 }

@@ -77,7 +77,6 @@ std::size_t qemu_plugin_tb_n_insns(const qemu_plugin_tb *tb);
 qemu_plugin_insn *qemu_plugin_tb_get_insn(const qemu_plugin_tb *tb, std::size_t idx);
 std::size_t qemu_plugin_insn_data(const qemu_plugin_insn *insn, void *dest, std::size_t len);
 std::size_t qemu_plugin_insn_size(const qemu_plugin_insn *insn);
-std::uint64_t qemu_plugin_insn_vaddr(const qemu_plugin_insn *insn);
 
 GArray *qemu_plugin_get_registers(void);
 bool qemu_plugin_read_register(qemu_plugin_register *handle, GByteArray *buf);
