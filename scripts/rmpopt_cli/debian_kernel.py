@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Debian's own kernel, for those without a patched one, and modules of any kernel."""
+import functools
 import re
 import shutil
 from dataclasses import dataclass, field
@@ -62,6 +63,7 @@ def _make(archive: Archive, release: str, where: Path) -> None:
     modules = next((where / "unpacked").glob("**/lib/modules/" + release))
     say("indexing kernel modules")
     base = modules.parents[2]
+    (base / "usr").symlink_to(".")  # newer versions of depmod look below usr/lib
     status, _, problem = output(["/sbin/depmod", "-b", base, release], timeout=300)
     if status != 0:
         raise Failure(f"depmod: {last_line(problem)}: run 'sudo apt-get install kmod'")
@@ -85,5 +87,5 @@ def _fetch(cache: Cache) -> Path:
         archive = Archive(cache, suites)
         release = _release(archive)
         if release and tuple(int(n) for n in re.findall(r"\d+", release)[:2]) >= OLDEST:
-            return cache.ensure("debian-kernel", release, lambda where: _make(archive, release, where))
+            return cache.ensure("debian-kernel", release, functools.partial(_make, archive, release))
     raise Failure(f"the archive has no linux-image {OLDEST[0]}.{OLDEST[1]} or newer: give a kernel with --kernel")

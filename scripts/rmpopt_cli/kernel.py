@@ -65,7 +65,8 @@ class Build:
         if ready.exists():
             note("going on with an interrupted build")
             return
-        shutil.rmtree(self._top, ignore_errors=True)
+        for abandoned in self._top.parent.glob("kernel-*"):  # a tree takes gigabytes
+            shutil.rmtree(abandoned, ignore_errors=True)
         self._recipe.source.unpack(self._tree)
         try:
             series.apply(self._recipe.patches, self._tree)
@@ -85,7 +86,8 @@ class Build:
 
     def _problem(self) -> str:
         lines = self._log.read_text(errors="replace").splitlines()
-        return next((line for line in lines if re.search(r"\berror:|Error \d|\*\*\*", line)), last_line("\n".join(lines)))
+        found = next((line for line in lines if re.search(r"\berror:|Error \d|\*\*\*", line)), last_line("\n".join(lines)))
+        return found.replace(f"{self._tree}/", "")
 
     def _configure(self) -> None:
         if (self._output / "configured").exists():
@@ -119,7 +121,7 @@ class Build:
             step = re.match(r"\s+(CC|AS|LD|AR|HOSTCC)\s+(?:\[M\] )?(\S+)", line)
             if step:
                 count += 1
-                progress.update(f"{count} objects, {step.group(2)}")
+                progress.update(f"{count} objects, {step.group(2).rpartition('/build/')[2]}")
 
         words = ["nice", "-n", "5", *self._make(f"-j{jobs}", "bzImage")]
         if logged(words, self._log, show, cwd=self._tree, extra_env=self._environment) != 0:
@@ -148,10 +150,16 @@ def build(cache: Cache, source: Path | None, patches: Path | None, fragment: Pat
             raise BadInput(f"--config {fragment}: no such file")
         fragments.append(fragment)
     wanted = series.load(patches) if patches else None
-    if source:
-        # A tree of the user is taken as it is: our series is for Debian's source only.
-        return ensure(cache, Recipe(linux_source.given(source), wanted or [], fragments))
+    if source:  # taken as it is: our series is for Debian's source only
+        return _with_given_source(cache, Recipe(linux_source.given(source), wanted or [], fragments))
     return _with_debian_source(cache, wanted if wanted is not None else series.load(SERIES), fragments)
+
+
+def _with_given_source(cache: Cache, recipe: Recipe) -> Path:
+    try:
+        return ensure(cache, recipe)
+    except DoesNotApply as problem:
+        raise BadInput(f"{problem}: rebase the series or give another --source") from problem
 
 
 def reference(cache: Cache) -> Path:
@@ -166,11 +174,11 @@ def _with_debian_source(cache: Cache, patches: list[series.Patch], fragments: li
             continue
         try:
             return ensure(cache, Recipe(source, patches, fragments))
-        except DoesNotApply as problem:
+        except DoesNotApply as problem:  # the next source may fit
             refusals.add(source.identity, str(problem))
             note(str(problem))
     reasons = "; ".join(refusals.known.values()) or "the archive has none"
-    raise Failure(f"no linux-source that the series applies to ({reasons}): give a tree with --source")
+    raise Failure(f"no linux-source that the series applies to ({reasons}): rebase the series or give a tree with --source")
 
 
 class _Refusals:

@@ -23,8 +23,7 @@ def _extract(tarball: Path, where: Path) -> bool:
                 continue
             found = True
             member.name = member.name[inside.end():] or "."
-            source.extract(member, where, filter="data") if hasattr(tarfile, "data_filter") else \
-                source.extract(member, where)
+            source.extract(member, where)
     return found
 
 

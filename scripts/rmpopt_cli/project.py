@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Building the project itself (plugin, model, bare-metal tests) into build/."""
+import json
+import shutil
 from pathlib import Path
 
 from .cache import Cache
@@ -8,7 +10,24 @@ from .errors import Failure
 from .paths import BUILD, CHECKOUT
 from .shell import last_line, logged, output
 
-OPTIONS = ["--buildtype=release", "-Db_ndebug=false"]
+OPTIONS = {"buildtype": "release", "b_ndebug": "false"}
+
+
+def _wanted(libvfio_user: Path | None) -> dict[str, str]:
+    declared = CHECKOUT / "meson_options.txt"
+    if libvfio_user and declared.exists() and "libvfio_user_src" in declared.read_text():
+        return {**OPTIONS, "libvfio_user_src": str(libvfio_user)}
+    return OPTIONS
+
+
+def _current() -> dict[str, str]:
+    """Options of the configured build directory; empty when there is none."""
+    try:
+        listed = json.loads((BUILD / "meson-info" / "intro-buildoptions.json").read_text())
+    except (OSError, ValueError):
+        return {}
+    return {option["name"]: str(option["value"]).lower() if option["type"] == "boolean" else option["value"]
+            for option in listed}
 
 
 def _problem(log: Path) -> str:
@@ -18,16 +37,17 @@ def _problem(log: Path) -> str:
 
 
 def _configure(log: Path, libvfio_user: Path | None) -> None:
-    options = list(OPTIONS)
-    declared = CHECKOUT / "meson_options.txt"
-    if libvfio_user and declared.exists() and "libvfio_user_src" in declared.read_text():
-        options.append(f"-Dlibvfio_user_src={libvfio_user}")
-    if (BUILD / "build.ninja").exists():
-        words = ["meson", "configure", *[o for o in options if o.startswith("-D")], BUILD]
+    wanted, current = _wanted(libvfio_user), _current()
+    configured = (BUILD / "build.ninja").exists()
+    if configured and all(current.get(name) == value for name, value in wanted.items()):
+        return
+    options = [f"-D{name}={value}" for name, value in wanted.items()]
+    if configured:
+        words: list[str | Path] = ["meson", "configure", *options, BUILD]
     else:
         say("configuring the project")
-        words = ["meson", "setup", *(["--wipe"] if (BUILD / "meson-private").exists() else []), *options,
-                 BUILD, CHECKOUT]
+        shutil.rmtree(BUILD, ignore_errors=True)  # left by a configuration that failed
+        words = ["meson", "setup", *options, BUILD, CHECKOUT]
     if logged(words, log, cwd=CHECKOUT) != 0:
         raise Failure(f"meson: {_problem(log)} (log: {log})")
 

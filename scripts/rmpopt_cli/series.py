@@ -12,7 +12,7 @@ from .errors import BadInput, Failure
 from .shell import environment
 
 SUBJECT = re.compile(r"\[[^\]]*PATCH[^\]]*?(?:\bv(\d+)\b[^\]]*?)?(?:(\d+)/(\d+))?\]\s*(.*)", re.S)
-ALLOWED_FUZZ = "2"
+ALLOWED_FUZZ = "1"
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ def apply(patches: list[Patch], tree: Path) -> None:
         if problem:
             problem = _fuzzy_apply(patch, tree)
         if problem:
-            raise Failure(f"patch {patch.name} does not apply ({problem}): rebase the series or give another --source")
+            raise Failure(f"patch {patch.name} does not apply ({problem})")
 
 
 def _run(words: list[str], patch: Patch, tree: Path) -> tuple[int, str]:
