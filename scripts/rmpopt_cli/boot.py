@@ -9,7 +9,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import debian_kernel, initramfs, kernel, setup, workspace
+from . import cpu, debian_kernel, initramfs, kernel, setup, workspace
 from .cache import Cache
 from .console import say
 from .errors import OK
@@ -80,13 +80,14 @@ def _command_line(request: Request) -> str:
     return " ".join(word for word in (CONSOLE, level, request.append, initramfs.KERNEL_WORDS) if word)
 
 
-def _arguments(request: Request, qemu: Qemu, space: workspace.Workspace, kernel_image: Path) -> list[str]:
+def _arguments(cache: Cache, request: Request, qemu: Qemu, space: workspace.Workspace,
+               kernel_image: Path) -> list[str]:
     plugin = None
     if request.with_plugin:
         plugin = PluginOptions(PLUGIN, request.persona, request.rmp, request.enforce, request.policies,
                                psp_socket=space.psp_socket if request.rmp != "none" else None,
                                log=space.plugin_log, report=space.plugin_report)
-    machine = Machine(request.persona, request.memory, request.smp, plugin)
+    machine = Machine(cpu.model(qemu, request.persona, cache), request.memory, request.smp, plugin)
     return [*qemu.argv, *machine.arguments(), *_serial_ports(space, request), "-kernel", str(kernel_image),
             "-initrd", str(space.initrd), "-append", _command_line(request), *request.qemu_options]
 
@@ -101,7 +102,7 @@ def _prepare(cache: Cache, request: Request, dry_run: bool) -> Prepared:
     space = workspace.lasting(cache, key) if dry_run else workspace.create(cache, request.report)
     space.clean()
     space.initrd.write_bytes(initrd)
-    return Prepared(request, space, _arguments(request, qemu, space, kernel_files.image), token, kernel_files.image)
+    return Prepared(request, space, _arguments(cache, request, qemu, space, kernel_files.image), token, kernel_files.image)
 
 
 def dry_run(cache: Cache, request: Request) -> int:

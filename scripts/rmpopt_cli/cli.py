@@ -6,7 +6,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from . import boot, kernel, machine, packages, run, setup, testing
+from . import boot, cpu, kernel, machine, packages, run, setup, testing
 from .cache import Cache
 from .console import error
 from .errors import SETUP_FAILED, BadInput, Failure
@@ -21,7 +21,7 @@ exit status: 0 success; 1 a test failed; 2 bad input; 121 guest died; 122 QEMU f
 def _machine_arguments(parser: argparse.ArgumentParser, memory: str) -> None:
     parser.add_argument("--smp", default="4,cores=2,threads=2", metavar="SPEC", help="CPUs, as QEMU's -smp")
     parser.add_argument("--mem", default=memory, metavar="SIZE", help="guest memory, such as 6G")
-    parser.add_argument("--persona", default="venice", choices=machine.PERSONAS, help="which EPYC to be")
+    parser.add_argument("--persona", default="venice", choices=cpu.PERSONAS, help="which EPYC to be")
     parser.add_argument("--policy", action="append", default=[], metavar="NAME=VALUE",
                         help="choice for behaviour that AMD leaves open; may be repeated")
     parser.add_argument("--rmp", default="auto", choices=machine.RMP_LAYOUTS, help="layout of the RMP")
@@ -139,7 +139,7 @@ def _run(arguments: argparse.Namespace) -> int:
         timeout=arguments.timeout, with_plugin=not arguments.no_plugin)
     cache = Cache()
     qemu = setup.tools(cache, arguments.qemu) if arguments.no_plugin else setup.built(cache, arguments.qemu)
-    status, output = run.execute(qemu, test)
+    status, output = run.execute(cache, qemu, test)
     sys.stdout.write(output)
     return status
 

@@ -7,13 +7,6 @@ from pathlib import Path
 
 from .errors import BadInput
 
-PERSONAS = {
-    "venice": "EPYC-Turin,model=80",
-    "turin": "EPYC-Turin",
-    "genoa": "EPYC-Genoa",
-    "milan": "EPYC-Milan",
-}
-CPU_COMMON = "-hypervisor,+svm,+npt,+topoext,xlevel=0x80000026,phys-bits=48"
 RMP_LAYOUTS = ("auto", "segmented", "contiguous", "none")
 SOCKET_PATH_LIMIT = 107  # struct sockaddr_un without its final NUL
 SIZE = re.compile(r"(\d+)([KMGT]?)", re.I)
@@ -68,7 +61,7 @@ class PluginOptions:
 
 @dataclass
 class Machine:
-    persona: str
+    cpu: str  # value of -cpu
     memory: int
     smp: str
     plugin: PluginOptions | None = None
@@ -78,7 +71,7 @@ class Machine:
         words = ["-no-user-config", "-nodefaults", "-display", "none", "-no-reboot",
                  "-accel", "tcg,thread=multi", "-machine", "q35,smm=off,memory-backend=ram",
                  "-object", f"memory-backend-memfd,id=ram,size={size},share=on", "-m", size,
-                 "-smp", self.smp, "-cpu", f"{PERSONAS[self.persona]},{CPU_COMMON}"]
+                 "-smp", self.smp, "-cpu", self.cpu]
         if self.plugin:
             words += ["-plugin", self.plugin.argument(), "-device", "amd-iommu,xtsup=on"]
             if self.plugin.psp_socket:

@@ -6,6 +6,8 @@ import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from . import cpu
+from .cache import Cache
 from .errors import QEMU_FAILED, TEST_FAILED, TIMEOUT, BadInput, Failure
 from .machine import Machine, PluginOptions
 from .paths import PLUGIN
@@ -41,11 +43,11 @@ def check_elf(path: Path) -> None:
         raise BadInput(f"{path} is not an ELF file: give a bare-metal test such as build/guest-tests/NAME.elf")
 
 
-def command(qemu: Qemu, test: BareMetalTest, scratch: Path) -> list[str]:
+def command(cache: Cache, qemu: Qemu, test: BareMetalTest, scratch: Path) -> list[str]:
     plugin = None
     if test.with_plugin:
         plugin = PluginOptions(PLUGIN, test.persona, test.rmp, test.enforce, test.policies, log=scratch / "plugin.log")
-    machine = Machine(test.persona, test.memory, test.smp, plugin)
+    machine = Machine(cpu.model(qemu, test.persona, cache), test.memory, test.smp, plugin)
     words = [*qemu.argv, *machine.arguments(), *DEBUG_EXIT, "-chardev", "stdio,id=console,signal=off",
              "-serial", "chardev:console", "-kernel", str(test.elf)]
     return words + (["-append", test.append] if test.append else [])
@@ -67,11 +69,11 @@ def _end(process: subprocess.Popen[str], test: BareMetalTest) -> tuple[str, str]
         raise
 
 
-def execute(qemu: Qemu, test: BareMetalTest) -> tuple[int, str]:
+def execute(cache: Cache, qemu: Qemu, test: BareMetalTest) -> tuple[int, str]:
     """Runs a test; returns (exit status of ours, its KTAP output)."""
     check_elf(test.elf)
     with tempfile.TemporaryDirectory(prefix="rmpopt-") as scratch:
-        process = subprocess.Popen(command(qemu, test, Path(scratch)), stdin=subprocess.DEVNULL,
+        process = subprocess.Popen(command(cache, qemu, test, Path(scratch)), stdin=subprocess.DEVNULL,
                                    stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, errors="replace",
                                    env=environment())
         output, problem = _end(process, test)

@@ -15,7 +15,7 @@ from .workspace import Workspace
 
 POLL = 0.05
 GRACE = 15.0  # for QEMU to end in good order
-NOISE = ("warning: TCG doesn't support requested feature", "terminating on signal")
+NOISE = ("warning: TCG doesn't support requested feature", "terminating on signal", "doesn't support hyperthreading")
 
 
 @dataclass
@@ -27,7 +27,8 @@ class Ending:
 
 
 def qemu_messages(log: Path) -> list[str]:
-    """What QEMU and the plugin said, without QEMU's remarks about features that TCG lacks."""
+    """What QEMU and the plugin said, without QEMU's remarks about features that TCG lacks
+    (the plugin supplies the topology that QEMU misses)."""
     text = log.read_text(errors="replace") if log.exists() else ""
     return [line.strip() for line in text.splitlines() if line.strip() and not any(noise in line for noise in NOISE)]
 

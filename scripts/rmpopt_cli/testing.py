@@ -77,11 +77,11 @@ def unit_tests() -> list[tuple[str, Check]]:
     return [(f"scripts/{path.stem}", check(path)) for path in sorted((CHECKOUT / "scripts/tests").glob("test_*.py"))]
 
 
-def bare_metal_tests(qemu: Qemu) -> list[tuple[str, Check]]:
+def bare_metal_tests(cache: Cache, qemu: Qemu) -> list[tuple[str, Check]]:
     """One entry per ELF that the build made."""
     def check(elf: Path) -> Check:
         def call() -> str | None:
-            status, text = run.execute(qemu, run.BareMetalTest(elf))
+            status, text = run.execute(cache, qemu, run.BareMetalTest(elf))
             if status != 0:
                 sys.stderr.write(text)
                 bad = next((line for line in text.splitlines() if line.lstrip().startswith("not ok")), "no 'not ok' line")
@@ -94,7 +94,7 @@ def bare_metal_tests(qemu: Qemu) -> list[tuple[str, Check]]:
 
 def run_all(cache: Cache, pattern: str, as_json: bool) -> int:
     qemu = setup.built(cache)
-    groups = [("scripts", unit_tests()), ("model and plugin", meson_tests()), ("bare metal", bare_metal_tests(qemu))]
+    groups = [("scripts", unit_tests()), ("model and plugin", meson_tests()), ("bare metal", bare_metal_tests(cache, qemu))]
     results = []
     for title, checks in groups:
         chosen = [(name, check) for name, check in checks if pattern in name]
