@@ -1,0 +1,199 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// A small machine with a firmware: two runs of RAM with a hole between them, two cores, an RMP
+// that covers the first 1 GB. SNP_EN is set where a test asks for it.
+#pragma once
+
+#include "hw/msr.h"
+#include "hw/page_state.h"
+#include "hw/psp.h"
+#include "hw/rmp_ops.h"
+
+#include <algorithm>
+#include <cstring>
+#include <gtest/gtest.h>
+#include <memory>
+#include <ostream>
+#include <sys/mman.h>
+
+namespace rmpopt::hw
+{
+
+inline void PrintTo(psp_status s, std::ostream *os)
+{
+    *os << "status " << static_cast<unsigned>(s);
+}
+inline void PrintTo(page_state s, std::ostream *os)
+{
+    *os << "page state " << static_cast<unsigned>(s);
+}
+
+/// Zeroed memory that costs nothing until it is touched.
+class sparse_memory
+{
+  public:
+    explicit sparse_memory(std::uint64_t bytes) : bytes_(bytes)
+    {
+        void *p = mmap(nullptr, bytes, PROT_READ | PROT_WRITE,
+                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+        data_ = p == MAP_FAILED ? nullptr : static_cast<std::byte *>(p);
+    }
+    ~sparse_memory() { munmap(data_, bytes_); }
+    sparse_memory(const sparse_memory &) = delete;
+    sparse_memory &operator=(const sparse_memory &) = delete;
+
+    std::byte *data() const { return data_; }
+
+  private:
+    std::uint64_t bytes_;
+    std::byte *data_ = nullptr;
+};
+
+class psp_fixture : public testing::Test
+{
+  protected:
+    static constexpr std::uint64_t mb = 1ull << 20;
+    static constexpr spa_range low{0, 64 * mb};
+    static constexpr spa_range high{128 * mb, 64 * mb};
+    static constexpr spa_t rmp_base = 32 * mb;
+    static constexpr spa_t segment = 33 * mb; ///< entries of the first 1 GB: 4 MB
+    static constexpr spa_t uncovered = region_1g;
+    static constexpr spa_t command_page = 0x10000; ///< where tests put command buffers
+    static constexpr spa_t output_page = 0x12000;
+    static constexpr spa_t tmr = 4 * mb;
+
+    void SetUp() override { build("venice", rmp_layout::segmented); }
+
+    void build(std::string_view persona_name, rmp_layout layout)
+    {
+        machine::settings s;
+        s.cpu = find_persona(persona_name);
+        s.cpus.core_of_thread = {0, 1, 0, 1};
+        s.memory = memory_view(
+            {{low.base, low.bytes, low_ram_.data()}, {high.base, high.bytes, high_ram_.data()}});
+        m = std::make_unique<machine>(std::move(s));
+        fw = std::make_unique<psp_firmware>(*m);
+        const bool segmented = layout == rmp_layout::segmented;
+        m->memory().store<std::uint64_t>(rmp_base + rmp_bookkeeping_bytes,
+                                         segmented ? segment | 1 : 0);
+        if (segmented) {
+            m->bios_setup({.layout = layout, .base = rmp_base, .end = 0, .segment_shift = 36});
+        } else if (layout == rmp_layout::contiguous) {
+            m->bios_setup({.layout = layout, .base = rmp_base, .end = rmp_base + 5 * mb - 1});
+        }
+    }
+
+    /// As software does it: MFDM everywhere before SNP_EN anywhere, because SYSCFG of a core is
+    /// locked once SNP_EN is set.
+    void enable_mfdm()
+    {
+        effect_list ignored;
+        for (unsigned t = 0; t < m->cpus().threads(); ++t) {
+            wrmsr(*m, t, msr::syscfg, m->thread(t).syscfg | syscfg_mfdm, ignored);
+        }
+    }
+    void enable_snp(unsigned thread)
+    {
+        effect_list ignored;
+        wrmsr(*m, thread, msr::syscfg, m->thread(thread).syscfg | syscfg_snp_en | syscfg_vmpl_en,
+              ignored);
+    }
+    void enable_snp()
+    {
+        enable_mfdm();
+        for (unsigned t = 0; t < m->cpus().threads(); ++t) {
+            enable_snp(t);
+        }
+    }
+
+    std::uint16_t run(psp_command command, spa_t buffer = 0)
+    {
+        effects.clear();
+        return fw->execute(static_cast<std::uint16_t>(command), buffer, effects);
+    }
+    /// Lays the fields out as given and runs the command on them.
+    template <class... T> psp_status run_with(psp_command command, T... fields)
+    {
+        spa_t at = command_page;
+        ((m->memory().store(at, fields), at += sizeof fields), ...);
+        return static_cast<psp_status>(run(command, command_page));
+    }
+    psp_status status_of(psp_command command) { return static_cast<psp_status>(run(command)); }
+
+    /// SNP_INIT_EX with a list of ranges.
+    psp_status init_ex(std::uint32_t flags, std::vector<spa_range> ranges = {},
+                       spa_t list = output_page)
+    {
+        m->memory().store(list, static_cast<std::uint64_t>(ranges.size()));
+        spa_t at = list + 8;
+        for (const spa_range &r : ranges) {
+            m->memory().store(at, r.base);
+            m->memory().store(at + 8, r.bytes / page_4k);
+            at += 16;
+        }
+        return run_with(psp_command::snp_init_ex, flags, 0u, list, std::uint64_t{0},
+                        std::array<std::uint64_t, 5>{});
+    }
+    void snp_up()
+    {
+        enable_snp();
+        ASSERT_EQ(status_of(psp_command::snp_init), psp_status::success);
+    }
+    psp_status reclaim(spa_t operand) { return run_with(psp_command::snp_page_reclaim, operand); }
+    psp_status shutdown_ex(std::uint32_t flags)
+    {
+        return run_with(psp_command::snp_shutdown_ex, 8u, flags);
+    }
+    psp_status platform_init_es(spa_t region, std::uint32_t bytes)
+    {
+        return run_with(psp_command::init, 1u, 0u, region, bytes);
+    }
+
+    rmp_entry entry(spa_t page) const { return m->rmp().load(page); }
+    page_state state(spa_t page) const { return state_of(entry(page)); }
+    /// Sets an entry directly, as another party would have.
+    void set(spa_t page, const rmp_entry &e)
+    {
+        const std::scoped_lock lock(m->rmp_lock());
+        effect_list ignored;
+        m->replace_entry(page, e, ignored);
+    }
+    void make_firmware(spa_t page, bool size_2m = false)
+    {
+        rmp_record r;
+        r.assigned = r.immutable = true;
+        r.size_2m = size_2m;
+        effect_list ignored;
+        ASSERT_EQ(rmpupdate(*m, page, r, ignored), rmp_status::success);
+    }
+    void make_tmr_firmware()
+    {
+        for (spa_t p = tmr; p < tmr + page_2m; p += page_4k) {
+            make_firmware(p);
+        }
+    }
+    static rmp_entry guest_entry(bool immutable, bool validated)
+    {
+        rmp_entry e;
+        e.assigned = true;
+        e.immutable = immutable;
+        e.validated = validated;
+        e.asid = 7;
+        e.gpa = 0x1234000;
+        return e;
+    }
+
+    template <class T> T load(spa_t spa) const { return *m->memory().load<T>(spa); }
+    bool memory_is_zero(spa_t spa, std::uint64_t bytes) const
+    {
+        const std::byte *p = m->memory().at(spa, bytes);
+        return std::all_of(p, p + bytes, [](std::byte b) { return b == std::byte{0}; });
+    }
+
+    sparse_memory low_ram_{low.bytes};
+    sparse_memory high_ram_{high.bytes};
+    std::unique_ptr<machine> m;
+    std::unique_ptr<psp_firmware> fw;
+    effect_list effects;
+};
+
+} // namespace rmpopt::hw
