@@ -199,7 +199,7 @@ vfio_user_handler psp_device::server::handler()
                 },
             .log =
                 [](void *self, const char *line) {
-                    static_cast<server *>(self)->log(std::string("psp: ") + line);
+                    static_cast<server *>(self)->log(line);
                 }};
 }
 
@@ -210,7 +210,7 @@ void psp_device::server::serve()
                                    {interrupt_event_.fd(), POLLIN, 0},
                                    {vfio_user_port_fd(port_), POLLIN, 0}}};
         if (poll(fds.data(), fds.size(), -1) < 0 && errno != EINTR) {
-            log(std::string("psp: poll failed, the device stops answering: ") +
+            log(std::string("poll failed, the device stops answering: ") +
                 std::strerror(errno));
             return;
         }
@@ -270,7 +270,7 @@ std::uint16_t psp_device::server::execute(const psp_mailbox::request &request,
 {
     const std::scoped_lock lock(firmware_lock_);
     if (firmware_ == nullptr) {
-        log("psp: a command came before the machine was set up; it fails");
+        log("a command came before the machine was set up; it fails");
         return static_cast<std::uint16_t>(hw::psp_status::hardware_platform);
     }
     return firmware_->execute(request.command, request.buffer, effects);
