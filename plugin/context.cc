@@ -3,6 +3,7 @@
 
 #include "hw/cpuid.h"
 #include "log.h"
+#include "rmp_fault.h"
 
 #include <map>
 
@@ -107,6 +108,7 @@ void context::start_machine()
         if (!error.empty()) {
             refuse(error + "; run with enforce=off");
         }
+        install_rmp_faults(vcpus_);
     }
     machine_ = std::move(machine);
     firmware_ = std::make_unique<hw::psp_firmware>(*machine_);

@@ -16,8 +16,8 @@ using hw::spa_t;
 namespace
 {
 
-// #PF error code bits (APM vol. 2, 8.4.2; RMP: 15.36.10).
-constexpr std::uint32_t pf_present = 1, pf_write = 2, pf_rmp = 1u << 31;
+/// #PF error code bit W (APM vol. 2, 8.4.2).
+constexpr std::uint32_t pf_write = 2;
 
 /// The run of an operand that lies in one page.
 struct piece {
@@ -72,8 +72,7 @@ operand_fault write_operand(context &ctx, std::uint64_t va, std::span<const std:
     for (std::size_t i = 0; i < ps.count; ++i) {
         const piece &p = ps.part[i];
         if (!ctx.machine().rmp().load(p.spa).host_writable()) {
-            return {
-                .happened = true, .address = p.va, .error_code = pf_present | pf_write | pf_rmp};
+            return {.happened = true, .address = p.va, .is_rmp = true};
         }
     }
     for (std::size_t i = 0; i < ps.count; ++i) {

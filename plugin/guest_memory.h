@@ -14,6 +14,7 @@ struct operand_fault {
     bool happened = false;
     std::uint64_t address = 0; ///< CR2
     std::uint32_t error_code = 0;
+    bool is_rmp = false; ///< refused by the RMP; error_code is deliver_rmp_fault()'s
 };
 
 /// Reads all of `to` at linear address `va` of the current vCPU, or nothing.

@@ -51,8 +51,9 @@ template <class F> bool resolve(F &function, const char *name, std::string &miss
 
 // What self_test() finds out.
 std::size_t env_offset = 0; ///< of the register file in QEMU's CPU state
-std::size_t cr2_offset = 0; ///< of CR2 in the register file's structure
-std::vector<void *> cpus;   ///< by index
+/// Of single registers in the structure that the register file begins.
+std::size_t cr2_offset = 0, fs_base_offset = 0, gs_base_offset = 0;
+std::vector<void *> cpus; ///< by index
 
 std::size_t eip_offset = 0, hflags_offset = 0; ///< likewise
 
@@ -164,16 +165,16 @@ std::string find_register_file(const std::byte *cpu)
     return env_offset == limit ? "the register file is not where QEMU 11 keeps it" : "";
 }
 
-std::string find_cr2(const std::byte *env)
+std::string find_register(const std::byte *env, const char *name, std::size_t &offset)
 {
-    qemu_plugin_register *cr2 = register_handle("cr2");
-    if (cr2 == nullptr) {
-        return "QEMU does not show register cr2";
+    qemu_plugin_register *handle = register_handle(name);
+    if (handle == nullptr) {
+        return fmt::format("QEMU does not show register {}", name);
     }
     const std::array<std::uint64_t, 1> pattern{0x5a3cc32f};
-    const register_loan loan(cr2, pattern[0]);
-    cr2_offset = find_pattern(env, env_scan, pattern);
-    return cr2_offset == env_scan ? "CR2 is not where QEMU 11 keeps it" : "";
+    const register_loan loan(handle, pattern[0]);
+    offset = find_pattern(env, env_scan, pattern);
+    return offset == env_scan ? fmt::format("{} is not where QEMU 11 keeps it", name) : "";
 }
 
 std::string find_hflags(const std::byte *env)
@@ -258,8 +259,15 @@ std::string host_cpu::self_test()
     if (error.empty()) {
         error = find_hflags(cpu + env_offset);
     }
-    if (error.empty()) {
-        error = find_cr2(cpu + env_offset);
+    struct wanted {
+        const char *name;
+        std::size_t &offset;
+    };
+    for (const wanted &w : {wanted{"cr2", cr2_offset}, wanted{"fs_base", fs_base_offset},
+                            wanted{"gs_base", gs_base_offset}}) {
+        if (error.empty()) {
+            error = find_register(cpu + env_offset, w.name, w.offset);
+        }
     }
     if (error.empty()) {
         error = check_vendor(by_index(0));
@@ -324,6 +332,16 @@ void host_cpu::synchronise(std::uintptr_t ra) const
     qemu.cpu_restore_state(cpu_, ra);
 }
 
+std::uint64_t host_cpu::fs_base() const
+{
+    return env()[fs_base_offset / 8];
+}
+
+std::uint64_t host_cpu::gs_base() const
+{
+    return env()[gs_base_offset / 8];
+}
+
 std::uint64_t host_cpu::rip() const
 {
     return env()[eip_offset / 8];
@@ -350,7 +368,22 @@ void host_cpu::raise(int vector, int error_code, std::uintptr_t ra) const
 
 void host_cpu::set_cr2(std::uint64_t address) const
 {
-    std::memcpy(reinterpret_cast<std::byte *>(env()) + cr2_offset, &address, sizeof address);
+    env()[cr2_offset / 8] = address;
+}
+
+std::size_t host_cpu::read_code(std::uint64_t rip, std::span<std::uint8_t> to)
+{
+    const std::size_t in_page = std::min<std::size_t>(to.size(), hw::page_4k - rip % hw::page_4k);
+    GByteArray *buf = g_byte_array_new();
+    std::size_t n = 0;
+    for (const std::size_t bytes : {to.size(), in_page}) {
+        if (n == 0 && qemu_plugin_read_memory_vaddr(rip, buf, bytes)) {
+            std::memcpy(to.data(), buf->data, bytes);
+            n = bytes;
+        }
+    }
+    g_byte_array_free(buf, TRUE);
+    return n;
 }
 
 std::string find_guest_ram(guest_ram_block &out)

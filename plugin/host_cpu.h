@@ -8,6 +8,7 @@
 #include "hw/memory_view.h"
 
 #include <cstdint>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -47,6 +48,8 @@ class host_cpu
     std::uint64_t &reg(gpr r) const { return env()[r]; }
     unsigned cpl() const;
     bool long_mode() const;
+    std::uint64_t fs_base() const;
+    std::uint64_t gs_base() const;
 
     /// What QEMU itself answers to CPUID. Any thread, before the guest runs or on the own thread.
     hw::cpuid_regs native_cpuid(std::uint32_t leaf, std::uint32_t subleaf) const;
@@ -68,6 +71,10 @@ class host_cpu
     /// Delivers an exception at the instruction whose generated code returns to `ra`.
     [[noreturn]] void raise(int vector, int error_code, std::uintptr_t ra) const;
     void set_cr2(std::uint64_t address) const;
+
+    /// Copies instruction bytes at linear address `rip`, up to the first unmapped page. Returns
+    /// how many.
+    static std::size_t read_code(std::uint64_t rip, std::span<std::uint8_t> to);
 
   private:
     host_cpu(void *cpu, unsigned index) : cpu_(cpu), index_(index) {}

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "insn.h"
 
+#include "rmp_fault.h"
+
 #include <algorithm>
 #include <array>
 
@@ -68,10 +70,13 @@ void raise(const insn_event &event, hw::fault f)
     event.cpu.raise(f == hw::fault::ud ? vector::ud : vector::gp, 0, event.ra);
 }
 
-void raise_page_fault(const insn_event &event, std::uint64_t address, std::uint32_t error_code)
+void raise(const insn_event &event, const operand_fault &bad)
 {
-    event.cpu.set_cr2(address);
-    event.cpu.raise(vector::pf, static_cast<int>(error_code), event.ra);
+    if (bad.is_rmp) {
+        deliver_rmp_fault(event.cpu, bad.address, event.ra);
+    }
+    event.cpu.set_cr2(bad.address);
+    event.cpu.raise(vector::pf, static_cast<int>(bad.error_code), event.ra);
 }
 
 } // namespace rmpopt

@@ -5,6 +5,7 @@
 #pragma once
 
 #include "context.h"
+#include "guest_memory.h"
 #include "hw/rmp_ops.h"
 #include "qemu_api.h"
 
@@ -40,9 +41,8 @@ qemu_plugin_vcpu_udata_cb_t find_emulation(std::span<const std::uint8_t> bytes);
 [[noreturn]] void complete_with_status(const insn_event &event, hw::rmp_status status);
 /// #UD or #GP(0) at the instruction; `f` is not fault::none.
 [[noreturn]] void raise(const insn_event &event, hw::fault f);
-/// #PF for an operand; `error_code` as the architecture pushes it.
-[[noreturn]] void raise_page_fault(const insn_event &event, std::uint64_t address,
-                                   std::uint32_t error_code);
+/// #PF for an operand; `bad.happened`.
+[[noreturn]] void raise(const insn_event &event, const operand_fault &bad);
 
 void emulate_cpuid(const insn_event &event);
 void emulate_rdmsr(const insn_event &event);

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // RMPREAD (F2 0F 01 FD): RAX = system address, RCX = address of the 16-byte buffer.
-#include "guest_memory.h"
 #include "insn.h"
 
 namespace rmpopt
@@ -18,7 +17,7 @@ void emulate_rmpread(const insn_event &event)
     if (s == hw::rmp_status::success) {
         const operand_fault bad = write_operand(*the_context, event.reg(rcx), record.encode());
         if (bad.happened) {
-            raise_page_fault(event, bad.address, bad.error_code);
+            raise(event, bad);
         }
     }
     complete_with_status(event, s);

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // RMPUPDATE (F2 0F 01 FE): RAX = system address, RCX = address of the 16-byte record.
-#include "guest_memory.h"
 #include "insn.h"
 
 namespace rmpopt
@@ -28,7 +27,7 @@ void emulate_rmpupdate(const insn_event &event)
     std::array<std::byte, hw::rmp_record::bytes> raw;
     const operand_fault bad = read_operand(event.reg(rcx), raw);
     if (bad.happened) {
-        raise_page_fault(event, bad.address, bad.error_code);
+        raise(event, bad);
     }
     complete_with_status(event, update(event.reg(rax), hw::rmp_record::decode(raw)));
 }

@@ -4,6 +4,7 @@
 #include "insn.h"
 #include "log.h"
 #include "qemu_api.h"
+#include "rmp_fault.h"
 
 #include <array>
 #include <string_view>
@@ -21,6 +22,11 @@ namespace rmpopt
 namespace
 {
 
+void on_vcpu_init(unsigned, void *)
+{
+    accept_rmp_faults();
+}
+
 void on_first_instruction(unsigned, void *)
 {
     the_context->start_machine();
@@ -35,6 +41,7 @@ void on_translate(qemu_plugin_tb *tb, void *)
         qemu_plugin_register_vcpu_insn_exec_cb(qemu_plugin_tb_get_insn(tb, 0), on_first_instruction,
                                                QEMU_PLUGIN_CB_RW_REGS_PC, nullptr);
     }
+    watch_block_for_rmp_fault(tb);
     for (std::size_t i = 0; i < n; ++i) {
         qemu_plugin_insn *insn = qemu_plugin_tb_get_insn(tb, i);
         const std::size_t size = qemu_plugin_insn_size(insn);
@@ -98,6 +105,8 @@ RMPOPT_EXPORT int qemu_plugin_install(qemu_plugin_id_t id, const qemu_info_t *in
         refuse(error);
     }
     on_machine_reset([](void *) { the_context->reset(); }, nullptr);
+    accept_rmp_faults();
+    qemu_plugin_register_vcpu_init_cb(id, on_vcpu_init, nullptr);
     qemu_plugin_register_vcpu_tb_trans_cb(id, on_translate, nullptr);
     qemu_plugin_register_atexit_cb(id, on_exit, nullptr);
     return 0;

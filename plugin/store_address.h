@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// Which linear address did an instruction write to? Decodes the instruction with Zydis; knows
+// nothing of QEMU.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+namespace rmpopt
+{
+
+/// The registers that addresses are made of.
+struct address_registers {
+    std::uint64_t gpr[16]; ///< encoding order
+    std::uint64_t rip;     ///< of the instruction
+    std::uint64_t fs_base;
+    std::uint64_t gs_base;
+    bool long_mode; ///< 64-bit mode; otherwise 32-bit code with flat segments
+};
+
+/// [address, address + bytes) may be written by the instruction.
+struct store_range {
+    std::uint64_t address;
+    std::uint64_t bytes;
+};
+
+/// All memory that one iteration of the instruction in `code` writes, implicit operands included;
+/// empty when the bytes are no instruction or it writes no memory.
+std::vector<store_range> written_ranges(std::span<const std::uint8_t> code,
+                                        const address_registers &regs);
+
+} // namespace rmpopt
