@@ -99,6 +99,7 @@ gdt:
     .quad 0x00cf93000000ffff /* data */
     .quad 0x00cff3000000ffff /* user data */
     .quad 0x00affb000000ffff /* user 64-bit code */
+    .quad 0x00cffb000000ffff /* user 32-bit code */
     .fill MAX_CPUS * 2, 8, 0 /* one TSS descriptor for each CPU */
 gdt_end:
 gdt_pointer:

@@ -8,7 +8,8 @@
 #define SELECTOR_DATA 0x18
 #define SELECTOR_USER_DATA 0x20
 #define SELECTOR_USER_CODE64 0x28
-#define SELECTOR_TSS(cpu) (0x30 + (cpu)*16)
+#define SELECTOR_USER_CODE32 0x30
+#define SELECTOR_TSS(cpu) (0x38 + (cpu)*16)
 
 /* Start-up IPIs carry a page number: application processors begin here, in real mode. */
 #define TRAMPOLINE_ADDRESS 0x8000

@@ -13,4 +13,7 @@
  */
 uint64_t run_user(const void *code, size_t size, struct trap *state);
 
+/* The same in compatibility mode. */
+uint64_t run_user32(const void *code, size_t size, struct trap *state);
+
 #endif

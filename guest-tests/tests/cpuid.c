@@ -205,23 +205,45 @@ static void user_mode_reads_the_same(const void *unused)
     EXPECT_EQ(state.rdx, leaf.edx);
 }
 
-static void check_threads_per_core(void *unused)
+static unsigned threads_of_this_core(void)
 {
-    unsigned own_core = this_cpu()->core, threads = 0;
-    (void)unused;
+    unsigned threads = 0;
     for (unsigned i = 0; i < cpu_count(); i++)
-        threads += cpu_at(i)->core == own_core;
-    EXPECT_EQ((cpuid(0x8000001e, 0).ebx >> 8 & 255) + 1, threads);
-    EXPECT_EQ(cpuid(0x8000001e, 0).eax, this_cpu()->apic_id);
+        threads += cpu_at(i)->core == this_cpu()->core;
+    return threads;
 }
 
-static void topology_leaves_agree(const void *unused)
+static void check_processor_topology(void *unused)
+{
+    struct cpuid_leaf leaf = cpuid(0x8000001e, 0);
+    (void)unused;
+    EXPECT_EQ((leaf.ebx >> 8 & 255) + 1, threads_of_this_core());
+    EXPECT_EQ(leaf.eax, this_cpu()->apic_id);
+}
+
+static void processor_topology_agrees(const void *unused)
 {
     (void)unused;
     if (!(cpuid(0x80000001, 0).ecx >> 22 & 1))
         SKIP("no topology extensions");
-    for (unsigned i = 0; i < cpu_count(); i++)
-        run_on_cpu(i, check_threads_per_core, NULL);
+    run_on_all_cpus(check_processor_topology, NULL);
+}
+
+static void check_extended_topology(void *unused)
+{
+    struct cpuid_leaf leaf = cpuid(0x80000026, 0);
+    (void)unused;
+    EXPECT_EQ(leaf.edx, this_cpu()->apic_id);
+    EXPECT_EQ(leaf.edx >> (leaf.eax & 31), this_cpu()->core);
+    EXPECT_EQ(leaf.ebx & 0xffff, threads_of_this_core());
+}
+
+static void extended_topology_agrees(const void *unused)
+{
+    (void)unused;
+    if (cpuid(0x80000000, 0).eax < 0x80000026 || !cpuid(0x80000026, 0).ebx)
+        SKIP("no leaf 8000_0026");
+    run_on_all_cpus(check_extended_topology, NULL);
 }
 
 static const uint32_t encryption_leaf = 0x8000001f, rmp_leaf = 0x80000025, plain_leaf = 1;
@@ -247,6 +269,7 @@ static const struct test_case cases[] = {
     TEST(leaf_is_the_low_half_of_rax, "APM3 CPUID: the function number is EAX"),
     TEST(other_leaves_are_untouched, "APM3 appendix E: vendor string"),
     TEST(user_mode_reads_the_same, "APM3 CPUID: executable at any privilege level"),
-    TEST(topology_leaves_agree, "APM3 appendix E: 8000_001E agrees with leaf 0Bh"),
+    TEST(processor_topology_agrees, "APM3 appendix E: 8000_001E agrees with leaf 0Bh"),
+    TEST(extended_topology_agrees, "APM3 appendix E: 8000_0026 agrees with leaf 0Bh"),
 };
 TEST_SUITE_IF(cases, persona_unmet);
