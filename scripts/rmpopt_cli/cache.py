@@ -19,6 +19,7 @@ from .errors import Failure
 from .paths import cache_root
 
 MANIFEST = "manifest.json"
+PARTIAL = "partial"
 
 
 def sha256_file(path: Path) -> str:
@@ -138,6 +139,22 @@ class Cache:
                          key=lambda p: p.stat().st_mtime, reverse=True)
         return next((p for p in entries if damage(p) is None), None)
 
+    def entries(self) -> list[Path]:
+        """All finished entries: directories kind/key that hold or should hold a manifest."""
+        return sorted(path.parent for path in self.root.glob(f"*/*/{MANIFEST}") if path.parts[-3] != PARTIAL)
+
+    def damaged(self) -> list[tuple[Path, str]]:
+        """Entries that fail a look at all their content, with the reason."""
+        found = ((entry, damage(entry, deep=True)) for entry in self.entries())
+        return [(entry, reason) for entry, reason in found if reason]
+
+    def drop_damaged(self) -> None:
+        """Removes them, so that they are made again when needed."""
+        with self.lock():
+            for entry, reason in self.damaged():
+                note(f"cache entry {entry.parent.name}/{entry.name} is damaged ({reason}): making it again")
+                shutil.rmtree(entry)
+
     def ensure(self, kind: str, key: str, make: Callable[[Path], None], deep: bool = False) -> Path:
         """Returns the entry, made by make(directory) if it is missing or damaged."""
         found = self.find(kind, key, deep)
@@ -151,7 +168,7 @@ class Cache:
         if entry.exists():
             note(f"cache entry {kind}/{key} is damaged ({damage(entry, True)}): making it again")
             shutil.rmtree(entry)
-        partial = self.root / "partial"
+        partial = self.root / PARTIAL
         shutil.rmtree(partial, ignore_errors=True)  # left by an interrupted set-up; we hold the lock
         fresh = partial / key
         fresh.mkdir(parents=True)

@@ -6,7 +6,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from . import boot, cpu, kernel, machine, packages, run, setup, testing
+from . import boot, check, cpu, kernel, machine, packages, run, setup, testing
 from .cache import Cache
 from .console import error
 from .errors import SETUP_FAILED, BadInput, Failure
@@ -53,6 +53,8 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     sub = commands.add_parser("setup", help="fetch and build everything that the other commands need")
+    sub.add_argument("--check", action="store_true", help="only report the state")
+    sub.add_argument("--json", action="store_true", help="report as JSON")
     sub.set_defaults(action=_setup)
 
     sub = commands.add_parser("kernel", help="build a kernel to boot")
@@ -86,8 +88,12 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _setup(arguments: argparse.Namespace) -> int:
-    setup.built(Cache())
-    return 0
+    if arguments.check:
+        return check.run(Cache(), arguments.json)
+    if arguments.json:
+        raise BadInput("--json goes with --check")
+    setup.everything(Cache())
+    return check.run(Cache(), False)
 
 
 def _kernel_build(arguments: argparse.Namespace) -> int:

@@ -162,6 +162,11 @@ def _with_given_source(cache: Cache, recipe: Recipe) -> Path:
         raise BadInput(f"{problem}: rebase the series or give another --source") from problem
 
 
+def find_reference(cache: Cache, source: Source) -> Path | None:
+    """The reference kernel built from a source, if it is there."""
+    return cache.find(KIND, Recipe(source, series.load(SERIES), [KERNEL_FRAGMENT]).key())
+
+
 def reference(cache: Cache) -> Path:
     """The reference kernel's image."""
     return build(cache, None, None, None) / "bzImage"

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Patch series: a directory of patches or a mailbox, in order, applied to a tree."""
+import contextlib
 import mailbox
 import re
 import shutil
@@ -48,7 +49,9 @@ def _files(path: Path) -> list[Path]:
 def _mailbox(path: Path) -> list[Patch]:
     """Patch mails of a thread: replies and the cover letter are left out, the newest version wins."""
     found: dict[int, dict[int, Patch]] = {}
-    for message in mailbox.mbox(path, create=False):
+    with contextlib.closing(mailbox.mbox(path, create=False)) as box:
+        messages = list(box)
+    for message in messages:
         subject = re.sub(r"\s+", " ", str(message.get("Subject", "")))
         matched = SUBJECT.match(subject)
         body = _body(message)

@@ -2,7 +2,7 @@
 """Set-up: everything that boot, run and test need before they start."""
 from pathlib import Path
 
-from . import libvfio_user, packages, project, qemu
+from . import kernel, libvfio_user, packages, project, qemu
 from .cache import Cache
 
 
@@ -22,3 +22,11 @@ def built(cache: Cache, qemu_path: str | None = None) -> qemu.Qemu:
     found = tools(cache, qemu_path)
     project.build(cache, source_of_libvfio_user(cache))
     return found
+
+
+def everything(cache: Cache) -> None:
+    """What the first boot would do on its way, and a look at all that is in the cache."""
+    cache.prepare()
+    cache.drop_damaged()
+    built(cache)
+    kernel.reference(cache)
