@@ -51,6 +51,7 @@ class context
 
     const options &opt() const { return options_; }
     hw::machine &machine() { return *machine_; }
+    const hw::machine &machine() const { return *machine_; }
     guard &memory_guard() { return guard_; }
     const guest_ram &ram() const { return ram_; }
 

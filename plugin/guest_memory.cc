@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "guest_memory.h"
 
-#include "qemu_api.h"
+#include "page_walk.h"
 
 #include <algorithm>
 #include <array>
-#include <cstring>
 
 namespace rmpopt
 {
@@ -15,9 +14,6 @@ using hw::spa_t;
 
 namespace
 {
-
-/// #PF error code bit W (APM vol. 2, 8.4.2).
-constexpr std::uint32_t pf_write = 2;
 
 /// The run of an operand that lies in one page.
 struct piece {
@@ -34,16 +30,30 @@ struct pieces {
     operand_fault fault;
 };
 
-pieces translate(std::uint64_t va, std::size_t bytes)
+operand_fault fault_of(const walk_result &w, std::uint64_t va)
+{
+    switch (w.kind) {
+    case walk_result::outcome::ok:
+        break;
+    case walk_result::outcome::general_protection:
+        return {.what = operand_fault::kind::general_protection};
+    case walk_result::outcome::page_fault:
+        return {.what = operand_fault::kind::page_fault, .address = va, .error_code = w.error_code};
+    }
+    return {};
+}
+
+pieces translate(const hw::memory_view &memory, const host_cpu &cpu, std::uint64_t va,
+                 std::size_t bytes, access_kind access)
 {
     pieces out;
-    for (std::size_t done = 0; done < bytes;) {
+    const paging_state paging = cpu.paging();
+    for (std::size_t done = 0; done < bytes && out.fault.what == operand_fault::kind::none;) {
         piece p{.va = va + done, .offset = done};
         p.bytes = std::min<std::size_t>(bytes - done, page_4k - p.va % page_4k);
-        if (!qemu_plugin_translate_vaddr(p.va, &p.spa)) {
-            out.fault = {.happened = true, .address = p.va, .error_code = 0};
-            return out;
-        }
+        const walk_result w = walk(memory, paging, p.va, access);
+        out.fault = fault_of(w, p.va);
+        p.spa = w.spa;
         out.part[out.count++] = p;
         done += p.bytes;
     }
@@ -52,32 +62,38 @@ pieces translate(std::uint64_t va, std::size_t bytes)
 
 } // namespace
 
-operand_fault read_operand(std::uint64_t va, std::span<std::byte> to)
+operand_fault read_operand(const context &ctx, const host_cpu &cpu, std::uint64_t va,
+                           std::span<std::byte> to)
 {
-    const pieces ps = translate(va, to.size());
-    for (std::size_t i = 0; i < ps.count && !ps.fault.happened; ++i) {
+    const hw::memory_view &memory = ctx.ram().hardware_view();
+    const pieces ps = translate(memory, cpu, va, to.size(), access_kind::read);
+    if (ps.fault.what != operand_fault::kind::none) {
+        return ps.fault;
+    }
+    for (std::size_t i = 0; i < ps.count; ++i) {
         const piece &p = ps.part[i];
         read_system_memory(p.spa, &to[p.offset], p.bytes);
     }
-    return ps.fault;
+    return {};
 }
 
-operand_fault write_operand(context &ctx, std::uint64_t va, std::span<const std::byte> from)
+operand_fault write_operand(const context &ctx, const host_cpu &cpu, std::uint64_t va,
+                            std::span<const std::byte> from)
 {
-    pieces ps = translate(va, from.size());
-    if (ps.fault.happened) {
-        ps.fault.error_code |= pf_write;
+    const hw::memory_view &memory = ctx.ram().hardware_view();
+    const pieces ps = translate(memory, cpu, va, from.size(), access_kind::write);
+    if (ps.fault.what != operand_fault::kind::none) {
         return ps.fault;
     }
     for (std::size_t i = 0; i < ps.count; ++i) {
         const piece &p = ps.part[i];
         if (!ctx.machine().rmp().load(p.spa).host_writable()) {
-            return {.happened = true, .address = p.va, .is_rmp = true};
+            return {.what = operand_fault::kind::rmp, .address = p.va};
         }
     }
     for (std::size_t i = 0; i < ps.count; ++i) {
         const piece &p = ps.part[i];
-        ctx.ram().hardware_view().write(p.spa, &from[p.offset], p.bytes);
+        memory.write(p.spa, &from[p.offset], p.bytes);
     }
     return {};
 }

@@ -9,18 +9,22 @@
 namespace rmpopt
 {
 
-/// A #PF that an operand access would raise.
+/// The exception that an operand access raises.
 struct operand_fault {
-    bool happened = false;
+    enum class kind : std::uint8_t { none, general_protection, page_fault, rmp };
+
+    kind what = kind::none;
     std::uint64_t address = 0; ///< CR2
     std::uint32_t error_code = 0;
-    bool is_rmp = false; ///< refused by the RMP; error_code is deliver_rmp_fault()'s
 };
 
-/// Reads all of `to` at linear address `va` of the current vCPU, or nothing.
-operand_fault read_operand(std::uint64_t va, std::span<std::byte> to);
+/// Reads all of `to` at linear address `va` of the current vCPU, or nothing. After synchronise().
+operand_fault read_operand(const context &ctx, const host_cpu &cpu, std::uint64_t va,
+                           std::span<std::byte> to);
 
-/// Writes all of `from`, or nothing. The RMP is checked as for any write of the host.
-operand_fault write_operand(context &ctx, std::uint64_t va, std::span<const std::byte> from);
+/// Writes all of `from`, or nothing. The RMP is checked as for any write of the host. After
+/// synchronise().
+operand_fault write_operand(const context &ctx, const host_cpu &cpu, std::uint64_t va,
+                            std::span<const std::byte> from);
 
 } // namespace rmpopt

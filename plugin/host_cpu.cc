@@ -61,8 +61,8 @@ std::size_t eip_offset = 0, hflags_offset = 0; ///< likewise
 // words later the direction flag (1 or -1) and the flags of the CPU's mode.
 constexpr std::array register_counts{16, 32};
 constexpr std::size_t df_after_eip = 5 * 8 + 4, hflags_after_eip = df_after_eip + 4;
-constexpr std::uint32_t hflags_cpl = 3, hflags_cs64 = 1u << 15;
-constexpr std::uint64_t reset_vector = 0xfff0;
+constexpr std::uint32_t hflags_cpl = 3, hflags_lma = 1u << 14, hflags_cs64 = 1u << 15;
+constexpr std::uint64_t reset_vector = 0xfff0, reset_cr0 = 0x60000010;
 constexpr std::size_t env_scan = 0x1000;
 
 void **current_cpu_slot()
@@ -177,6 +177,14 @@ std::string find_register(const std::byte *env, const char *name, std::size_t &o
     return offset == env_scan ? fmt::format("{} is not where QEMU 11 keeps it", name) : "";
 }
 
+/// The control registers stand side by side.
+std::string check_control_registers(const std::byte *env)
+{
+    std::uint64_t cr0 = 0;
+    std::memcpy(&cr0, env + cr2_offset - 16, sizeof cr0);
+    return cr0 == reset_cr0 ? "" : "CR0 is not where QEMU 11 keeps it";
+}
+
 std::string find_hflags(const std::byte *env)
 {
     for (const std::size_t registers : register_counts) {
@@ -270,6 +278,9 @@ std::string host_cpu::self_test()
         }
     }
     if (error.empty()) {
+        error = check_control_registers(cpu + env_offset);
+    }
+    if (error.empty()) {
         error = check_vendor(by_index(0));
     }
     return error;
@@ -317,6 +328,11 @@ unsigned host_cpu::cpl() const
 
 bool host_cpu::long_mode() const
 {
+    return (hflags(env()) & hflags_lma) != 0;
+}
+
+bool host_cpu::code_64() const
+{
     return (hflags(env()) & hflags_cs64) != 0;
 }
 
@@ -340,6 +356,12 @@ std::uint64_t host_cpu::fs_base() const
 std::uint64_t host_cpu::gs_base() const
 {
     return env()[gs_base_offset / 8];
+}
+
+paging_state host_cpu::paging() const
+{
+    const std::uint64_t *cr2 = env() + cr2_offset / 8;
+    return {.cr0 = cr2[-2], .cr3 = cr2[1], .cr4 = cr2[2], .rflags = qemu.helper_read_eflags(env())};
 }
 
 std::uint64_t host_cpu::rip() const

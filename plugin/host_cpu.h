@@ -6,6 +6,7 @@
 
 #include "hw/cpuid.h"
 #include "hw/memory_view.h"
+#include "page_walk.h"
 
 #include <cstdint>
 #include <span>
@@ -47,9 +48,12 @@ class host_cpu
 
     std::uint64_t &reg(gpr r) const { return env()[r]; }
     unsigned cpl() const;
-    bool long_mode() const;
+    bool long_mode() const; ///< EFER.LMA: 64-bit and compatibility mode
+    bool code_64() const;   ///< 64-bit mode
     std::uint64_t fs_base() const;
     std::uint64_t gs_base() const;
+    /// After synchronise().
+    paging_state paging() const;
 
     /// What QEMU itself answers to CPUID. Any thread, before the guest runs or on the own thread.
     hw::cpuid_regs native_cpuid(std::uint32_t leaf, std::uint32_t subleaf) const;

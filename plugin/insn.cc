@@ -12,47 +12,87 @@ namespace rmpopt
 namespace
 {
 
-template <auto emulate, std::uint8_t length> void on_execute(unsigned, void *)
+template <auto emulate> void on_execute(unsigned, void *length)
 {
     // The vCPU index that QEMU passes may be that of another vCPU; see host_cpu::current().
     emulate(insn_event{
         .cpu = host_cpu::current(),
-        .length = length,
+        .length = static_cast<std::uint8_t>(reinterpret_cast<std::uintptr_t>(length)),
         .ra = reinterpret_cast<std::uintptr_t>(__builtin_return_address(0)),
     });
 }
 
+/// F2 and F3 select an instruction after 0F 01 and mean nothing to the two-byte opcodes.
+enum class repeat_prefix : std::uint8_t { any, f2, f3 };
+
 struct insn_pattern {
-    std::array<std::uint8_t, 4> bytes;
-    std::uint8_t length;
+    repeat_prefix repeat;
+    std::array<std::uint8_t, 3> opcode;
+    std::uint8_t opcode_bytes;
     qemu_plugin_vcpu_udata_cb_t callback;
 };
 
 constexpr std::array<insn_pattern, 7> patterns{{
-    {{0x0f, 0xa2}, 2, on_execute<emulate_cpuid, 2>},
-    {{0x0f, 0x32}, 2, on_execute<emulate_rdmsr, 2>},
-    {{0x0f, 0x30}, 2, on_execute<emulate_wrmsr, 2>},
-    {{0xf2, 0x0f, 0x01, 0xfe}, 4, on_execute<emulate_rmpupdate, 4>},
-    {{0xf3, 0x0f, 0x01, 0xff}, 4, on_execute<emulate_psmash, 4>},
-    {{0xf2, 0x0f, 0x01, 0xfd}, 4, on_execute<emulate_rmpread, 4>},
-    {{0xf2, 0x0f, 0x01, 0xfc}, 4, on_execute<emulate_rmpopt, 4>},
+    {repeat_prefix::any, {0x0f, 0xa2}, 2, on_execute<emulate_cpuid>},
+    {repeat_prefix::any, {0x0f, 0x32}, 2, on_execute<emulate_rdmsr>},
+    {repeat_prefix::any, {0x0f, 0x30}, 2, on_execute<emulate_wrmsr>},
+    {repeat_prefix::f2, {0x0f, 0x01, 0xfe}, 3, on_execute<emulate_rmpupdate>},
+    {repeat_prefix::f3, {0x0f, 0x01, 0xff}, 3, on_execute<emulate_psmash>},
+    {repeat_prefix::f2, {0x0f, 0x01, 0xfd}, 3, on_execute<emulate_rmpread>},
+    {repeat_prefix::f2, {0x0f, 0x01, 0xfc}, 3, on_execute<emulate_rmpopt>},
 }};
+
+constexpr bool is_other_prefix(std::uint8_t b)
+{
+    // Operand and address size, segments, REX. In 32-bit code 40h to 4Fh are instructions of their
+    // own, so they cannot stand in front of one of ours.
+    return b == 0x66 || b == 0x67 || b == 0x26 || b == 0x2e || b == 0x36 || b == 0x3e ||
+           b == 0x64 || b == 0x65 || (b & 0xf0) == 0x40;
+}
+
+/// Splits an instruction into the last repeat prefix and the bytes from the opcode on. A LOCK
+/// prefix stays in front of the opcode: none of ours allows it.
+std::span<const std::uint8_t> skip_prefixes(std::span<const std::uint8_t> bytes,
+                                            repeat_prefix &repeat)
+{
+    while (!bytes.empty()) {
+        const std::uint8_t b = bytes.front();
+        if (b == 0xf2 || b == 0xf3) {
+            repeat = b == 0xf2 ? repeat_prefix::f2 : repeat_prefix::f3;
+        } else if (!is_other_prefix(b)) {
+            break;
+        }
+        bytes = bytes.subspan(1);
+    }
+    return bytes;
+}
 
 } // namespace
 
 qemu_plugin_vcpu_udata_cb_t find_emulation(std::span<const std::uint8_t> bytes)
 {
+    auto repeat = repeat_prefix::any;
+    const auto opcode = skip_prefixes(bytes, repeat);
     for (const insn_pattern &p : patterns) {
-        if (std::ranges::equal(std::span(p.bytes).first(p.length), bytes)) {
+        if ((p.repeat == repeat_prefix::any || p.repeat == repeat) &&
+            std::ranges::equal(std::span(p.opcode).first(p.opcode_bytes), opcode)) {
             return p.callback;
         }
     }
     return nullptr;
 }
 
-void complete(const insn_event &event, std::uint32_t flags, std::uint32_t mask)
+void synchronise(insn_event &event)
 {
-    event.cpu.synchronise(event.ra);
+    if (event.ra != 0) {
+        event.cpu.synchronise(event.ra);
+        event.ra = 0;
+    }
+}
+
+void complete(insn_event event, std::uint32_t flags, std::uint32_t mask)
+{
+    synchronise(event);
     if (mask != 0) {
         event.cpu.set_arithmetic_flags(flags, mask);
     }
@@ -72,8 +112,11 @@ void raise(const insn_event &event, hw::fault f)
 
 void raise(const insn_event &event, const operand_fault &bad)
 {
-    if (bad.is_rmp) {
+    if (bad.what == operand_fault::kind::rmp) {
         deliver_rmp_fault(event.cpu, bad.address, event.ra);
+    }
+    if (bad.what == operand_fault::kind::general_protection) {
+        raise(event, hw::fault::gp0);
     }
     event.cpu.set_cr2(bad.address);
     event.cpu.raise(vector::pf, static_cast<int>(bad.error_code), event.ra);

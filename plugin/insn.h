@@ -18,38 +18,41 @@ namespace rmpopt
 struct insn_event {
     host_cpu cpu;
     std::uint8_t length; ///< of the instruction
-    std::uintptr_t ra;   ///< return address into the generated code
+    std::uintptr_t ra;   ///< return address into the generated code; 0 once synchronised
 
     std::uint64_t &reg(gpr r) const { return cpu.reg(r); }
     hw::insn_context model_context() const
     {
-        return {.thread = cpu.index(), .cpl = cpu.cpl(), .long_mode = cpu.long_mode()};
+        return {.thread = cpu.index(), .cpl = cpu.cpl(), .long_mode = cpu.code_64()};
     }
 };
 
-/// The callback to register for an instruction with these bytes; nullptr when QEMU should execute
-/// it alone.
+/// The callback to register for an instruction with these bytes, with the instruction's length as
+/// its userdata; nullptr when QEMU should execute it alone.
 qemu_plugin_vcpu_udata_cb_t find_emulation(std::span<const std::uint8_t> bytes);
 
 // Ends of an emulation.
 
+/// Brings RIP, flags and all else up to date; needed before a memory operand is touched. The ends
+/// do it themselves.
+void synchronise(insn_event &event);
+
 /// Continues after the instruction with the arithmetic flags of `mask` changed to `flags`; the
 /// others, and all with an empty mask, keep their exact values.
-[[noreturn]] void complete(const insn_event &event, std::uint32_t flags = 0,
-                           std::uint32_t mask = 0);
+[[noreturn]] void complete(insn_event event, std::uint32_t flags = 0, std::uint32_t mask = 0);
 /// Continues after an RMP instruction: EAX and the flags that follow from it.
 [[noreturn]] void complete_with_status(const insn_event &event, hw::rmp_status status);
 /// #UD or #GP(0) at the instruction; `f` is not fault::none.
 [[noreturn]] void raise(const insn_event &event, hw::fault f);
-/// #PF for an operand; `bad.happened`.
+/// The exception of an operand, which is not kind::none; after synchronise().
 [[noreturn]] void raise(const insn_event &event, const operand_fault &bad);
 
 void emulate_cpuid(const insn_event &event);
 void emulate_rdmsr(const insn_event &event);
 void emulate_wrmsr(const insn_event &event);
-void emulate_rmpupdate(const insn_event &event);
+void emulate_rmpupdate(insn_event event);
 void emulate_psmash(const insn_event &event);
-void emulate_rmpread(const insn_event &event);
+void emulate_rmpread(insn_event event);
 void emulate_rmpopt(const insn_event &event);
 
 } // namespace rmpopt

@@ -18,15 +18,16 @@ hw::rmp_status update(hw::spa_t spa, const hw::rmp_record &record)
 
 } // namespace
 
-void emulate_rmpupdate(const insn_event &event)
+void emulate_rmpupdate(insn_event event)
 {
     const hw::fault f = hw::host_insn_fault(the_context->machine(), event.model_context());
     if (f != hw::fault::none) {
         raise(event, f);
     }
     std::array<std::byte, hw::rmp_record::bytes> raw;
-    const operand_fault bad = read_operand(event.reg(rcx), raw);
-    if (bad.happened) {
+    synchronise(event);
+    const operand_fault bad = read_operand(*the_context, event.cpu, event.reg(rcx), raw);
+    if (bad.what != operand_fault::kind::none) {
         raise(event, bad);
     }
     complete_with_status(event, update(event.reg(rax), hw::rmp_record::decode(raw)));

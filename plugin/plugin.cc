@@ -22,6 +22,8 @@ namespace rmpopt
 namespace
 {
 
+constexpr std::size_t longest_instruction = 15;
+
 void on_vcpu_init(unsigned, void *)
 {
     accept_rmp_faults();
@@ -34,7 +36,7 @@ void on_first_instruction(unsigned, void *)
 
 void on_translate(qemu_plugin_tb *tb, void *)
 {
-    std::array<std::uint8_t, 4> bytes{};
+    std::array<std::uint8_t, longest_instruction> bytes{};
     const std::size_t n = qemu_plugin_tb_n_insns(tb);
     if (!the_context->started() && n != 0) {
         // vCPU init callbacks come before the machine exists; the reset vector comes after.
@@ -45,14 +47,14 @@ void on_translate(qemu_plugin_tb *tb, void *)
     for (std::size_t i = 0; i < n; ++i) {
         qemu_plugin_insn *insn = qemu_plugin_tb_get_insn(tb, i);
         const std::size_t size = qemu_plugin_insn_size(insn);
-        if (size != 2 && size != 4) {
+        if (size < 2 || size > bytes.size()) {
             continue;
         }
         qemu_plugin_insn_data(insn, bytes.data(), size);
         const auto callback = find_emulation(std::span(bytes).first(size));
         if (callback != nullptr) {
             qemu_plugin_register_vcpu_insn_exec_cb(insn, callback, QEMU_PLUGIN_CB_RW_REGS_PC,
-                                                   nullptr);
+                                                   reinterpret_cast<void *>(size));
         }
     }
 }

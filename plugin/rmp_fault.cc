@@ -117,7 +117,7 @@ address_registers registers_of(const host_cpu &cpu)
     r.rip = cpu.rip();
     r.fs_base = cpu.fs_base();
     r.gs_base = cpu.gs_base();
-    r.long_mode = cpu.long_mode();
+    r.long_mode = cpu.code_64();
     return r;
 }
 

@@ -14,7 +14,7 @@ from .paths import PLUGIN
 from .qemu import Qemu
 from .shell import environment, last_line
 
-PASS, FAIL = 1, 3  # QEMU's status for the values 0 and 1 written to isa-debug-exit
+PASS, FAIL = 33, 35  # QEMU's status for the values 10h and 11h written to isa-debug-exit
 DEBUG_EXIT = ["-device", "isa-debug-exit,iobase=0xf4,iosize=0x4"]
 
 
