@@ -70,8 +70,12 @@ def _quoted(path: Path) -> str:
 
 
 def _serial_ports(space: workspace.Workspace, request: Request) -> list[str]:
-    console = f"stdio,id=console,signal=off,logfile={_quoted(space.console)}" + (",mux=on" if request.shell else "")
-    return ["-chardev", console, "-serial", "chardev:console", *(["-mon", "chardev=console"] if request.shell else []),
+    console = f"stdio,id=console,signal=off,logfile={_quoted(space.console)}"
+    monitor = []
+    if request.shell:  # Ctrl-A X must end QEMU
+        console += ",mux=on"
+        monitor = ["-object", "monitor-hmp,id=monitor,chardev=console"]
+    return ["-chardev", console, "-serial", "chardev:console", *monitor,
             "-chardev", f"file,id=status,path={_quoted(space.status)}", "-serial", "chardev:status"]
 
 

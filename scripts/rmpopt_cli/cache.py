@@ -19,7 +19,6 @@ from .errors import Failure
 from .paths import cache_root
 
 MANIFEST = "manifest.json"
-PARTIAL = "partial"
 
 
 def sha256_file(path: Path) -> str:
@@ -82,7 +81,7 @@ def damage(entry: Path, deep: bool = False) -> str | None:
 class Cache:
     def __init__(self, root: Path | None = None) -> None:
         self.root = root or cache_root()
-        self._lock_depth = 0
+        self._held: set[str] = set()
 
     def prepare(self) -> None:
         """Makes the cache directory and checks that it takes files."""
@@ -103,28 +102,22 @@ class Cache:
         return path
 
     @contextmanager
-    def lock(self) -> Iterator[None]:
-        """Held while entries are made: two set-ups at once would do the work twice. May nest."""
-        if self._lock_depth == 0:
-            with self._exclusive():
-                self._lock_depth = 1
-                try:
-                    yield
-                finally:
-                    self._lock_depth = 0
-        else:
+    def lock(self, name: str) -> Iterator[None]:
+        """Held while something is made: two set-ups at once would do the work twice. May nest."""
+        if name in self._held:
             yield
-
-    @contextmanager
-    def _exclusive(self) -> Iterator[None]:
-        self.prepare()
-        with (self.root / "lock").open("a+") as stream:
+            return
+        with (self.directory("locks") / name).open("a+") as stream:
             try:
                 fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                say("waiting for another rmpopt that is setting up")
+                say(f"waiting for another rmpopt that is at work on: {name}")
                 fcntl.flock(stream, fcntl.LOCK_EX)
-            yield
+            self._held.add(name)
+            try:
+                yield
+            finally:
+                self._held.discard(name)
 
     def find(self, kind: str, key: str, deep: bool = False) -> Path | None:
         entry = self.root / kind / key
@@ -141,7 +134,7 @@ class Cache:
 
     def entries(self) -> list[Path]:
         """All finished entries: directories kind/key that hold or should hold a manifest."""
-        return sorted(path.parent for path in self.root.glob(f"*/*/{MANIFEST}") if path.parts[-3] != PARTIAL)
+        return sorted(path.parent for path in self.root.glob(f"*/*/{MANIFEST}"))
 
     def damaged(self) -> list[tuple[Path, str]]:
         """Entries that fail a look at all their content, with the reason."""
@@ -150,8 +143,8 @@ class Cache:
 
     def drop_damaged(self) -> None:
         """Removes them, so that they are made again when needed."""
-        with self.lock():
-            for entry, reason in self.damaged():
+        for entry, reason in self.damaged():
+            with self.lock(entry.parent.name):
                 note(f"cache entry {entry.parent.name}/{entry.name} is damaged ({reason}): making it again")
                 shutil.rmtree(entry)
 
@@ -160,7 +153,7 @@ class Cache:
         found = self.find(kind, key, deep)
         if found:
             return found
-        with self.lock():
+        with self.lock(kind):
             return self.find(kind, key, deep) or self._make(kind, key, make)
 
     def _make(self, kind: str, key: str, make: Callable[[Path], None]) -> Path:
@@ -168,7 +161,7 @@ class Cache:
         if entry.exists():
             note(f"cache entry {kind}/{key} is damaged ({damage(entry, True)}): making it again")
             shutil.rmtree(entry)
-        partial = self.root / PARTIAL
+        partial = self.root / "partial" / kind
         shutil.rmtree(partial, ignore_errors=True)  # left by an interrupted set-up; we hold the lock
         fresh = partial / key
         fresh.mkdir(parents=True)

@@ -4,7 +4,7 @@ import json
 import shutil
 from pathlib import Path
 
-from .cache import Cache
+from .cache import Cache, sha256_text
 from .console import Progress, say
 from .errors import Failure
 from .paths import BUILD, CHECKOUT
@@ -56,9 +56,9 @@ def build(cache: Cache, libvfio_user: Path | None) -> None:
     """Configures and compiles; silent when there is nothing to do."""
     if not (CHECKOUT / "meson.build").exists():
         raise Failure("meson.build is missing: this is not a complete checkout")
-    log = cache.directory("log") / "build"
+    log = cache.directory("log") / f"build-{sha256_text(str(CHECKOUT))[:8]}"
     log.unlink(missing_ok=True)
-    with cache.lock():
+    with cache.lock(f"build-{sha256_text(str(CHECKOUT))[:8]}"):
         _configure(log, libvfio_user)
         status, pending, _ = output(["ninja", "-C", BUILD, "-n"])
         if status == 0 and "no work to do" in pending:

@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The cache finds damage and makes entries again."""
+import contextlib
+import os
 import tempfile
+import time
 import unittest
 from pathlib import Path
 
@@ -85,8 +88,38 @@ class CacheTest(unittest.TestCase):
             self.cache.prepare()
 
     def test_lock_nests(self) -> None:
-        with self.cache.lock(), self.cache.lock():
+        with self.cache.lock("kind"), self.cache.lock("kind"):
             self.entry()
+
+    def test_two_processes_make_an_entry_once(self) -> None:
+        def slow(where: Path) -> None:
+            time.sleep(0.2)
+            (where / "made-by").write_text(str(os.getpid()))
+        children = []
+        for _ in range(4):
+            child = os.fork()
+            if child == 0:
+                with contextlib.redirect_stderr(None):
+                    Cache(self.cache.root).ensure("kind", "key", slow)
+                os._exit(0)
+            children.append(child)
+        self.assertEqual([os.waitpid(child, 0)[1] for child in children], [0] * 4)
+        maker = int((self.cache.root / "kind" / "key" / "made-by").read_text())
+        self.assertIn(maker, children)
+
+    def test_damaged_entries_are_listed_and_dropped(self) -> None:
+        (self.entry() / "dir" / "file").write_text("CONTENT")
+        self.cache.ensure("kind", "good", self.make)
+        self.assertEqual([entry.name for entry, _ in self.cache.damaged()], ["key"])
+        self.cache.drop_damaged()
+        self.assertEqual([entry.name for entry in self.cache.entries()], ["good"])
+
+    def test_leftovers_of_an_interrupted_set_up_do_no_harm(self) -> None:
+        leftover = self.cache.root / "partial" / "kind" / "key"
+        leftover.mkdir(parents=True)
+        (leftover / "half").write_text("")
+        self.assertFalse((self.entry() / "half").exists())
+        self.assertEqual(self.cache.damaged(), [])
 
 
 if __name__ == "__main__":
