@@ -5,10 +5,12 @@
 #include "log.h"
 #include "store_address.h"
 
+#include <algorithm>
 #include <array>
 #include <csignal>
 #include <dlfcn.h>
 #include <execinfo.h>
+#include <malloc.h>
 #include <memory>
 #include <mutex>
 #include <ucontext.h>
@@ -27,9 +29,13 @@ struct sigaction old_action;
 
 // QEMU keeps the error code in an int and pushes it sign-extended, so bit 31 arrives as
 // 0xffffffff80000003. A faulting vCPU is marked here; the first block that it executes next is the
-// exception handler's, and there the pushed value is cut to what hardware pushes. The scoreboard
-// word of every vCPU is set while any is marked, because QEMU may look at another vCPU's word when
-// vCPUs take turns on one thread.
+// exception handler's, and there the pushed value is cut to what hardware pushes.
+//
+// Every block looks at one scoreboard word before it runs. While any vCPU is marked the words of
+// all are set, because QEMU looks at another vCPU's word when vCPUs take turns on one thread. The
+// scoreboard's elements are single bytes although eight are looked at: for larger ones QEMU 11.1,
+// in that same mode, multiplies the vCPU index inside the translator's shared constant of that
+// value and so breaks every other use of the constant in the block.
 std::mutex marks_lock;
 std::vector<bool> marked;
 qemu_plugin_u64 pending;
@@ -37,9 +43,10 @@ qemu_plugin_u64 pending;
 void publish_marks()
 {
     const bool any = std::ranges::find(marked, true) != marked.end();
-    for (unsigned i = 0; i < marked.size(); ++i) {
-        *static_cast<std::uint64_t *>(qemu_plugin_scoreboard_find(pending.score, i)) = any ? 1 : 0;
-    }
+    auto *words = static_cast<std::uint8_t *>(qemu_plugin_scoreboard_find(pending.score, 0));
+    // The last vCPUs' words reach beyond the elements, into the rest of the allocation.
+    const std::size_t end = std::min(malloc_usable_size(words), marked.size() + 7);
+    std::fill_n(words, end, any ? 1 : 0);
 }
 
 void set_mark(unsigned vcpu, bool value)
@@ -208,7 +215,8 @@ void on_sigbus(int signal, siginfo_t *info, void *ucontext)
 void install_rmp_faults(unsigned vcpus)
 {
     marked.assign(vcpus, false);
-    pending = {qemu_plugin_scoreboard_new(sizeof(std::uint64_t)), 0};
+    pending = {qemu_plugin_scoreboard_new(1), 0};
+    publish_marks();
     std::array<void *, 1> warm_up{};
     backtrace(warm_up.data(), warm_up.size()); // loads the unwinder now, not in the handler
     struct sigaction action {
