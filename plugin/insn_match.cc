@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "insn_match.h"
+
+#include <algorithm>
+#include <array>
+
+namespace rmpopt
+{
+
+namespace
+{
+
+/// F2 and F3 select an instruction after 0F 01 and mean nothing to the two-byte opcodes.
+enum class repeat_prefix : std::uint8_t { any, f2, f3 };
+
+struct insn_pattern {
+    emulated_insn insn;
+    repeat_prefix repeat;
+    std::array<std::uint8_t, 3> opcode;
+    std::uint8_t opcode_bytes;
+};
+
+constexpr std::array<insn_pattern, 7> patterns{{
+    {emulated_insn::cpuid, repeat_prefix::any, {0x0f, 0xa2}, 2},
+    {emulated_insn::rdmsr, repeat_prefix::any, {0x0f, 0x32}, 2},
+    {emulated_insn::wrmsr, repeat_prefix::any, {0x0f, 0x30}, 2},
+    {emulated_insn::rmpupdate, repeat_prefix::f2, {0x0f, 0x01, 0xfe}, 3},
+    {emulated_insn::psmash, repeat_prefix::f3, {0x0f, 0x01, 0xff}, 3},
+    {emulated_insn::rmpread, repeat_prefix::f2, {0x0f, 0x01, 0xfd}, 3},
+    {emulated_insn::rmpopt, repeat_prefix::f2, {0x0f, 0x01, 0xfc}, 3},
+}};
+
+constexpr bool is_other_prefix(std::uint8_t b)
+{
+    // Operand and address size, segments, REX. In 32-bit code 40h to 4Fh are instructions of their
+    // own, so they cannot stand in front of one of ours.
+    return b == 0x66 || b == 0x67 || b == 0x26 || b == 0x2e || b == 0x36 || b == 0x3e ||
+           b == 0x64 || b == 0x65 || (b & 0xf0) == 0x40;
+}
+
+/// Splits an instruction into the last repeat prefix and the bytes from the opcode on. A LOCK
+/// prefix stays in front of the opcode: none of ours allows it.
+std::span<const std::uint8_t> skip_prefixes(std::span<const std::uint8_t> bytes,
+                                            repeat_prefix &repeat)
+{
+    while (!bytes.empty()) {
+        const std::uint8_t b = bytes.front();
+        if (b == 0xf2 || b == 0xf3) {
+            repeat = b == 0xf2 ? repeat_prefix::f2 : repeat_prefix::f3;
+        } else if (!is_other_prefix(b)) {
+            break;
+        }
+        bytes = bytes.subspan(1);
+    }
+    return bytes;
+}
+
+} // namespace
+
+emulated_insn match_insn(std::span<const std::uint8_t> bytes)
+{
+    auto repeat = repeat_prefix::any;
+    const auto opcode = skip_prefixes(bytes, repeat);
+    for (const insn_pattern &p : patterns) {
+        if ((p.repeat == repeat_prefix::any || p.repeat == repeat) &&
+            std::ranges::equal(std::span(p.opcode).first(p.opcode_bytes), opcode)) {
+            return p.insn;
+        }
+    }
+    return emulated_insn::none;
+}
+
+} // namespace rmpopt
