@@ -120,7 +120,7 @@ class psp_fixture : public testing::Test
     psp_status status_of(psp_command command) { return static_cast<psp_status>(run(command)); }
 
     /// SNP_INIT_EX with a list of ranges.
-    psp_status init_ex(std::uint32_t flags, std::vector<spa_range> ranges = {},
+    psp_status init_ex(std::uint32_t flags, const std::vector<spa_range> &ranges = {},
                        spa_t list = output_page)
     {
         m->memory().store(list, static_cast<std::uint64_t>(ranges.size()));

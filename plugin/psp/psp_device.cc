@@ -197,10 +197,7 @@ vfio_user_handler psp_device::server::handler()
                     s->mailbox_.reset();
                     s->post(std::nullopt);
                 },
-            .log =
-                [](void *self, const char *line) {
-                    static_cast<server *>(self)->log(line);
-                }};
+            .log = [](void *self, const char *line) { static_cast<server *>(self)->log(line); }};
 }
 
 void psp_device::server::serve()
@@ -210,8 +207,7 @@ void psp_device::server::serve()
                                    {interrupt_event_.fd(), POLLIN, 0},
                                    {vfio_user_port_fd(port_), POLLIN, 0}}};
         if (poll(fds.data(), fds.size(), -1) < 0 && errno != EINTR) {
-            log(std::string("poll failed, the device stops answering: ") +
-                std::strerror(errno));
+            log(std::string("poll failed, the device stops answering: ") + std::strerror(errno));
             return;
         }
         if (fds[0].revents != 0) {

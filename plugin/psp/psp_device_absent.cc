@@ -12,6 +12,7 @@ class psp_device::server
 psp_device::psp_device() = default;
 psp_device::~psp_device() = default;
 
+// NOLINTNEXTLINE(performance-unnecessary-value-param): the signature is psp_device.cc's
 std::string psp_device::start(const std::string &path, callbacks)
 {
     return "psp=" + path +

@@ -2,7 +2,6 @@
 #include "vfio_user_client.h"
 
 #include <array>
-#include <cstring>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>

@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <span>
 #include <string>
 #include <vector>
@@ -65,12 +66,9 @@ class vfio_user_client
 /// The bytes of a few integers in a row.
 template <class... T> std::vector<std::byte> bytes_of(T... v)
 {
-    std::vector<std::byte> out;
-    const auto append = [&out](const auto &x) {
-        const auto *p = reinterpret_cast<const std::byte *>(&x);
-        out.insert(out.end(), p, p + sizeof x);
-    };
-    (append(v), ...);
+    std::vector<std::byte> out((sizeof v + ...));
+    std::byte *at = out.data();
+    ((std::memcpy(at, &v, sizeof v), at += sizeof v), ...);
     return out;
 }
 
