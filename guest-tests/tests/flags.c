@@ -9,6 +9,7 @@
 
 #define FLAG_AC (1u << 18)
 #define FLAG_ID (1u << 21)
+#define MSR_TOP_MEM 0xc001001a
 #define REAL_MSR 0xc0000103 /* TSC_AUX, which the emulator has by itself */
 
 struct probe {
@@ -317,30 +318,38 @@ enum {
     SUBJECTS
 };
 
+#define SUBJECT(title, flags_rule, instruction, ...)                                               \
+    {                                                                                              \
+        .name = title, .rule = flags_rule, .code = CODE_##instruction, __VA_ARGS__                 \
+    }
+
+/* Where nothing is given, set_up() supplies the operands and the outcome. */
 static struct subject subjects[SUBJECTS] = {
-    [CPUID_EMULATED] = {"cpuid_emulated", FLAGS_KEPT, CODE_cpuid, 0x8000001f, 0, 0},
-    [CPUID_ORDINARY] = {"cpuid_ordinary", FLAGS_KEPT, CODE_cpuid, 0, 0, 0},
-    [RDMSR_EMULATED] = {"rdmsr_emulated", FLAGS_KEPT, CODE_rdmsr, 0, MSR_SYSCFG, 0},
-    [RDMSR_ORDINARY] = {"rdmsr_ordinary", FLAGS_KEPT, CODE_rdmsr, 0, REAL_MSR, 0},
-    [WRMSR_EMULATED] = {"wrmsr_emulated", FLAGS_KEPT, CODE_wrmsr, 0, MSR_SYSCFG, 0},
-    [WRMSR_ORDINARY] = {"wrmsr_ordinary", FLAGS_KEPT, CODE_wrmsr, 0, REAL_MSR, 0},
-    [WRMSR_FAULTING] = {"wrmsr_faulting", FLAGS_AT_FAULT, CODE_wrmsr, 0, 0xc001001a, 0,
-                        .vector = VECTOR_GP},
-    [RMPUPDATE_SUCCESS] = {"rmpupdate_success", FLAGS_OF_STATUS, CODE_rmpupdate},
-    [RMPUPDATE_FAIL_INPUT] = {"rmpupdate_fail_input", FLAGS_OF_STATUS, CODE_rmpupdate},
-    [RMPUPDATE_FAIL_PERMISSION] = {"rmpupdate_fail_permission", FLAGS_OF_STATUS, CODE_rmpupdate},
-    [RMPUPDATE_FAIL_OVERLAP] = {"rmpupdate_fail_overlap", FLAGS_OF_STATUS, CODE_rmpupdate},
-    [RMPUPDATE_FAULTING] = {"rmpupdate_faulting", FLAGS_AT_FAULT, CODE_rmpupdate},
-    [PSMASH_SUCCESS] = {"psmash_success", FLAGS_OF_STATUS, CODE_psmash},
-    [PSMASH_FAIL_INPUT] = {"psmash_fail_input", FLAGS_OF_STATUS, CODE_psmash},
-    [RMPREAD_SUCCESS] = {"rmpread_success", FLAGS_OF_STATUS, CODE_rmpread},
-    [RMPREAD_FAIL_INPUT] = {"rmpread_fail_input", FLAGS_OF_STATUS, CODE_rmpread},
-    [RMPREAD_FAULTING] = {"rmpread_faulting", FLAGS_AT_FAULT, CODE_rmpread},
-    [RMPOPT_VERIFY_CLEAN] = {"rmpopt_verify_clean", FLAGS_OF_RMPOPT, CODE_rmpopt},
-    [RMPOPT_VERIFY_ASSIGNED] = {"rmpopt_verify_assigned", FLAGS_OF_RMPOPT, CODE_rmpopt},
-    [RMPOPT_REPORT_SET] = {"rmpopt_report_set", FLAGS_OF_RMPOPT, CODE_rmpopt},
-    [RMPOPT_REPORT_CLEAR] = {"rmpopt_report_clear", FLAGS_OF_RMPOPT, CODE_rmpopt},
-    [RMPOPT_FAULTING] = {"rmpopt_faulting", FLAGS_AT_FAULT, CODE_rmpopt},
+    [CPUID_EMULATED] = SUBJECT("cpuid_emulated", FLAGS_KEPT, cpuid, .rax = 0x8000001f),
+    [CPUID_ORDINARY] = SUBJECT("cpuid_ordinary", FLAGS_KEPT, cpuid, .rax = 0),
+    [RDMSR_EMULATED] = SUBJECT("rdmsr_emulated", FLAGS_KEPT, rdmsr, .rcx = MSR_SYSCFG),
+    [RDMSR_ORDINARY] = SUBJECT("rdmsr_ordinary", FLAGS_KEPT, rdmsr, .rcx = REAL_MSR),
+    [WRMSR_EMULATED] = SUBJECT("wrmsr_emulated", FLAGS_KEPT, wrmsr, .rcx = MSR_SYSCFG),
+    [WRMSR_ORDINARY] = SUBJECT("wrmsr_ordinary", FLAGS_KEPT, wrmsr, .rcx = REAL_MSR),
+    [WRMSR_FAULTING] =
+        SUBJECT("wrmsr_faulting", FLAGS_AT_FAULT, wrmsr, .rcx = MSR_TOP_MEM, .vector = VECTOR_GP),
+    [RMPUPDATE_SUCCESS] = SUBJECT("rmpupdate_success", FLAGS_OF_STATUS, rmpupdate, .rax = 0),
+    [RMPUPDATE_FAIL_INPUT] = SUBJECT("rmpupdate_fail_input", FLAGS_OF_STATUS, rmpupdate, .rax = 0),
+    [RMPUPDATE_FAIL_PERMISSION] =
+        SUBJECT("rmpupdate_fail_permission", FLAGS_OF_STATUS, rmpupdate, .rax = 0),
+    [RMPUPDATE_FAIL_OVERLAP] =
+        SUBJECT("rmpupdate_fail_overlap", FLAGS_OF_STATUS, rmpupdate, .rax = 0),
+    [RMPUPDATE_FAULTING] = SUBJECT("rmpupdate_faulting", FLAGS_AT_FAULT, rmpupdate, .rax = 0),
+    [PSMASH_SUCCESS] = SUBJECT("psmash_success", FLAGS_OF_STATUS, psmash, .rax = 0),
+    [PSMASH_FAIL_INPUT] = SUBJECT("psmash_fail_input", FLAGS_OF_STATUS, psmash, .rax = 0),
+    [RMPREAD_SUCCESS] = SUBJECT("rmpread_success", FLAGS_OF_STATUS, rmpread, .rax = 0),
+    [RMPREAD_FAIL_INPUT] = SUBJECT("rmpread_fail_input", FLAGS_OF_STATUS, rmpread, .rax = 0),
+    [RMPREAD_FAULTING] = SUBJECT("rmpread_faulting", FLAGS_AT_FAULT, rmpread, .rax = 0),
+    [RMPOPT_VERIFY_CLEAN] = SUBJECT("rmpopt_verify_clean", FLAGS_OF_RMPOPT, rmpopt, .rax = 0),
+    [RMPOPT_VERIFY_ASSIGNED] = SUBJECT("rmpopt_verify_assigned", FLAGS_OF_RMPOPT, rmpopt, .rax = 0),
+    [RMPOPT_REPORT_SET] = SUBJECT("rmpopt_report_set", FLAGS_OF_RMPOPT, rmpopt, .rax = 0),
+    [RMPOPT_REPORT_CLEAR] = SUBJECT("rmpopt_report_clear", FLAGS_OF_RMPOPT, rmpopt, .rax = 0),
+    [RMPOPT_FAULTING] = SUBJECT("rmpopt_faulting", FLAGS_AT_FAULT, rmpopt, .rax = 0),
 };
 
 static void set_status(unsigned which, uint64_t spa, uint64_t rcx, uint64_t result)
