@@ -15,7 +15,6 @@ from .console import say
 from .errors import OK
 from .guest_link import GuestLink
 from .machine import Machine, PluginOptions
-from .paths import PLUGIN
 from .qemu import Qemu
 from .request import Request
 from .session import Session, qemu_messages
@@ -87,8 +86,8 @@ def _command_line(request: Request) -> str:
 def _arguments(cache: Cache, request: Request, qemu: Qemu, space: workspace.Workspace,
                kernel_image: Path) -> list[str]:
     plugin = None
-    if request.with_plugin:
-        plugin = PluginOptions(PLUGIN, request.persona, request.rmp, request.enforce, request.policies,
+    if request.plugin:
+        plugin = PluginOptions(request.plugin, request.persona, request.rmp, request.enforce, request.policies,
                                psp_socket=space.psp_socket if request.rmp != "none" else None,
                                log=space.plugin_log, report=space.plugin_report)
     machine = Machine(cpu.model(qemu, request.persona, cache), request.memory, request.smp, plugin)
@@ -97,8 +96,7 @@ def _arguments(cache: Cache, request: Request, qemu: Qemu, space: workspace.Work
 
 
 def _prepare(cache: Cache, request: Request, dry_run: bool) -> Prepared:
-    ready = setup.built if request.with_plugin else setup.tools
-    qemu = ready(cache, request.qemu)
+    qemu = setup.for_plugin(cache, request.plugin, request.qemu)
     kernel_files = _find_kernel(cache, request)
     token = "dry-run" if dry_run else secrets.token_hex(8)
     initrd = _initrd(request, token, kernel_files.modules)
@@ -106,7 +104,8 @@ def _prepare(cache: Cache, request: Request, dry_run: bool) -> Prepared:
     space = workspace.lasting(cache, key) if dry_run else workspace.create(cache, request.report)
     space.clean()
     space.initrd.write_bytes(initrd)
-    return Prepared(request, space, _arguments(cache, request, qemu, space, kernel_files.image), token, kernel_files.image)
+    argv = _arguments(cache, request, qemu, space, kernel_files.image)
+    return Prepared(request, space, argv, token, kernel_files.image)
 
 
 def dry_run(cache: Cache, request: Request) -> int:

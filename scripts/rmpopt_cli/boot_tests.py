@@ -175,7 +175,7 @@ def _wait_for_guest(parent: int, status_log: Path) -> int:
     """Process id of QEMU once its guest has spoken; 0 when it does not."""
     for _ in range(600):
         if status_log.exists() and b"begin output" in status_log.read_bytes():
-            _, text, _ = output(["ps", "-o", "pid=", "--ppid", str(parent)])
-            return int(text.split()[0]) if text.split() else 0
+            children = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
+            return int(children[0]) if children else 0
         time.sleep(0.1)
     return 0

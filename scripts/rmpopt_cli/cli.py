@@ -10,6 +10,7 @@ from . import boot, check, cpu, kernel, machine, packages, run, setup, testing
 from .cache import Cache
 from .console import error
 from .errors import SETUP_FAILED, BadInput, Failure
+from .paths import PLUGIN
 from .request import Request
 
 STATUS_HELP = """\
@@ -27,6 +28,8 @@ def _machine_arguments(parser: argparse.ArgumentParser, memory: str) -> None:
     parser.add_argument("--rmp", default="auto", choices=machine.RMP_LAYOUTS, help="layout of the RMP")
     parser.add_argument("--enforce", default="on", choices=("on", "off"), help="fault stores that the RMP forbids")
     parser.add_argument("--qemu", metavar="PATH", help="QEMU to use")
+    parser.add_argument("--plugin", type=Path, default=PLUGIN, metavar="PATH",
+                        help="plugin of another build directory, used as it is")
     parser.add_argument("--no-plugin", action="store_true", help="stock QEMU, for comparison")
 
 
@@ -34,7 +37,8 @@ def _boot_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--kernel", default="", metavar="BZIMAGE",
                         help='kernel to boot; "debian" takes Debian\'s own (default: the reference kernel)')
     parser.add_argument("--modules", type=Path, metavar="DIR", help="lib/modules/VERSION to load ccp and kvm_amd from")
-    parser.add_argument("--initrd", type=Path, metavar="F", help="initrd to use; its /init runs unless COMMAND is given")
+    parser.add_argument("--initrd", type=Path, metavar="F",
+                        help="initrd to use; its /init runs unless COMMAND is given")
     parser.add_argument("--append", default="", metavar="S", help="more words for the kernel command line")
     parser.add_argument("--report", type=Path, metavar="DIR", help="where logs and result.json go")
     parser.add_argument("--timeout", type=float, default=300, metavar="S", help="seconds to wait (300)")
@@ -60,7 +64,8 @@ def _parser() -> argparse.ArgumentParser:
     sub = commands.add_parser("kernel", help="build a kernel to boot")
     builds = sub.add_subparsers(dest="kernel_command", required=True, metavar="build")
     sub = builds.add_parser("build", help="unpack, patch and build; prints the path of the image")
-    sub.add_argument("--source", type=Path, metavar="DIR", help="kernel tree or tarball (default: Debian's linux-source)")
+    sub.add_argument("--source", type=Path, metavar="DIR",
+                     help="kernel tree or tarball (default: Debian's linux-source)")
     sub.add_argument("--patches", type=Path, metavar="DIR|MBOX",
                      help="series to apply (default: ours, or none with --source)")
     sub.add_argument("--config", type=Path, metavar="FRAGMENT", help="options on top of the reference configuration")
@@ -96,6 +101,14 @@ def _setup(arguments: argparse.Namespace) -> int:
     return check.run(Cache(), False)
 
 
+def _plugin(arguments: argparse.Namespace) -> Path | None:
+    if arguments.no_plugin:
+        return None
+    if arguments.plugin != PLUGIN and not arguments.plugin.is_file():
+        raise BadInput(f"--plugin {arguments.plugin}: no such file: give the path of a librmpopt.so")
+    return arguments.plugin.absolute()
+
+
 def _kernel_build(arguments: argparse.Namespace) -> int:
     cache = Cache()
     packages.ensure(cache)
@@ -123,7 +136,7 @@ def _boot(arguments: argparse.Namespace) -> int:
         smp=machine.check_smp(arguments.smp), memory=machine.parse_size(arguments.mem), persona=arguments.persona,
         policies=[machine.check_policy(text) for text in arguments.policy], rmp=arguments.rmp,
         enforce=arguments.enforce, report=arguments.report, timeout=arguments.timeout, qemu=arguments.qemu,
-        qemu_options=_split(arguments.qemu_opts), with_plugin=not arguments.no_plugin, shell=arguments.shell,
+        qemu_options=_split(arguments.qemu_opts), plugin=_plugin(arguments), shell=arguments.shell,
         json=arguments.json, verbose=arguments.verbose,
         command=words[0] if len(words) == 1 else shlex.join(words))
     return boot.dry_run(Cache(), request) if arguments.dry_run else boot.boot(Cache(), request)
@@ -142,9 +155,9 @@ def _run(arguments: argparse.Namespace) -> int:
         elf=arguments.elf, persona=arguments.persona, memory=machine.parse_size(arguments.mem),
         smp=machine.check_smp(arguments.smp), rmp=arguments.rmp, enforce=arguments.enforce,
         policies=[machine.check_policy(text) for text in arguments.policy], append=arguments.append,
-        timeout=arguments.timeout, with_plugin=not arguments.no_plugin)
+        timeout=arguments.timeout, plugin=_plugin(arguments))
     cache = Cache()
-    qemu = setup.tools(cache, arguments.qemu) if arguments.no_plugin else setup.built(cache, arguments.qemu)
+    qemu = setup.for_plugin(cache, test.plugin, arguments.qemu)
     status, output = run.execute(cache, qemu, test)
     sys.stdout.write(output)
     return status

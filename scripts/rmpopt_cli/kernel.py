@@ -86,8 +86,8 @@ class Build:
 
     def _problem(self) -> str:
         lines = self._log.read_text(errors="replace").splitlines()
-        found = next((line for line in lines if re.search(r"\berror:|Error \d|\*\*\*", line)), last_line("\n".join(lines)))
-        return found.replace(f"{self._tree}/", "")
+        errors = (line for line in lines if re.search(r"\berror:|Error \d|\*\*\*", line))
+        return next(errors, last_line("\n".join(lines))).replace(f"{self._tree}/", "")
 
     def _configure(self) -> None:
         if (self._output / "configured").exists():
@@ -183,7 +183,8 @@ def _with_debian_source(cache: Cache, patches: list[series.Patch], fragments: li
             refusals.add(source.identity, str(problem))
             note(str(problem))
     reasons = "; ".join(refusals.known.values()) or "the archive has none"
-    raise Failure(f"no linux-source that the series applies to ({reasons}): rebase the series or give a tree with --source")
+    raise Failure(f"no linux-source that the series applies to ({reasons}): "
+                  "rebase the series or give a tree with --source")
 
 
 class _Refusals:

@@ -20,7 +20,6 @@ NEEDED = {
     "libzydis-dev": "plugin",
     "nlohmann-json3-dev": "plugin",
     "libjson-c-dev": "secure processor transport",
-    "libcmocka-dev": "secure processor transport",
     "libgtest-dev": "model tests",
     "librapidcheck-dev": "model tests",
     "bc": "kernel build",
@@ -32,6 +31,7 @@ NEEDED = {
     "lz4": "kernel build",
     "git": "applying patches",
     "busybox-static": "guest userland",
+    "cpio": "tests of the scripts",
     "kmod": "guest kernel modules",
     "debian-archive-keyring": "checking downloads",
 }

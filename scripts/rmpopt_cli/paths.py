@@ -6,7 +6,6 @@ from pathlib import Path
 CHECKOUT = Path(__file__).resolve().parents[2]
 BUILD = CHECKOUT / "build"
 PLUGIN = BUILD / "plugin" / "librmpopt.so"
-BARE_METAL = BUILD / "guest-tests"
 LINUX_PARTS = CHECKOUT / "guest-tests" / "linux"
 SERIES = LINUX_PARTS / "patches"
 KERNEL_FRAGMENT = LINUX_PARTS / "kernel.config"

@@ -3,8 +3,8 @@
 import re
 from dataclasses import dataclass
 
-SEGMENTED = r"Segmented RMP base table physical range.*"
-CONTIGUOUS = r"RMP table physical range.*"
+SEGMENTED = r"Segmented RMP base table physical range"
+CONTIGUOUS = r"RMP table physical range"
 TROUBLE = re.compile(r"SNP cannot be supported|RMP table has not been reserved|RMP configuration not valid|"
                      r"SNP init failed|does not cover full system RAM|SEV-SNP: .* failed|RMP violation|"
                      r"SEV-SNP disabled|Leaking PFN")
@@ -30,15 +30,20 @@ def messages(dmesg: str) -> list[str]:
     return [TIMESTAMP.sub("", line) for line in dmesg.splitlines()]
 
 
-def find(dmesg: str, segmented: bool) -> list[Proof]:
+def find(dmesg: str) -> list[Proof]:
     lines = messages(dmesg)
     return [
-        Proof("segmented RMP probed" if segmented else "RMP probed",
-              _first(lines, SEGMENTED if segmented else CONTIGUOUS)),
+        Proof("RMP probed", _first(lines, f"{SEGMENTED}|{CONTIGUOUS}")),
         Proof("IOMMU ready for SNP", _first(lines, r"IOMMU SNP support enabled")),
         Proof("SNP initialised", _first(lines, r"SEV-SNP API:")),
-        Proof("KVM offers SNP", _first(lines, r"kvm_amd: SEV-SNP enabled|SEV-SNP enabled \(ASIDs")),
+        Proof("KVM offers SNP", _first(lines, r"SEV-SNP enabled \(ASIDs")),
     ]
+
+
+def layout(dmesg: str) -> str:
+    """How the kernel found the RMP, in the plugin's words."""
+    lines = messages(dmesg)
+    return "segmented" if _first(lines, SEGMENTED) else "contiguous" if _first(lines, CONTIGUOUS) else "none"
 
 
 def passes(dmesg: str) -> list[str]:

@@ -27,7 +27,7 @@ class Request:
     timeout: float = 300
     qemu: str | None = None
     qemu_options: list[str] = field(default_factory=list)
-    with_plugin: bool = True
+    plugin: Path | None = None
     shell: bool = False
     json: bool = False
     verbose: bool = False
@@ -47,10 +47,5 @@ class Request:
             raise BadInput("--shell needs a terminal")
 
     @property
-    def segmented(self) -> bool:
-        """Whether the RMP is laid out in segments: only the newest persona does that by itself."""
-        return self.rmp == "segmented" or (self.rmp == "auto" and self.persona in ("venice", "turin"))
-
-    @property
     def wants_snp(self) -> bool:
-        return self.with_plugin and self.rmp != "none"
+        return self.plugin is not None and self.rmp != "none"

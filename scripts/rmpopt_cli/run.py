@@ -10,7 +10,6 @@ from . import cpu
 from .cache import Cache
 from .errors import QEMU_FAILED, TEST_FAILED, TIMEOUT, BadInput, Failure
 from .machine import Machine, PluginOptions
-from .paths import PLUGIN
 from .qemu import Qemu
 from .shell import environment, last_line
 
@@ -29,7 +28,7 @@ class BareMetalTest:
     policies: list[str] = field(default_factory=list)
     append: str = ""
     timeout: float = 120
-    with_plugin: bool = True
+    plugin: Path | None = None
 
 
 def check_elf(path: Path) -> None:
@@ -45,8 +44,9 @@ def check_elf(path: Path) -> None:
 
 def command(cache: Cache, qemu: Qemu, test: BareMetalTest, scratch: Path) -> list[str]:
     plugin = None
-    if test.with_plugin:
-        plugin = PluginOptions(PLUGIN, test.persona, test.rmp, test.enforce, test.policies, log=scratch / "plugin.log")
+    if test.plugin:
+        plugin = PluginOptions(test.plugin, test.persona, test.rmp, test.enforce, test.policies,
+                               log=scratch / "plugin.log")
     machine = Machine(cpu.model(qemu, test.persona, cache), test.memory, test.smp, plugin)
     words = [*qemu.argv, *machine.arguments(), *DEBUG_EXIT, "-chardev", "stdio,id=console,signal=off",
              "-serial", "chardev:console", "-kernel", str(test.elf)]

@@ -120,6 +120,7 @@ class Session:
         if self._link.said("handover"):
             return Ending(OK, "powered-off")
         if self._link.said("hello"):
-            return Ending(GUEST_DIED, "died", f"the guest stopped before its work was done, last words: {last_line(console)}")
+            return Ending(GUEST_DIED, "died", "the guest stopped before its work was done, "
+                          f"last words: {last_line(console)}")
         return Ending(GUEST_DIED, "died", "the guest reset before it reached init (triple fault or early reboot), "
                       f"last words: {last_line(console)}")

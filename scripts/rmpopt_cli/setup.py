@@ -4,6 +4,7 @@ from pathlib import Path
 
 from . import kernel, libvfio_user, packages, project, qemu
 from .cache import Cache
+from .paths import PLUGIN
 
 
 def tools(cache: Cache, qemu_path: str | None = None) -> qemu.Qemu:
@@ -22,6 +23,11 @@ def built(cache: Cache, qemu_path: str | None = None) -> qemu.Qemu:
     found = tools(cache, qemu_path)
     project.build(cache, source_of_libvfio_user(cache))
     return found
+
+
+def for_plugin(cache: Cache, plugin: Path | None, qemu_path: str | None) -> qemu.Qemu:
+    """What a guest needs that runs with our plugin, with one built elsewhere, or with none."""
+    return built(cache, qemu_path) if plugin == PLUGIN else tools(cache, qemu_path)
 
 
 def everything(cache: Cache) -> None:

@@ -4,20 +4,12 @@ import json
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
 
 from . import boot_tests, kernel, setup, suites
 from .cache import Cache
 from .console import note, say
 from .errors import OK, TEST_FAILED, Failure
-
-
-@dataclass
-class Result:
-    name: str
-    outcome: str  # "passed" or "failed"
-    detail: str
-    seconds: float
+from .suites import Result
 
 
 def _perform(name: str, check: suites.Check) -> Result:
@@ -35,18 +27,22 @@ def _perform(name: str, check: suites.Check) -> Result:
 
 
 def run_all(cache: Cache, pattern: str, as_json: bool) -> int:
-    qemu = setup.built(cache)
-    kernel.reference(cache)
-    groups = [("scripts", suites.unit_tests()), ("model and plugin", suites.meson_tests()),
-              ("bare metal", suites.bare_metal_tests(cache, qemu)), ("Linux", boot_tests.linux_tests()),
-              ("bad input", boot_tests.bad_input_tests())]
-    results = []
-    for title, checks in groups:
-        chosen = [(name, check) for name, check in checks if pattern in name]
-        if chosen:
-            say(f"testing: {title}")
-        results += [_perform(name, check) for name, check in chosen]
+    setup.built(cache)
+    linux = boot_tests.linux_tests() + boot_tests.bad_input_tests()
+    if any(pattern in name for name, _ in linux):
+        kernel.reference(cache)
+    results = _group("scripts", suites.unit_tests(), pattern)
+    say("testing: model, plugin, bare metal")
+    results += suites.meson_results(cache, pattern)
+    results += _group("Linux", linux, pattern)
     return _close(results, as_json)
+
+
+def _group(title: str, checks: suites.Checks, pattern: str) -> list[Result]:
+    chosen = [(name, check) for name, check in checks if pattern in name]
+    if chosen:
+        say(f"testing: {title}")
+    return [_perform(name, check) for name, check in chosen]
 
 
 def _close(results: list[Result], as_json: bool) -> int:

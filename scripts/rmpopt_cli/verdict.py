@@ -64,9 +64,13 @@ def _problem(request: Request, result: dict) -> str:
         hints = result["trouble"] or ["the kernel did not say why: is it built with SNP host support?"]
         return f"the guest did not show: {', '.join(missing)} ({hints[0]})"
     if result["tables"]["differ"]:
-        return f"kernel and plugin disagree on the regions at GiB {', '.join(map(str, result['tables']['differ']))}"
+        regions = ", ".join(map(str, result["tables"]["differ"]))
+        return f"kernel and plugin disagree on the regions at GiB {regions}"
     if result["plugin"] is None:
         return "the plugin left no report"
+    wanted = result["plugin"]["rmp"]["layout"]
+    if result["layout"] not in (wanted, "none"):
+        return f"the kernel found a {result['layout']} RMP where the plugin made a {wanted} one"
     return ""
 
 
@@ -74,11 +78,11 @@ def judge(request: Request, link: GuestLink, space: Workspace, ending: Ending) -
     dmesg = _text(link, "dmesg-end", "dmesg")
     (space.report / "dmesg.txt").write_text(dmesg)
     report = _plugin_report(space.plugin_report)
-    found = proofs.find(dmesg, request.segmented) if request.wants_snp else []
+    found = proofs.find(dmesg) if request.wants_snp else []
     result = {
         "schema": 1, "outcome": ending.outcome, "status": ending.status, "message": ending.message,
         "guest": _facts(link), "proofs": [{"title": p.title, "line": p.line} for p in found],
-        "passes": proofs.passes(dmesg), "trouble": proofs.trouble(dmesg),
+        "layout": proofs.layout(dmesg), "passes": proofs.passes(dmesg), "trouble": proofs.trouble(dmesg),
         "module_problems": [" ".join(words[1:]) for words in link.words if words[0] == "module-failed"],
         "tables": _tables(link, report), "plugin": report, "output": _text(link, "output"),
         "report": str(space.report),
@@ -94,7 +98,8 @@ def _settle(request: Request, link: GuestLink, result: dict) -> None:
     guest_status = int(done[1]) if done and len(done) > 1 else 0
     problem = _problem(request, result)
     if guest_status:
-        result.update(outcome="guest-exit", status=guest_status, message=f"the command ended with status {guest_status}")
+        result.update(outcome="guest-exit", status=guest_status,
+                      message=f"the command ended with status {guest_status}")
     elif problem:
         result.update(outcome="verdict", status=VERDICT, message=problem)
     else:

@@ -34,7 +34,7 @@ class View:
             self._proofs(section.content.decode(errors="replace"))
 
     def _proofs(self, dmesg: str) -> None:
-        for proof in proofs.find(dmesg, self._request.segmented):
+        for proof in proofs.find(dmesg):
             mark = "ok" if proof.seen else "--"
             self._print(f"[ {mark} ] {proof.title:22} {proof.line or 'the guest did not say so'}")
         for line in proofs.passes(dmesg):

@@ -14,7 +14,8 @@ class CpioTest(unittest.TestCase):
     def unpack(self, archive: bytes) -> Path:
         scratch = tempfile.TemporaryDirectory()
         self.addCleanup(scratch.cleanup)
-        subprocess.run(["cpio", "-id", "--quiet", "--no-absolute-filenames"], input=archive, cwd=scratch.name, check=True)
+        subprocess.run(["cpio", "-id", "--quiet", "--no-absolute-filenames"], input=archive, cwd=scratch.name,
+                       check=True)
         return Path(scratch.name)
 
     def test_files_directories_and_links(self) -> None:

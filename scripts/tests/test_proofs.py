@@ -16,7 +16,7 @@ BOOT = """\
 
 class ProofsTest(unittest.TestCase):
     def test_complete_boot(self) -> None:
-        self.assertTrue(all(proof.seen for proof in proofs.find(BOOT, segmented=True)))
+        self.assertTrue(all(proof.seen for proof in proofs.find(BOOT)))
         self.assertEqual(len(proofs.passes(BOOT)), 1)
         self.assertEqual(proofs.trouble(BOOT), [])
 
@@ -24,13 +24,12 @@ class ProofsTest(unittest.TestCase):
         lines = BOOT.splitlines(keepends=True)
         for missing in (1, 2, 3, 5):
             text = "".join(lines[:missing] + lines[missing + 1:])
-            self.assertEqual(sum(not proof.seen for proof in proofs.find(text, segmented=True)), 1)
+            self.assertEqual(sum(not proof.seen for proof in proofs.find(text)), 1)
 
-    def test_contiguous_is_not_segmented(self) -> None:
-        text = "[    0.0] SEV-SNP: RMP table physical range [0x1 - 0x2]\n"
-        self.assertTrue(proofs.find(text, segmented=False)[0].seen)
-        self.assertFalse(proofs.find(text, segmented=True)[0].seen)
-        self.assertFalse(proofs.find(BOOT, segmented=False)[0].seen)
+    def test_layouts(self) -> None:
+        contiguous = "[    0.0] SEV-SNP: RMP table physical range [0x1 - 0x2]\n"
+        self.assertTrue(proofs.find(contiguous)[0].seen)
+        self.assertEqual([proofs.layout(text) for text in (BOOT, contiguous, "")], ["segmented", "contiguous", "none"])
 
     def test_trouble(self) -> None:
         text = "[    0.1] AMD-Vi: SNP: IOMMU disabled, SNP cannot be supported.\n"

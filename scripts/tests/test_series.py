@@ -110,7 +110,8 @@ class RecipeTest(unittest.TestCase):
 
     def test_options(self) -> None:
         text = 'CONFIG_A=y\nCONFIG_B="text"\n# CONFIG_C is not set\n# CONFIG_D may be set\nCONFIG_E=32\n'
-        self.assertEqual(kernel.options(text), {"CONFIG_A": "y", "CONFIG_B": '"text"', "CONFIG_C": "n", "CONFIG_E": "32"})
+        self.assertEqual(kernel.options(text),
+                         {"CONFIG_A": "y", "CONFIG_B": '"text"', "CONFIG_C": "n", "CONFIG_E": "32"})
 
     def test_source_that_is_none(self) -> None:
         with self.assertRaisesRegex(BadInput, "not a kernel source"):
