@@ -12,7 +12,8 @@ enum {
     COM1_LINE_STATUS = 0x3fd,
     LINE_STATUS_TRANSMIT_EMPTY = 0x20,
     DEBUG_EXIT_PORT = 0xf4,
-    /* QEMU ends with twice the value plus one; 1, its status for errors of its own, is no verdict. */
+    /* QEMU ends with twice the value plus one; 1, its status for errors of its own, is no verdict.
+     */
     DEBUG_EXIT_PASS = 0x10,
     DEBUG_EXIT_FAIL = 0x11,
 };

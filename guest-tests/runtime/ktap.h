@@ -48,6 +48,8 @@ void expect(bool holds, const char *file, int line, const char *text);
 void expect_equal(uint64_t got, uint64_t want, const char *file, int line, const char *text);
 bool case_failed(void);
 void skip_case(const char *reason);
+/* What the emulator is known not to do: failures of this case are reported, but count as XFAIL. */
+void known_limit(const char *reason);
 
 #define EXPECT(condition) expect(condition, __FILE__, __LINE__, #condition)
 #define EXPECT_EQ(got, want)                                                                       \
