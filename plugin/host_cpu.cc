@@ -348,6 +348,22 @@ void host_cpu::synchronise(std::uintptr_t ra) const
     qemu.cpu_restore_state(cpu_, ra);
 }
 
+bool host_cpu::try_synchronise(std::uintptr_t ra) const
+{
+    // QEMU does not say whether it found the instruction. RIP holds the block's address until it
+    // does; only its offset in the page is replaced for certain.
+    constexpr std::uint64_t no_offset = hw::page_4k - 1;
+    std::uint64_t &rip = env()[eip_offset / 8];
+    const std::uint64_t block = rip;
+    rip |= no_offset;
+    qemu.cpu_restore_state(cpu_, ra);
+    if ((rip & no_offset) != no_offset) {
+        return true;
+    }
+    rip = block;
+    return false;
+}
+
 std::uint64_t host_cpu::fs_base() const
 {
     return env()[fs_base_offset / 8];

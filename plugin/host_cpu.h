@@ -59,8 +59,13 @@ class host_cpu
     hw::cpuid_regs native_cpuid(std::uint32_t leaf, std::uint32_t subleaf) const;
 
     /// Brings the architectural state (RIP, lazy flags) to that of the instruction whose generated
-    /// code returns to `ra`. Must come before anything that reads flags or leaves the block.
+    /// code called us and returns to `ra`. Must come before anything that reads flags or leaves
+    /// the block.
     void synchronise(std::uintptr_t ra) const;
+
+    /// The same for a `ra` that may belong to no instruction: then false, and nothing changed.
+    /// Also false for an instruction that starts at the last byte of a page.
+    bool try_synchronise(std::uintptr_t ra) const;
 
     /// After synchronise(): the address of the instruction. The one known when it was translated
     /// may be another: QEMU shares translations between all addresses that map the same page.

@@ -115,6 +115,37 @@ std::uintptr_t find_generated_code(void *pc)
     return 0;
 }
 
+/// QEMU's out-of-line code for an access returns to a jump back to the instruction's own code.
+/// Target of the jump at `ra`; 0 when there is none.
+std::uintptr_t follow_jump(std::uintptr_t ra)
+{
+    constexpr std::uint8_t jmp_rel32 = 0xe9, jmp_rel8 = 0xeb;
+    const auto *code = reinterpret_cast<const std::uint8_t *>(ra);
+    std::uintptr_t target = 0;
+    if (code[0] == jmp_rel32) {
+        std::int32_t offset = 0;
+        std::memcpy(&offset, code + 1, sizeof offset);
+        target = ra + 5 + static_cast<std::intptr_t>(offset);
+    } else if (code[0] == jmp_rel8) {
+        target = ra + 2 + static_cast<std::int8_t>(code[1]);
+    }
+    return target != 0 && is_generated_code(reinterpret_cast<void *>(target)) ? target : 0;
+}
+
+/// Makes the state of the interrupted instruction exact; false when that cannot be done.
+bool synchronise_at(const host_cpu &cpu, void *pc)
+{
+    const std::uintptr_t ra = find_generated_code(pc);
+    if (ra == 0) {
+        return false;
+    }
+    if (cpu.try_synchronise(ra)) {
+        return true;
+    }
+    const std::uintptr_t target = follow_jump(ra);
+    return target != 0 && cpu.try_synchronise(target);
+}
+
 address_registers registers_of(const host_cpu &cpu)
 {
     address_registers r{};
@@ -128,8 +159,13 @@ address_registers registers_of(const host_cpu &cpu)
     return r;
 }
 
-/// First byte in the protected page at `spa` that the current instruction writes.
-std::optional<std::uint64_t> guest_address(const host_cpu &cpu, spa_t spa)
+/// Where the current instruction hits a protected page.
+struct store_hit {
+    std::uint64_t address; ///< first byte in that page
+    bool half_done; ///< QEMU has already changed the page before it, and a retry would differ
+};
+
+std::optional<store_hit> find_hit(const host_cpu &cpu, spa_t spa)
 {
     constexpr std::size_t longest_instruction = 15;
     const address_registers regs = registers_of(cpu);
@@ -141,11 +177,38 @@ std::optional<std::uint64_t> guest_address(const host_cpu &cpu, spa_t spa)
             std::uint64_t at = 0;
             if (qemu_plugin_translate_vaddr(page, &at) &&
                 align_down(at, page_4k) == align_down(spa, page_4k)) {
-                return std::max(page, r.address);
+                return store_hit{std::max(page, r.address), page > r.address && r.is_also_read};
             }
         }
     }
     return std::nullopt;
+}
+
+/// Log lines about single faults; a guest that faults for ever must not fill the disk.
+constexpr std::uint64_t logged_faults = 100;
+
+/// Ends QEMU when the write cannot be turned into an exact fault.
+store_hit require_exact(const host_cpu &cpu, spa_t spa)
+{
+    if (!the_context->machine().snp_enabled(cpu.index())) {
+        refuse(fmt::format("vCPU {} writes to system address {:#x} before its SNP_EN is set, while "
+                           "other CPUs already protect it; this is not emulated",
+                           cpu.index(), spa));
+    }
+    const auto hit = find_hit(cpu, spa);
+    if (!hit.has_value()) {
+        refuse(fmt::format("vCPU {} at RIP {:#x}: an implicit write (page walk or exception frame) "
+                           "hits system address {:#x}, which the RMP protects; not emulated",
+                           cpu.index(), cpu.rip(), spa));
+    }
+    if (hit->half_done) {
+        refuse(
+            fmt::format("vCPU {} at RIP {:#x}: a read-modify-write that crosses into the page at "
+                        "system address {:#x}, which the RMP protects, cannot be undone; not "
+                        "emulated",
+                        cpu.index(), cpu.rip(), spa));
+    }
+    return *hit;
 }
 
 /// The guest wrote to a protected page. Returns when the access may be tried again.
@@ -156,27 +219,17 @@ void handle_guest_store(spa_t spa, void *pc)
         return; // the page was given back between the store and now
     }
     const host_cpu cpu = host_cpu::current();
-    const std::uintptr_t ra = find_generated_code(pc);
-    if (ra == 0) {
+    if (!synchronise_at(cpu, pc)) {
         refuse(fmt::format("vCPU {}: QEMU itself writes to system address {:#x}, which the RMP "
                            "protects; this access is not emulated",
                            cpu.index(), spa));
     }
-    cpu.synchronise(ra);
-    if (!m.snp_enabled(cpu.index())) {
-        refuse(fmt::format("vCPU {} writes to system address {:#x} before its SNP_EN is set, while "
-                           "other CPUs already protect it; this is not emulated",
-                           cpu.index(), spa));
+    const store_hit hit = require_exact(cpu, spa);
+    if (m.counters().rmp_faults.load() < logged_faults) {
+        log("vCPU {}: RMP fault, RIP {:#x}, address {:#x}, system address {:#x}", cpu.index(),
+            cpu.rip(), hit.address, spa);
     }
-    const auto address = guest_address(cpu, spa);
-    if (!address.has_value()) {
-        refuse(fmt::format("vCPU {} at RIP {:#x}: an implicit write (page walk or exception frame) "
-                           "hits system address {:#x}, which the RMP protects; not emulated",
-                           cpu.index(), cpu.rip(), spa));
-    }
-    log("vCPU {}: RMP fault, RIP {:#x}, address {:#x}, system address {:#x}", cpu.index(),
-        cpu.rip(), *address, spa);
-    deliver_rmp_fault(cpu, *address, 0);
+    deliver_rmp_fault(cpu, hit.address, 0);
 }
 
 void pass_on(int signal, siginfo_t *info, void *ucontext)

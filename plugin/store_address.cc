@@ -72,7 +72,7 @@ store_range range_of(const ZydisDecodedInstruction &insn, const ZydisDecodedOper
         address = regs.gpr[4] - bytes;
     }
     address += static_cast<std::uint64_t>(bit_string_offset(insn, operands, context));
-    return {address, bytes};
+    return {address, bytes, (op.actions & ZYDIS_OPERAND_ACTION_MASK_READ) != 0};
 }
 
 } // namespace

@@ -23,6 +23,7 @@ struct address_registers {
 struct store_range {
     std::uint64_t address;
     std::uint64_t bytes;
+    bool is_also_read; ///< read-modify-write: doing it twice is not doing it once
 };
 
 /// All memory that one iteration of the instruction in `code` writes, implicit operands included;

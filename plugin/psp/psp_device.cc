@@ -29,7 +29,7 @@ namespace rmpopt
 namespace
 {
 
-/// How long stop() lets a half-received message arrive before it hangs up.
+/// How long stop() waits for a client to end a message before it leaves the two alone.
 constexpr std::chrono::milliseconds stop_patience{300};
 
 class event
@@ -72,7 +72,7 @@ template <class F> std::thread start_thread(const char *name, F body)
 
 } // namespace
 
-class psp_device::server
+class psp_device::server : public std::enable_shared_from_this<server>
 {
   public:
     server(std::string path, callbacks cb) : path_(std::move(path)), callbacks_(std::move(cb)) {}
@@ -98,12 +98,7 @@ class psp_device::server
     void reset_firmware();
     std::uint16_t execute(const psp_mailbox::request &request, hw::effect_list &effects);
     void post(job j);
-    void log(std::string_view line) const
-    {
-        if (callbacks_.log) {
-            callbacks_.log(line);
-        }
-    }
+    void log(std::string_view line);
     vfio_user_handler handler();
 
     const std::string path_;
@@ -114,6 +109,9 @@ class psp_device::server
 
     std::mutex firmware_lock_; ///< held while a command runs, not while its effects are applied
     hw::psp_firmware *firmware_ = nullptr;
+
+    std::mutex log_lock_;
+    bool silent_ = false; ///< after stop()
 
     std::mutex job_lock_;
     std::condition_variable job_ready_;
@@ -136,9 +134,9 @@ std::string psp_device::server::start()
     }
     try {
         worker_thread_ = start_thread("rmpopt-psp", [this] { work(); });
-        server_thread_ = start_thread("rmpopt-psp-io", [this] {
-            serve();
-            served_.set_value();
+        server_thread_ = start_thread("rmpopt-psp-io", [self = shared_from_this()] {
+            self->serve();
+            self->served_.set_value();
         });
     } catch (const std::system_error &e) {
         return "psp=" + path_ + ": cannot start a thread: " + e.what();
@@ -148,7 +146,6 @@ std::string psp_device::server::start()
 
 psp_device::server::~server()
 {
-    stop();
     if (port_ != nullptr) {
         vfio_user_port_close(port_);
     }
@@ -169,12 +166,25 @@ void psp_device::server::stop()
         worker_thread_.join();
     }
     if (server_thread_.joinable()) {
-        if (served_.get_future().wait_for(stop_patience) != std::future_status::ready) {
-            vfio_user_port_hang_up(port_);
+        if (served_.get_future().wait_for(stop_patience) == std::future_status::ready) {
+            server_thread_.join();
+        } else {
+            server_thread_.detach(); // it keeps this object alive
         }
-        server_thread_.join();
+    }
+    {
+        const std::scoped_lock lock(log_lock_);
+        silent_ = true;
     }
     unlink(path_.c_str());
+}
+
+void psp_device::server::log(std::string_view line)
+{
+    const std::scoped_lock lock(log_lock_);
+    if (callbacks_.log && !silent_) {
+        callbacks_.log(line);
+    }
 }
 
 vfio_user_handler psp_device::server::handler()
@@ -285,13 +295,18 @@ void psp_device::server::run(const psp_mailbox::request &request)
 }
 
 psp_device::psp_device() = default;
-psp_device::~psp_device() = default;
+psp_device::~psp_device()
+{
+    stop();
+}
 
 std::string psp_device::start(const std::string &path, callbacks cb)
 {
-    server_ = std::make_unique<server>(path, std::move(cb));
+    stop();
+    server_ = std::make_shared<server>(path, std::move(cb));
     std::string error = server_->start();
     if (!error.empty()) {
+        stop();
         server_.reset();
     }
     return error;

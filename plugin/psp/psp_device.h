@@ -54,7 +54,7 @@ class psp_device
 
   private:
     class server;
-    std::unique_ptr<server> server_;
+    std::shared_ptr<server> server_; ///< its server thread shares it
 };
 
 } // namespace rmpopt

@@ -166,18 +166,14 @@ void vfio_user_port_service(struct vfio_user_port *port)
     if (errno == ENOTCONN) {
         port->attached = false;
     } else {
-        vfio_user_port_hang_up(port); // no way to find the next message in the stream
+        // No way to find the next message in the stream: hang up, which the next call notices.
+        shutdown(vfu_get_poll_fd(port->ctx), SHUT_RDWR);
     }
 }
 
 void vfio_user_port_interrupt(struct vfio_user_port *port)
 {
     vfu_irq_trigger(port->ctx, 0);
-}
-
-void vfio_user_port_hang_up(struct vfio_user_port *port)
-{
-    shutdown(vfu_get_poll_fd(port->ctx), SHUT_RDWR);
 }
 
 void vfio_user_port_close(struct vfio_user_port *port)

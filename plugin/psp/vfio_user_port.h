@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The PCI function on its vfio-user socket, over libvfio-user (whose headers are C only). All
- * calls belong to one thread, but vfio_user_port_hang_up() may come from another.
+ * calls belong to one thread.
  */
 #pragma once
 
@@ -32,8 +32,6 @@ int vfio_user_port_fd(struct vfio_user_port *port);
 void vfio_user_port_service(struct vfio_user_port *port);
 /* Raises MSI-X vector 0; without effect while the guest has not enabled it. */
 void vfio_user_port_interrupt(struct vfio_user_port *port);
-/* Ends a connection on which service() waits for the rest of a message. */
-void vfio_user_port_hang_up(struct vfio_user_port *port);
 void vfio_user_port_close(struct vfio_user_port *port);
 
 #ifdef __cplusplus
