@@ -7,13 +7,13 @@
 #include "hw/page_state.h"
 #include "hw/psp.h"
 #include "hw/rmp_ops.h"
+#include "sparse_memory.h"
 
 #include <algorithm>
 #include <cstring>
 #include <gtest/gtest.h>
 #include <memory>
 #include <ostream>
-#include <sys/mman.h>
 
 namespace rmpopt::hw
 {
@@ -26,27 +26,6 @@ inline void PrintTo(page_state s, std::ostream *os)
 {
     *os << "page state " << static_cast<unsigned>(s);
 }
-
-/// Zeroed memory that costs nothing until it is touched.
-class sparse_memory
-{
-  public:
-    explicit sparse_memory(std::uint64_t bytes) : bytes_(bytes)
-    {
-        void *p = mmap(nullptr, bytes, PROT_READ | PROT_WRITE,
-                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-        data_ = p == MAP_FAILED ? nullptr : static_cast<std::byte *>(p);
-    }
-    ~sparse_memory() { munmap(data_, bytes_); }
-    sparse_memory(const sparse_memory &) = delete;
-    sparse_memory &operator=(const sparse_memory &) = delete;
-
-    std::byte *data() const { return data_; }
-
-  private:
-    std::uint64_t bytes_;
-    std::byte *data_ = nullptr;
-};
 
 class psp_fixture : public testing::Test
 {

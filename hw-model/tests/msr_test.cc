@@ -1,0 +1,469 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// Write rules of the MSRs, one by one.
+#include "machine_fixture.h"
+
+#include <gtest/gtest.h>
+
+namespace rmpopt::hw
+{
+
+namespace
+{
+
+constexpr std::uint64_t gb = region_1g;
+
+class msr_test : public machine_fixture
+{
+  protected:
+    std::uint64_t ignored = 0;
+};
+
+// SYSCFG.
+
+TEST_F(msr_test, syscfg_starts_with_memory_encryption_and_without_snp)
+{
+    EXPECT_EQ(read_msr(0, msr::syscfg), syscfg_reset);
+    EXPECT_NE(syscfg_reset & syscfg_mem_encrypt, 0u);
+    EXPECT_EQ(syscfg_reset & syscfg_snp_en, 0u);
+}
+
+TEST_F(msr_test, syscfg_mfdm_belongs_to_the_thread)
+{
+    ASSERT_EQ(write_msr(0, msr::syscfg, syscfg_reset | syscfg_mfdm), msr_result::done);
+    EXPECT_EQ(read_msr(0, msr::syscfg), syscfg_reset | syscfg_mfdm);
+    EXPECT_EQ(read_msr(1, msr::syscfg), syscfg_reset);
+}
+
+TEST_F(msr_test, syscfg_snp_en_belongs_to_the_core)
+{
+    enable_snp(0);
+    EXPECT_NE(read_msr(1, msr::syscfg) & syscfg_snp_en, 0u);
+    EXPECT_EQ(read_msr(2, msr::syscfg) & syscfg_snp_en, 0u);
+}
+
+TEST_F(msr_test, syscfg_vmpl_en_is_set_with_snp_en)
+{
+    enable_snp(0);
+    EXPECT_NE(read_msr(0, msr::syscfg) & syscfg_vmpl_en, 0u);
+}
+
+TEST_F(msr_test, syscfg_vmpl_en_is_not_set_without_snp_en)
+{
+    ASSERT_EQ(write_msr(0, msr::syscfg, syscfg_reset | syscfg_vmpl_en), msr_result::done);
+    EXPECT_EQ(read_msr(0, msr::syscfg) & syscfg_vmpl_en, 0u);
+}
+
+TEST_F(msr_test, syscfg_write_is_ignored_once_snp_en_is_set)
+{
+    enable_snp(0);
+    const std::uint64_t before = read_msr(0, msr::syscfg);
+    EXPECT_EQ(write_msr(0, msr::syscfg, 0), msr_result::done);
+    EXPECT_EQ(read_msr(0, msr::syscfg), before);
+}
+
+TEST_F(msr_test, syscfg_snp_en_cannot_be_cleared_by_a_write)
+{
+    enable_snp(0);
+    EXPECT_EQ(write_msr(0, msr::syscfg, syscfg_reset), msr_result::done);
+    EXPECT_TRUE(m->snp_enabled(0));
+}
+
+TEST_F(msr_test, syscfg_is_writable_again_after_firmware_cleared_snp_en)
+{
+    enable_snp();
+    m->firmware_clear_snp_en();
+    ASSERT_EQ(write_msr(0, msr::syscfg, syscfg_reset | syscfg_mfdm), msr_result::done);
+    EXPECT_EQ(read_msr(0, msr::syscfg), syscfg_reset | syscfg_mfdm);
+}
+
+TEST_F(msr_test, snp_en_faults_when_a_segmented_rmp_is_not_1m_aligned)
+{
+    ASSERT_EQ(write_msr(0, msr::rmp_base, rmp_base + 0x2000), msr_result::done);
+    EXPECT_EQ(write_msr(0, msr::syscfg, syscfg_reset | syscfg_snp_en | syscfg_mfdm),
+              msr_result::gp0);
+    EXPECT_EQ(read_msr(0, msr::syscfg), syscfg_reset);
+}
+
+TEST_F(msr_test, snp_en_accepts_a_contiguous_rmp_that_is_not_1m_aligned)
+{
+    build("genoa", rmp_layout::contiguous);
+    ASSERT_EQ(write_msr(0, msr::rmp_base, rmp_base + 0x2000), msr_result::done);
+    enable_snp(0);
+    EXPECT_EQ(m->rmp().config().base, rmp_base + 0x2000);
+}
+
+TEST_F(msr_test, snp_en_makes_the_rmp_of_the_registers_take_effect)
+{
+    set_rst(2, 0);
+    enable_snp(0);
+    EXPECT_TRUE(m->rmp().covers(low.base));
+    EXPECT_FALSE(m->rmp().covers(high.base));
+}
+
+TEST_F(msr_test, snp_en_of_a_second_core_leaves_the_rmp)
+{
+    enable_snp(0);
+    set_rst(2, 0);
+    enable_snp(2);
+    EXPECT_TRUE(m->rmp().covers(high.base));
+}
+
+TEST_F(msr_test, snp_en_without_an_rmp_covers_nothing)
+{
+    build("venice", rmp_layout::none);
+    enable_snp(0);
+    EXPECT_FALSE(m->rmp().covers(0));
+}
+
+TEST_F(msr_test, snp_en_reports_pages_that_are_assigned_already)
+{
+    rmp_entry e;
+    e.assigned = true;
+    m->rmp().store(low_2m, e);
+    m->rmp().store(low_2m + page_4k, e);
+    enable_snp(0);
+    const std::vector<guard_range> expected{{low_2m, 2 * page_4k, false}};
+    EXPECT_EQ(effects.ranges(), expected);
+}
+
+TEST_F(msr_test, snp_en_reports_nothing_for_an_empty_rmp)
+{
+    enable_snp();
+    EXPECT_TRUE(effects.ranges().empty());
+}
+
+// HWCR, SEV_STATUS.
+
+TEST_F(msr_test, hwcr_starts_with_smm_locked)
+{
+    EXPECT_EQ(read_msr(0, msr::hwcr), hwcr_smmlock | hwcr_tsc_freq_sel);
+}
+
+TEST_F(msr_test, hwcr_smm_lock_cannot_be_cleared)
+{
+    ASSERT_EQ(write_msr(0, msr::hwcr, 0), msr_result::done);
+    EXPECT_EQ(read_msr(0, msr::hwcr), hwcr_smmlock);
+}
+
+TEST_F(msr_test, hwcr_belongs_to_the_thread)
+{
+    ASSERT_EQ(write_msr(0, msr::hwcr, 1ull << 9), msr_result::done);
+    EXPECT_EQ(read_msr(1, msr::hwcr), hwcr_reset);
+}
+
+TEST_F(msr_test, sev_status_is_zero)
+{
+    enable_snp();
+    EXPECT_EQ(read_msr(0, msr::sev_status), 0u);
+}
+
+TEST_F(msr_test, sev_status_cannot_be_written)
+{
+    EXPECT_EQ(write_msr(0, msr::sev_status, 0), msr_result::gp0);
+}
+
+// RMP_BASE, RMP_END, RMP_CFG.
+
+TEST_F(msr_test, rmp_base_keeps_bits_51_to_13)
+{
+    ASSERT_EQ(write_msr(0, msr::rmp_base, ~0ull), msr_result::done);
+    EXPECT_EQ(read_msr(0, msr::rmp_base), 0x000fffffffffe000u);
+}
+
+TEST_F(msr_test, rmp_end_reads_its_low_bits_as_ones)
+{
+    ASSERT_EQ(write_msr(0, msr::rmp_end, 0), msr_result::done);
+    EXPECT_EQ(read_msr(0, msr::rmp_end), 0x1fffu);
+    ASSERT_EQ(write_msr(0, msr::rmp_end, ~0ull), msr_result::done);
+    EXPECT_EQ(read_msr(0, msr::rmp_end), 0x000fffffffffffffu);
+}
+
+TEST_F(msr_test, rmp_bounds_belong_to_the_core)
+{
+    ASSERT_EQ(write_msr(0, msr::rmp_base, 0x400000), msr_result::done);
+    EXPECT_EQ(read_msr(1, msr::rmp_base), 0x400000u);
+    EXPECT_EQ(read_msr(2, msr::rmp_base), rmp_base);
+}
+
+TEST_F(msr_test, rmp_bounds_fault_with_snp_en)
+{
+    enable_snp(0);
+    EXPECT_EQ(write_msr(0, msr::rmp_base, 0x400000), msr_result::gp0);
+    EXPECT_EQ(write_msr(1, msr::rmp_end, 0x400000), msr_result::gp0);
+    EXPECT_EQ(read_msr(0, msr::rmp_base), rmp_base);
+}
+
+TEST_F(msr_test, rmp_bounds_ignore_writes_with_snp_en_when_the_policy_says_so)
+{
+    build("venice", rmp_layout::segmented, {.rmp_msr_locked = choice::ignore});
+    enable_snp(0);
+    EXPECT_EQ(write_msr(0, msr::rmp_base, 0x400000), msr_result::done);
+    EXPECT_EQ(write_msr(0, msr::rmp_end, 0x400000), msr_result::done);
+    EXPECT_EQ(read_msr(0, msr::rmp_base), rmp_base);
+    EXPECT_EQ(read_msr(0, msr::rmp_end), 0u);
+}
+
+TEST_F(msr_test, rmp_cfg_keeps_enable_and_shift)
+{
+    ASSERT_EQ(write_msr(0, msr::rmp_cfg, ~0xff00ull | 0x2400), msr_result::done);
+    EXPECT_EQ(read_msr(0, msr::rmp_cfg), 0x2401u);
+}
+
+TEST_F(msr_test, rmp_cfg_accepts_the_smallest_and_the_largest_segment)
+{
+    EXPECT_EQ(write_msr(0, msr::rmp_cfg, rmp_cfg_value(30)), msr_result::done);
+    EXPECT_EQ(write_msr(0, msr::rmp_cfg, rmp_cfg_value(42)), msr_result::done);
+}
+
+TEST_F(msr_test, rmp_cfg_faults_for_a_segment_that_is_too_small)
+{
+    EXPECT_EQ(write_msr(0, msr::rmp_cfg, rmp_cfg_value(29)), msr_result::gp0);
+    EXPECT_EQ(write_msr(0, msr::rmp_cfg, rmp_cfg_value(0)), msr_result::gp0);
+}
+
+TEST_F(msr_test, rmp_cfg_faults_for_a_segment_that_is_too_large)
+{
+    EXPECT_EQ(write_msr(0, msr::rmp_cfg, rmp_cfg_value(43)), msr_result::gp0);
+    EXPECT_EQ(write_msr(0, msr::rmp_cfg, rmp_cfg_value(63)), msr_result::gp0);
+}
+
+TEST_F(msr_test, rmp_cfg_accepts_any_shift_without_segments)
+{
+    EXPECT_EQ(write_msr(0, msr::rmp_cfg, 0x0100), msr_result::done);
+}
+
+TEST_F(msr_test, rmp_cfg_faults_with_snp_en)
+{
+    enable_snp(0);
+    EXPECT_EQ(write_msr(1, msr::rmp_cfg, rmp_cfg_value(30)), msr_result::gp0);
+}
+
+TEST_F(msr_test, rmp_cfg_faults_on_a_cpu_without_segments)
+{
+    build("genoa", rmp_layout::contiguous);
+    EXPECT_EQ(write_msr(0, msr::rmp_cfg, 0), msr_result::gp0);
+    EXPECT_EQ(rdmsr(*m, 0, msr::rmp_cfg, ignored), msr_result::gp0);
+}
+
+// RMPOPT_BASE.
+
+TEST_F(msr_test, rmpopt_base_starts_at_zero)
+{
+    EXPECT_EQ(read_msr(0, msr::rmpopt_base), 0u);
+}
+
+TEST_F(msr_test, rmpopt_base_is_shared_by_siblings)
+{
+    enable_snp();
+    ASSERT_EQ(write_msr(1, msr::rmpopt_base, 3 * gb | 1), msr_result::done);
+    EXPECT_EQ(read_msr(0, msr::rmpopt_base), 3 * gb | 1);
+    EXPECT_EQ(read_msr(2, msr::rmpopt_base), 0u);
+}
+
+TEST_F(msr_test, rmpopt_base_faults_on_a_cpu_without_rmpopt)
+{
+    build("turin");
+    enable_snp();
+    EXPECT_EQ(write_msr(0, msr::rmpopt_base, 0), msr_result::gp0);
+    EXPECT_EQ(rdmsr(*m, 0, msr::rmpopt_base, ignored), msr_result::gp0);
+}
+
+TEST_F(msr_test, rmpopt_base_cannot_be_enabled_without_snp_en)
+{
+    enable_snp(0);
+    EXPECT_EQ(write_msr(2, msr::rmpopt_base, 1), msr_result::gp0);
+    EXPECT_EQ(read_msr(2, msr::rmpopt_base), 0u);
+}
+
+TEST_F(msr_test, rmpopt_base_cannot_be_enabled_with_a_contiguous_rmp)
+{
+    build("venice", rmp_layout::contiguous);
+    enable_snp();
+    EXPECT_EQ(write_msr(0, msr::rmpopt_base, 1), msr_result::gp0);
+}
+
+TEST_F(msr_test, rmpopt_base_ignores_an_enable_without_snp_en_when_the_policy_says_so)
+{
+    build("venice", rmp_layout::segmented, {.wrmsr_nosnp = choice::ignore});
+    EXPECT_EQ(write_msr(0, msr::rmpopt_base, 1), msr_result::done);
+    EXPECT_EQ(read_msr(0, msr::rmpopt_base), 0u);
+}
+
+TEST_F(msr_test, rmpopt_base_can_be_zeroed_after_firmware_cleared_snp_en)
+{
+    enable_snp();
+    enable_rmpopt();
+    m->firmware_clear_snp_en();
+    EXPECT_EQ(write_msr(0, msr::rmpopt_base, 0), msr_result::done);
+    EXPECT_EQ(read_msr(0, msr::rmpopt_base), 0u);
+}
+
+TEST_F(msr_test, rmpopt_base_takes_a_base_without_enable_at_any_time)
+{
+    EXPECT_EQ(write_msr(0, msr::rmpopt_base, 5 * gb), msr_result::done);
+    EXPECT_EQ(read_msr(0, msr::rmpopt_base), 5 * gb);
+}
+
+TEST_F(msr_test, rmpopt_base_faults_for_each_reserved_low_bit)
+{
+    enable_snp();
+    for (unsigned bit = 1; bit < 30; ++bit) {
+        EXPECT_EQ(write_msr(0, msr::rmpopt_base, 1ull << bit), msr_result::gp0) << "bit " << bit;
+    }
+}
+
+TEST_F(msr_test, rmpopt_base_faults_above_the_physical_address_width)
+{
+    enable_snp();
+    EXPECT_EQ(write_msr(0, msr::rmpopt_base, 1ull << 48), msr_result::gp0);
+    EXPECT_EQ(write_msr(0, msr::rmpopt_base, 1ull << 63), msr_result::gp0);
+    EXPECT_EQ(write_msr(0, msr::rmpopt_base, 1ull << 47 | 1), msr_result::done);
+}
+
+TEST_F(msr_test, rmpopt_base_follows_the_width_that_the_guest_sees)
+{
+    build("venice", rmp_layout::segmented, {}, 40);
+    EXPECT_EQ(write_msr(0, msr::rmpopt_base, 1ull << 40), msr_result::gp0);
+    EXPECT_EQ(write_msr(0, msr::rmpopt_base, 1ull << 39), msr_result::done);
+}
+
+TEST_F(msr_test, rmpopt_base_drops_reserved_bits_when_the_policy_says_so)
+{
+    build("venice", rmp_layout::segmented, {.msr_reserved = choice::ignore});
+    enable_snp();
+    EXPECT_EQ(write_msr(0, msr::rmpopt_base, 0xffff000000000000 | 2 * gb | 0xffff),
+              msr_result::done);
+    EXPECT_EQ(read_msr(0, msr::rmpopt_base), 2 * gb | 1);
+}
+
+TEST_F(msr_test, rmpopt_base_rewritten_clears_the_table)
+{
+    enable_snp();
+    enable_rmpopt();
+    ASSERT_TRUE(optimise(0, 0).cf);
+    ASSERT_EQ(write_msr(1, msr::rmpopt_base, 1), msr_result::done);
+    EXPECT_FALSE(reports(0, 0));
+}
+
+TEST_F(msr_test, rmpopt_base_rewritten_leaves_other_cores)
+{
+    enable_snp();
+    enable_rmpopt();
+    ASSERT_TRUE(optimise(2, 0).cf);
+    ASSERT_EQ(write_msr(0, msr::rmpopt_base, 1), msr_result::done);
+    EXPECT_TRUE(reports(2, 0));
+}
+
+TEST_F(msr_test, rmpopt_base_rewritten_keeps_the_table_when_the_policy_says_so)
+{
+    build("venice", rmp_layout::segmented, {.msr_rewrite = choice::keep});
+    enable_snp();
+    enable_rmpopt();
+    ASSERT_TRUE(optimise(0, 0).cf);
+    ASSERT_EQ(write_msr(0, msr::rmpopt_base, 1), msr_result::done);
+    EXPECT_TRUE(reports(0, 0));
+}
+
+TEST_F(msr_test, rmpopt_base_moved_clears_the_table_even_then)
+{
+    build("venice", rmp_layout::segmented, {.msr_rewrite = choice::keep});
+    enable_snp();
+    enable_rmpopt();
+    ASSERT_TRUE(optimise(0, 0).cf);
+    ASSERT_EQ(write_msr(0, msr::rmpopt_base, gb | 1), msr_result::done);
+    EXPECT_FALSE(reports(0, gb));
+}
+
+TEST_F(msr_test, rmpopt_base_refused_leaves_the_table)
+{
+    enable_snp();
+    enable_rmpopt();
+    ASSERT_TRUE(optimise(0, 0).cf);
+    ASSERT_EQ(write_msr(0, msr::rmpopt_base, 3), msr_result::gp0);
+    EXPECT_TRUE(reports(0, 0));
+    EXPECT_EQ(read_msr(0, msr::rmpopt_base), 1u);
+}
+
+// VM_HSAVE_PA and the registers that SNP_EN locks.
+
+TEST_F(msr_test, vm_hsave_pa_faults_for_an_assigned_page)
+{
+    enable_snp();
+    ASSERT_EQ(assign(low_2m + page_4k), rmp_status::success);
+    EXPECT_EQ(write_msr(0, msr::vm_hsave_pa, low_2m + page_4k), msr_result::gp0);
+}
+
+TEST_F(msr_test, vm_hsave_pa_faults_inside_an_assigned_2m_page)
+{
+    enable_snp();
+    ASSERT_EQ(assign_2m(low_2m), rmp_status::success);
+    EXPECT_EQ(write_msr(0, msr::vm_hsave_pa, low_2m + 17 * page_4k), msr_result::gp0);
+}
+
+TEST_F(msr_test, vm_hsave_pa_accepts_the_hypervisor_s_pages)
+{
+    enable_snp();
+    EXPECT_EQ(write_msr(0, msr::vm_hsave_pa, low_2m), msr_result::pass);
+    EXPECT_EQ(write_msr(0, msr::vm_hsave_pa, 0), msr_result::pass);
+    EXPECT_EQ(write_msr(0, msr::vm_hsave_pa, hole), msr_result::pass);
+    EXPECT_EQ(m->thread(0).vm_hsave_pa, hole);
+}
+
+TEST_F(msr_test, vm_hsave_pa_is_not_checked_without_snp_en)
+{
+    rmp_entry e;
+    e.assigned = true;
+    m->rmp().store(low_2m, e);
+    EXPECT_EQ(write_msr(0, msr::vm_hsave_pa, low_2m), msr_result::pass);
+}
+
+class locked_msr : public machine_fixture, public testing::WithParamInterface<std::uint32_t>
+{
+};
+
+TEST_P(locked_msr, faults_with_snp_en)
+{
+    enable_snp(0);
+    EXPECT_EQ(write_msr(0, GetParam(), 0), msr_result::gp0);
+    EXPECT_TRUE(is_modelled_msr(GetParam()));
+}
+
+TEST_P(locked_msr, is_the_emulator_s_without_snp_en)
+{
+    enable_snp(0);
+    EXPECT_EQ(write_msr(2, GetParam(), 0), msr_result::pass);
+}
+
+TEST_P(locked_msr, can_always_be_read)
+{
+    enable_snp(0);
+    std::uint64_t value = 0;
+    EXPECT_EQ(rdmsr(*m, 0, GetParam(), value), msr_result::pass);
+}
+
+INSTANTIATE_TEST_SUITE_P(all, locked_msr,
+                         testing::Values(0x250, 0x258, 0x259, 0x268, 0x26f, 0xc0010016, 0xc0010019,
+                                         0xc001001a, 0xc001001d, 0xc0010119));
+
+class foreign_msr : public machine_fixture, public testing::WithParamInterface<std::uint32_t>
+{
+};
+
+TEST_P(foreign_msr, is_the_emulator_s)
+{
+    enable_snp();
+    std::uint64_t value = 0;
+    EXPECT_FALSE(is_modelled_msr(GetParam()));
+    EXPECT_EQ(write_msr(0, GetParam(), 0), msr_result::pass);
+    EXPECT_EQ(rdmsr(*m, 0, GetParam(), value), msr_result::pass);
+}
+
+// EFER, neighbours of the modelled ones, variable MTRRs.
+INSTANTIATE_TEST_SUITE_P(some, foreign_msr,
+                         testing::Values(0xc0000080, 0xc0010014, 0xc001001b, 0xc0010130, 0xc0010137,
+                                         0xc0010138, 0xc001013a, 0x200, 0x24f, 0x251, 0x257, 0x25a,
+                                         0x267, 0x270, 0x2ff));
+
+} // namespace
+
+} // namespace rmpopt::hw
