@@ -64,6 +64,7 @@ context::context(options opt, unsigned vcpus) : options_(std::move(opt)), vcpus_
 std::string context::listen()
 {
     if (!options_.report.empty()) {
+        before_refusal([] { the_context->reporter_.write_now(); });
         const std::string error =
             reporter_.start(options_.report, [this](bool complete) { return snapshot(complete); });
         if (!error.empty()) {
@@ -205,6 +206,7 @@ report_snapshot context::snapshot(bool complete) const
     }
     s.guard_changes = guard_.changes();
     s.enforcement = options_.enforce ? "userfaultfd" : "off";
+    s.messages = logged_lines();
     s.complete = complete;
     return s;
 }

@@ -53,7 +53,7 @@ template <class F> bool resolve(F &function, const char *name, std::string &miss
 std::size_t env_offset = 0; ///< of the register file in QEMU's CPU state
 /// Of single registers in the structure that the register file begins.
 std::size_t cr2_offset = 0, fs_base_offset = 0, gs_base_offset = 0;
-std::vector<void *> cpus; ///< by index
+auto &cpus = *new std::vector<void *>; ///< by index; outlives static destructors
 
 std::size_t eip_offset = 0, hflags_offset = 0; ///< likewise
 

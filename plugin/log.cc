@@ -5,6 +5,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <fcntl.h>
+#include <mutex>
 #include <unistd.h>
 
 namespace rmpopt
@@ -13,7 +14,13 @@ namespace rmpopt
 namespace
 {
 
+constexpr std::size_t kept_lines = 200;
+
 int log_fd = STDERR_FILENO;
+std::mutex lines_lock;
+// Never destroyed: QEMU's last callback comes after this object's static destructors.
+auto &lines = *new std::vector<std::string>;
+void (*refusal_action)() = nullptr;
 
 void write_line(int fd, const std::string &text)
 {
@@ -37,13 +44,31 @@ std::string open_log(const std::string &path)
 void log_line(const std::string &text)
 {
     write_line(log_fd, text);
+    const std::scoped_lock lock(lines_lock);
+    if (lines.size() < kept_lines) {
+        lines.push_back(text);
+    }
+}
+
+std::vector<std::string> logged_lines()
+{
+    const std::scoped_lock lock(lines_lock);
+    return lines;
+}
+
+void before_refusal(void (*action)())
+{
+    refusal_action = action;
 }
 
 void refuse(const std::string &text)
 {
-    write_line(STDERR_FILENO, text);
+    log_line(text);
     if (log_fd != STDERR_FILENO) {
-        write_line(log_fd, text);
+        write_line(STDERR_FILENO, text);
+    }
+    if (refusal_action != nullptr) {
+        refusal_action();
     }
     _exit(EXIT_FAILURE);
 }

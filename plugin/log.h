@@ -5,6 +5,7 @@
 
 #include <fmt/core.h>
 #include <string>
+#include <vector>
 
 namespace rmpopt
 {
@@ -14,9 +15,15 @@ std::string open_log(const std::string &path);
 
 void log_line(const std::string &text);
 
-/// Only for start-up: says on stderr and in the log why the plugin refuses, then ends QEMU with a
-/// non-zero status.
+/// The first lines of the log, for the report; later ones are only in the log.
+std::vector<std::string> logged_lines();
+
+/// Says on stderr and in the log why the plugin cannot go on, has the last report written, then
+/// ends QEMU with a non-zero status.
 [[noreturn]] void refuse(const std::string &text);
+
+/// What refuse() calls before it ends QEMU; any thread may be the caller.
+void before_refusal(void (*action)());
 
 template <class... A> void log(fmt::format_string<A...> f, A &&...args)
 {

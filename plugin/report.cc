@@ -157,6 +157,7 @@ std::string render_report(const report_snapshot &s)
     }
     out["psp"] = psp(s);
     out["enforcement"] = s.enforcement;
+    out["messages"] = s.messages;
     out["complete"] = s.complete;
     return out.dump(1) + "\n";
 }
@@ -189,6 +190,13 @@ void reporter::finish()
     wake_.notify_all();
     thread_.join();
     write(render_report(source_(true)));
+}
+
+void reporter::write_now()
+{
+    if (source_) {
+        write(render_report(source_(false)));
+    }
 }
 
 void reporter::run()

@@ -13,6 +13,7 @@
 #include <optional>
 #include <string>
 #include <thread>
+#include <vector>
 
 namespace rmpopt
 {
@@ -25,6 +26,7 @@ struct report_snapshot {
     hw::psp_snapshot psp;
     std::uint64_t guard_changes = 0;
     std::string enforcement;
+    std::vector<std::string> messages; ///< lines of the log
     bool complete = false;
 };
 
@@ -45,6 +47,9 @@ class reporter
 
     /// Writes the last report and ends the thread. Idempotent.
     void finish();
+
+    /// Writes a report at once, from any thread; for the case that QEMU will not live to finish().
+    void write_now();
 
   private:
     void run();

@@ -37,7 +37,7 @@ struct sigaction old_action;
 // in that same mode, multiplies the vCPU index inside the translator's shared constant of that
 // value and so breaks every other use of the constant in the block.
 std::mutex marks_lock;
-std::vector<bool> marked;
+auto &marked = *new std::vector<bool>; // outlives static destructors, as vCPUs may
 qemu_plugin_u64 pending;
 
 void publish_marks()
