@@ -15,8 +15,20 @@ static uint64_t owned_spa;
 static uint8_t *owned; /* the middle page in the window */
 static uint8_t expected_bytes[BYTES];
 
+static void assign(void)
+{
+    EXPECT_EQ(rmp_assign(owned_spa, RMP_PAGE_4K, 1, 0), RMP_SUCCESS);
+}
+
+static void unassign(void)
+{
+    EXPECT_EQ(rmp_unassign(owned_spa, RMP_PAGE_4K), RMP_SUCCESS);
+}
+
+/* Known contents, and no trace of a case that was abandoned. */
 static void fill(void)
 {
+    unassign();
     for (unsigned i = 0; i < BYTES; i++)
         window[i] = (uint8_t)(i * 7 + 3);
 }
@@ -27,16 +39,6 @@ static unsigned changed_bytes(void)
     for (unsigned i = 0; i < BYTES; i++)
         changed += window[i] != (uint8_t)(i * 7 + 3);
     return changed;
-}
-
-static void assign(void)
-{
-    EXPECT_EQ(rmp_assign(owned_spa, RMP_PAGE_4K, 1, 0), RMP_SUCCESS);
-}
-
-static void unassign(void)
-{
-    EXPECT_EQ(rmp_unassign(owned_spa, RMP_PAGE_4K), RMP_SUCCESS);
 }
 
 static void make_window(void)
@@ -94,6 +96,26 @@ DEFINE_STORE(call, "movq %%rsp, %%r8; leaq 8(%%rdi), %%rsp", "call 772f", "movq 
 DEFINE_STORE(enter,
              "movq %%rsp, %%r8; movq %%rbp, %%rbx; movl $0x5678, %%ebp; leaq 8(%%rdi), %%rsp",
              "enter $0, $0", "movq %%r8, %%rsp; movq %%rbx, %%rbp")
+
+DEFINE_STORE(cmpxchg_unequal, "movl (%%rdi), %%eax; incl %%eax; movl $5, %%ecx",
+             "cmpxchgl %%ecx, (%%rdi)", "")
+DEFINE_STORE(mov_sib, "leaq -1096(%%rdi), %%rbx; movl $12, %%ecx",
+             "movq %%rax, 1000(%%rbx,%%rcx,8)", "")
+DEFINE_STORE(mov_fs, "", "movq %%rax, %%fs:(%%rdi)", "")
+DEFINE_STORE(bts_far, "leaq -512(%%rdi), %%rbx; movl $4096 + 3, %%ecx", "btsq %%rcx, (%%rbx)", "")
+DEFINE_STORE(bts_far_below, "leaq 512(%%rdi), %%rbx; movq $-4096 + 2, %%rcx", "btsq %%rcx, (%%rbx)",
+             "")
+DEFINE_STORE(adc_to_memory, "stc", "adcl $1, (%%rdi)", "")
+DEFINE_STORE(not_memory, "", "notq (%%rdi)", "")
+DEFINE_STORE(shl_memory, "", "shlw $3, (%%rdi)", "")
+DEFINE_STORE(movbe, "", "movbe %%rax, (%%rdi)", "")
+DEFINE_STORE(movq_xmm, "movq %%rax, %%xmm1", "movq %%xmm1, (%%rdi)", "")
+DEFINE_STORE(fnstcw, "", "fnstcw (%%rdi)", "")
+DEFINE_STORE(fnsave, "", "fnsave (%%rdi)", "fninit")
+DEFINE_STORE(insb, "movl $0x3ff, %%edx", "insb", "")
+DEFINE_STORE(pop_memory, "pushq %%rax; movq %%rsp, %%r8", "popq (%%rdi)", "leaq 8(%%r8), %%rsp")
+DEFINE_STORE(push_memory, "movq %%rsp, %%r8; leaq -4072(%%rdi), %%rbx; leaq 8(%%rdi), %%rsp",
+             "pushq (%%rbx)", "movq %%r8, %%rsp")
 
 struct store {
     void (*execute)(uint8_t *target);
@@ -172,18 +194,23 @@ static void store_faults_and_restarts(const void *argument)
     }
 }
 
-/* What a store that crosses into the owned page gets, whatever it left in the page before. */
-static void crossing_store_faults(const void *argument)
+/* The exception and the restart alone, whatever the store leaves in the page before. */
+static void store_faults(const void *argument)
 {
+    const struct store *store = argument;
+
+    fill();
+    store->execute(owned + store->offset);
+    memcpy(expected_bytes, window, BYTES);
     for (unsigned cold = 0; cold < 2; cold++) {
         fill();
         assign();
         if (cold)
             flush_tlb();
-        expect_fault(argument);
+        expect_fault(store);
         for (unsigned i = 0; i < PAGE_4K; i++)
             EXPECT_EQ(owned[i], (uint8_t)((PAGE_4K + i) * 7 + 3));
-        unassign();
+        expect_restart(store, cold);
     }
 }
 
@@ -191,9 +218,10 @@ static const struct {
     struct store mov8_first, mov8_last, mov16, mov32, mov64, mov_immediate, movnti, setcc,
         add_to_memory, inc_memory, bts_memory, lock_or, xchg_memory, xadd, lock_xadd, cmpxchg,
         cmpxchg16b, stosb, movsq, movaps, movups, movntdq, fxsave, fstp, stmxcsr, sgdt, push, pushf,
-        call, enter;
-    struct store mov64_into, mov64_out_of, movups_into, movups_out_of, add_into, push_into,
-        fstp_into, fxsave_into;
+        call, enter, cmpxchg_unequal, mov_sib, mov_fs, bts_far, bts_far_below, adc_to_memory,
+        not_memory, shl_memory, movbe, movq_xmm, fnstcw, fnsave, insb, pop_memory, push_memory;
+    struct store mov64_into, mov64_out_of, movups_into, movups_out_of, push_into, fstp_into,
+        fxsave_into;
 } stores = {
     .mov8_first = {mov8, 0},
     .mov8_last = {mov8, 4095},
@@ -225,11 +253,25 @@ static const struct {
     .pushf = {pushf, 1072},
     .call = {call, 1080},
     .enter = {enter, 1088},
+    .cmpxchg_unequal = {cmpxchg_unequal, 1200},
+    .mov_sib = {mov_sib, 1328},
+    .mov_fs = {mov_fs, 1456},
+    .bts_far = {bts_far, 1584},
+    .bts_far_below = {bts_far_below, 1712},
+    .adc_to_memory = {adc_to_memory, 1840},
+    .not_memory = {not_memory, 1968},
+    .shl_memory = {shl_memory, 2096},
+    .movbe = {movbe, 2224},
+    .movq_xmm = {movq_xmm, 2352},
+    .fnstcw = {fnstcw, 2480},
+    .fnsave = {fnsave, 2608},
+    .insb = {insb, 2736},
+    .pop_memory = {pop_memory, 2864},
+    .push_memory = {push_memory, 2992},
     .mov64_into = {mov64, -3},
     .mov64_out_of = {mov64, 4093},
     .movups_into = {movups, -5},
     .movups_out_of = {movups, 4090},
-    .add_into = {add_to_memory, -4},
     .push_into = {push, -4},
     .fstp_into = {fstp, -2},
     .fxsave_into = {fxsave, -256},
@@ -479,6 +521,54 @@ static void alias_is_checked_as_well(const void *unused)
     unassign();
 }
 
+/* A page whose code has run: emulators watch it for changes, on yet another way. */
+static void page_with_code(const void *unused)
+{
+    static const struct store store = {mov64, 2048};
+    (void)unused;
+    fill();
+    owned[0] = 0xc3; /* ret */
+    for (unsigned i = 0; i < 100; i++)
+        __asm__ volatile("call *%0" : : "r"(owned) : "memory");
+    assign();
+    expect_fault(&store);
+    EXPECT_EQ(owned[2048], (uint8_t)((PAGE_4K + 2048) * 7 + 3));
+    __asm__ volatile(GUARDED("call *%0") : : "r"(owned) : "memory");
+    EXPECT_EQ(this_cpu()->trap_vector, NO_TRAP);
+    unassign();
+    mov64(owned + 2048);
+    EXPECT_EQ(this_cpu()->trap_vector, NO_TRAP);
+}
+
+static void fault_often(void *wrong)
+{
+    static const unsigned rounds = 1000;
+    uint8_t *target = owned + 8 * this_cpu()->index;
+    for (unsigned i = 0; i < rounds; i++) {
+        const struct trap *trap = &this_cpu()->trap;
+        mov64(target);
+        if (this_cpu()->trap_vector != VECTOR_PF || trap->error_code != RMP_FAULT ||
+            trap->cr2 != (uint64_t)target)
+            __atomic_add_fetch((unsigned *)wrong, 1, __ATOMIC_RELAXED);
+    }
+}
+
+static void all_cpus_fault_at_once(const void *unused)
+{
+    unsigned wrong = 0;
+    (void)unused;
+    fill();
+    assign();
+    for (unsigned i = 1; i < cpu_count(); i++)
+        start_on_cpu(i, fault_often, &wrong);
+    fault_often(&wrong);
+    for (unsigned i = 1; i < cpu_count(); i++)
+        wait_for_cpu(i);
+    EXPECT_EQ(wrong, 0);
+    EXPECT_EQ(changed_bytes(), 0);
+    unassign();
+}
+
 /* One CPU stores all the time while another takes the page away and gives it back. */
 struct race {
     volatile uint64_t generation; /* odd while the page is certainly assigned */
@@ -535,7 +625,7 @@ static void no_store_slips_through(const void *unused)
               "APM2 table 15-39, 15.36.10: host write to an assigned page, #PF 0x80000003")
 
 #define CROSSING(kind)                                                                             \
-    TEST_WITH("fault_" #kind, crossing_store_faults, &stores.kind,                                 \
+    TEST_WITH("fault_" #kind, store_faults, &stores.kind,                                          \
               "APM2 8.2.15: CR2 is the first faulting byte"),                                      \
         STORE(kind)
 
@@ -575,11 +665,26 @@ static const struct test_case cases[] = {
     STORE(pushf),
     STORE(call),
     STORE(enter),
+    TEST_WITH("fault_cmpxchg_unequal", store_faults, &stores.cmpxchg_unequal,
+              "APM3 CMPXCHG: the destination is written in either case"),
+    STORE(mov_sib),
+    STORE(mov_fs),
+    STORE(bts_far),
+    STORE(bts_far_below),
+    STORE(adc_to_memory),
+    STORE(not_memory),
+    STORE(shl_memory),
+    STORE(movbe),
+    STORE(movq_xmm),
+    STORE(fnstcw),
+    STORE(fnsave),
+    STORE(insb),
+    STORE(pop_memory),
+    STORE(push_memory),
     CROSSING(mov64_into),
     STORE(mov64_out_of),
     CROSSING(movups_into),
     STORE(movups_out_of),
-    CROSSING(add_into),
     CROSSING(push_into),
     CROSSING(fstp_into),
     CROSSING(fxsave_into),
@@ -592,6 +697,8 @@ static const struct test_case cases[] = {
     TEST(large_page_faults_everywhere, "APM2 15.36.10: 512 pages of an assigned 2 MiB page"),
     TEST(large_mapping_reports_the_exact_address, "APM2 8.2.15: CR2 is the faulting address"),
     TEST(alias_is_checked_as_well, "APM2 15.36.10: the check is on the physical page"),
+    TEST(page_with_code, "APM2 15.36.10: whatever else the page is used for"),
+    TEST(all_cpus_fault_at_once, "APM2 15.36.10: each CPU gets its own exact frame"),
     TEST(no_store_slips_through, "APM3 RMPUPDATE: in effect on all CPUs when it completes"),
 };
 TEST_SUITE_IF(cases, snp_unmet);
