@@ -431,6 +431,15 @@ TEST_P(rmpopt_table_test, clear_outside_the_window_does_nothing)
     EXPECT_TRUE(table.test(base));
 }
 
+TEST_P(rmpopt_table_test, set_outside_the_window_does_nothing)
+{
+    table.set(base + 2048 * gb);
+    table.set(~0ull);
+    for (unsigned i = 0; i < rmpopt_regions; ++i) {
+        ASSERT_FALSE(table.test(base + i * gb)) << "region " << i;
+    }
+}
+
 TEST_P(rmpopt_table_test, clear_all_leaves_no_bit)
 {
     table.set(base);

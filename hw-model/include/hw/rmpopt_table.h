@@ -25,23 +25,27 @@ class rmpopt_table
 
     bool enabled() const { return (msr() & rmpopt_enable) != 0; }
     spa_t base() const { return align_down(msr(), region_1g); }
-    bool in_window(spa_t spa) const
-    {
-        return spa >= base() && (spa - base()) / region_1g < rmpopt_regions;
-    }
+    bool in_window(spa_t spa) const { return index(spa) < rmpopt_regions; }
 
-    /// True when the core may skip RMP checks for `spa`. The check path: no lock, no branch on
-    /// anything but the bit.
+    /// True when the core may skip RMP checks for `spa`. The check path: no lock.
     bool test(spa_t spa) const
     {
-        return in_window(spa) && (word(spa).load(std::memory_order_acquire) & mask(spa)) != 0;
+        const std::uint64_t i = index(spa);
+        return i < rmpopt_regions && (bits_[i / 64].load(std::memory_order_acquire) & mask(i)) != 0;
     }
-    void set(spa_t spa) { word(spa).fetch_or(mask(spa), std::memory_order_release); }
-    /// Out-of-window addresses have no bit; clearing them does nothing.
+    /// Out-of-window addresses have no bit; setting or clearing them does nothing.
+    void set(spa_t spa)
+    {
+        const std::uint64_t i = index(spa);
+        if (i < rmpopt_regions) {
+            bits_[i / 64].fetch_or(mask(i), std::memory_order_release);
+        }
+    }
     void clear(spa_t spa)
     {
-        if (in_window(spa)) {
-            word(spa).fetch_and(~mask(spa), std::memory_order_seq_cst);
+        const std::uint64_t i = index(spa);
+        if (i < rmpopt_regions) {
+            bits_[i / 64].fetch_and(~mask(i), std::memory_order_seq_cst);
         }
     }
     void clear_all()
@@ -52,10 +56,14 @@ class rmpopt_table
     }
 
   private:
-    std::size_t index(spa_t spa) const { return (spa - base()) / region_1g; }
-    std::uint64_t mask(spa_t spa) const { return 1ull << (index(spa) % 64); }
-    std::atomic<std::uint64_t> &word(spa_t spa) { return bits_[index(spa) / 64]; }
-    const std::atomic<std::uint64_t> &word(spa_t spa) const { return bits_[index(spa) / 64]; }
+    /// Number of the region in the window, rmpopt_regions or more outside it. Reads the base once:
+    /// a sibling may be moving it.
+    std::uint64_t index(spa_t spa) const
+    {
+        const spa_t from = base();
+        return spa < from ? rmpopt_regions : (spa - from) / region_1g;
+    }
+    static std::uint64_t mask(std::uint64_t index) { return 1ull << (index % 64); }
 
     std::atomic<std::uint64_t> msr_{0};
     std::array<std::atomic<std::uint64_t>, rmpopt_regions / 64> bits_{};

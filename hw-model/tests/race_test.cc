@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// Threads against each other. Each test has its own assertions; ThreadSanitizer adds its own.
+#include "machine_fixture.h"
+
+#include <atomic>
+#include <gtest/gtest.h>
+#include <thread>
+
+namespace rmpopt::hw
+{
+
+namespace
+{
+
+class race_test : public machine_fixture
+{
+  protected:
+    static constexpr unsigned rounds = 3000;
+
+    void SetUp() override
+    {
+        build();
+        enable_snp();
+        enable_rmpopt();
+    }
+
+    /// Runs `mine` and `other` on two threads until each has done its rounds.
+    static void race(auto mine, auto other)
+    {
+        std::atomic<unsigned> theirs{0};
+        std::atomic<bool> stop{false};
+        std::thread t([&] {
+            while (!stop.load(std::memory_order_relaxed)) {
+                other();
+                theirs.fetch_add(1, std::memory_order_relaxed);
+            }
+        });
+        for (unsigned i = 0; i < rounds || theirs.load(std::memory_order_relaxed) < rounds; ++i) {
+            mine(i);
+        }
+        stop = true;
+        t.join();
+    }
+};
+
+TEST_F(race_test, no_bit_is_set_once_rmpupdate_has_assigned_a_page)
+{
+    unsigned stale = 0;
+    race(
+        [&](unsigned) {
+            effect_list mine;
+            ASSERT_EQ(rmpupdate(*m, high_2m, guest_page(), mine), rmp_status::success);
+            for (unsigned c = 0; c < 2; ++c) {
+                stale += m->core(c).rmpopt.test(high.base) ? 1 : 0;
+            }
+            ASSERT_EQ(rmpupdate(*m, high_2m, {}, mine), rmp_status::success);
+        },
+        [&] {
+            optimise(0, high.base);
+            optimise(2, high.base);
+        });
+    EXPECT_EQ(stale, 0u);
+}
+
+TEST_F(race_test, bit_seen_set_means_that_no_page_was_assigned_meanwhile)
+{
+    // The reader is a store on a core with the bit set: between two looks at the bit the page
+    // cannot have been assigned.
+    std::atomic<unsigned> assigned{0};
+    unsigned wrong = 0;
+    race(
+        [&](unsigned) {
+            effect_list mine;
+            rmpupdate(*m, high_2m, guest_page(), mine);
+            assigned.fetch_add(1);
+            assigned.fetch_add(1);
+            rmpupdate(*m, high_2m, {}, mine);
+            rmpopt(*m, {.thread = 2}, high.base, 0);
+        },
+        [&] {
+            const unsigned before = assigned.load();
+            const bool set = m->core(1).rmpopt.test(high.base);
+            const unsigned after = assigned.load();
+            wrong += set && before == after && before % 2 == 1 ? 1 : 0;
+        });
+    EXPECT_EQ(wrong, 0u);
+}
+
+TEST_F(race_test, reader_sees_whole_entries)
+{
+    std::atomic<unsigned> torn{0};
+    race(
+        [&](unsigned i) {
+            effect_list mine;
+            const std::uint32_t asid = i % 2 + 1;
+            rmpupdate(*m, high_2m, guest_page(asid, asid << 20), mine);
+            rmpupdate(*m, high_2m, {}, mine);
+        },
+        [&] {
+            const rmp_entry e = m->rmp().load(high_2m);
+            const bool whole = e.assigned ? e.asid != 0 && e.gpa == std::uint64_t{e.asid} << 20
+                                          : e.asid == 0 && e.gpa == 0;
+            torn += whole ? 0 : 1;
+        });
+    EXPECT_EQ(torn, 0u);
+}
+
+TEST_F(race_test, psmash_and_rmpread_are_atomic)
+{
+    std::atomic<unsigned> wrong{0};
+    race(
+        [&](unsigned) {
+            effect_list mine;
+            rmpupdate(*m, high_2m, of_2m(guest_page()), mine);
+            psmash(*m, high_2m);
+            for (unsigned i = 0; i < pages_per_2m; i += 511) {
+                rmpupdate(*m, high_2m + i * page_4k, {}, mine);
+                rmpupdate(*m, high_2m + i * page_4k, guest_page(7, 0x1234000 + i * page_4k), mine);
+            }
+            rmpupdate(*m, high_2m, of_2m({}), mine); // refused: 4 KB pages
+        },
+        [&] {
+            rmp_record r;
+            ASSERT_EQ(rmpread(*m, high_2m, r), rmp_status::success);
+            wrong += r.size_2m && r.hpage_region_status ? 1 : 0;
+        });
+    EXPECT_EQ(wrong, 0u);
+}
+
+TEST_F(race_test, base_may_move_while_siblings_use_the_table)
+{
+    constexpr spa_t bases[] = {0, 2 * region_1g, 4096 * region_1g, 200000 * region_1g};
+    race(
+        [&](unsigned i) {
+            effect_list mine;
+            ASSERT_EQ(wrmsr(*m, 0, msr::rmpopt_base, bases[i % 4] | rmpopt_enable, mine),
+                      msr_result::done);
+        },
+        [&] {
+            for (const spa_t base : bases) {
+                rmpopt(*m, {.thread = 1}, base + region_1g, 0);
+                m->core(0).rmpopt.test(base + region_1g);
+                m->core(0).rmpopt.clear(base + region_1g);
+            }
+        });
+}
+
+TEST_F(race_test, two_cores_update_pages_of_one_2m_region)
+{
+    race(
+        [&](unsigned i) {
+            effect_list mine;
+            rmpupdate(*m, high_2m + page_4k, i % 2 == 0 ? guest_page() : rmp_record{}, mine);
+        },
+        [&] {
+            effect_list mine;
+            rmpupdate(*m, high_2m + 2 * page_4k, guest_page(8), mine);
+            rmpupdate(*m, high_2m + 2 * page_4k, {}, mine);
+        });
+    EXPECT_EQ(entry(high_2m).subpage_count, entry(high_2m + page_4k).assigned ? 1 : 0);
+    EXPECT_EQ(asid_pages(8), 0u);
+}
+
+} // namespace
+
+} // namespace rmpopt::hw
