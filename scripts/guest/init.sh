@@ -50,21 +50,29 @@ facts() {
 	done
 }
 
-# The table counts as settled once two looks half a second apart agree and some region is
-# optimised; a kernel that will never optimise any (contiguous RMP) has no table.
+# The table counts as settled once two looks agree and the pass is known to be over: some region
+# is optimised, or our kernel says so. Of other kernels, three seconds without a change must do.
 settle() {
 	[ -r $table ] || return 0
 	seen=
+	same=0
 	looks=0
-	while [ $looks -lt $((wait * 2)) ]; do
+	while [ $looks -lt $((wait * 5)) ]; do
 		now=$(cat $table)
-		case $now in
-		*": "[0-9]*) [ "$now" = "$seen" ] && return 0 ;;
-		esac
+		if [ "$now" = "$seen" ]; then same=$((same + 1)); else same=0; fi
+		[ $same -ge 15 ] && return 0
+		[ $same -ge 1 ] && pass_is_over && return 0
 		seen=$now
 		looks=$((looks + 1))
-		sleep 0.5
+		sleep 0.2
 	done
+}
+
+pass_is_over() {
+	case $now in
+	*": "[0-9]*) return 0 ;;
+	esac
+	dmesg | grep -q 'RMPOPT: pass over'
 }
 
 show_table() { [ -r $table ] && section table cat $table; }

@@ -173,7 +173,7 @@ def _killed_qemu() -> str | None:
 
 def _wait_for_guest(parent: int, status_log: Path) -> int:
     """Process id of QEMU once its guest has spoken; 0 when it does not."""
-    for _ in range(600):
+    for _ in range(1200):
         if status_log.exists() and b"begin output" in status_log.read_bytes():
             children = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
             return int(children[0]) if children else 0
