@@ -13,7 +13,8 @@ bool covers_2m(const rmp_table &rmp, spa_t spa)
     return rmp.covers(spa) && rmp.covers(spa + page_2m - page_4k);
 }
 
-/// Rules on the operands alone (APM vol. 3, RMPUPDATE).
+/// Rules on the operands alone (APM vol. 3, RMPUPDATE). What an ASID does that no entry can hold is
+/// not documented; cut to the entry's width it could turn into the secure processor's.
 bool bad_input(const rmp_table &rmp, spa_t spa, const rmp_record &r)
 {
     if (!is_aligned(spa, page_4k)) {
@@ -23,6 +24,9 @@ bool bad_input(const rmp_table &rmp, spa_t spa, const rmp_record &r)
         return true;
     }
     if (!r.assigned && (r.immutable || r.asid != 0)) {
+        return true;
+    }
+    if (r.asid >= rmp_entry::asid_limit) {
         return true;
     }
     return r.size_2m ? !covers_2m(rmp, spa) : !rmp.covers(spa);

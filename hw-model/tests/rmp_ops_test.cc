@@ -128,6 +128,13 @@ TEST_F(rmpupdate_test, refuses_an_unassigned_page_with_a_high_asid_bit)
     expect_refused(low_2m, {.asid = 0x80000000}, rmp_status::fail_input);
 }
 
+TEST_F(rmpupdate_test, refuses_an_asid_that_no_entry_can_hold)
+{
+    expect_refused(low_2m, guest_page(1024), rmp_status::fail_input);
+    expect_refused(low_2m, guest_page(0x10001), rmp_status::fail_input);
+    EXPECT_EQ(asid_pages(1024), 0u);
+}
+
 TEST_F(rmpupdate_test, refuses_a_page_in_a_hole_between_segments)
 {
     expect_refused(hole, guest_page(), rmp_status::fail_input);

@@ -25,8 +25,11 @@ inline constexpr std::uint8_t read = 1, write = 2, user_exec = 4, supervisor_exe
 inline constexpr std::uint8_t all = read | write | user_exec | supervisor_exec;
 } // namespace vmpl_perm
 
-/// The decoded form. Ranges: gpa is 4 KB aligned and < 2^51, asid < 1024, subpage_count < 512.
+/// The decoded form. Ranges: gpa is 4 KB aligned and < 2^51, asid < asid_limit, subpage_count <
+/// 512.
 struct rmp_entry {
+    static constexpr std::uint32_t asid_limit = 1024;
+
     bool assigned = false;
     bool size_2m = false;
     bool immutable = false;
