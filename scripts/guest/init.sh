@@ -2,6 +2,7 @@
 # First process of the guest. It speaks to the host on the second serial port, in
 # sections "@TOKEN begin NAME" ... "@TOKEN end NAME STATUS" and words "@TOKEN word ...".
 # The first serial port is left to the kernel's console.
+# shellcheck disable=SC2154  # variables that come from the config file
 PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/.rmpopt/bin
 export PATH HOME=/ TERM="${TERM:-linux}"
 home=/.rmpopt
@@ -16,6 +17,7 @@ mount -t debugfs debugfs /sys/kernel/debug 2>/dev/null
 [ -c /dev/null ] || mknod /dev/null c 1 3
 
 # Set by the host for this boot: token, action, wait, modules, columns, rows.
+# shellcheck disable=SC1091
 . $home/config
 
 exec 3>/dev/ttyS1
@@ -109,7 +111,7 @@ init)
 	;;
 esac
 section dmesg-end dmesg
-word done $code
+word 'done' $code
 # The host ends QEMU now, so that its report shows the state as it is. Without a host: power off.
 sleep 5
 poweroff -f
