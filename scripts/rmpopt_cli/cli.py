@@ -3,13 +3,14 @@
 import argparse
 import shlex
 import shutil
+import signal
 import sys
 from pathlib import Path
 
 from . import boot, check, cpu, kernel, machine, packages, run, setup, testing
 from .cache import Cache
 from .console import error
-from .errors import SETUP_FAILED, BadInput, Failure
+from .errors import SETUP_FAILED, SIGNALLED, BadInput, Failure
 from .paths import PLUGIN
 from .request import Request
 
@@ -167,8 +168,15 @@ def _test(arguments: argparse.Namespace) -> int:
     return testing.run_all(Cache(), arguments.pattern, arguments.json)
 
 
+def _stop(number: int, _frame: object) -> None:
+    """Unwinds, so that QEMU and compilers are ended too."""
+    raise SystemExit(SIGNALLED + number)
+
+
 def main(words: list[str]) -> int:
     arguments = _parser().parse_args(words)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _stop)
     try:
         return arguments.action(arguments)
     except BadInput as problem:
@@ -179,6 +187,6 @@ def main(words: list[str]) -> int:
         return problem.status
     except KeyboardInterrupt:
         error("interrupted; the next run goes on from here")
-        return 130
+        return SIGNALLED + signal.SIGINT
     except BrokenPipeError:
         return SETUP_FAILED

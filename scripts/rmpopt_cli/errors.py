@@ -13,6 +13,7 @@ QEMU_FAILED = 122    # QEMU refused to start, crashed or was killed
 VERDICT = 123        # the guest ran, but what it showed is wrong or missing
 TIMEOUT = 124        # the guest did not finish in time
 SETUP_FAILED = 125   # set-up, build or another part of rmpopt itself failed
+SIGNALLED = 128      # plus the number of the signal that ended us
 
 
 class Failure(Exception):

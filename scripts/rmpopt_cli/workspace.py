@@ -14,6 +14,7 @@ from .errors import BadInput
 from .machine import SOCKET_PATH_LIMIT
 
 KEPT_REPORTS = 20
+ABANDONED_AFTER = 24 * 3600
 
 
 class Workspace:
@@ -45,6 +46,13 @@ def _prune(directory: Path) -> None:
         shutil.rmtree(old, ignore_errors=True)
 
 
+def _drop_abandoned(runs: Path) -> None:
+    """Removes what a killed rmpopt could not; a day is longer than any boot."""
+    for run in runs.iterdir():
+        if time.time() - run.stat().st_mtime > ABANDONED_AFTER:
+            shutil.rmtree(run, ignore_errors=True)
+
+
 def _report_directory(cache: Cache, wanted: Path | None) -> Path:
     if wanted is None:
         parent = cache.directory("reports")
@@ -62,7 +70,9 @@ def _report_directory(cache: Cache, wanted: Path | None) -> Path:
 
 def create(cache: Cache, report: Path | None) -> Workspace:
     """A fresh place for one boot."""
-    run = Path(tempfile.mkdtemp(prefix="run-", dir=cache.directory("run")))
+    runs = cache.directory("run")
+    _drop_abandoned(runs)
+    run = Path(tempfile.mkdtemp(prefix="run-", dir=runs))
     return _fitting(Workspace(_report_directory(cache, report), run))
 
 
