@@ -120,7 +120,7 @@ void context::start_machine()
     started_.store(true, std::memory_order_release);
 }
 
-void context::enter_operating_system(std::uint64_t rsi)
+void context::enter_operating_system(std::uint32_t rsi, std::uint32_t rbx)
 {
     if (booted_.exchange(true)) {
         return;
@@ -140,7 +140,10 @@ void context::enter_operating_system(std::uint64_t rsi)
     request.segment_shift = options_.persona->segment_shift;
     if (is_boot_params(memory, rsi)) {
         request.boot_params = rsi;
+    } else if (is_pvh_start_info(memory, rbx)) {
+        request.pvh_start_info = rbx;
     }
+    const bool has_map = request.boot_params.has_value() || request.pvh_start_info.has_value();
     request.zero = [this](hw::spa_range r) {
         if (warm_) {
             ram_.zero(r);
@@ -154,8 +157,7 @@ void context::enter_operating_system(std::uint64_t rsi)
     machine_->bios_setup(rmp_.config);
     log("RMP at {:#x}, {} MiB, {}{}", rmp_.reserved.base, rmp_.reserved.bytes >> 20,
         options_.layout() == hw::rmp_layout::segmented ? "segmented" : "contiguous",
-        request.boot_params.has_value() ? ", reserved in Linux's memory map"
-                                        : "; the guest is not Linux and must keep it free itself");
+        has_map ? ", cut out of the guest's memory map" : "; the guest must keep it free itself");
 }
 
 void context::read_iommu()

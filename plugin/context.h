@@ -33,9 +33,9 @@ class context
     void start_machine();
     bool started() const { return started_.load(std::memory_order_acquire); }
 
-    /// The boot CPU is about to enter long mode; RSI is `rsi`. Does the BIOS's part once for each
-    /// boot of the machine.
-    void enter_operating_system(std::uint64_t rsi);
+    /// The boot CPU is about to enter long mode, with these values in RSI and RBX. Does the BIOS's
+    /// part once for each boot of the machine.
+    void enter_operating_system(std::uint32_t rsi, std::uint32_t rbx);
 
     /// SNP_EN was just set on this vCPU: finds out where the IOMMU writes, for firmware.
     void read_iommu();

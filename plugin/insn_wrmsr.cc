@@ -37,7 +37,8 @@ void emulate_wrmsr(const insn_event &event)
 {
     const auto index = static_cast<std::uint32_t>(event.reg(rcx));
     if (index == msr_efer && (event.reg(rax) & efer_lme) != 0) {
-        the_context->enter_operating_system(static_cast<std::uint32_t>(event.reg(rsi)));
+        the_context->enter_operating_system(static_cast<std::uint32_t>(event.reg(rsi)),
+                                            static_cast<std::uint32_t>(event.reg(rbx)));
         return;
     }
     if (!hw::is_modelled_msr(index) || !event.cpu.long_mode()) {

@@ -27,6 +27,28 @@ constexpr std::uint32_t hdrs = 0x53726448;
 constexpr std::uint16_t version_with_init_size = 0x20a;
 } // namespace zero_page
 
+// PVH's hvm_start_info (Xen public headers).
+namespace start_info
+{
+constexpr std::uint64_t version = 4, module_count = 12, module_list = 16, memory_map = 40,
+                        memory_map_count = 48;
+constexpr std::uint32_t magic_value = 0x336ec578;
+constexpr std::uint32_t version_with_memory_map = 1, most_entries = 128;
+
+struct map_entry {
+    std::uint64_t base;
+    std::uint64_t bytes;
+    std::uint32_t type;
+    std::uint32_t reserved;
+};
+struct module {
+    std::uint64_t base;
+    std::uint64_t bytes;
+    std::uint64_t cmdline;
+    std::uint64_t reserved;
+};
+} // namespace start_info
+
 constexpr std::uint32_t e820_ram = 1, e820_reserved = 2;
 
 struct __attribute__((packed)) e820_entry {
@@ -170,6 +192,53 @@ std::optional<spa_t> place_in_map(const memory_view &memory, spa_t boot_params, 
     return std::nullopt;
 }
 
+/// What PVH's boot loader has filled.
+std::vector<spa_range> pvh_loaded_ranges(const memory_view &memory, spa_t info)
+{
+    std::vector<spa_range> out{{0, 1ull << 24}, {info, page_4k}};
+    const auto count = memory.load<std::uint32_t>(info + start_info::module_count).value_or(0);
+    const auto list = memory.load<std::uint64_t>(info + start_info::module_list).value_or(0);
+    for (std::uint32_t i = 0; i < std::min(count, start_info::most_entries); ++i) {
+        const auto m = memory.load<start_info::module>(list + i * sizeof(start_info::module));
+        if (m.has_value()) {
+            out.push_back({m->base, m->bytes});
+        }
+    }
+    return out;
+}
+
+/// PVH's memory map has no room for another entry, so the RMP goes to the very end of the highest
+/// RAM entry that can do without it, and that entry gets shorter. Nothing when none can.
+std::optional<spa_t> cut_from_pvh_map(const memory_view &memory, spa_t info, std::uint64_t bytes)
+{
+    const std::vector<spa_range> avoid = pvh_loaded_ranges(memory, info);
+    const auto map = memory.load<std::uint64_t>(info + start_info::memory_map).value_or(0);
+    const auto count = memory.load<std::uint32_t>(info + start_info::memory_map_count).value_or(0);
+    std::optional<spa_t> entry_at;
+    std::optional<spa_t> best;
+    for (std::uint32_t i = 0; i < std::min(count, start_info::most_entries); ++i) {
+        const spa_t at = map + i * sizeof(start_info::map_entry);
+        const auto e = memory.load<start_info::map_entry>(at);
+        if (!e.has_value() || e->type != e820_ram || e->bytes < bytes + page_2m) {
+            continue;
+        }
+        const spa_t base = align_down(e->base + e->bytes - bytes, page_2m);
+        const spa_range cut{base, e->base + e->bytes - base};
+        const bool taken = std::ranges::any_of(
+            avoid, [&](const spa_range &r) { return r.bytes != 0 && r.overlaps(cut); });
+        if (!taken && memory.at(base, bytes) != nullptr && base > best.value_or(0)) {
+            best = base;
+            entry_at = at;
+        }
+    }
+    if (best.has_value()) {
+        auto e = *memory.load<start_info::map_entry>(*entry_at);
+        e.bytes = *best - e.base;
+        memory.store(*entry_at, e);
+    }
+    return best;
+}
+
 /// Cuts `hole` out of the RAM entry that holds it and enters it as reserved.
 bool reserve_in_map(const memory_view &memory, spa_t boot_params, const spa_range &hole)
 {
@@ -194,6 +263,18 @@ bool reserve_in_map(const memory_view &memory, spa_t boot_params, const spa_rang
     return memory.write(boot_params + zero_page::e820_table, out.data(),
                         out.size() * sizeof(e820_entry)) &&
            memory.store(boot_params + zero_page::e820_count, static_cast<std::uint8_t>(out.size()));
+}
+
+std::optional<spa_t> place(const memory_view &memory, const rmp_request &request,
+                           std::uint64_t bytes)
+{
+    if (request.boot_params.has_value()) {
+        return place_in_map(memory, *request.boot_params, bytes);
+    }
+    if (request.pvh_start_info.has_value()) {
+        return cut_from_pvh_map(memory, *request.pvh_start_info, bytes);
+    }
+    return place_without_map(memory, bytes);
 }
 
 void write_rst(const memory_view &memory, spa_t base, const rmp_plan &plan)
@@ -277,15 +358,20 @@ bool is_boot_params(const memory_view &memory, spa_t address)
                zero_page::version_with_init_size;
 }
 
+bool is_pvh_start_info(const memory_view &memory, spa_t address)
+{
+    return memory.load<std::uint32_t>(address) == start_info::magic_value &&
+           memory.load<std::uint32_t>(address + start_info::version).value_or(0) >=
+               start_info::version_with_memory_map;
+}
+
 rmp_setup prepare_rmp(const memory_view &memory, const rmp_request &request)
 {
     rmp_setup setup;
     const bool segmented = request.layout == rmp_layout::segmented;
     const rmp_plan plan =
         segmented ? plan_segmented(memory, request.segment_shift) : plan_contiguous(memory);
-    const auto at = request.boot_params.has_value()
-                        ? place_in_map(memory, *request.boot_params, plan.bytes)
-                        : place_without_map(memory, plan.bytes);
+    const auto at = place(memory, request, plan.bytes);
     if (!at.has_value()) {
         setup.error = fmt::format("no room for an RMP of {} MiB in the guest's free memory; give "
                                   "the guest more memory",

@@ -21,8 +21,10 @@ namespace rmpopt
 struct rmp_request {
     hw::rmp_layout layout = hw::rmp_layout::segmented;
     unsigned segment_shift = 36;
-    /// Address of Linux's boot_params, when the guest is Linux.
+    /// Address of Linux's boot_params, when Linux was started by its own boot protocol.
     std::optional<hw::spa_t> boot_params;
+    /// Address of the hvm_start_info, when the guest was started by the PVH protocol.
+    std::optional<hw::spa_t> pvh_start_info;
     /// Zeroes a range of system memory without touching what is zero already.
     std::function<void(hw::spa_range)> zero;
 };
@@ -39,6 +41,9 @@ rmp_setup prepare_rmp(const hw::memory_view &memory, const rmp_request &request)
 
 /// True when `address` holds the boot_params of a Linux kernel (boot protocol >= 2.10).
 bool is_boot_params(const hw::memory_view &memory, hw::spa_t address);
+
+/// True when `address` holds a PVH hvm_start_info with a memory map.
+bool is_pvh_start_info(const hw::memory_view &memory, hw::spa_t address);
 
 /// Result of announce_iommu_snp().
 struct iommu_setup {

@@ -74,6 +74,11 @@ std::string check_qemu(const qemu_info_t &info)
                            "QEMU 11.1 (scripts/rmpopt setup finds one)",
                            info.version.min, info.version.cur, rmpopt_plugin_api);
     }
+    if (info.system.smp_vcpus != info.system.max_vcpus) {
+        return fmt::format("{} of {} CPUs would be hot-plugged, which is not emulated; give -smp "
+                           "without maxcpus",
+                           info.system.max_vcpus - info.system.smp_vcpus, info.system.max_vcpus);
+    }
     const std::string missing = host_cpu::resolve_symbols();
     if (!missing.empty()) {
         return "this QEMU does not export " + missing +
