@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "options.h"
+
+#include <gtest/gtest.h>
+#include <vector>
+
+namespace rmpopt
+{
+
+namespace
+{
+
+struct parsed {
+    options opt;
+    std::string error;
+};
+
+parsed parse(std::vector<const char *> args)
+{
+    parsed p;
+    p.error = parse_options(static_cast<int>(args.size()), args.data(), p.opt);
+    return p;
+}
+
+TEST(options, none_is_a_venice_with_enforcement)
+{
+    const parsed p = parse({});
+    EXPECT_EQ(p.error, "");
+    EXPECT_EQ(p.opt.persona->name, "venice");
+    EXPECT_EQ(p.opt.layout(), hw::rmp_layout::segmented);
+    EXPECT_TRUE(p.opt.enforce);
+    EXPECT_TRUE(p.opt.psp.empty() && p.opt.log.empty() && p.opt.report.empty());
+}
+
+TEST(options, persona_is_taken)
+{
+    EXPECT_EQ(parse({"persona=genoa"}).opt.persona->name, "genoa");
+}
+
+TEST(options, unknown_persona_is_refused_with_the_known_ones)
+{
+    EXPECT_EQ(parse({"persona=rome"}).error,
+              "option persona: no persona 'rome'; use one of venice, turin, genoa, milan");
+}
+
+TEST(options, empty_persona_is_refused)
+{
+    EXPECT_NE(parse({"persona="}).error, "");
+}
+
+TEST(options, rmp_auto_follows_the_persona)
+{
+    EXPECT_EQ(parse({"rmp=auto", "persona=genoa"}).opt.layout(), hw::rmp_layout::contiguous);
+    EXPECT_EQ(parse({"rmp=auto", "persona=turin"}).opt.layout(), hw::rmp_layout::segmented);
+}
+
+TEST(options, rmp_can_be_contiguous_on_any_persona)
+{
+    EXPECT_EQ(parse({"rmp=contiguous"}).opt.layout(), hw::rmp_layout::contiguous);
+    EXPECT_EQ(parse({"rmp=contiguous", "persona=milan"}).opt.layout(), hw::rmp_layout::contiguous);
+}
+
+TEST(options, rmp_can_be_left_out)
+{
+    EXPECT_EQ(parse({"rmp=none"}).opt.layout(), hw::rmp_layout::none);
+}
+
+TEST(options, segmented_rmp_is_refused_on_a_persona_without_it)
+{
+    const std::string expected = "option rmp: persona genoa has no segmented RMP; use "
+                                 "rmp=contiguous or another persona";
+    EXPECT_EQ(parse({"rmp=segmented", "persona=genoa"}).error, expected);
+    EXPECT_EQ(parse({"persona=genoa", "rmp=segmented"}).error, expected);
+}
+
+TEST(options, unknown_rmp_is_refused_with_the_known_ones)
+{
+    EXPECT_EQ(parse({"rmp=raw"}).error,
+              "option rmp: 'raw' is not auto, segmented, contiguous or none");
+}
+
+TEST(options, enforce_is_on_or_off)
+{
+    EXPECT_FALSE(parse({"enforce=off"}).opt.enforce);
+    EXPECT_TRUE(parse({"enforce=off", "enforce=on"}).opt.enforce);
+}
+
+TEST(options, enforce_is_nothing_else)
+{
+    EXPECT_EQ(parse({"enforce=yes"}).error, "option enforce: 'yes' is not on or off");
+    EXPECT_NE(parse({"enforce=ON"}).error, "");
+    EXPECT_NE(parse({"enforce="}).error, "");
+}
+
+TEST(options, paths_are_taken)
+{
+    const parsed p = parse({"psp=/a/b", "log=l", "report=r=1"});
+    EXPECT_EQ(p.error, "");
+    EXPECT_EQ(p.opt.psp, "/a/b");
+    EXPECT_EQ(p.opt.log, "l");
+    EXPECT_EQ(p.opt.report, "r=1") << "only the first '=' separates";
+}
+
+TEST(options, empty_path_is_refused)
+{
+    EXPECT_EQ(parse({"psp="}).error, "option psp: give a path after '='");
+    EXPECT_EQ(parse({"log="}).error, "option log: give a path after '='");
+    EXPECT_EQ(parse({"report="}).error, "option report: give a path after '='");
+}
+
+TEST(options, policy_is_taken_by_its_name)
+{
+    const parsed p = parse({"policy.oow=gp", "policy.psmash-kind=7"});
+    EXPECT_EQ(p.error, "");
+    EXPECT_EQ(p.opt.policy.oow, hw::choice::gp);
+    EXPECT_EQ(p.opt.policy.psmash_kind, hw::choice::code7);
+}
+
+TEST(options, policy_with_a_bad_value_is_refused)
+{
+    EXPECT_EQ(parse({"policy.oow=maybe"}).error, "policy 'oow' cannot be 'maybe'; use cf0 or gp");
+}
+
+TEST(options, unknown_policy_is_refused)
+{
+    EXPECT_TRUE(parse({"policy.=gp"}).error.starts_with("unknown policy ''"));
+    EXPECT_TRUE(parse({"policy.x=gp"}).error.starts_with("unknown policy 'x'"));
+}
+
+TEST(options, unknown_option_is_refused_with_the_known_ones)
+{
+    EXPECT_EQ(parse({"speed=fast"}).error, "unknown option 'speed'; known: persona, rmp, enforce, "
+                                           "psp, log, report, policy.NAME");
+}
+
+TEST(options, name_with_another_spelling_is_refused)
+{
+    EXPECT_NE(parse({"Persona=venice"}).error, "");
+    EXPECT_NE(parse({" persona=venice"}).error, "");
+    EXPECT_NE(parse({"=venice"}).error, "");
+}
+
+TEST(options, word_without_value_is_refused)
+{
+    EXPECT_EQ(parse({"persona"}).error, "option 'persona' is not of the form name=value");
+    EXPECT_EQ(parse({""}).error, "option '' is not of the form name=value");
+}
+
+TEST(options, first_error_is_the_one_reported)
+{
+    EXPECT_EQ(parse({"enforce=1", "rmp=2"}).error, "option enforce: '1' is not on or off");
+}
+
+TEST(options, last_of_several_wins)
+{
+    EXPECT_EQ(parse({"persona=genoa", "persona=turin"}).opt.persona->name, "turin");
+}
+
+} // namespace
+
+} // namespace rmpopt

@@ -1,0 +1,247 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "report.h"
+#include "sparse_memory.h"
+
+#include "hw/rmp_ops.h"
+
+#include <filesystem>
+#include <fstream>
+#include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
+#include <unistd.h>
+
+namespace rmpopt
+{
+
+namespace
+{
+
+using nlohmann::json;
+namespace fs = std::filesystem;
+
+constexpr std::uint64_t mib = 1ull << 20;
+
+class report_test : public testing::Test
+{
+  protected:
+    /// Six CPUs with a core each, or as given.
+    void build(std::vector<unsigned> cores = {0, 1, 2, 3, 4, 5})
+    {
+        hw::machine::settings s;
+        s.cpu = hw::find_persona("venice");
+        s.cpus.core_of_thread = std::move(cores);
+        s.memory = hw::memory_view(
+            {{0, hw::region_1g, ram_.data()}, {4 * hw::region_1g, mib, ram_.data()}});
+        m = std::make_unique<hw::machine>(std::move(s));
+        m->memory().store(rmp_base + hw::rmp_bookkeeping_bytes, (rmp_base + mib) | 1);
+        m->bios_setup({.layout = hw::rmp_layout::segmented, .base = rmp_base, .segment_shift = 36});
+    }
+    void SetUp() override { build(); }
+    void optimise(std::initializer_list<unsigned> cores)
+    {
+        for (const unsigned c : cores) {
+            m->core(c).rmpopt.set(0);
+        }
+    }
+    void enable_snp()
+    {
+        for (unsigned c = 0; c < m->cpus().cores(); ++c) {
+            m->core(c).snp_en = true;
+        }
+    }
+    report_snapshot snapshot(bool complete = false) const
+    {
+        report_snapshot s;
+        s.machine = m.get();
+        s.persona = "venice";
+        s.enforcement = "off";
+        s.complete = complete;
+        return s;
+    }
+    json report() const { return json::parse(render_report(snapshot())); }
+
+    static constexpr hw::spa_t rmp_base = 512 * mib;
+    hw::sparse_memory ram_{hw::region_1g};
+    std::unique_ptr<hw::machine> m;
+};
+
+TEST_F(report_test, cpulist_is_empty_without_optimised_cpus)
+{
+    EXPECT_EQ(optimised_cpus(*m, 0), "");
+}
+
+TEST_F(report_test, cpulist_joins_neighbours)
+{
+    optimise({0, 1, 2, 5});
+    EXPECT_EQ(optimised_cpus(*m, 0), "0-2,5");
+}
+
+TEST_F(report_test, cpulist_keeps_single_cpus_apart)
+{
+    optimise({1, 3});
+    EXPECT_EQ(optimised_cpus(*m, 0), "1,3");
+}
+
+TEST_F(report_test, cpulist_reaches_the_last_cpu)
+{
+    optimise({0, 1, 2, 3, 4, 5});
+    EXPECT_EQ(optimised_cpus(*m, 0), "0-5");
+}
+
+TEST_F(report_test, cpulist_names_all_threads_of_a_core)
+{
+    build({0, 1, 0, 1});
+    optimise({1});
+    EXPECT_EQ(optimised_cpus(*m, 0), "1,3");
+}
+
+TEST_F(report_test, cpulist_of_another_region_is_empty)
+{
+    optimise({0});
+    EXPECT_EQ(optimised_cpus(*m, hw::region_1g), "");
+    EXPECT_EQ(optimised_cpus(*m, ~0ull), "");
+}
+
+TEST_F(report_test, has_a_row_for_each_gb_up_to_the_end_of_ram)
+{
+    const json r = report()["regions"];
+    ASSERT_EQ(r.size(), 5u);
+    EXPECT_EQ(r[4]["gb"], 4);
+}
+
+TEST_F(report_test, counts_assigned_4k_and_2m_pages)
+{
+    enable_snp();
+    hw::effect_list ignored;
+    hw::rmp_record page;
+    page.assigned = true;
+    for (const hw::spa_t spa : {64 * mib, 64 * mib + 4096, 70 * mib + 4096}) {
+        ASSERT_EQ(hw::rmpupdate(*m, spa, page, ignored), hw::rmp_status::success);
+    }
+    page.size_2m = true;
+    ASSERT_EQ(hw::rmpupdate(*m, 80 * mib, page, ignored), hw::rmp_status::success);
+    EXPECT_EQ(report()["regions"][0]["assigned_pages"], 3 + 512);
+    EXPECT_EQ(report()["regions"][1]["assigned_pages"], 0);
+}
+
+TEST_F(report_test, does_not_count_pages_without_snp)
+{
+    hw::rmp_entry e;
+    e.assigned = true;
+    m->rmp().store(0, e);
+    EXPECT_EQ(report()["regions"][0]["assigned_pages"], 0);
+}
+
+TEST_F(report_test, says_whether_all_cores_have_snp)
+{
+    EXPECT_EQ(report()["snp_enabled"], false);
+    m->core(0).snp_en = true;
+    EXPECT_EQ(report()["snp_enabled"], false);
+    enable_snp();
+    EXPECT_EQ(report()["snp_enabled"], true);
+}
+
+TEST_F(report_test, names_every_policy)
+{
+    const json r = report();
+    for (const hw::policy_knob &k : hw::policy_knobs()) {
+        EXPECT_EQ(r["policies"][std::string(k.name)], hw::choice_name(m->choices().*k.member));
+    }
+}
+
+TEST_F(report_test, describes_rmp_cpus_and_secure_processor)
+{
+    report_snapshot s = snapshot(true);
+    s.psp_present = true;
+    s.psp.snp_init = true;
+    s.psp.last_command = 0x85;
+    s.guard_changes = 3;
+    s.messages = {"a line"};
+    const json r = json::parse(render_report(s));
+    EXPECT_EQ(r["schema"], 1);
+    EXPECT_EQ(r["rmp"]["layout"], "segmented");
+    EXPECT_EQ(r["rmp"]["base"], "0x20000000");
+    EXPECT_EQ(r["cpus"], 6);
+    EXPECT_EQ(r["psp"]["snp_state"], "init");
+    EXPECT_EQ(r["psp"]["last_command"], "0x85");
+    EXPECT_EQ(r["counters"]["guard_changes"], 3);
+    EXPECT_EQ(r["messages"], json::array({"a line"}));
+    EXPECT_EQ(r["complete"], true);
+}
+
+TEST_F(report_test, of_a_guest_that_never_started_has_no_machine)
+{
+    report_snapshot s;
+    s.persona = "milan";
+    const json r = json::parse(render_report(s));
+    EXPECT_EQ(r["persona"], "milan");
+    EXPECT_FALSE(r.contains("regions"));
+    EXPECT_FALSE(r.contains("rmp"));
+    EXPECT_EQ(r["complete"], false);
+}
+
+class reporter_test : public report_test
+{
+  protected:
+    void SetUp() override
+    {
+        build();
+        directory = fs::temp_directory_path() / ("rmpopt-report-" + std::to_string(getpid()));
+        fs::create_directories(directory);
+    }
+    void TearDown() override { fs::remove_all(directory); }
+    std::string start(const fs::path &path)
+    {
+        return r.start(path, [this](bool complete) { return snapshot(complete); });
+    }
+    static json content(const fs::path &path) { return json::parse(std::ifstream(path)); }
+
+    fs::path directory;
+    reporter r;
+};
+
+TEST_F(reporter_test, writes_a_first_report_at_once)
+{
+    ASSERT_EQ(start(directory / "r.json"), "");
+    EXPECT_EQ(content(directory / "r.json")["complete"], false);
+}
+
+TEST_F(reporter_test, writes_the_last_report_as_complete)
+{
+    ASSERT_EQ(start(directory / "r.json"), "");
+    r.finish();
+    EXPECT_EQ(content(directory / "r.json")["complete"], true);
+}
+
+TEST_F(reporter_test, leaves_no_temporary_file)
+{
+    ASSERT_EQ(start(directory / "r.json"), "");
+    r.finish();
+    EXPECT_EQ(std::distance(fs::directory_iterator(directory), fs::directory_iterator()), 1);
+}
+
+TEST_F(reporter_test, can_be_finished_twice_or_without_start)
+{
+    reporter never_started;
+    never_started.finish();
+    ASSERT_EQ(start(directory / "r.json"), "");
+    r.finish();
+    r.finish();
+}
+
+TEST_F(reporter_test, says_when_the_file_cannot_be_written)
+{
+    const fs::path path = directory / "missing" / "r.json";
+    EXPECT_EQ(start(path),
+              "option report: cannot write " + path.string() + ": No such file or directory");
+}
+
+TEST_F(reporter_test, says_when_the_file_is_a_directory)
+{
+    fs::create_directories(directory / "r.json" / "x");
+    EXPECT_NE(start(directory / "r.json"), "");
+}
+
+} // namespace
+
+} // namespace rmpopt
