@@ -573,7 +573,8 @@ static void all_cpus_fault_at_once(const void *unused)
 struct race {
     volatile uint64_t generation; /* odd while the page is certainly assigned */
     volatile int stop;
-    unsigned stores, faults, wrong;
+    volatile unsigned stores;
+    unsigned faults, wrong;
 };
 
 static void store_until_told(void *argument)
@@ -596,6 +597,13 @@ static void store_until_told(void *argument)
     }
 }
 
+static void let_it_store(const struct race *race)
+{
+    unsigned enough = race->stores + 3;
+    while (race->stores < enough)
+        cpu_relax();
+}
+
 static void no_store_slips_through(const void *unused)
 {
     static struct race race;
@@ -604,14 +612,12 @@ static void no_store_slips_through(const void *unused)
         SKIP("one CPU only");
     start_on_cpu(1, store_until_told, &race);
     for (unsigned i = 0; i < 300; i++) {
-        unsigned stores = race.stores;
         assign();
         race.generation++;
-        for (unsigned spin = 0; spin < 5000 && *(volatile unsigned *)&race.stores < stores + 3;
-             spin++)
-            cpu_relax();
+        let_it_store(&race);
         race.generation++;
         unassign();
+        let_it_store(&race);
     }
     race.stop = 1;
     wait_for_cpu(1);
