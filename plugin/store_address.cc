@@ -56,9 +56,23 @@ std::int64_t bit_string_offset(const ZydisDecodedInstruction &insn,
     return (bit >> (bits == 64 ? 6 : bits == 32 ? 5 : 4)) * (bits / 8);
 }
 
-/// XSAVE and FXSAVE areas have a size that only the CPU knows; a page more than the largest
-/// legacy and AVX state is looked at.
-constexpr std::uint64_t largest_save_area = 4096;
+/// POP to memory finds its address with the stack pointer that it leaves behind.
+bool is_pop_by_stack_pointer(const ZydisDecodedInstruction &insn, const ZydisDecodedOperand &op)
+{
+    return insn.mnemonic == ZYDIS_MNEMONIC_POP &&
+           op.visibility == ZYDIS_OPERAND_VISIBILITY_EXPLICIT &&
+           (op.mem.base == ZYDIS_REGISTER_RSP || op.mem.base == ZYDIS_REGISTER_ESP);
+}
+
+/// An XSAVE area has a size that only the CPU knows; Zydis tells the smallest. A page is more than
+/// the states that QEMU has.
+std::uint64_t bytes_of(const ZydisDecodedInstruction &insn, const ZydisDecodedOperand &op)
+{
+    constexpr std::uint64_t largest_save_area = 4096;
+    const bool save_area = insn.meta.category == ZYDIS_CATEGORY_XSAVE ||
+                           insn.meta.category == ZYDIS_CATEGORY_XSAVEOPT || op.size == 0;
+    return save_area ? largest_save_area : op.size / 8;
+}
 
 store_range range_of(const ZydisDecodedInstruction &insn, const ZydisDecodedOperand *operands,
                      const ZydisDecodedOperand &op, const address_registers &regs)
@@ -67,9 +81,11 @@ store_range range_of(const ZydisDecodedInstruction &insn, const ZydisDecodedOper
     ZyanU64 address = 0;
     ZydisCalcAbsoluteAddressEx(&insn, &op, regs.rip, &context, &address);
     address += segment_base(regs, op.mem.segment);
-    const std::uint64_t bytes = op.size == 0 ? largest_save_area : op.size / 8;
+    const std::uint64_t bytes = bytes_of(insn, op);
     if (is_stack_push(insn, op)) {
         address = regs.gpr[4] - bytes;
+    } else if (is_pop_by_stack_pointer(insn, op)) {
+        address += bytes;
     }
     address += static_cast<std::uint64_t>(bit_string_offset(insn, operands, context));
     return {address, bytes, (op.actions & ZYDIS_OPERAND_ACTION_MASK_READ) != 0};
