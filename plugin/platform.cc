@@ -308,11 +308,18 @@ std::optional<spa_t> find_rsdp(const memory_view &memory)
     return std::nullopt;
 }
 
+/// Length of the table at `table`, 0 when not all of it is RAM.
+std::uint32_t table_length(const memory_view &memory, spa_t table)
+{
+    const std::uint32_t length = memory.load<std::uint32_t>(table + acpi_length).value_or(0);
+    return length >= acpi_header && memory.at(table, length) != nullptr ? length : 0;
+}
+
 /// Looks for a table in the RSDT (32-bit pointers) or XSDT (64-bit ones) at `root`.
 std::optional<spa_t> find_in_root(const memory_view &memory, spa_t root, std::string_view signature)
 {
     const std::uint64_t width = has_signature(memory, root, "XSDT") ? 8 : 4;
-    const std::uint64_t end = memory.load<std::uint32_t>(root + acpi_length).value_or(0);
+    const std::uint64_t end = table_length(memory, root);
     for (std::uint64_t o = acpi_header; o + width <= end; o += width) {
         std::uint64_t pointer = 0;
         if (memory.read(root + o, &pointer, width) && has_signature(memory, pointer, signature)) {
@@ -337,6 +344,11 @@ std::optional<spa_t> find_acpi_table(const memory_view &memory, std::string_view
         }
     }
     return rsdt.has_value() ? find_in_root(memory, *rsdt, signature) : std::nullopt;
+}
+
+void set_bits(const memory_view &memory, spa_t at, std::uint64_t bits)
+{
+    memory.store(at, memory.load<std::uint64_t>(at).value_or(0) | bits);
 }
 
 void mend_checksum(const memory_view &memory, spa_t table, std::uint32_t length)
@@ -405,28 +417,29 @@ iommu_setup announce_iommu_snp(const memory_view &memory)
         setup.error = "no ACPI IVRS table; add -device amd-iommu";
         return setup;
     }
-    const std::uint32_t length = memory.load<std::uint32_t>(*ivrs + acpi_length).value_or(0);
+    const std::uint32_t length = table_length(memory, *ivrs);
     for (std::uint64_t o = first_block; o + 4 <= length;) {
-        const auto type = memory.load<std::uint8_t>(*ivrs + o);
-        const auto bytes = memory.load<std::uint16_t>(*ivrs + o + 2);
-        if (bytes.value_or(0) < 4) {
+        const spa_t block = *ivrs + o;
+        const auto type = memory.load<std::uint8_t>(block);
+        const std::uint64_t bytes = memory.load<std::uint16_t>(block + 2).value_or(0);
+        if (bytes < 4 || o + bytes > length) {
             break;
         }
-        if ((type == 0x11 || type == 0x40) && *bytes >= block_efr2 + 8) {
-            const spa_t block = *ivrs + o;
-            setup.register_base = memory.load<std::uint64_t>(block + block_base).value_or(0);
-            memory.store(block + block_efr,
-                         *memory.load<std::uint64_t>(block + block_efr) | efr_snp);
-            memory.store(block + block_efr2,
-                         *memory.load<std::uint64_t>(block + block_efr2) | efr2_snp_page_mode_0);
+        if ((type == 0x11 || type == 0x40) && bytes >= block_efr2 + 8) {
+            if (setup.blocks == 0) {
+                setup.register_base = memory.load<std::uint64_t>(block + block_base).value_or(0);
+            }
+            set_bits(memory, block + block_efr, efr_snp);
+            set_bits(memory, block + block_efr2, efr2_snp_page_mode_0);
             ++setup.blocks;
         }
-        o += *bytes;
+        o += bytes;
     }
-    mend_checksum(memory, *ivrs, length);
     if (setup.blocks == 0) {
         setup.error = "the ACPI IVRS table has no IVHD of type 11h or 40h";
+        return setup;
     }
+    mend_checksum(memory, *ivrs, length);
     return setup;
 }
 

@@ -163,6 +163,14 @@ TEST_F(ivrs_test, memory_blocks_stay)
     EXPECT_EQ(bytes_at(ivrs + 48, 40), before);
 }
 
+TEST_F(ivrs_test, register_base_is_that_of_the_first_iommu)
+{
+    set_blocks({{.register_base = 0xfed80000}, {.register_base = 0xfed90000}});
+    const iommu_setup s = announce_iommu_snp(memory());
+    EXPECT_EQ(s.blocks, 2u);
+    EXPECT_EQ(s.register_base, 0xfed80000u);
+}
+
 TEST_F(ivrs_test, table_is_found_through_the_xsdt)
 {
     use_xsdt();
@@ -227,6 +235,36 @@ TEST_F(ivrs_test, block_too_short_for_the_fields_stays)
     const auto before = bytes_at(ivrs + 48, 39);
     EXPECT_EQ(announce_iommu_snp(memory()).blocks, 1u);
     EXPECT_EQ(bytes_at(ivrs + 48, 39), before);
+}
+
+TEST_F(ivrs_test, block_that_leaves_its_table_stays)
+{
+    set_blocks({{}});
+    put_header(ivrs, "IVRS", 48 + 20);
+    const auto behind = bytes_at(ivrs + 48 + 20, 64);
+    EXPECT_EQ(announce_iommu_snp(memory()).blocks, 0u);
+    EXPECT_EQ(bytes_at(ivrs + 48 + 20, 64), behind);
+}
+
+TEST_F(ivrs_test, table_that_leaves_ram_is_an_error)
+{
+    const spa_t end = ram_bytes - 48 - 20;
+    put(rsdt + 40, static_cast<std::uint32_t>(end));
+    put_header(end, "IVRS", 48 + 40);
+    put<std::uint8_t>(end + 48, 0x11);
+    put<std::uint16_t>(end + 48 + 2, 40);
+    const iommu_setup s = announce_iommu_snp(memory());
+    EXPECT_NE(s.error, "");
+    EXPECT_EQ(s.blocks, 0u);
+}
+
+TEST_F(ivrs_test, table_of_gigabytes_is_an_error)
+{
+    set_blocks({{}});
+    put_header(ivrs, "IVRS", 0xffffffff);
+    const auto before = bytes_at(ivrs, 88);
+    EXPECT_NE(announce_iommu_snp(memory()).error, "");
+    EXPECT_EQ(bytes_at(ivrs, 88), before);
 }
 
 TEST_F(ivrs_test, table_shorter_than_its_header_is_an_error)
