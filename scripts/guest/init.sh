@@ -16,7 +16,7 @@ mount -t debugfs debugfs /sys/kernel/debug 2>/dev/null
 [ -c /dev/ttyS1 ] || mknod /dev/ttyS1 c 4 65
 [ -c /dev/null ] || mknod /dev/null c 1 3
 
-# Set by the host for this boot: token, action, wait, modules, columns, rows.
+# Set by the host for this boot: token, action, wait, modules, pasted, columns, rows.
 # shellcheck disable=SC1091
 . $home/config
 
@@ -77,7 +77,12 @@ pass_is_over() {
 	dmesg | grep -q 'RMPOPT: pass over'
 }
 
-show_table() { [ -r $table ] && section table cat $table; }
+# Someone who pasted the command has no host that reads sections: show it on the console, too.
+show_table() {
+	[ -r $table ] || return 0
+	section table cat $table
+	[ "$pasted" ] && cat $table >/dev/ttyS0
+}
 
 shell_on_console() {
 	stty -F /dev/ttyS0 sane

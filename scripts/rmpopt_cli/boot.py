@@ -54,11 +54,11 @@ def _action(request: Request) -> str:
     return "init" if request.initrd else "show"
 
 
-def _initrd(request: Request, token: str, modules: list[Path]) -> bytes:
+def _initrd(request: Request, token: str, modules: list[Path], pasted: bool) -> bytes:
     size = shutil.get_terminal_size()
     config = {"token": token, "action": _action(request), "wait": str(SETTLE_SECONDS),
               "modules": " ".join(initramfs.module_name(path) for path in modules),
-              "columns": str(size.columns) if request.shell else "", "rows": str(size.lines) if request.shell else ""}
+              "pasted": "yes" if pasted else "", "columns": str(size.columns) if request.shell else "", "rows": str(size.lines) if request.shell else ""}
     ours = initramfs.build(config, request.command, modules, with_root=request.initrd is None)
     return initramfs.joined(request.initrd.read_bytes(), ours) if request.initrd else ours
 
@@ -79,7 +79,7 @@ def _serial_ports(space: workspace.Workspace, request: Request) -> list[str]:
 
 
 def _command_line(request: Request) -> str:
-    level = "loglevel=7" if request.verbose else "loglevel=5"
+    level = "loglevel=7" if request.verbose else "loglevel=5"  # dmesg arrives whole on the status channel
     return " ".join(word for word in (CONSOLE, level, request.append, initramfs.KERNEL_WORDS) if word)
 
 
@@ -99,8 +99,8 @@ def _prepare(cache: Cache, request: Request, dry_run: bool) -> Prepared:
     qemu = setup.for_plugin(cache, request.plugin, request.qemu)
     kernel_files = _find_kernel(cache, request)
     token = "dry-run" if dry_run else secrets.token_hex(8)
-    initrd = _initrd(request, token, kernel_files.modules)
-    key = hashlib.sha256(initrd + str(kernel_files.image).encode()).hexdigest()[:16]
+    initrd = _initrd(request, token, kernel_files.modules, pasted=dry_run)
+    key = hashlib.sha256(initrd + repr(request).encode()).hexdigest()[:16]
     space = workspace.lasting(cache, key) if dry_run else workspace.create(cache, request.report)
     space.clean()
     space.initrd.write_bytes(initrd)
@@ -110,6 +110,7 @@ def _prepare(cache: Cache, request: Request, dry_run: bool) -> Prepared:
 
 def dry_run(cache: Cache, request: Request) -> int:
     request.check()
+    request.verbose = True  # who pastes the command sees the console only
     print(shlex.join(_prepare(cache, request, dry_run=True).argv))
     return OK
 
