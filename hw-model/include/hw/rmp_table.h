@@ -19,7 +19,7 @@ namespace rmpopt::hw
 
 enum class rmp_layout : std::uint8_t { none, contiguous, segmented };
 
-inline constexpr std::uint64_t rmp_bookkeeping_bytes = 16 * 1024;
+inline constexpr std::uint64_t rmp_bookkeeping_bytes = 16ull * 1024;
 inline constexpr std::uint64_t rst_bytes = 4096;
 inline constexpr unsigned rst_entries = 512;
 inline constexpr std::uint64_t rmp_entry_bytes = 16;
