@@ -226,7 +226,8 @@ std::optional<spa_t> cut_from_pvh_map(const memory_view &memory, spa_t info, std
         const spa_range cut{base, e->base + e->bytes - base};
         const bool taken = std::ranges::any_of(
             avoid, [&](const spa_range &r) { return r.bytes != 0 && r.overlaps(cut); });
-        if (!taken && memory.at(base, bytes) != nullptr && base > best.value_or(0)) {
+        if (!taken && base >= e->base && memory.at(base, bytes) != nullptr &&
+            base > best.value_or(0)) {
             best = base;
             entry_at = at;
         }
