@@ -53,7 +53,7 @@ void rmpupdate_4k_round_trip(benchmark::State &state)
 {
     snp_machine m;
     effect_list effects;
-    for (auto _ : state) {
+    for ([[maybe_unused]] const auto _ : state) {
         rmpupdate(m.get(), 64 * mb + page_4k, {.assigned = true, .asid = 1}, effects);
         rmpupdate(m.get(), 64 * mb + page_4k, {}, effects);
         effects.clear();
@@ -65,7 +65,7 @@ void rmpupdate_2m_round_trip(benchmark::State &state)
 {
     snp_machine m;
     effect_list effects;
-    for (auto _ : state) {
+    for ([[maybe_unused]] const auto _ : state) {
         rmpupdate(m.get(), 64 * mb, {.assigned = true, .size_2m = true, .asid = 1}, effects);
         rmpupdate(m.get(), 64 * mb, {.size_2m = true}, effects);
         effects.clear();
@@ -77,7 +77,7 @@ BENCHMARK(rmpupdate_2m_round_trip);
 void rmpopt_scan_of_an_empty_region(benchmark::State &state)
 {
     snp_machine m;
-    for (auto _ : state) {
+    for ([[maybe_unused]] const auto _ : state) {
         m.get().clear_rmpopt_bit(region_1g);
         benchmark::DoNotOptimize(rmpopt(m.get(), {}, region_1g, 0));
     }
@@ -89,7 +89,7 @@ void rmpopt_scan_of_a_full_region(benchmark::State &state)
 {
     snp_machine m;
     m.assign(region_1g);
-    for (auto _ : state) {
+    for ([[maybe_unused]] const auto _ : state) {
         benchmark::DoNotOptimize(rmpopt(m.get(), {}, region_1g, 0));
     }
 }
@@ -99,7 +99,7 @@ void rmpopt_answered_from_another_core(benchmark::State &state)
 {
     snp_machine m;
     rmpopt(m.get(), {.thread = 15}, region_1g, 0);
-    for (auto _ : state) {
+    for ([[maybe_unused]] const auto _ : state) {
         benchmark::DoNotOptimize(rmpopt(m.get(), {}, region_1g, 0));
     }
 }
@@ -109,7 +109,7 @@ void rmp_check_in_the_table(benchmark::State &state)
 {
     snp_machine m;
     spa_t spa = 0;
-    for (auto _ : state) {
+    for ([[maybe_unused]] const auto _ : state) {
         benchmark::DoNotOptimize(m.get().rmp().load(spa).host_writable());
         spa = (spa + page_4k) % (256 * mb);
     }
@@ -121,7 +121,7 @@ void rmp_check_by_rmpopt_bit(benchmark::State &state)
     snp_machine m;
     rmpopt(m.get(), {}, region_1g, 0);
     spa_t spa = 0;
-    for (auto _ : state) {
+    for ([[maybe_unused]] const auto _ : state) {
         benchmark::DoNotOptimize(m.get().core(0).rmpopt.test(region_1g + spa));
         spa = (spa + page_4k) % region_1g;
     }
