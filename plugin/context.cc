@@ -109,7 +109,7 @@ void context::start_machine()
         if (!error.empty()) {
             refuse(error + "; run with enforce=off");
         }
-        install_rmp_faults(vcpus_);
+        install_rmp_faults();
     }
     machine_ = std::move(machine);
     firmware_ = std::make_unique<hw::psp_firmware>(*machine_);

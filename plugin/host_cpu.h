@@ -81,6 +81,10 @@ class host_cpu
     [[noreturn]] void raise(int vector, int error_code, std::uintptr_t ra) const;
     void set_cr2(std::uint64_t address) const;
 
+    /// Has `work` run on this vCPU once what is under way, such as the delivery of an exception, is
+    /// done, and before its next instruction.
+    void before_next_instruction(void (*work)(const host_cpu &)) const;
+
     /// Copies instruction bytes at linear address `rip`, up to the first unmapped page. Returns
     /// how many.
     static std::size_t read_code(std::uint64_t rip, std::span<std::uint8_t> to);

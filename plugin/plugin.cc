@@ -43,7 +43,6 @@ void on_translate(qemu_plugin_tb *tb, void *)
         qemu_plugin_register_vcpu_insn_exec_cb(qemu_plugin_tb_get_insn(tb, 0), on_first_instruction,
                                                QEMU_PLUGIN_CB_RW_REGS_PC, nullptr);
     }
-    watch_block_for_rmp_fault(tb);
     for (std::size_t i = 0; i < n; ++i) {
         qemu_plugin_insn *insn = qemu_plugin_tb_get_insn(tb, i);
         const std::size_t size = qemu_plugin_insn_size(insn);

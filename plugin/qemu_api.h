@@ -31,12 +31,6 @@ struct qemu_info_t {
 struct qemu_plugin_tb;
 struct qemu_plugin_insn;
 struct qemu_plugin_register;
-struct qemu_plugin_scoreboard;
-
-struct qemu_plugin_u64 {
-    qemu_plugin_scoreboard *score;
-    std::size_t offset;
-};
 
 struct qemu_plugin_reg_descriptor {
     qemu_plugin_register *handle;
@@ -52,13 +46,6 @@ enum qemu_plugin_cb_flags : int {
     QEMU_PLUGIN_CB_RW_REGS_PC,
 };
 
-enum qemu_plugin_cond : int {
-    QEMU_PLUGIN_COND_NEVER,
-    QEMU_PLUGIN_COND_ALWAYS,
-    QEMU_PLUGIN_COND_EQ,
-    QEMU_PLUGIN_COND_NE,
-};
-
 using qemu_plugin_vcpu_udata_cb_t = void (*)(unsigned int vcpu_index, void *userdata);
 using qemu_plugin_vcpu_tb_trans_cb_t = void (*)(qemu_plugin_tb *tb, void *userdata);
 using qemu_plugin_udata_cb_t = void (*)(void *userdata);
@@ -70,10 +57,6 @@ void qemu_plugin_register_vcpu_tb_trans_cb(qemu_plugin_id_t id, qemu_plugin_vcpu
 void qemu_plugin_register_atexit_cb(qemu_plugin_id_t id, qemu_plugin_udata_cb_t cb, void *userdata);
 void qemu_plugin_register_vcpu_insn_exec_cb(qemu_plugin_insn *insn, qemu_plugin_vcpu_udata_cb_t cb,
                                             qemu_plugin_cb_flags flags, void *userdata);
-void qemu_plugin_register_vcpu_tb_exec_cond_cb(qemu_plugin_tb *tb, qemu_plugin_vcpu_udata_cb_t cb,
-                                               qemu_plugin_cb_flags flags, qemu_plugin_cond cond,
-                                               qemu_plugin_u64 entry, std::uint64_t imm,
-                                               void *userdata);
 
 std::size_t qemu_plugin_tb_n_insns(const qemu_plugin_tb *tb);
 qemu_plugin_insn *qemu_plugin_tb_get_insn(const qemu_plugin_tb *tb, std::size_t idx);
@@ -88,7 +71,4 @@ int qemu_plugin_read_memory_hwaddr(std::uint64_t addr, GByteArray *data, std::si
 bool qemu_plugin_translate_vaddr(std::uint64_t vaddr, std::uint64_t *hwaddr);
 /// Does not return: no destructor of the calling frames runs.
 [[noreturn]] void qemu_plugin_set_pc(std::uint64_t vaddr);
-
-qemu_plugin_scoreboard *qemu_plugin_scoreboard_new(std::size_t element_size);
-void *qemu_plugin_scoreboard_find(qemu_plugin_scoreboard *score, unsigned int vcpu_index);
 }

@@ -3,6 +3,7 @@
 
 #include "context.h"
 #include "log.h"
+#include "qemu_api.h"
 #include "store_address.h"
 
 #include <algorithm>
@@ -10,9 +11,6 @@
 #include <csignal>
 #include <dlfcn.h>
 #include <execinfo.h>
-#include <malloc.h>
-#include <memory>
-#include <mutex>
 #include <ucontext.h>
 
 namespace rmpopt
@@ -27,62 +25,22 @@ namespace
 
 struct sigaction old_action;
 
-// QEMU keeps the error code in an int and pushes it sign-extended, so bit 31 arrives as
-// 0xffffffff80000003. A faulting vCPU is marked here; the first block that it executes next is the
-// exception handler's, and there the pushed value is cut to what hardware pushes.
-//
-// Every block looks at one scoreboard word before it runs. While any vCPU is marked the words of
-// all are set, because QEMU looks at another vCPU's word when vCPUs take turns on one thread. The
-// scoreboard's elements are single bytes although eight are looked at: for larger ones QEMU 11.1,
-// in that same mode, multiplies the vCPU index inside the translator's shared constant of that
-// value and so breaks every other use of the constant in the block.
-std::mutex marks_lock;
-auto &marked = *new std::vector<bool>; // outlives static destructors, as vCPUs may
-qemu_plugin_u64 pending;
-
-void publish_marks()
+/// QEMU keeps the error code in an int and pushes it sign-extended, so bit 31 arrives as
+/// 0xffffffff80000003. Runs between the delivery of the exception and the first instruction of its
+/// handler; cuts the pushed value to what hardware pushes.
+void cut_pushed_error_code(const host_cpu &cpu)
 {
-    const bool any = std::ranges::find(marked, true) != marked.end();
-    auto *words = static_cast<std::uint8_t *>(qemu_plugin_scoreboard_find(pending.score, 0));
-    // The last vCPUs' words reach beyond the elements, into the rest of the allocation.
-    const std::size_t end = std::min(malloc_usable_size(words), marked.size() + 7);
-    std::fill_n(words, end, any ? 1 : 0);
-}
-
-void set_mark(unsigned vcpu, bool value)
-{
-    const std::scoped_lock lock(marks_lock);
-    marked[vcpu] = value;
-    publish_marks();
-}
-
-bool has_mark(unsigned vcpu)
-{
-    const std::scoped_lock lock(marks_lock);
-    return marked[vcpu];
-}
-
-void cut_pushed_error_code(std::uint64_t frame)
-{
-    std::uint64_t spa = 0;
-    if (!qemu_plugin_translate_vaddr(frame, &spa)) {
+    constexpr std::uint64_t extension = 0xffffffffull << 32;
+    const hw::memory_view &memory = the_context->ram().hardware_view();
+    const walk_result frame = walk(memory, cpu.paging(), cpu.reg(rsp), access_kind::write);
+    if (frame.kind != walk_result::outcome::ok) {
         return;
     }
-    const hw::memory_view &memory = the_context->ram().hardware_view();
-    const auto code = memory.load<std::uint64_t>(spa);
-    constexpr std::uint64_t extension = 0xffffffffull << 32;
+    const auto code = memory.load<std::uint64_t>(frame.spa);
+    // A nested hypervisor or an NMI may have taken the vCPU elsewhere.
     if (code.has_value() && (*code & extension) == extension &&
         (*code & pf_rmp_write) == pf_rmp_write) {
-        memory.store(spa, *code & ~extension);
-    }
-}
-
-void on_block_with_marks(unsigned, void *)
-{
-    const host_cpu cpu = host_cpu::current();
-    if (has_mark(cpu.index())) {
-        set_mark(cpu.index(), false);
-        cut_pushed_error_code(cpu.reg(rsp));
+        memory.store(frame.spa, *code & ~extension);
     }
 }
 
@@ -265,11 +223,8 @@ void on_sigbus(int signal, siginfo_t *info, void *ucontext)
 
 } // namespace
 
-void install_rmp_faults(unsigned vcpus)
+void install_rmp_faults()
 {
-    marked.assign(vcpus, false);
-    pending = {qemu_plugin_scoreboard_new(1), 0};
-    publish_marks();
     std::array<void *, 1> warm_up{};
     backtrace(warm_up.data(), warm_up.size()); // loads the unwinder now, not in the handler
     struct sigaction action {
@@ -288,20 +243,12 @@ void accept_rmp_faults()
     pthread_sigmask(SIG_UNBLOCK, &set, nullptr);
 }
 
-void watch_block_for_rmp_fault(qemu_plugin_tb *tb)
-{
-    if (pending.score != nullptr) {
-        qemu_plugin_register_vcpu_tb_exec_cond_cb(tb, on_block_with_marks, QEMU_PLUGIN_CB_R_REGS,
-                                                  QEMU_PLUGIN_COND_NE, pending, 0, nullptr);
-    }
-}
-
 void deliver_rmp_fault(const host_cpu &cpu, std::uint64_t address, std::uintptr_t ra)
 {
     constexpr std::uint32_t user = 1u << 2;
     const std::uint32_t code = pf_rmp_write | (cpu.cpl() == 3 ? user : 0);
     hw::count(the_context->machine().counters().rmp_faults);
-    set_mark(cpu.index(), true);
+    cpu.before_next_instruction(cut_pushed_error_code);
     cpu.set_cr2(address);
     cpu.raise(vector::pf, static_cast<int>(code), ra);
 }

@@ -4,7 +4,6 @@
 #pragma once
 
 #include "host_cpu.h"
-#include "qemu_api.h"
 
 namespace rmpopt
 {
@@ -14,13 +13,10 @@ namespace rmpopt
 inline constexpr std::uint32_t pf_rmp_write = 1u << 31 | 1u << 1 | 1u << 0;
 
 /// Before the guest runs. Takes SIGBUS over; what is not the guard's goes to the old handler.
-void install_rmp_faults(unsigned vcpus);
+void install_rmp_faults();
 
 /// Lets the calling thread receive the guard's signal; QEMU starts its threads with it blocked.
 void accept_rmp_faults();
-
-/// While a block is translated: keeps the pushed error code exact (see rmp_fault.cc).
-void watch_block_for_rmp_fault(qemu_plugin_tb *tb);
 
 /// Delivers #PF with CR2 = `address` at the instruction whose generated code returns to `ra` (0
 /// after synchronise()).
