@@ -298,6 +298,12 @@ TEST_F(rmp_table_test, memory_access_that_wraps_around_fails)
     EXPECT_EQ(memory.at(0, ~0ull), nullptr);
 }
 
+TEST_F(rmp_table_test, memory_access_of_nothing_needs_no_buffer)
+{
+    EXPECT_TRUE(memory.read(0, nullptr, 0));
+    EXPECT_TRUE(memory.write(0, nullptr, 0));
+}
+
 TEST_F(rmp_table_test, memory_access_in_a_hole_fails)
 {
     EXPECT_EQ(memory.load<std::uint64_t>(128 * mb), std::nullopt);

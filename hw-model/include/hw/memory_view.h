@@ -58,7 +58,7 @@ class memory_view
         if (p == nullptr) {
             return false;
         }
-        std::memcpy(to, p, len);
+        copy(to, p, len);
         return true;
     }
 
@@ -69,7 +69,7 @@ class memory_view
         if (p == nullptr) {
             return false;
         }
-        std::memcpy(p, from, len);
+        copy(p, from, len);
         return true;
     }
 
@@ -82,6 +82,14 @@ class memory_view
     template <class T> bool store(spa_t spa, const T &v) const { return write(spa, &v, sizeof v); }
 
   private:
+    /// memcpy() takes no null pointers, not even for nothing.
+    static void copy(void *to, const void *from, std::uint64_t len)
+    {
+        if (len != 0) {
+            std::memcpy(to, from, len);
+        }
+    }
+
     std::vector<ram_range> ranges_;
 };
 
