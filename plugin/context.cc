@@ -65,7 +65,7 @@ std::string context::listen()
 {
     if (!options_.report.empty()) {
         before_refusal([] { the_context->reporter_.write_now(); });
-        const std::string error =
+        std::string error =
             reporter_.start(options_.report, [this](bool complete) { return snapshot(complete); });
         if (!error.empty()) {
             return error;

@@ -421,7 +421,7 @@ iommu_setup announce_iommu_snp(const memory_view &memory)
     const std::uint32_t length = table_length(memory, *ivrs);
     for (std::uint64_t o = first_block; o + 4 <= length;) {
         const spa_t block = *ivrs + o;
-        const auto type = memory.load<std::uint8_t>(block);
+        const unsigned type = memory.load<std::uint8_t>(block).value_or(0);
         const std::uint64_t bytes = memory.load<std::uint16_t>(block + 2).value_or(0);
         if (bytes < 4 || o + bytes > length) {
             break;
