@@ -46,13 +46,7 @@ rmp_config config_of(const core_state &core)
 
 void report_assigned(const rmp_table &rmp, effect_list &effects)
 {
-    for (const rmp_extent &e : rmp.extents()) {
-        for (std::uint64_t o = 0; o < e.covered_bytes; o += page_4k) {
-            if (!rmp.load(e.covered + o).host_writable()) {
-                effects.guard(e.covered + o, page_4k, false);
-            }
-        }
-    }
+    rmp.for_each_assigned([&](spa_t spa) { effects.guard(spa, page_4k, false); });
 }
 
 /// APM vol. 2, 15.36.2 and 15.36.22: SNP_EN demands an RMP_BASE at a 1 MB boundary when the RMP is

@@ -14,6 +14,7 @@ RMPOPT = Path(__file__).resolve().parents[1] / "rmpopt"
 PLAIN = "no plugin"
 VARIANTS = {
     PLAIN: ["--no-plugin"],
+    "plugin, rmp=none": ["--rmp", "none"],  # the guest does the same work as without the plugin
     "plugin, enforce=off": ["--enforce", "off"],
     "plugin, enforce=on": ["--enforce", "on"],
 }
@@ -57,8 +58,8 @@ def show(result: dict[str, dict[str, dict[str, float]]]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("-n", "--rounds", type=int, default=7, help="counted rounds (7)")
-    parser.add_argument("--mem", default="4G")
-    parser.add_argument("--smp", default="2")
+    parser.add_argument("--mem", default="6G")
+    parser.add_argument("--smp", default="4,cores=2,threads=2")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     if options.rounds < 1:

@@ -10,6 +10,9 @@
 namespace rmpopt::hw
 {
 
+/// The assigned bit in the low half of the raw form.
+inline constexpr std::uint64_t rmp_assigned_bit = 1;
+
 /// The raw form, as in memory.
 struct rmp_entry_raw {
     std::uint64_t lo = 0;

@@ -12,6 +12,7 @@
 #include "hw/memory_view.h"
 #include "hw/rmp_entry.h"
 
+#include <atomic>
 #include <optional>
 
 namespace rmpopt::hw
@@ -64,6 +65,20 @@ class rmp_table
     rmp_entry load(spa_t spa) const;
     /// Precondition: covers(spa).
     void store(spa_t spa, const rmp_entry &entry) const;
+
+    /// Calls `f(spa)` for each assigned page, in the order of the extents. Looks at nothing but the
+    /// assigned bits.
+    template <class F> void for_each_assigned(F f) const
+    {
+        for (std::size_t i = 0; i < extents_.size(); ++i) {
+            for (std::uint64_t page = 0; page < extents_[i].covered_bytes / page_4k; ++page) {
+                const std::atomic_ref lo(host_[i][page * (rmp_entry_bytes / sizeof *host_[i])]);
+                if ((lo.load(std::memory_order_relaxed) & rmp_assigned_bit) != 0) {
+                    f(extents_[i].covered + page * page_4k);
+                }
+            }
+        }
+    }
 
     /// All memory that the table occupies: bookkeeping, RST, entries. 4 KB aligned.
     std::vector<spa_range> table_memory() const;
