@@ -90,7 +90,7 @@ def _arguments(cache: Cache, request: Request, qemu: Qemu, space: workspace.Work
         plugin = PluginOptions(request.plugin, request.persona, request.rmp, request.enforce, request.policies,
                                psp_socket=space.psp_socket if request.rmp != "none" else None,
                                log=space.plugin_log, report=space.plugin_report)
-    machine = Machine(cpu.model(qemu, request.persona, cache), request.memory, request.smp, plugin)
+    machine = Machine(cpu.model(qemu, request.persona, cache), request.memory, request.smp, plugin, request.thread)
     return [*qemu.argv, *machine.arguments(), *_serial_ports(space, request), "-kernel", str(kernel_image),
             "-initrd", str(space.initrd), "-append", _command_line(request), *request.qemu_options]
 

@@ -20,7 +20,7 @@ exit status: 0 success; 1 a test failed; 2 bad input; 121 guest died; 122 QEMU f
 "boot -- COMMAND" returns the status of COMMAND."""
 
 
-def _machine_arguments(parser: argparse.ArgumentParser, memory: str) -> None:
+def _machine_arguments(parser: argparse.ArgumentParser, memory: str, thread: str) -> None:
     parser.add_argument("--smp", default="4,cores=2,threads=2", metavar="SPEC", help="CPUs, as QEMU's -smp")
     parser.add_argument("--mem", default=memory, metavar="SIZE", help="guest memory, such as 6G")
     parser.add_argument("--persona", default="venice", choices=cpu.PERSONAS, help="which EPYC to be")
@@ -28,6 +28,8 @@ def _machine_arguments(parser: argparse.ArgumentParser, memory: str) -> None:
                         help="choice for behaviour that AMD leaves open; may be repeated")
     parser.add_argument("--rmp", default="auto", choices=machine.RMP_LAYOUTS, help="layout of the RMP")
     parser.add_argument("--enforce", default="on", choices=("on", "off"), help="fault stores that the RMP forbids")
+    parser.add_argument("--thread", default=thread, choices=("single", "multi"),
+                        help=f"host threads for the guest's CPUs ({thread})")
     parser.add_argument("--qemu", metavar="PATH", help="QEMU to use")
     parser.add_argument("--plugin", type=Path, default=PLUGIN, metavar="PATH",
                         help="plugin of another build directory, used as it is")
@@ -76,14 +78,14 @@ def _parser() -> argparse.ArgumentParser:
     sub = commands.add_parser("boot", help="boot a Linux kernel and show how far SNP and RMPOPT came",
                               usage="rmpopt boot [options] [-- COMMAND...]")
     _boot_arguments(sub)
-    _machine_arguments(sub, "6G")
+    _machine_arguments(sub, "6G", "single")
     sub.set_defaults(action=_boot)
 
     sub = commands.add_parser("run", help="run a bare-metal test")
     sub.add_argument("elf", type=Path, metavar="TEST.elf")
     sub.add_argument("--append", default="", metavar="S", help="arguments for the test")
     sub.add_argument("--timeout", type=float, default=120, metavar="S", help="seconds to wait (120)")
-    _machine_arguments(sub, "2G")
+    _machine_arguments(sub, "2G", "multi")
     sub.set_defaults(action=_run)
 
     sub = commands.add_parser("test", help="run all tests")
@@ -136,7 +138,8 @@ def _boot(arguments: argparse.Namespace) -> int:
         kernel=arguments.kernel, modules=arguments.modules, initrd=arguments.initrd, append=arguments.append,
         smp=machine.check_smp(arguments.smp), memory=machine.parse_size(arguments.mem), persona=arguments.persona,
         policies=[machine.check_policy(text) for text in arguments.policy], rmp=arguments.rmp,
-        enforce=arguments.enforce, report=arguments.report, timeout=arguments.timeout, qemu=arguments.qemu,
+        enforce=arguments.enforce, thread=arguments.thread, report=arguments.report, timeout=arguments.timeout,
+        qemu=arguments.qemu,
         qemu_options=_split(arguments.qemu_opts), plugin=_plugin(arguments), shell=arguments.shell,
         json=arguments.json, verbose=arguments.verbose,
         command=words[0] if len(words) == 1 else shlex.join(words))
@@ -155,7 +158,7 @@ def _run(arguments: argparse.Namespace) -> int:
     test = run.BareMetalTest(
         elf=arguments.elf, persona=arguments.persona, memory=machine.parse_size(arguments.mem),
         smp=machine.check_smp(arguments.smp), rmp=arguments.rmp, enforce=arguments.enforce,
-        policies=[machine.check_policy(text) for text in arguments.policy], append=arguments.append,
+        thread=arguments.thread, policies=[machine.check_policy(text) for text in arguments.policy], append=arguments.append,
         timeout=arguments.timeout, plugin=_plugin(arguments))
     cache = Cache()
     qemu = setup.for_plugin(cache, test.plugin, arguments.qemu)

@@ -65,11 +65,12 @@ class Machine:
     memory: int
     smp: str
     plugin: PluginOptions | None = None
+    thread: str = "multi"
 
     def arguments(self) -> list[str]:
         size = f"{self.memory >> 10}K"
         words = ["-no-user-config", "-nodefaults", "-display", "none", "-no-reboot",
-                 "-accel", "tcg,thread=multi", "-machine", "q35,smm=off,memory-backend=ram",
+                 "-accel", f"tcg,thread={self.thread}", "-machine", "q35,smm=off,memory-backend=ram",
                  "-object", f"memory-backend-memfd,id=ram,size={size},share=on", "-m", size,
                  "-smp", self.smp, "-cpu", self.cpu]
         if self.plugin:

@@ -25,6 +25,7 @@ class BareMetalTest:
     smp: str = "4,cores=2,threads=2"
     rmp: str = "auto"
     enforce: str = "on"
+    thread: str = "multi"
     policies: list[str] = field(default_factory=list)
     append: str = ""
     timeout: float = 120
@@ -47,7 +48,7 @@ def command(cache: Cache, qemu: Qemu, test: BareMetalTest, scratch: Path) -> lis
     if test.plugin:
         plugin = PluginOptions(test.plugin, test.persona, test.rmp, test.enforce, test.policies,
                                log=scratch / "plugin.log")
-    machine = Machine(cpu.model(qemu, test.persona, cache), test.memory, test.smp, plugin)
+    machine = Machine(cpu.model(qemu, test.persona, cache), test.memory, test.smp, plugin, test.thread)
     words = [*qemu.argv, *machine.arguments(), *DEBUG_EXIT, "-chardev", "stdio,id=console,signal=off",
              "-serial", "chardev:console", "-kernel", str(test.elf)]
     return words + (["-append", test.append] if test.append else [])
