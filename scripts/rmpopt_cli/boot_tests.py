@@ -36,7 +36,6 @@ BOOTS = (
     Boot("2 CPUs", ("--smp", "2"), has_table=True),
     Boot("8 CPUs", ("--smp", "8"), has_table=True),
     Boot("16 GiB", ("--mem", "16G"), has_table=True),
-    Boot("a host thread for each CPU", ("--thread", "multi"), has_table=True),
     Boot("not enforced", ("--enforce", "off"), has_table=True),
     Boot("genoa: contiguous RMP, no RMPOPT", ("--persona", "genoa"), has_table=False),
     Boot("milan", ("--persona", "milan", "--mem", "2G"), has_table=False),
