@@ -149,13 +149,13 @@ void context::enter_operating_system(std::uint32_t rsi, std::uint32_t rbx)
             ram_.zero(r);
         }
     };
-    rmp_ = prepare_rmp(memory, request);
+    const rmp_setup rmp = prepare_rmp(memory, request);
     warm_ = true;
-    if (!rmp_.error.empty()) {
-        refuse(rmp_.error);
+    if (!rmp.error.empty()) {
+        refuse(rmp.error);
     }
-    machine_->bios_setup(rmp_.config);
-    log("RMP at {:#x}, {} MiB, {}{}", rmp_.reserved.base, rmp_.reserved.bytes >> 20,
+    machine_->bios_setup(rmp.config);
+    log("RMP at {:#x}, {} MiB, {}{}", rmp.reserved.base, rmp.reserved.bytes >> 20,
         options_.layout() == hw::rmp_layout::segmented ? "segmented" : "contiguous",
         has_map ? ", cut out of the guest's memory map" : "; the guest must keep it free itself");
 }

@@ -14,7 +14,6 @@
 
 #include <atomic>
 #include <memory>
-#include <mutex>
 
 namespace rmpopt
 {
@@ -49,10 +48,8 @@ class context
     /// QEMU ends.
     void finish();
 
-    const options &opt() const { return options_; }
     hw::machine &machine() { return *machine_; }
     const hw::machine &machine() const { return *machine_; }
-    guard &memory_guard() { return guard_; }
     const guest_ram &ram() const { return ram_; }
 
   private:
@@ -69,7 +66,6 @@ class context
     reporter reporter_;
     std::atomic<bool> booted_{false}; ///< the BIOS's part is done for this boot
     bool warm_ = false;               ///< RAM may hold the contents of an earlier boot
-    rmp_setup rmp_;
     hw::spa_t iommu_registers_ = 0;
 };
 

@@ -2,11 +2,15 @@
 // Which of the emulated instructions is this? Knows nothing of QEMU.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <span>
 
 namespace rmpopt
 {
+
+/// Bytes of the longest x86 instruction (APM vol. 3, 1.1).
+inline constexpr std::size_t longest_instruction = 15;
 
 enum class emulated_insn : std::uint8_t {
     none,

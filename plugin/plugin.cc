@@ -2,6 +2,7 @@
 // QEMU's way in: checks what QEMU offers, reads the options, registers the callbacks.
 #include "context.h"
 #include "insn.h"
+#include "insn_match.h"
 #include "log.h"
 #include "qemu_api.h"
 #include "rmp_fault.h"
@@ -21,8 +22,6 @@ namespace rmpopt
 
 namespace
 {
-
-constexpr std::size_t longest_instruction = 15;
 
 void on_vcpu_init(unsigned, void *)
 {

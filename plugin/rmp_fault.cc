@@ -2,6 +2,7 @@
 #include "rmp_fault.h"
 
 #include "context.h"
+#include "insn_match.h"
 #include "log.h"
 #include "qemu_api.h"
 #include "store_address.h"
@@ -125,7 +126,6 @@ struct store_hit {
 
 std::optional<store_hit> find_hit(const host_cpu &cpu, spa_t spa)
 {
-    constexpr std::size_t longest_instruction = 15;
     const address_registers regs = registers_of(cpu);
     std::array<std::uint8_t, longest_instruction> code{};
     const std::size_t length = host_cpu::read_code(regs.rip, code);
