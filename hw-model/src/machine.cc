@@ -89,7 +89,7 @@ void machine::reset()
         core.rmpopt.clear_all();
     }
     for (unsigned t = 0; t < cpus().threads(); ++t) {
-        threads_[t] = {.syscfg = syscfg_reset, .hwcr = hwcr_reset, .vm_hsave_pa = 0};
+        threads_[t] = {.syscfg = syscfg_reset, .hwcr = hwcr_reset, .vm_hsave_pa = 0, .held = {}};
     }
     rmp_.configure({});
     iommu_buffers_.clear();
@@ -149,6 +149,19 @@ void machine::replace_entry(spa_t spa, const rmp_entry &entry, effect_list &effe
     if (old.assigned != entry.assigned) {
         effects.guard(spa, two_mb ? page_2m : page_4k, entry.host_writable());
     }
+}
+
+bool machine::page_in_use(spa_t spa, std::uint64_t bytes) const
+{
+    for (unsigned t = 0; t < cpus().threads(); ++t) {
+        const held_pages &held = threads_[t].held;
+        for (unsigned i = 0; i < held.count; ++i) {
+            if (held.spa[i] >= spa && held.spa[i] - spa < bytes) {
+                return true;
+            }
+        }
+    }
+    return false;
 }
 
 void machine::clear_rmpopt_bit(spa_t spa)

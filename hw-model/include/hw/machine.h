@@ -13,6 +13,7 @@
 #include "hw/rmp_table.h"
 #include "hw/rmpopt_table.h"
 
+#include <array>
 #include <memory>
 #include <mutex>
 #include <vector>
@@ -38,11 +39,19 @@ struct core_state {
     rmpopt_table rmpopt;
 };
 
-/// MSRs of one logical CPU.
+/// The pages that a logical CPU holds from a successful VMRUN to #VMEXIT: VMCB, AVIC backing page
+/// and, for SEV-ES and SNP guests, VMSA (APM vol. 2, 15.36.12). The host save area is not one.
+struct held_pages {
+    std::array<spa_t, 3> spa{};
+    unsigned count = 0;
+};
+
+/// State of one logical CPU.
 struct thread_state {
     std::uint64_t syscfg = 0; ///< without SNP_EN and VMPL_EN, which are the core's
     std::uint64_t hwcr = 0;
     std::uint64_t vm_hsave_pa = 0;
+    held_pages held; ///< empty in hypervisor mode; guarded by the RMP lock
 };
 
 class machine
@@ -106,6 +115,12 @@ class machine
     /// Firmware's x86 shutdown clears SNP_EN on all cores. RMP lock held. Host-writability
     /// changes are the caller's to report.
     void firmware_clear_snp_en();
+
+    /// A guest starts to run on `thread` or leaves it. RMP lock held.
+    void enter_guest(unsigned thread, const held_pages &pages) { threads_[thread].held = pages; }
+    void leave_guest(unsigned thread) { threads_[thread].held = {}; }
+    /// A running guest holds the page at `spa` or, with page_2m, one of the 512. RMP lock held.
+    bool page_in_use(spa_t spa, std::uint64_t bytes = page_4k) const;
 
     /// Buffers that the IOMMU writes: event log, PPR log, completion-wait page. RMP lock held.
     const std::vector<spa_range> &iommu_buffers() const { return iommu_buffers_; }
