@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "context.h"
 
+#include "guard_signal.h"
 #include "hw/cpuid.h"
 #include "log.h"
-#include "rmp_fault.h"
+#include "rmp_access.h"
 
+#include <algorithm>
 #include <map>
 
 namespace rmpopt
@@ -109,7 +111,11 @@ void context::start_machine()
         if (!error.empty()) {
             refuse(error + "; run with enforce=off");
         }
-        install_rmp_faults();
+        error = host_mmu::hook(rmp_translation_rules());
+        if (!error.empty()) {
+            refuse(error + "; use a QEMU 11.1, or enforce=off");
+        }
+        install_guard_signal();
     }
     machine_ = std::move(machine);
     firmware_ = std::make_unique<hw::psp_firmware>(*machine_);
@@ -176,7 +182,31 @@ void context::read_iommu()
 
 void context::apply(const hw::effect_list &effects)
 {
-    guard_.apply(effects);
+    if (!options_.enforce || effects.ranges().empty()) {
+        return;
+    }
+    const bool takes_away = std::ranges::any_of(
+        effects.ranges(), [](const hw::guard_range &r) { return !r.host_writable; });
+    // A store that begins before a page is protected and reaches into it afterwards would be half
+    // done; so on a vCPU the protection waits until no vCPU holds a translation.
+    if (!takes_away || !host_cpu::on_vcpu_thread()) {
+        guard_.apply(effects);
+    }
+    if (takes_away) {
+        host_mmu::flush_then(
+            [](void *data) {
+                const std::unique_ptr<hw::effect_list> late(static_cast<hw::effect_list *>(data));
+                the_context->guard_.apply(*late);
+            },
+            new hw::effect_list(effects));
+    }
+}
+
+void context::drop_translations() const
+{
+    if (options_.enforce) {
+        host_mmu::flush_then([](void *) {}, nullptr);
+    }
 }
 
 void context::reset()

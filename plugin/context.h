@@ -42,6 +42,9 @@ class context
     /// Makes the model's effects true for QEMU.
     void apply(const hw::effect_list &effects);
 
+    /// The rules for writes have changed without a change of the RMP, as when SNP_EN gets set.
+    void drop_translations() const;
+
     /// Machine reset: vCPUs are stopped.
     void reset();
 

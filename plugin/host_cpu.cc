@@ -62,7 +62,8 @@ std::size_t eip_offset = 0, hflags_offset = 0; ///< likewise
 // words later the direction flag (1 or -1) and the flags of the CPU's mode.
 constexpr std::array register_counts{16, 32};
 constexpr std::size_t df_after_eip = 5 * 8 + 4, hflags_after_eip = df_after_eip + 4;
-constexpr std::uint32_t hflags_cpl = 3, hflags_lma = 1u << 14, hflags_cs64 = 1u << 15;
+constexpr std::uint32_t hflags_cpl = 3, hflags_lma = 1u << 14, hflags_cs64 = 1u << 15,
+                        hflags_guest = 1u << 21;
 constexpr std::uint64_t reset_vector = 0xfff0, reset_cr0 = 0x60000010;
 constexpr std::size_t env_scan = 0x1000;
 
@@ -295,10 +296,19 @@ bool host_cpu::on_vcpu_thread()
 
 host_cpu host_cpu::current()
 {
-    void *cpu = *current_cpu_slot();
+    return of(*current_cpu_slot());
+}
+
+host_cpu host_cpu::of(const void *cpu)
+{
     const auto it = std::ranges::find(cpus, cpu);
     assert(it != cpus.end());
-    return {cpu, static_cast<unsigned>(it - cpus.begin())};
+    return {*it, static_cast<unsigned>(it - cpus.begin())};
+}
+
+const std::vector<void *> &host_cpu::all()
+{
+    return cpus;
 }
 
 host_cpu host_cpu::by_index(unsigned index)
@@ -336,6 +346,17 @@ bool host_cpu::long_mode() const
 bool host_cpu::code_64() const
 {
     return (hflags(env()) & hflags_cs64) != 0;
+}
+
+bool host_cpu::in_guest() const
+{
+    return (hflags(env()) & hflags_guest) != 0;
+}
+
+bool host_cpu::is_at_startup() const
+{
+    const std::uint64_t cr0 = env()[cr2_offset / 8 - 2];
+    return rip() == 0 && cr0 == reset_cr0 && !long_mode();
 }
 
 hw::cpuid_regs host_cpu::native_cpuid(std::uint32_t leaf, std::uint32_t subleaf) const

@@ -43,6 +43,10 @@ class host_cpu
     static bool on_vcpu_thread();
     /// Any vCPU, from any thread.
     static host_cpu by_index(unsigned index);
+    /// The vCPU that QEMU knows by this pointer.
+    static host_cpu of(const void *cpu);
+    /// QEMU's pointers to all vCPUs, by index.
+    static const std::vector<void *> &all();
 
     unsigned index() const { return index_; }
 
@@ -50,6 +54,10 @@ class host_cpu
     unsigned cpl() const;
     bool long_mode() const; ///< EFER.LMA: 64-bit and compatibility mode
     bool code_64() const;   ///< 64-bit mode
+    bool in_guest() const;  ///< between VMRUN and #VMEXIT
+    /// In the state that INIT and SIPI leave, with no instruction executed since. When QEMU's
+    /// state is exact.
+    bool is_at_startup() const;
     std::uint64_t fs_base() const;
     std::uint64_t gs_base() const;
     /// After synchronise().
@@ -90,6 +98,9 @@ class host_cpu
     static std::size_t read_code(std::uint64_t rip, std::span<std::uint8_t> to);
 
   private:
+    friend class cpu_hooks;
+    friend class host_mmu;
+
     host_cpu(void *cpu, unsigned index) : cpu_(cpu), index_(index) {}
     std::uint64_t *env() const;
 

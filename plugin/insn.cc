@@ -76,7 +76,7 @@ void raise(const insn_event &event, hw::fault f)
 void raise(const insn_event &event, const operand_fault &bad)
 {
     if (bad.what == operand_fault::kind::rmp) {
-        deliver_rmp_fault(event.cpu, bad.address, event.ra);
+        deliver_rmp_fault(event.cpu, bad.address, pf_write, event.ra);
     }
     if (bad.what == operand_fault::kind::general_protection) {
         raise(event, hw::fault::gp0);

@@ -23,6 +23,7 @@ bool write(const insn_event &event, std::uint32_t index, std::uint64_t value, bo
     the_context->apply(effects);
     if (!snp_before && m.snp_enabled(event.cpu.index())) {
         the_context->read_iommu();
+        the_context->drop_translations();
     }
     is_gp = r == hw::msr_result::gp0;
     if (is_gp) {

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // QEMU's way in: checks what QEMU offers, reads the options, registers the callbacks.
 #include "context.h"
+#include "guard_signal.h"
+#include "host_mmu.h"
 #include "insn.h"
 #include "insn_match.h"
 #include "log.h"
 #include "qemu_api.h"
-#include "rmp_fault.h"
 
 #include <array>
 #include <string_view>
@@ -25,7 +26,7 @@ namespace
 
 void on_vcpu_init(unsigned, void *)
 {
-    accept_rmp_faults();
+    accept_guard_signal();
 }
 
 void on_first_instruction(unsigned, void *)
@@ -77,7 +78,10 @@ std::string check_qemu(const qemu_info_t &info)
                            "without maxcpus",
                            info.system.max_vcpus - info.system.smp_vcpus, info.system.max_vcpus);
     }
-    const std::string missing = host_cpu::resolve_symbols();
+    std::string missing = host_cpu::resolve_symbols();
+    if (missing.empty()) {
+        missing = host_mmu::resolve_symbols();
+    }
     if (!missing.empty()) {
         return "this QEMU does not export " + missing +
                "; use a QEMU that is built with modules, as distributions do";
@@ -110,7 +114,7 @@ RMPOPT_EXPORT int qemu_plugin_install(qemu_plugin_id_t id, const qemu_info_t *in
         refuse(error);
     }
     on_machine_reset([](void *) { the_context->reset(); }, nullptr);
-    accept_rmp_faults();
+    accept_guard_signal();
     qemu_plugin_register_vcpu_init_cb(id, on_vcpu_init, nullptr);
     qemu_plugin_register_vcpu_tb_trans_cb(id, on_translate, nullptr);
     qemu_plugin_register_atexit_cb(id, on_exit, nullptr);

@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// The RMP's say in each translation that a vCPU caches.
+#pragma once
+
+#include "host_mmu.h"
+
+namespace rmpopt
+{
+
+/// For host_mmu::hook().
+translation_rules rmp_translation_rules();
+
+/// Has the RMP been asked, and does it forbid the host or a guest on this vCPU to write?
+bool is_write_forbidden(const host_cpu &cpu, hw::spa_t spa);
+
+/// Raises what an access meets whose page walk could not update a page table, because the RMP
+/// forbids the host to write the page of the table at `table`.
+[[noreturn]] void refuse_walk(const translation &access, hw::spa_t table, std::uintptr_t ra);
+
+} // namespace rmpopt
