@@ -30,6 +30,7 @@ class context
     /// Before the boot CPU's first instruction: finds CPUs and RAM, builds the model. Refuses on
     /// any error; does nothing when called again.
     void start_machine();
+    bool enforces() const { return options_.enforce; }
     bool started() const { return started_.load(std::memory_order_acquire); }
 
     /// The boot CPU is about to enter long mode, with these values in RSI and RBX. Does the BIOS's

@@ -22,6 +22,7 @@ namespace
 struct qemu_symbols {
     void *(*qemu_get_cpu)(int index);
     bool (*cpu_restore_state)(void *cpu, std::uintptr_t host_pc);
+    bool (*cpu_unwind_state_data)(void *cpu, std::uintptr_t host_pc, std::uint64_t *data);
     void (*raise_exception_err_ra)(void *env, int vector, int error_code, std::uintptr_t ra);
     std::uint64_t (*helper_read_eflags)(void *env);
     void (*helper_write_eflags)(void *env, std::uint64_t flags, std::uint32_t mask);
@@ -239,6 +240,7 @@ std::string host_cpu::resolve_symbols()
     std::string missing;
     resolve(qemu.qemu_get_cpu, "qemu_get_cpu", missing);
     resolve(qemu.cpu_restore_state, "cpu_restore_state", missing);
+    resolve(qemu.cpu_unwind_state_data, "cpu_unwind_state_data", missing);
     resolve(qemu.raise_exception_err_ra, "raise_exception_err_ra", missing);
     resolve(qemu.helper_read_eflags, "helper_read_eflags", missing);
     resolve(qemu.helper_write_eflags, "helper_write_eflags", missing);
@@ -406,6 +408,15 @@ paging_state host_cpu::paging() const
 std::uint64_t host_cpu::rip() const
 {
     return env()[eip_offset / 8];
+}
+
+std::uint64_t host_cpu::rip_at(std::uintptr_t ra) const
+{
+    constexpr std::uint64_t offset = hw::page_4k - 1;
+    std::array<std::uint64_t, 8> data{}; // QEMU fills as many words as it records per instruction
+    const bool found = qemu.cpu_unwind_state_data(cpu_, ra, data.data());
+    assert(found);
+    return (rip() & ~offset) | (data[0] & offset);
 }
 
 void host_cpu::set_arithmetic_flags(std::uint32_t flags, std::uint32_t mask) const

@@ -79,6 +79,10 @@ class host_cpu
     /// may be another: QEMU shares translations between all addresses that map the same page.
     std::uint64_t rip() const;
 
+    /// The same without synchronise(), for the instruction whose generated code returns to `ra`;
+    /// changes nothing.
+    std::uint64_t rip_at(std::uintptr_t ra) const;
+
     /// After synchronise(): changes the arithmetic flags named in `mask`.
     void set_arithmetic_flags(std::uint32_t flags, std::uint32_t mask) const;
 

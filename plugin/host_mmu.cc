@@ -260,6 +260,21 @@ std::string host_mmu::hook(const translation_rules &rules)
     return {};
 }
 
+void host_mmu::try_write(const host_cpu &cpu, std::uint64_t address, std::size_t bytes,
+                         std::uintptr_t ra)
+{
+    void *env = cpu.env();
+    const int index = qemu.x86_mmu_index_pl(env, cpu.cpl());
+    while (bytes != 0) {
+        const std::size_t n = std::min<std::size_t>(bytes, hw::page_4k - address % hw::page_4k);
+        void *host = nullptr;
+        qemu.probe_access_flags(env, address, static_cast<int>(n), qemu_data_store, index, false,
+                                &host, ra);
+        address += n;
+        bytes -= n;
+    }
+}
+
 void host_mmu::flush_then(void (*work)(void *data), void *data)
 {
     const std::vector<void *> &cpus = host_cpu::all();

@@ -49,6 +49,10 @@ class host_mmu
     /// Returns an empty string or what is unexpected in this QEMU.
     static std::string hook(const translation_rules &rules);
 
+    /// Raises what a store of `bytes` at `address` would raise, for the current vCPU.
+    static void try_write(const host_cpu &cpu, std::uint64_t address, std::size_t bytes,
+                          std::uintptr_t ra);
+
     /// Drops all translations of all vCPUs, then calls `work(data)`; both before the calling vCPU's
     /// next instruction, and with no vCPU in between. Elsewhere than on a vCPU's thread: soon.
     static void flush_then(void (*work)(void *data), void *data);

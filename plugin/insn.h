@@ -31,6 +31,10 @@ struct insn_event {
 /// its userdata; nullptr when QEMU should execute it alone.
 qemu_plugin_vcpu_udata_cb_t find_emulation(std::span<const std::uint8_t> bytes);
 
+/// Sees to it that the store of `insn`, if QEMU makes it in several parts, faults before any of
+/// them. While QEMU translates.
+void watch_split_store(qemu_plugin_insn *insn, std::span<const std::uint8_t> code);
+
 // Ends of an emulation.
 
 /// Brings RIP, flags and all else up to date; needed before a memory operand is touched. The ends

@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// Before a store that QEMU would make in several parts: when it reaches over two pages, all of it
+// is tried first, so that it faults before any part is written.
+#include "host_mmu.h"
+#include "insn.h"
+#include "split_store.h"
+
+#include <map>
+#include <mutex>
+
+namespace rmpopt
+{
+
+namespace
+{
+
+std::uint64_t address_of(const address_form &form, const host_cpu &cpu, std::uint64_t rip)
+{
+    std::uint64_t a = static_cast<std::uint64_t>(form.displacement);
+    if (form.base != address_form::no_register) {
+        a += cpu.reg(static_cast<gpr>(form.base));
+    }
+    if (form.index != address_form::no_register) {
+        a += cpu.reg(static_cast<gpr>(form.index)) * form.scale;
+    }
+    a += form.rip_relative ? rip : 0;
+    if (form.address_bytes == 4) {
+        a = static_cast<std::uint32_t>(a);
+    }
+    return a + (form.segment == address_form::segment::fs   ? cpu.fs_base()
+                : form.segment == address_form::segment::gs ? cpu.gs_base()
+                                                            : 0);
+}
+
+void on_execute(unsigned, void *data)
+{
+    const auto &store = *static_cast<const split_store *>(data);
+    const host_cpu cpu = host_cpu::current();
+    if (!the_context->machine().snp_enabled(cpu.index())) {
+        return;
+    }
+    const auto ra = reinterpret_cast<std::uintptr_t>(__builtin_return_address(0));
+    const std::uint64_t rip = store.address.rip_relative ? cpu.rip_at(ra) : 0;
+    const std::uint64_t address = address_of(store.address, cpu, rip);
+    const std::uint64_t first = address + static_cast<std::uint64_t>(store.low);
+    const std::uint64_t last = address + static_cast<std::uint64_t>(store.high) - 1;
+    if (hw::align_down(first, hw::page_4k) == hw::align_down(last, hw::page_4k)) {
+        return;
+    }
+    for (const split_store::part &p : std::span(store.parts).first(store.count)) {
+        host_mmu::try_write(cpu, address + static_cast<std::uint64_t>(p.offset), p.bytes, ra);
+    }
+}
+
+/// Instructions seen, for callbacks that outlive the translation that needed them; a guest can make
+/// no more of them than there are encodings in its code.
+const split_store *intern(std::span<const std::uint8_t> code, bool code_64,
+                          const split_store &store)
+{
+    static std::mutex lock;
+    static auto &seen = *new std::map<std::pair<bool, std::vector<std::uint8_t>>, split_store>;
+    const std::scoped_lock guard(lock);
+    return &seen.try_emplace({code_64, {code.begin(), code.end()}}, store).first->second;
+}
+
+} // namespace
+
+void watch_split_store(qemu_plugin_insn *insn, std::span<const std::uint8_t> code)
+{
+    const bool code_64 = host_cpu::current().code_64();
+    const auto store = find_split_store(code, code_64);
+    if (store.has_value()) {
+        qemu_plugin_register_vcpu_insn_exec_cb(
+            insn, on_execute, QEMU_PLUGIN_CB_RW_REGS_PC,
+            const_cast<split_store *>(intern(code, code_64, *store)));
+    }
+}
+
+} // namespace rmpopt

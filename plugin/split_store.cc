@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "split_store.h"
+
+#include <algorithm>
+#include <Zydis/Zydis.h>
+
+namespace rmpopt
+{
+
+namespace
+{
+
+struct decoded {
+    ZydisDecodedInstruction insn;
+    std::array<ZydisDecodedOperand, ZYDIS_MAX_OPERAND_COUNT> operand;
+};
+
+/// A look at the bytes that spares most instructions the decoder.
+bool may_be_split(std::span<const std::uint8_t> code)
+{
+    constexpr std::uint8_t vex2 = 0xc5, vex3 = 0xc4, enter = 0xc8, pusha = 0x60, escape = 0x0f,
+                           group7 = 0x01;
+    for (std::size_t i = 0; i < code.size(); ++i) {
+        switch (code[i]) {
+        case vex2:
+        case vex3:
+        case enter:
+        case pusha:
+            return true;
+        case escape:
+            return i + 1 < code.size() && code[i + 1] == group7;
+        case 0x66: // operand size, address size, segments
+        case 0x67:
+        case 0x26:
+        case 0x2e:
+        case 0x36:
+        case 0x3e:
+        case 0x64:
+        case 0x65:
+            break;
+        default:
+            if ((code[i] & 0xf0) != 0x40) { // REX
+                return false;
+            }
+        }
+    }
+    return false;
+}
+
+std::uint8_t register_number(ZydisRegister r)
+{
+    return r == ZYDIS_REGISTER_NONE || r == ZYDIS_REGISTER_RIP
+               ? address_form::no_register
+               : static_cast<std::uint8_t>(ZydisRegisterGetId(r));
+}
+
+address_form form_of(const ZydisDecodedInstruction &insn, const ZydisDecodedOperand &op)
+{
+    address_form f;
+    f.base = register_number(op.mem.base);
+    f.index = register_number(op.mem.index);
+    f.scale = op.mem.scale;
+    f.address_bytes = static_cast<std::uint8_t>(insn.address_width / 8);
+    f.rip_relative = op.mem.base == ZYDIS_REGISTER_RIP;
+    f.displacement = op.mem.disp.value + (f.rip_relative ? insn.length : 0);
+    f.segment = op.mem.segment == ZYDIS_REGISTER_FS   ? address_form::segment::fs
+                : op.mem.segment == ZYDIS_REGISTER_GS ? address_form::segment::gs
+                                                      : address_form::segment::none;
+    return f;
+}
+
+void add_part(split_store &s, int offset, unsigned bytes)
+{
+    s.parts[s.count++] = {static_cast<std::int16_t>(offset), static_cast<std::uint8_t>(bytes)};
+    s.low = std::min(s.low, static_cast<std::int16_t>(offset));
+    s.high = std::max(s.high, static_cast<std::int16_t>(offset + static_cast<int>(bytes)));
+}
+
+/// `count` pushes of `bytes` each.
+split_store pushes(const ZydisDecodedInstruction &insn, unsigned count, unsigned bytes)
+{
+    split_store s;
+    s.address.base = 4;
+    s.address.address_bytes = static_cast<std::uint8_t>(insn.stack_width / 8);
+    for (unsigned i = 1; i <= count; ++i) {
+        add_part(s, -static_cast<int>(i * bytes), bytes);
+    }
+    return s;
+}
+
+/// PUSH of RBP, of as many frame pointers as the level says, the last of them the new one.
+split_store enter(const decoded &d)
+{
+    const auto level = static_cast<unsigned>(d.operand[1].imm.value.u % 32);
+    return pushes(d.insn, level + 1, d.insn.operand_width / 8);
+}
+
+split_store vector_store(const decoded &d)
+{
+    constexpr unsigned part = 16;
+    split_store s{.address = form_of(d.insn, d.operand[0])};
+    add_part(s, 0, part);
+    add_part(s, part, part);
+    return s;
+}
+
+split_store descriptor_table(const decoded &d)
+{
+    constexpr unsigned limit = 2;
+    split_store s{.address = form_of(d.insn, d.operand[0])};
+    add_part(s, 0, limit);
+    add_part(s, limit, d.operand[0].size / 8u - limit);
+    return s;
+}
+
+bool is_vector_store(const decoded &d)
+{
+    const ZydisDecodedOperand &to = d.operand[0];
+    const bool masked =
+        d.insn.meta.category == ZYDIS_CATEGORY_AVX || d.insn.meta.category == ZYDIS_CATEGORY_AVX2
+            ? d.insn.operand_count_visible > 2
+            : false;
+    return to.type == ZYDIS_OPERAND_TYPE_MEMORY && to.size == 256 && !masked &&
+           (to.actions & ZYDIS_OPERAND_ACTION_MASK_WRITE) != 0;
+}
+
+} // namespace
+
+std::optional<split_store> find_split_store(std::span<const std::uint8_t> code, bool code_64)
+{
+    if (!may_be_split(code)) {
+        return std::nullopt;
+    }
+    ZydisDecoder decoder;
+    ZydisDecoderInit(&decoder,
+                     code_64 ? ZYDIS_MACHINE_MODE_LONG_64 : ZYDIS_MACHINE_MODE_LONG_COMPAT_32,
+                     code_64 ? ZYDIS_STACK_WIDTH_64 : ZYDIS_STACK_WIDTH_32);
+    decoded d;
+    if (!ZYAN_SUCCESS(ZydisDecoderDecodeFull(&decoder, code.data(), code.size(), &d.insn,
+                                             d.operand.data()))) {
+        return std::nullopt;
+    }
+    switch (d.insn.mnemonic) {
+    case ZYDIS_MNEMONIC_SGDT:
+    case ZYDIS_MNEMONIC_SIDT:
+        return descriptor_table(d);
+    case ZYDIS_MNEMONIC_ENTER:
+        return enter(d);
+    case ZYDIS_MNEMONIC_PUSHA:
+    case ZYDIS_MNEMONIC_PUSHAD:
+        return pushes(d.insn, 8, d.insn.operand_width / 8);
+    default:
+        return is_vector_store(d) ? std::optional(vector_store(d)) : std::nullopt;
+    }
+}
+
+} // namespace rmpopt

@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// Instructions whose store QEMU makes in several parts, one after the other: 32-byte vector moves,
+// SGDT and SIDT, ENTER with nesting, PUSHA. When they reach over two pages, a fault in a later part
+// would come after memory has changed. Masked vector stores are not among them: which of their
+// bytes are written only the mask tells. Knows nothing of QEMU.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <optional>
+#include <span>
+
+namespace rmpopt
+{
+
+/// How to compute the address: base + index * scale + displacement, in `address_bytes`.
+struct address_form {
+    static constexpr std::uint8_t no_register = 0xff;
+
+    std::uint8_t base = no_register; ///< encoding order
+    std::uint8_t index = no_register;
+    std::uint8_t scale = 0;
+    std::uint8_t address_bytes = 8;
+    enum class segment : std::uint8_t { none, fs, gs } segment = segment::none;
+    bool rip_relative = false; ///< to the next instruction
+    std::int64_t displacement = 0;
+};
+
+struct split_store {
+    struct part {
+        std::int16_t offset; ///< from the address
+        std::uint8_t bytes;
+    };
+
+    address_form address;
+    std::array<part, 33> parts{}; ///< in the order in which they are written
+    std::uint8_t count = 0;
+    std::int16_t low = 0, high = 0; ///< bounds of all parts: [low, high)
+};
+
+/// Nothing when QEMU writes the instruction's memory at once, or it writes none.
+std::optional<split_store> find_split_store(std::span<const std::uint8_t> code, bool code_64);
+
+} // namespace rmpopt
