@@ -90,8 +90,7 @@ constexpr std::array<policy_knob, 27> knobs{{
      "the published pseudo-code looks at the first entry only"},
     {"overlap-in-2m", &policy::overlap_in_2m, four_or_two,
      "4 KB RMPUPDATE inside an assigned 2 MB page, not at its first 4 KB",
-     "not in the published pseudo-code; AMD (Singh, 2021) says hardware checks, not with what "
-     "code"},
+     "not in the published pseudo-code; hardware checks (AMD, 2021-07), with what code is open"},
     {"same-update", &policy::same_update, keep_or_clear,
      "validated, VMSA and VMPL bits when RMPUPDATE repeats what a guest's entry says already",
      "APM vol. 2, 15.36.6 and 15.36.7 speak of changes; that they survive: a formal model "
