@@ -149,7 +149,9 @@ void machine::replace_entry(spa_t spa, const rmp_entry &entry, effect_list &effe
     } else {
         store_4k(rmp_, spa, old, entry);
     }
-    clear_rmpopt_bit(spa);
+    if (old.assigned || entry.assigned || choices().shared_update == choice::clear) {
+        clear_rmpopt_bit(spa);
+    }
     if (old.assigned != entry.assigned) {
         effects.guard(spa, two_mb ? page_2m : page_4k, entry.host_writable());
     }
@@ -210,6 +212,19 @@ void machine::firmware_clear_snp_en()
         cores_[c].snp_en.store(false, std::memory_order_release);
         cores_[c].vmpl_en = false;
     }
+    if (choices().shutdown_table == choice::clear) {
+        clear_rmpopt_tables();
+    }
+}
+
+void machine::init_thread(unsigned thread)
+{
+    if (choices().init_msr != choice::clear) {
+        return;
+    }
+    const std::scoped_lock lock(rmp_lock_);
+    core_of(thread).rmpopt.set_msr(0);
+    core_of(thread).rmpopt.clear_all();
 }
 
 } // namespace rmpopt::hw

@@ -125,6 +125,9 @@ class machine
     const std::vector<spa_range> &iommu_buffers() const { return iommu_buffers_; }
     void set_iommu_buffers(std::vector<spa_range> ranges) { iommu_buffers_ = std::move(ranges); }
 
+    /// INIT of one logical CPU. SNP_EN and the RMP registers stay.
+    void init_thread(unsigned thread);
+
     /// Machine reset: registers, tables, RMP registers back to what power-on leaves.
     void reset();
 
