@@ -65,6 +65,13 @@ static inline uint8_t in8(uint16_t port)
     return value;
 }
 
+static inline uint32_t in32(uint16_t port)
+{
+    uint32_t value;
+    __asm__ volatile("inl %1, %0" : "=a"(value) : "Nd"(port));
+    return value;
+}
+
 static inline uint64_t read_cr3(void)
 {
     uint64_t value;
