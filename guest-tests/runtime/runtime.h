@@ -11,6 +11,7 @@
 #include "paging.h"
 #include "smp.h"
 #include "snp.h"
+#include "svm.h"
 #include "trap.h"
 #include "user.h"
 #include "x86.h"

@@ -18,6 +18,7 @@
 #define MSR_APIC_BASE 0x1b
 #define MSR_GS_BASE 0xc0000101
 #define MSR_EFER 0xc0000080
+#define MSR_KERNEL_GS_BASE 0xc0000102
 
 struct cpuid_leaf {
     uint32_t eax, ebx, ecx, edx;

@@ -86,6 +86,7 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("elf", type=Path, metavar="TEST.elf")
     sub.add_argument("--append", default="", metavar="S", help="arguments for the test")
     sub.add_argument("--timeout", type=float, default=120, metavar="S", help="seconds to wait (120)")
+    sub.add_argument("--qemu-opts", action="append", default=[], metavar="S", help="more QEMU options")
     _machine_arguments(sub, "2G", "multi")
     sub.set_defaults(action=_run)
 
@@ -176,7 +177,7 @@ def _run(arguments: argparse.Namespace) -> int:
         elf=arguments.elf, persona=arguments.persona, memory=machine.parse_size(arguments.mem),
         smp=machine.check_smp(arguments.smp), rmp=arguments.rmp, enforce=arguments.enforce,
         thread=arguments.thread, policies=_checked_policies(arguments, cache, plugin), append=arguments.append,
-        timeout=arguments.timeout, plugin=plugin)
+        timeout=arguments.timeout, plugin=plugin, qemu_options=_split(arguments.qemu_opts))
     qemu = setup.for_plugin(cache, test.plugin, arguments.qemu)
     status, output = run.execute(cache, qemu, test)
     sys.stdout.write(output)

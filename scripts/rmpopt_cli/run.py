@@ -30,6 +30,7 @@ class BareMetalTest:
     append: str = ""
     timeout: float = 120
     plugin: Path | None = None
+    qemu_options: list[str] = field(default_factory=list)
 
 
 def check_elf(path: Path) -> None:
@@ -50,7 +51,7 @@ def command(cache: Cache, qemu: Qemu, test: BareMetalTest, scratch: Path) -> lis
                                log=scratch / "plugin.log")
     machine = Machine(cpu.model(qemu, test.persona, cache), test.memory, test.smp, plugin, test.thread)
     words = [*qemu.argv, *machine.arguments(), *DEBUG_EXIT, "-chardev", "stdio,id=console,signal=off",
-             "-serial", "chardev:console", "-kernel", str(test.elf)]
+             "-serial", "chardev:console", "-kernel", str(test.elf), *test.qemu_options]
     return words + (["-append", test.append] if test.append else [])
 
 
