@@ -4,6 +4,7 @@
 #include "hw/cpuid.h"
 
 #include <array>
+#include <atomic>
 
 namespace rmpopt::hw
 {
@@ -50,14 +51,13 @@ void report_assigned(const rmp_table &rmp, effect_list &effects)
 }
 
 /// APM vol. 2, 15.36.2 and 15.36.22: SNP_EN demands an RMP_BASE at a 1 MB boundary when the RMP is
-/// segmented.
+/// segmented. RMP lock held.
 msr_result set_snp_en(machine &m, unsigned thread, bool vmpl_en, effect_list &effects)
 {
     core_state &core = m.core_of(thread);
     if ((core.rmp_cfg & rmp_cfg_seg_en) != 0 && !is_aligned(core.rmp_base, rmp_alignment)) {
         return msr_result::gp0;
     }
-    const std::scoped_lock lock(m.rmp_lock());
     if (!m.snp_enabled_somewhere()) {
         m.rmp().configure(config_of(core));
         report_assigned(m.rmp(), effects);
@@ -70,6 +70,7 @@ msr_result set_snp_en(machine &m, unsigned thread, bool vmpl_en, effect_list &ef
 /// Once SNP_EN is set, writes to SYSCFG are ignored without a fault (APM vol. 2, 15.36.2).
 msr_result write_syscfg(machine &m, unsigned thread, std::uint64_t value, effect_list &effects)
 {
+    const std::scoped_lock lock(m.rmp_lock());
     if (m.snp_enabled(thread)) {
         return msr_result::done;
     }
@@ -83,8 +84,10 @@ msr_result write_syscfg(machine &m, unsigned thread, std::uint64_t value, effect
     return msr_result::done;
 }
 
-msr_result write_rmp_bound(machine &m, unsigned thread, std::uint64_t &bound, std::uint64_t value)
+msr_result write_rmp_bound(machine &m, unsigned thread, std::atomic<std::uint64_t> &bound,
+                           std::uint64_t value)
 {
+    const std::scoped_lock lock(m.rmp_lock());
     if (m.snp_enabled(thread)) {
         return by_policy(m.choices().rmp_msr_locked);
     }
@@ -95,6 +98,7 @@ msr_result write_rmp_bound(machine &m, unsigned thread, std::uint64_t &bound, st
 /// RMP_CFG is locked by SNP_EN; a segment size outside CPUID 8000_0025's limits raises #GP(0).
 msr_result write_rmp_cfg(machine &m, unsigned thread, std::uint64_t value)
 {
+    const std::scoped_lock lock(m.rmp_lock());
     if (!m.cpu().segmented_rmp || m.snp_enabled(thread)) {
         return msr_result::gp0;
     }
@@ -122,11 +126,11 @@ msr_result write_rmpopt_base(machine &m, unsigned thread, std::uint64_t value)
         }
         value &= ~reserved & ((1ull << m.phys_bits()) - 1);
     }
+    const std::scoped_lock lock(m.rmp_lock());
     const bool may_enable = core.snp_en.load() && (core.rmp_cfg & rmp_cfg_seg_en) != 0;
     if ((value & rmpopt_enable) != 0 && !may_enable) {
         return by_policy(m.choices().wrmsr_nosnp);
     }
-    const std::scoped_lock lock(m.rmp_lock());
     const bool other_base = core.rmpopt.base() != align_down(value, region_1g);
     if (m.choices().msr_rewrite == choice::clear || other_base) {
         core.rmpopt.clear_all();

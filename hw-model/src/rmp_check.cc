@@ -178,7 +178,8 @@ rmp_verdict check_private(const machine &m, unsigned thread, const rmp_access &a
                 .checked = true};
     }
     const std::uint8_t needed = permission_needed(a);
-    if (m.core_of(thread).vmpl_en && (permissions(e, a) & needed) != needed) {
+    const bool vmpl_en = m.core_of(thread).vmpl_en.load(std::memory_order_relaxed);
+    if (vmpl_en && (permissions(e, a) & needed) != needed) {
         // Bit 37 is the SSS bit of the permission mask that failed.
         const bool sss = (permissions(e, a) & vmpl_perm::sss) != 0;
         return denied(a, rmp_rule::guest_vmpl,

@@ -15,6 +15,7 @@
 #include "hw/rmp_table.h"
 #include "hw/rmpopt_table.h"
 
+#include <atomic>
 #include <memory>
 #include <mutex>
 #include <vector>
@@ -30,21 +31,24 @@ struct topology {
     unsigned cores() const;
 };
 
-/// MSRs of one core (rmp.md 2.4: SNP_EN and the RMP registers are per core).
+/// MSRs of one core: SNP_EN and the RMP registers are per core (Linux, snp_prepare(); APM vol. 2,
+/// 15.36.4). Siblings and firmware may read them at any moment. Written with the RMP lock held:
+/// SNP_EN locks the others, so a write and the look at SNP_EN before it must be one step.
 struct core_state {
     std::atomic<bool> snp_en{false};
-    bool vmpl_en = false;
-    std::uint64_t rmp_base = 0;
-    std::uint64_t rmp_end = 0;
-    std::uint64_t rmp_cfg = 0;
+    std::atomic<bool> vmpl_en{false}; ///< written before SNP_EN is set
+    std::atomic<std::uint64_t> rmp_base{0};
+    std::atomic<std::uint64_t> rmp_end{0};
+    std::atomic<std::uint64_t> rmp_cfg{0};
     rmpopt_table rmpopt;
 };
 
-/// State of one logical CPU.
+/// State of one logical CPU. Its registers are written by the CPU itself; firmware reads them at
+/// any moment.
 struct thread_state {
-    std::uint64_t syscfg = 0; ///< without SNP_EN and VMPL_EN, which are the core's
-    std::uint64_t hwcr = 0;
-    std::uint64_t vm_hsave_pa = 0;
+    std::atomic<std::uint64_t> syscfg{0}; ///< without SNP_EN and VMPL_EN, which are the core's
+    std::atomic<std::uint64_t> hwcr{0};
+    std::atomic<std::uint64_t> vm_hsave_pa{0};
     bool in_guest = false; ///< counted in the machine's number of running guests; RMP lock
     held_page_slots held;  ///< empty in hypervisor mode
 };
