@@ -139,11 +139,15 @@ msr_result write_rmpopt_base(machine &m, unsigned thread, std::uint64_t value)
     return msr_result::done;
 }
 
-/// APM vol. 2, 15.36.10: the host save area must be hypervisor-owned. The value itself is kept by
-/// the emulator, so an allowed write passes.
+/// The host save area is a 4 KB page inside the physical address space (APM vol. 2, 15.30.4) and
+/// must be hypervisor-owned (15.36.10); 0 means none and is always accepted. The value itself is
+/// kept by the emulator, so an allowed write passes.
 msr_result write_vm_hsave_pa(machine &m, unsigned thread, std::uint64_t value)
 {
-    if (m.snp_enabled(thread) && !m.rmp().load(value).host_writable()) {
+    if (!is_aligned(value, page_4k) || value >> m.phys_bits() != 0) {
+        return msr_result::gp0;
+    }
+    if (value != 0 && m.snp_enabled(thread) && !m.rmp().load(value).host_writable()) {
         return msr_result::gp0;
     }
     m.thread(thread).vm_hsave_pa = value;
