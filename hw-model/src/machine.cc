@@ -86,8 +86,7 @@ void machine::reset()
         core.rmp_base = 0;
         core.rmp_end = rmp_end_low_bits;
         core.rmp_cfg = 0;
-        core.rmpopt.set_msr(0);
-        core.rmpopt.clear_all();
+        reset_rmpopt(core);
     }
     for (unsigned t = 0; t < cpus().threads(); ++t) {
         threads_[t].syscfg = syscfg_reset;
@@ -97,6 +96,19 @@ void machine::reset()
     }
     rmp_.configure({});
     iommu_buffers_.clear();
+}
+
+void machine::reset_rmpopt(core_state &core)
+{
+    core.rmpopt.set_msr(0);
+    core.rmpopt.clear_all();
+}
+
+void machine::init_thread(unsigned thread)
+{
+    const std::scoped_lock lock(rmp_lock_);
+    leave_guest(thread);
+    // A policy that INIT clears RMPOPT_BASE would call reset_rmpopt() of the core here.
 }
 
 bool machine::snp_enabled_everywhere() const
@@ -210,6 +222,7 @@ void machine::firmware_clear_snp_en()
         cores_[c].snp_en.store(false, std::memory_order_release);
         cores_[c].vmpl_en = false;
     }
+    // A policy that the shutdown clears the tables would call clear_rmpopt_tables() here.
 }
 
 } // namespace rmpopt::hw

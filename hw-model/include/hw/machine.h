@@ -112,7 +112,8 @@ class machine
     void clear_rmpopt_tables();
 
     /// Firmware's x86 shutdown clears SNP_EN on all cores. RMP lock held. Host-writability
-    /// changes are the caller's to report.
+    /// changes are the caller's to report. What becomes of RMPOPT_BASE and the tables is not
+    /// documented: they stay, and are without effect until SNP_EN is set again.
     void firmware_clear_snp_en();
 
     /// A guest starts to run on `thread` or leaves it. RMP lock held.
@@ -129,10 +130,16 @@ class machine
     const std::vector<spa_range> &iommu_buffers() const { return iommu_buffers_; }
     void set_iommu_buffers(std::vector<spa_range> ranges) { iommu_buffers_ = std::move(ranges); }
 
+    /// INIT of one logical CPU: MSRs keep their values (APM vol. 2, 14.1.3); a guest that it was
+    /// running is gone. For RMPOPT_BASE and the table nothing is documented: kept as well.
+    void init_thread(unsigned thread);
     /// Machine reset: registers, tables, RMP registers back to what power-on leaves.
     void reset();
 
   private:
+    /// RMPOPT_BASE 0 and an empty table, as after power-on.
+    static void reset_rmpopt(core_state &core);
+
     settings settings_;
     std::mutex rmp_lock_;
     rmp_table rmp_;
