@@ -111,6 +111,12 @@ void machine::init_thread(unsigned thread)
     // A policy that INIT clears RMPOPT_BASE would call reset_rmpopt() of the core here.
 }
 
+rst_rules machine::rst_view() const
+{
+    return {.entries = cpu().rst_hard_limit ? cpu().cacheable_segments : rst_entries,
+            .phys_bits = std::min(phys_bits(), 52u)};
+}
+
 bool machine::snp_enabled_everywhere() const
 {
     for (unsigned c = 0; c < cpus().cores(); ++c) {
@@ -141,7 +147,7 @@ void machine::bios_setup(const rmp_config &config)
         core.rmp_end = segmented ? 0 : config.end;
         core.rmp_cfg = segmented ? rmp_cfg_value(config.segment_shift) : 0;
     }
-    rmp_.configure(config);
+    configure_rmp(config);
 }
 
 void machine::replace_entry(spa_t spa, const rmp_entry &entry, effect_list &effects)

@@ -100,6 +100,11 @@ class machine
     /// cores, and for the segmented layout the RST in memory.
     void bios_setup(const rmp_config &config);
 
+    /// Makes the table that `config` describes the RMP. RMP lock held.
+    void configure_rmp(const rmp_config &config) { rmp_.configure(config, rst_view()); }
+    /// How this CPU reads the segment table (APM vol. 2, 15.36.22.3).
+    rst_rules rst_view() const;
+
     /// Changes one entry with everything that hangs on it: sub-page count of the 2 MB region,
     /// per-ASID page counts, the RMPOPT bit of the region on all cores, and the effect for the
     /// page's host-writability. `size_2m` entries stand for their 512 pages.
