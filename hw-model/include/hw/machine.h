@@ -100,6 +100,11 @@ class machine
     /// cores, and for the segmented layout the RST in memory.
     void bios_setup(const rmp_config &config);
 
+    /// Makes the table that `config` describes the RMP. RMP lock held.
+    void configure_rmp(const rmp_config &config) { rmp_.configure(config, rst_view()); }
+    /// How this CPU reads the segment table (APM vol. 2, 15.36.22.3).
+    rst_rules rst_view() const;
+
     /// Changes one entry with everything that hangs on it: sub-page count of the 2 MB region,
     /// per-ASID page counts, the RMPOPT bit of the region on all cores, and the effect for the
     /// page's host-writability. `size_2m` entries stand for their 512 pages.
@@ -112,7 +117,8 @@ class machine
     void clear_rmpopt_tables();
 
     /// Firmware's x86 shutdown clears SNP_EN on all cores. RMP lock held. Host-writability
-    /// changes are the caller's to report.
+    /// changes are the caller's to report. What becomes of RMPOPT_BASE and the tables is not
+    /// documented: they stay, and are without effect until SNP_EN is set again.
     void firmware_clear_snp_en();
 
     /// A guest starts to run on `thread` or leaves it. RMP lock held.
@@ -129,13 +135,17 @@ class machine
     const std::vector<spa_range> &iommu_buffers() const { return iommu_buffers_; }
     void set_iommu_buffers(std::vector<spa_range> ranges) { iommu_buffers_ = std::move(ranges); }
 
-    /// INIT of one logical CPU. SNP_EN and the RMP registers stay.
+    /// INIT of one logical CPU: MSRs keep their values (APM vol. 2, 14.1.3); a guest that it was
+    /// running is gone. RMPOPT_BASE and the table: policy init-msr.
     void init_thread(unsigned thread);
 
     /// Machine reset: registers, tables, RMP registers back to what power-on leaves.
     void reset();
 
   private:
+    /// RMPOPT_BASE 0 and an empty table, as after power-on.
+    static void reset_rmpopt(core_state &core);
+
     settings settings_;
     std::mutex rmp_lock_;
     rmp_table rmp_;
