@@ -19,9 +19,9 @@ guest_result npf(const guest_operand &page, std::uint64_t more_bits = 0)
     return raised(guest_exception::npf, npf_bits(page) | more_bits);
 }
 
-/// The rule of private accesses that the page breaks first. VMPL permissions do not count: the
+/// The verdict on the page as on any private access. VMPL permissions do not count: the
 /// instructions judge them by themselves.
-rmp_rule broken_rule(const machine &m, const guest_context &ctx, const guest_operand &page)
+rmp_verdict judge(const machine &m, const guest_context &ctx, const guest_operand &page)
 {
     return rmp_check(m, ctx.thread,
                      {.who = accessor::snp_guest,
@@ -31,13 +31,14 @@ rmp_rule broken_rule(const machine &m, const guest_context &ctx, const guest_ope
                       .encrypted = true,
                       .asid = ctx.asid,
                       .gpa = page.gpa,
-                      .vmpl = ctx.vmpl})
-        .rule;
+                      .vmpl = ctx.vmpl});
 }
 
+/// Rules about whether there is an entry and whose page it is.
 bool is_ownership(rmp_rule rule)
 {
     switch (rule) {
+    case rmp_rule::segment_reserved_bits:
     case rmp_rule::guest_covered:
     case rmp_rule::guest_assigned:
     case rmp_rule::guest_asid:
@@ -81,8 +82,10 @@ guest_page find_guest_page(const machine &m, const guest_context &ctx, const gue
                            std::optional<bool> asked_2m)
 {
     guest_page found;
-    if (is_ownership(broken_rule(m, ctx, page))) {
-        found.refusal = npf(page);
+    const rmp_verdict verdict = judge(m, ctx, page);
+    if (is_ownership(verdict.rule)) {
+        const std::uint64_t c_bit = page.encrypted ? 0 : rmp_error::encrypted;
+        found.refusal = raised(guest_exception::npf, verdict.error_bits & ~c_bit);
         return found;
     }
     const bool is_2m = rmp_owner(m.rmp(), page.spa).size_2m;

@@ -94,10 +94,10 @@ std::uint8_t permissions(const rmp_entry &e, const rmp_access &a) noexcept
     return a.vmpl < e.vmpl.size() ? e.vmpl[a.vmpl] : 0;
 }
 
-/// EXITINFO1 of a nested page fault (APM vol. 2, 15.36.10). The RMP bit goes with VMPL faults too.
+/// What EXITINFO1 says of the access itself (APM vol. 2, 15.36.10).
 std::uint64_t npf_bits(const rmp_access &a) noexcept
 {
-    return rmp_error::rmp | (is_walk(a) ? rmp_error::page_walk : rmp_error::final_access) |
+    return (is_walk(a) ? rmp_error::page_walk : rmp_error::final_access) |
            (is_private(a) ? rmp_error::encrypted : 0);
 }
 
@@ -106,18 +106,20 @@ rmp_verdict allowed(rmp_rule rule, bool checked) noexcept
     return {.rule = rule, .checked = checked};
 }
 
-rmp_verdict denied(const rmp_access &a, rmp_rule rule, std::uint64_t more_bits = 0) noexcept
+/// `cause` is the error bit, or bits, of the rule; the RMP bit goes with VMPL faults too.
+rmp_verdict denied(const rmp_access &a, rmp_rule rule,
+                   std::uint64_t cause = rmp_error::rmp) noexcept
 {
     rmp_verdict v{.rule = rule, .checked = true};
     switch (a.who) {
     case accessor::host:
         v.outcome = rmp_outcome::page_fault;
-        v.error_bits = rmp_error::rmp;
+        v.error_bits = cause;
         break;
     case accessor::nonsnp_guest:
     case accessor::snp_guest:
         v.outcome = rmp_outcome::nested_page_fault;
-        v.error_bits = npf_bits(a) | more_bits;
+        v.error_bits = npf_bits(a) | cause;
         break;
     case accessor::device:
         v.outcome = rmp_outcome::blocked;
@@ -172,11 +174,12 @@ rmp_verdict check_private(const machine &m, unsigned thread, const rmp_access &a
                 .checked = true};
     }
     const std::uint8_t needed = permission_needed(a);
-    if (m.core_of(thread).vmpl_en && (permissions(e, a) & needed) != needed) {
+    const bool vmpl_en = m.core_of(thread).vmpl_en.load(std::memory_order_relaxed);
+    if (vmpl_en && (permissions(e, a) & needed) != needed) {
         // Bit 37 is the SSS bit of the permission mask that failed.
         const bool sss = (permissions(e, a) & vmpl_perm::sss) != 0;
         return denied(a, rmp_rule::guest_vmpl,
-                      rmp_error::vmpl | (sss ? rmp_error::shadow_stack : 0));
+                      rmp_error::rmp | rmp_error::vmpl | (sss ? rmp_error::shadow_stack : 0));
     }
     return allowed(rmp_rule::passed, true);
 }
@@ -204,6 +207,11 @@ rmp_verdict rmp_check(const machine &m, unsigned thread, const rmp_access &a) no
     }
     if (is_skipped(m, thread, a)) {
         return {.rule = rmp_rule::rmpopt_skip, .checked = true, .skipped = true};
+    }
+    // CPUs without a hard limit on segments load the entry on use, and a reserved bit in it is a
+    // reserved-bit fault (APM vol. 2, 15.36.22.3). Which of its bits go with it is not documented.
+    if (m.rmp().has_reserved_bits(a.spa)) {
+        return denied(a, rmp_rule::segment_reserved_bits, rmp_error::reserved);
     }
     return is_private(a) ? check_private(m, thread, a) : check_shared(m, a);
 }

@@ -222,6 +222,18 @@ TEST_P(guest_insn_test, names_the_c_bit_of_the_mapping)
     EXPECT_EQ(run(good(), o), exception(guest_exception::npf, npf_final));
 }
 
+TEST_P(guest_insn_test, faults_as_any_access_where_the_segment_table_is_malformed)
+{
+    build();
+    set_rst(2, 1ull << 63 | high_segment | 1);
+    enable_snp();
+    guest_operand o{.spa = high_2m, .gpa = gpa_4k};
+    constexpr std::uint64_t bits = rmp_error::reserved | rmp_error::final_access;
+    EXPECT_EQ(run(good(), o), exception(guest_exception::npf, bits | rmp_error::encrypted));
+    o.encrypted = false;
+    EXPECT_EQ(run(good(), o), exception(guest_exception::npf, bits));
+}
+
 // Size.
 
 TEST_P(guest_insn_test, faults_when_a_small_mapping_shows_a_2m_page)

@@ -55,22 +55,23 @@ enum class rmp_outcome : std::uint8_t {
 
 /// The rule that decided, in the order in which they apply.
 enum class rmp_rule : std::uint8_t {
-    snp_disabled,        ///< allowed: SNP_EN is clear
-    unchecked_access,    ///< allowed: this kind of access is never checked
-    rmpopt_skip,         ///< allowed: the core's RMPOPT table covers the region
-    device_page,         ///< devices reach hypervisor-owned pages only
-    hypervisor_owned,    ///< the page must be hypervisor-owned
-    hypervisor_owned_2m, ///< all 512 pages under a large mapping must be
-    page_in_use,         ///< a running guest holds the page
-    guest_covered,       ///< the page must have an entry
-    guest_assigned,      ///< it must be guest-owned
-    guest_asid,          ///< by this guest
-    guest_gpa,           ///< at this guest physical address
-    guest_immutable,     ///< and not be immutable
-    guest_size,          ///< nested mapping and entry have one size
-    guest_validated,     ///< the guest has accepted the page
-    guest_vmpl,          ///< the VMPL has the permission
-    passed,              ///< allowed: no rule of this access is broken
+    snp_disabled,          ///< allowed: SNP_EN is clear
+    unchecked_access,      ///< allowed: this kind of access is never checked
+    rmpopt_skip,           ///< allowed: the core's RMPOPT table covers the region
+    segment_reserved_bits, ///< the segment table's entry must be well-formed
+    device_page,           ///< devices reach hypervisor-owned pages only
+    hypervisor_owned,      ///< the page must be hypervisor-owned
+    hypervisor_owned_2m,   ///< all 512 pages under a large mapping must be
+    page_in_use,           ///< a running guest holds the page
+    guest_covered,         ///< the page must have an entry
+    guest_assigned,        ///< it must be guest-owned
+    guest_asid,            ///< by this guest
+    guest_gpa,             ///< at this guest physical address
+    guest_immutable,       ///< and not be immutable
+    guest_size,            ///< nested mapping and entry have one size
+    guest_validated,       ///< the guest has accepted the page
+    guest_vmpl,            ///< the VMPL has the permission
+    passed,                ///< allowed: no rule of this access is broken
 };
 
 struct rmp_verdict {
@@ -88,6 +89,7 @@ struct rmp_verdict {
 /// EXITINFO1.
 namespace rmp_error
 {
+inline constexpr std::uint64_t reserved = 1ull << 3; ///< as of a page table; without `rmp`
 inline constexpr std::uint64_t rmp = 1ull << 31;
 inline constexpr std::uint64_t final_access = 1ull << 32;
 inline constexpr std::uint64_t page_walk = 1ull << 33;
