@@ -66,22 +66,16 @@ bool has_assigned_page(const rmp_table &rmp, spa_t spa) noexcept
     return base.assigned || base.subpage_count != 0;
 }
 
-/// Whether a host write to the VMCB or VMSA of a running guest faults. APM vol. 2, 15.36.12 only
-/// says that it may. Meant to become the policy `inuse-write`.
-constexpr bool vmcb_and_vmsa_writes_fault()
-{
-    return false;
-}
-
 /// The AVIC backing page of a running guest is not the host's to write unless CPUID 8000_001F
 /// EAX[30] is set, which no persona has (AMD's AVIC patch for SNP hosts, 2024-11-04). Only the
-/// page itself counts, whatever the size of the mapping.
+/// page itself counts, whatever the size of the mapping. Writes to VMCB and VMSA may fault, too
+/// (APM vol. 2, 15.36.12).
 bool is_denied_in_use(const machine &m, const rmp_access &a) noexcept
 {
     const spa_t page = align_down(a.spa, page_4k);
     return a.who == accessor::host &&
            (m.page_held_as(page, held_kind::avic_backing) ||
-            (vmcb_and_vmsa_writes_fault() && m.page_held_as(page, held_kind::control)));
+            (m.choices().inuse_write == choice::fault && m.page_held_as(page, held_kind::control)));
 }
 
 /// APM vol. 2, 15.36.7: reads and walks need the read permission, A/D updates and writes the write

@@ -117,8 +117,8 @@ class machine
     void clear_rmpopt_tables();
 
     /// Firmware's x86 shutdown clears SNP_EN on all cores. RMP lock held. Host-writability
-    /// changes are the caller's to report. What becomes of RMPOPT_BASE and the tables is not
-    /// documented: they stay, and are without effect until SNP_EN is set again.
+    /// changes are the caller's to report. RMPOPT_BASE stays; the tables go by the
+    /// policy `shutdown-table`. Neither has an effect until SNP_EN is set again.
     void firmware_clear_snp_en();
 
     /// A guest starts to run on `thread` or leaves it. RMP lock held.
@@ -136,7 +136,7 @@ class machine
     void set_iommu_buffers(std::vector<spa_range> ranges) { iommu_buffers_ = std::move(ranges); }
 
     /// INIT of one logical CPU: MSRs keep their values (APM vol. 2, 14.1.3); a guest that it was
-    /// running is gone. RMPOPT_BASE and the table: policy init-msr.
+    /// running is gone. RMPOPT_BASE and the table go by the policy `init-msr`.
     void init_thread(unsigned thread);
 
     /// Machine reset: registers, tables, RMP registers back to what power-on leaves.
