@@ -62,10 +62,10 @@ void complete(insn_event event, std::uint32_t flags, std::uint32_t mask)
     host_cpu::continue_at(event.cpu.rip() + event.length);
 }
 
-void complete_with_status(const insn_event &event, hw::rmp_status status)
+void complete_with_status(const insn_event &event, hw::rmp_status status, std::uint32_t mask)
 {
     event.reg(rax) = static_cast<std::uint32_t>(status);
-    complete(event, hw::status_flags(status), hw::status_flags_mask);
+    complete(event, hw::status_flags(status), mask);
 }
 
 void raise(const insn_event &event, hw::fault f)

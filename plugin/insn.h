@@ -40,8 +40,9 @@ void synchronise(insn_event &event);
 /// Continues after the instruction with the arithmetic flags of `mask` changed to `flags`; the
 /// others, and all with an empty mask, keep their exact values.
 [[noreturn]] void complete(insn_event event, std::uint32_t flags = 0, std::uint32_t mask = 0);
-/// Continues after an RMP instruction: EAX and the flags that follow from it.
-[[noreturn]] void complete_with_status(const insn_event &event, hw::rmp_status status);
+/// Continues after an RMP instruction: EAX and those of the flags that follow from it in `mask`.
+[[noreturn]] void complete_with_status(const insn_event &event, hw::rmp_status status,
+                                       std::uint32_t mask);
 /// #UD or #GP(0) at the instruction; `f` is not fault::none.
 [[noreturn]] void raise(const insn_event &event, hw::fault f);
 /// The exception of an operand, which is not kind::none; after synchronise().

@@ -12,7 +12,7 @@ void emulate_psmash(const insn_event &event)
     if (f != hw::fault::none) {
         raise(event, f);
     }
-    complete_with_status(event, hw::psmash(m, event.reg(rax)));
+    complete_with_status(event, hw::psmash(m, event.reg(rax)), hw::status_flags_mask);
 }
 
 } // namespace rmpopt

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// RMPOPT (F2 0F 01 FC): RAX = system address, RCX = function; the result is CF alone.
+// RMPOPT (F2 0F 01 FC): RAX = system address, RCX = function; the result is CF.
 #include "hw/rmpopt.h"
 
 #include "insn.h"
@@ -9,13 +9,12 @@ namespace rmpopt
 
 void emulate_rmpopt(const insn_event &event)
 {
-    constexpr std::uint32_t cf = 1;
     const hw::rmpopt_result r =
         hw::rmpopt(the_context->machine(), event.model_context(), event.reg(rax), event.reg(rcx));
     if (r.exception != hw::fault::none) {
         raise(event, r.exception);
     }
-    complete(event, r.cf ? cf : 0, cf);
+    complete(event, r.cf ? hw::flag_cf : 0, r.changed_flags);
 }
 
 } // namespace rmpopt

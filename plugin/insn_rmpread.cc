@@ -22,7 +22,7 @@ void emulate_rmpread(insn_event event)
             raise(event, bad);
         }
     }
-    complete_with_status(event, s);
+    complete_with_status(event, s, hw::changed_flags(m));
 }
 
 } // namespace rmpopt

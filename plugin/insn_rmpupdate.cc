@@ -30,7 +30,8 @@ void emulate_rmpupdate(insn_event event)
     if (bad.what != operand_fault::kind::none) {
         raise(event, bad);
     }
-    complete_with_status(event, update(event.reg(rax), hw::rmp_record::decode(raw)));
+    complete_with_status(event, update(event.reg(rax), hw::rmp_record::decode(raw)),
+                         hw::changed_flags(the_context->machine()));
 }
 
 } // namespace rmpopt

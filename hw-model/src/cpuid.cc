@@ -46,7 +46,8 @@ cpuid_regs rmp_regs(const machine &m)
     constexpr std::uint32_t cacheable_segments = 64;
     cpuid_regs r;
     if (m.cpu().segmented_rmp) {
-        r.eax = rmp_segment_shift_min | rmp_segment_shift_max << 6;
+        const unsigned unit = m.choices().segment_unit == choice::mb ? 20 : 0;
+        r.eax = (rmp_segment_shift_min - unit) | (rmp_segment_shift_max - unit) << 6;
         r.ebx = cacheable_segments;
     }
     r.edx = m.cpu().rmpopt ? 1 : 0;

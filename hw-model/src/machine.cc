@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cassert>
+#include <span>
 
 namespace rmpopt::hw
 {
@@ -89,7 +90,10 @@ void machine::reset()
         core.rmpopt.clear_all();
     }
     for (unsigned t = 0; t < cpus().threads(); ++t) {
-        threads_[t] = {.syscfg = syscfg_reset, .hwcr = hwcr_reset, .vm_hsave_pa = 0, .held = {}};
+        threads_[t].syscfg = syscfg_reset;
+        threads_[t].hwcr = hwcr_reset;
+        threads_[t].vm_hsave_pa = 0;
+        leave_guest(t);
     }
     rmp_.configure({});
     iommu_buffers_.clear();
@@ -145,23 +149,47 @@ void machine::replace_entry(spa_t spa, const rmp_entry &entry, effect_list &effe
     } else {
         store_4k(rmp_, spa, old, entry);
     }
-    clear_rmpopt_bit(spa);
+    if (old.assigned || entry.assigned || choices().shared_update == choice::clear) {
+        clear_rmpopt_bit(spa);
+    }
     if (old.assigned != entry.assigned) {
         effects.guard(spa, two_mb ? page_2m : page_4k, entry.host_writable());
     }
 }
 
-bool machine::page_in_use(spa_t spa, std::uint64_t bytes) const
+void machine::enter_guest(unsigned thread, const held_pages &pages)
 {
-    for (unsigned t = 0; t < cpus().threads(); ++t) {
-        const held_pages &held = threads_[t].held;
-        for (unsigned i = 0; i < held.count; ++i) {
-            if (held.spa[i] >= spa && held.spa[i] - spa < bytes) {
-                return true;
-            }
-        }
+    threads_[thread].held.set(pages);
+    if (!threads_[thread].in_guest) {
+        threads_[thread].in_guest = true;
+        guests_running_.fetch_add(1, std::memory_order_release);
     }
-    return false;
+}
+
+void machine::leave_guest(unsigned thread)
+{
+    if (threads_[thread].in_guest) {
+        threads_[thread].in_guest = false;
+        guests_running_.fetch_sub(1, std::memory_order_release);
+        threads_[thread].held.set({});
+    }
+}
+
+bool machine::page_in_use(spa_t spa, std::uint64_t bytes) const noexcept
+{
+    const std::span threads(threads_.get(), cpus().threads());
+    return std::ranges::any_of(threads,
+                               [&](const thread_state &t) { return t.held.holds(spa, bytes); });
+}
+
+bool machine::page_held_as(spa_t page, held_kind kind) const noexcept
+{
+    if (guests_running_.load(std::memory_order_acquire) == 0) {
+        return false;
+    }
+    const std::span threads(threads_.get(), cpus().threads());
+    return std::ranges::any_of(threads,
+                               [&](const thread_state &t) { return t.held.holds(page, kind); });
 }
 
 void machine::clear_rmpopt_bit(spa_t spa)
@@ -184,6 +212,19 @@ void machine::firmware_clear_snp_en()
         cores_[c].snp_en.store(false, std::memory_order_release);
         cores_[c].vmpl_en = false;
     }
+    if (choices().shutdown_table == choice::clear) {
+        clear_rmpopt_tables();
+    }
+}
+
+void machine::init_thread(unsigned thread)
+{
+    if (choices().init_msr != choice::clear) {
+        return;
+    }
+    const std::scoped_lock lock(rmp_lock_);
+    core_of(thread).rmpopt.set_msr(0);
+    core_of(thread).rmpopt.clear_all();
 }
 
 } // namespace rmpopt::hw

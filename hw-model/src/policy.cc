@@ -10,57 +10,39 @@ namespace rmpopt::hw
 namespace
 {
 
-constexpr std::array cf0_or_gp{choice::cf0, choice::gp};
-constexpr std::array gp_or_ud{choice::gp, choice::ud};
-constexpr std::array gp_or_ignore{choice::gp, choice::ignore};
-constexpr std::array ud_or_cf0{choice::ud, choice::cf0};
-constexpr std::array clear_or_keep{choice::clear, choice::keep};
-constexpr std::array two_or_seven{choice::code2, choice::code7};
-
-constexpr std::array<policy_knob, 9> knobs{{
-    {"oow", &policy::oow, cf0_or_gp, "RMPOPT of an address outside the core's 2 TB window",
-     "not documented; nobody reported a fault from kernels that looked beyond the window"},
-    {"rcx", &policy::rcx, cf0_or_gp, "RMPOPT with a function number above 1",
-     "not documented; only 0 and 1 are defined at present (AMD, RMPOPT series)"},
-    {"cpl", &policy::cpl, gp_or_ud, "RMPOPT at CPL > 0",
-     "not documented; RMPUPDATE and PSMASH raise #GP(0)"},
-    {"wrmsr-nosnp", &policy::wrmsr_nosnp, gp_or_ignore,
-     "WRMSR that enables RMPOPT_BASE without SNP_EN or with a contiguous RMP",
-     "that it cannot be enabled: AMD, 2026-06-19; how the write is refused is not documented"},
-    {"snpoff-exec", &policy::snpoff_exec, ud_or_cf0,
-     "RMPOPT on a core with RMPOPT_EN set after firmware cleared SNP_EN", "not documented"},
-    {"msr-rewrite", &policy::msr_rewrite, clear_or_keep,
-     "the core's table when RMPOPT_BASE is written again", "not documented"},
-    {"msr-reserved", &policy::msr_reserved, gp_or_ignore,
-     "WRMSR RMPOPT_BASE with bits 29:1 or bits above the physical address width set",
-     "not documented; Linux writes them as 0"},
-    {"psmash-kind", &policy::psmash_kind, two_or_seven,
-     "result of PSMASH on an entry that is no assigned 2 MB page",
-     "sources differ: FAIL_PERMISSION (2) or FAIL_BADADDR (7)"},
-    {"rmp-msr-locked", &policy::rmp_msr_locked, gp_or_ignore,
-     "WRMSR RMP_BASE or RMP_END while SNP_EN is set",
-     "not in APM vol. 2's list of locked MSRs (15.36.2); RMP_CFG is"},
-}};
-
 struct choice_word {
     choice value;
     std::string_view word;
+    std::string_view meaning;
 };
-constexpr std::array<choice_word, 8> words{{
-    {choice::cf0, "cf0"},
-    {choice::gp, "gp"},
-    {choice::ud, "ud"},
-    {choice::ignore, "ignore"},
-    {choice::clear, "clear"},
-    {choice::keep, "keep"},
-    {choice::code2, "2"},
-    {choice::code7, "7"},
-}};
+constexpr std::array words{
+    choice_word{choice::cf0, "cf0", "CF=0, no exception"},
+    choice_word{choice::cf1, "cf1", "CF=1, no exception"},
+    choice_word{choice::gp, "gp", "#GP(0)"},
+    choice_word{choice::ud, "ud", "#UD"},
+    choice_word{choice::ignore, "ignore", "what is not allowed is not written, no exception"},
+    choice_word{choice::clear, "clear", "cleared"},
+    choice_word{choice::keep, "keep", "kept as before"},
+    choice_word{choice::set, "set", "set from the result"},
+    choice_word{choice::block, "block", "the region is not optimised"},
+    choice_word{choice::clean, "clean", "the region can be optimised"},
+    choice_word{choice::round, "round", "rounded down, no error"},
+    choice_word{choice::cut, "cut", "the high bits are dropped"},
+    choice_word{choice::first, "first", "checked before the others"},
+    choice_word{choice::last, "last", "checked after the others"},
+    choice_word{choice::bytes, "bytes", "log2 of bytes"},
+    choice_word{choice::mb, "mb", "log2 of MB"},
+    choice_word{choice::code0, "0", "EAX=0, SUCCESS"},
+    choice_word{choice::code1, "1", "EAX=1, FAIL_INPUT"},
+    choice_word{choice::code2, "2", "EAX=2, FAIL_PERMISSION"},
+    choice_word{choice::code4, "4", "EAX=4, FAIL_OVERLAP"},
+    choice_word{choice::code7, "7", "EAX=7, FAIL_BADADDR"},
+};
 
 std::string known_names()
 {
     std::string list;
-    for (const policy_knob &k : knobs) {
+    for (const policy_knob &k : policy_knobs()) {
         list.append(list.empty() ? "" : ", ").append(k.name);
     }
     return list;
@@ -77,19 +59,20 @@ std::string allowed_words(const policy_knob &k)
 
 } // namespace
 
-std::span<const policy_knob> policy_knobs()
-{
-    return knobs;
-}
-
 std::string_view choice_name(choice c)
 {
     return std::ranges::find(words, c, &choice_word::value)->word;
 }
 
+std::string_view choice_meaning(choice c)
+{
+    return std::ranges::find(words, c, &choice_word::value)->meaning;
+}
+
 std::string set_policy(policy &p, std::string_view name, std::string_view value)
 {
-    const auto *knob = std::ranges::find(knobs, name, &policy_knob::name);
+    const std::span<const policy_knob> knobs = policy_knobs();
+    const auto knob = std::ranges::find(knobs, name, &policy_knob::name);
     if (knob == knobs.end()) {
         return "unknown policy '" + std::string(name) + "'; known: " + known_names();
     }

@@ -13,9 +13,15 @@ bool covers_2m(const rmp_table &rmp, spa_t spa)
     return rmp.covers(spa) && rmp.covers(spa + page_2m - page_4k);
 }
 
+/// The address that RMPUPDATE and RMPREAD go by.
+spa_t operand_spa(const machine &m, spa_t spa)
+{
+    return m.choices().spa_align == choice::round ? align_down(spa, page_4k) : spa;
+}
+
 /// Rules on the operands alone (APM vol. 3, RMPUPDATE). What an ASID does that no entry can hold is
-/// not documented; cut to the entry's width it could turn into the secure processor's.
-bool bad_input(const rmp_table &rmp, spa_t spa, const rmp_record &r)
+/// not documented.
+bool bad_input(const machine &m, spa_t spa, const rmp_record &r)
 {
     if (!is_aligned(spa, page_4k)) {
         return true;
@@ -26,18 +32,17 @@ bool bad_input(const rmp_table &rmp, spa_t spa, const rmp_record &r)
     if (!r.assigned && (r.immutable || r.asid != 0)) {
         return true;
     }
-    if (r.asid >= rmp_entry::asid_limit) {
+    if (r.asid >= rmp_entry::asid_limit && m.choices().asid_high == choice::code1) {
         return true;
     }
-    return r.size_2m ? !covers_2m(rmp, spa) : !rmp.covers(spa);
+    return r.size_2m ? !covers_2m(m.rmp(), spa) : !m.rmp().covers(spa);
 }
 
-/// No entry that the update would write is immutable.
-bool touches_immutable(const rmp_table &rmp, spa_t spa, bool size_2m)
+/// A page of the 2 MB region other than its first is immutable.
+bool later_page_immutable(const rmp_table &rmp, spa_t base)
 {
-    const unsigned pages = size_2m ? pages_per_2m : 1;
-    for (unsigned i = 0; i < pages; ++i) {
-        if (rmp.load(spa + i * page_4k).immutable) {
+    for (spa_t p = base + page_4k; p != base + page_2m; p += page_4k) {
+        if (rmp.load(p).immutable) {
             return true;
         }
     }
@@ -45,19 +50,52 @@ bool touches_immutable(const rmp_table &rmp, spa_t spa, bool size_2m)
 }
 
 /// A 4 KB update must not hit an assigned 2 MB page; a 2 MB update no assigned 4 KB page.
-bool overlaps(const rmp_table &rmp, spa_t spa, bool size_2m)
+rmp_status check_overlap(const machine &m, spa_t spa, bool size_2m)
 {
-    const rmp_entry base = rmp.load(align_down(spa, page_2m));
+    const rmp_entry base = m.rmp().load(align_down(spa, page_2m));
     const bool base_is_2m = base.assigned && base.size_2m;
-    if (!size_2m) {
-        return base_is_2m;
+    if (size_2m) {
+        const bool has_4k = !base_is_2m && (base.assigned || base.subpage_count != 0);
+        return has_4k ? rmp_status::fail_overlap : rmp_status::success;
     }
-    return !base_is_2m && (base.assigned || base.subpage_count != 0);
+    if (!base_is_2m) {
+        return rmp_status::success;
+    }
+    const bool at_base = is_aligned(spa, page_2m);
+    return at_base || m.choices().overlap_in_2m == choice::code4 ? rmp_status::fail_overlap
+                                                                 : rmp_status::fail_permission;
+}
+
+/// Rules on the entries that the update would write: no immutable one, no overlap.
+rmp_status check_entries(const machine &m, spa_t spa, bool size_2m)
+{
+    const bool first = m.rmp().load(spa).immutable;
+    const bool later = size_2m && later_page_immutable(m.rmp(), spa);
+    if (first || (later && m.choices().immutable_in_2m == choice::code2)) {
+        return rmp_status::fail_permission;
+    }
+    const rmp_status overlap = check_overlap(m, spa, size_2m);
+    return overlap == rmp_status::success && later ? rmp_status::fail_permission : overlap;
+}
+
+/// All rules of RMPUPDATE in their order. That pages of running guests are refused: APM vol. 2,
+/// 15.36.12; where among the others is open.
+rmp_status check_rmpupdate(const machine &m, spa_t spa, const rmp_record &r)
+{
+    if (bad_input(m, spa, r)) {
+        return rmp_status::fail_input;
+    }
+    const bool in_use = m.page_in_use(spa, r.size_2m ? page_2m : page_4k);
+    if (in_use && m.choices().inuse_order == choice::first) {
+        return rmp_status::fail_inuse;
+    }
+    const rmp_status s = check_entries(m, spa, r.size_2m);
+    return s == rmp_status::success && in_use ? rmp_status::fail_inuse : s;
 }
 
 /// The entry that a record makes out of an old one. Validated, VMSA and the VMPL permissions
 /// survive only when nothing else changes (APM vol. 2, 15.36.6 and 15.36.7).
-rmp_entry updated(const rmp_entry &old, const rmp_record &r)
+rmp_entry updated(const machine &m, const rmp_entry &old, const rmp_record &r)
 {
     if (!r.assigned) {
         rmp_entry none;
@@ -69,11 +107,11 @@ rmp_entry updated(const rmp_entry &old, const rmp_record &r)
     e.size_2m = r.size_2m;
     e.immutable = r.immutable;
     e.lock = false;
-    e.asid = static_cast<std::uint16_t>(r.asid);
+    e.asid = static_cast<std::uint16_t>(r.asid % rmp_entry::asid_limit);
     e.gpa = rmp_entry::decode({.lo = r.gpa & ~(page_4k - 1), .hi = 0}).gpa;
     const bool same = old.assigned && old.asid == e.asid && old.gpa == e.gpa &&
-                      old.size_2m == e.size_2m && r.asid != 0;
-    if (!same) {
+                      old.size_2m == e.size_2m && e.asid != 0;
+    if (!same || m.choices().same_update == choice::clear) {
         e.validated = false;
         e.vmsa = false;
         e.vmpl = {vmpl_perm::all, 0, 0, 0};
@@ -81,20 +119,14 @@ rmp_entry updated(const rmp_entry &old, const rmp_record &r)
     return e;
 }
 
-rmp_status do_rmpupdate(machine &m, spa_t spa, const rmp_record &record, effect_list &effects)
+rmp_status do_rmpupdate(machine &m, spa_t rax, const rmp_record &record, effect_list &effects)
 {
-    const rmp_table &rmp = m.rmp();
-    if (bad_input(rmp, spa, record)) {
-        return rmp_status::fail_input;
+    const spa_t spa = operand_spa(m, rax);
+    const rmp_status s = check_rmpupdate(m, spa, record);
+    if (s == rmp_status::success) {
+        m.replace_entry(spa, updated(m, m.rmp().load(spa), record), effects);
     }
-    if (touches_immutable(rmp, spa, record.size_2m)) {
-        return rmp_status::fail_permission;
-    }
-    if (overlaps(rmp, spa, record.size_2m)) {
-        return rmp_status::fail_overlap;
-    }
-    m.replace_entry(spa, updated(rmp.load(spa), record), effects);
-    return rmp_status::success;
+    return s;
 }
 
 rmp_status do_psmash(machine &m, spa_t spa)
@@ -102,6 +134,9 @@ rmp_status do_psmash(machine &m, spa_t spa)
     const rmp_table &rmp = m.rmp();
     if (!is_aligned(spa, page_2m) || !covers_2m(rmp, spa)) {
         return rmp_status::fail_input;
+    }
+    if (m.page_in_use(spa, page_2m)) { // APM vol. 2, 15.36.12
+        return rmp_status::fail_inuse;
     }
     rmp_entry e = rmp.load(spa);
     if (!e.assigned || e.immutable || !e.size_2m) {
@@ -127,6 +162,9 @@ fault host_insn_fault(const machine &m, const insn_context &ctx)
     if (!ctx.long_mode || !m.snp_enabled(ctx.thread)) {
         return fault::ud;
     }
+    if (ctx.guest_mode) {
+        return m.choices().guest_exec == choice::gp ? fault::gp0 : fault::ud;
+    }
     return ctx.cpl != 0 ? fault::gp0 : fault::none;
 }
 
@@ -151,14 +189,19 @@ rmp_status psmash(machine &m, spa_t spa)
     return s;
 }
 
-rmp_status rmpread(machine &m, spa_t spa, rmp_record &out)
+rmp_status rmpread(machine &m, spa_t rax, rmp_record &out)
 {
     const std::scoped_lock lock(m.rmp_lock());
     count(m.counters().rmpread);
+    const spa_t spa = operand_spa(m, rax);
     if (!is_aligned(spa, page_4k) || !m.rmp().covers(spa)) {
         return rmp_status::fail_input;
     }
     const rmp_entry e = m.rmp().load(spa);
+    const bool of_firmware = e.assigned && e.immutable && e.asid == 0;
+    if (of_firmware && m.choices().rmpread_firmware == choice::code2) {
+        return rmp_status::fail_permission;
+    }
     out = {.gpa = e.gpa,
            .assigned = e.assigned,
            .size_2m = e.size_2m,
@@ -174,6 +217,11 @@ std::uint32_t status_flags(rmp_status status)
     const auto value = static_cast<std::uint32_t>(status);
     const bool even = __builtin_parity(value & 0xff) == 0;
     return (value == 0 ? zf : 0) | (even ? pf : 0);
+}
+
+std::uint32_t changed_flags(const machine &m)
+{
+    return m.choices().status_flags == choice::set ? status_flags_mask : 0;
 }
 
 } // namespace rmpopt::hw

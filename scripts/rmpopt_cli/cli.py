@@ -7,7 +7,7 @@ import signal
 import sys
 from pathlib import Path
 
-from . import boot, check, cpu, kernel, machine, packages, run, setup, testing
+from . import boot, check, cpu, kernel, machine, packages, policies, run, setup, testing
 from .cache import Cache
 from .console import error
 from .errors import SETUP_FAILED, SIGNALLED, BadInput, Failure
@@ -25,7 +25,8 @@ def _machine_arguments(parser: argparse.ArgumentParser, memory: str, thread: str
     parser.add_argument("--mem", default=memory, metavar="SIZE", help="guest memory, such as 6G")
     parser.add_argument("--persona", default="venice", choices=cpu.PERSONAS, help="which EPYC to be")
     parser.add_argument("--policy", action="append", default=[], metavar="NAME=VALUE",
-                        help="choice for behaviour that AMD leaves open; may be repeated")
+                        help="choice for behaviour that AMD leaves open ('rmpopt policies' lists them); may be "
+                             "repeated")
     parser.add_argument("--rmp", default="auto", choices=machine.RMP_LAYOUTS, help="layout of the RMP")
     parser.add_argument("--enforce", default="on", choices=("on", "off"), help="fault stores that the RMP forbids")
     parser.add_argument("--thread", default=thread, choices=("single", "multi"),
@@ -88,6 +89,10 @@ def _parser() -> argparse.ArgumentParser:
     _machine_arguments(sub, "2G", "multi")
     sub.set_defaults(action=_run)
 
+    sub = commands.add_parser("policies", help="list the choices for behaviour that AMD leaves open")
+    sub.add_argument("--json", action="store_true", help="as JSON")
+    sub.set_defaults(action=_policies)
+
     sub = commands.add_parser("test", help="run all tests")
     sub.add_argument("pattern", nargs="?", default="", metavar="PATTERN", help="only tests whose name contains this")
     sub.add_argument("--json", action="store_true", help="results as JSON on stdout")
@@ -132,18 +137,29 @@ def _copy_kernel(built: Path, where: Path) -> None:
         raise BadInput(f"--output {where}: {problem.strerror}: give a directory that can be written") from problem
 
 
+def _policies(arguments: argparse.Namespace) -> int:
+    return policies.show(Cache(), arguments.json)
+
+
+def _checked_policies(arguments: argparse.Namespace, cache: Cache, plugin: Path | None) -> list[str]:
+    wanted = [machine.check_policy(text) for text in arguments.policy]
+    policies.check(cache, wanted, plugin)
+    return wanted
+
+
 def _boot(arguments: argparse.Namespace) -> int:
     words = arguments.words
+    cache, plugin = Cache(), _plugin(arguments)
     request = Request(
         kernel=arguments.kernel, modules=arguments.modules, initrd=arguments.initrd, append=arguments.append,
         smp=machine.check_smp(arguments.smp), memory=machine.parse_size(arguments.mem), persona=arguments.persona,
-        policies=[machine.check_policy(text) for text in arguments.policy], rmp=arguments.rmp,
+        policies=_checked_policies(arguments, cache, plugin), rmp=arguments.rmp,
         enforce=arguments.enforce, thread=arguments.thread, report=arguments.report, timeout=arguments.timeout,
         qemu=arguments.qemu,
-        qemu_options=_split(arguments.qemu_opts), plugin=_plugin(arguments), shell=arguments.shell,
+        qemu_options=_split(arguments.qemu_opts), plugin=plugin, shell=arguments.shell,
         json=arguments.json, verbose=arguments.verbose,
         command=words[0] if len(words) == 1 else shlex.join(words))
-    return boot.dry_run(Cache(), request) if arguments.dry_run else boot.boot(Cache(), request)
+    return boot.dry_run(cache, request) if arguments.dry_run else boot.boot(cache, request)
 
 
 def _split(options: list[str]) -> list[str]:
@@ -155,12 +171,12 @@ def _split(options: list[str]) -> list[str]:
 
 def _run(arguments: argparse.Namespace) -> int:
     run.check_elf(arguments.elf)
+    cache, plugin = Cache(), _plugin(arguments)
     test = run.BareMetalTest(
         elf=arguments.elf, persona=arguments.persona, memory=machine.parse_size(arguments.mem),
         smp=machine.check_smp(arguments.smp), rmp=arguments.rmp, enforce=arguments.enforce,
-        thread=arguments.thread, policies=[machine.check_policy(text) for text in arguments.policy], append=arguments.append,
-        timeout=arguments.timeout, plugin=_plugin(arguments))
-    cache = Cache()
+        thread=arguments.thread, policies=_checked_policies(arguments, cache, plugin), append=arguments.append,
+        timeout=arguments.timeout, plugin=plugin)
     qemu = setup.for_plugin(cache, test.plugin, arguments.qemu)
     status, output = run.execute(cache, qemu, test)
     sys.stdout.write(output)

@@ -2,6 +2,7 @@
 """Building the project itself (plugin, model, bare-metal tests) into build/."""
 import json
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 from .cache import Cache, sha256_text
@@ -52,18 +53,18 @@ def _configure(log: Path, libvfio_user: Path | None) -> None:
         raise Failure(f"meson: {_problem(log)} (log: {log})")
 
 
-def build(cache: Cache, libvfio_user: Path | None) -> None:
-    """Configures and compiles; silent when there is nothing to do."""
+def build(cache: Cache, libvfio_user: Path | None, targets: Sequence[Path] = ()) -> None:
+    """Configures and compiles everything or the targets; silent when there is nothing to do."""
     if not (CHECKOUT / "meson.build").exists():
         raise Failure("meson.build is missing: this is not a complete checkout")
     log = cache.directory("log") / f"build-{sha256_text(str(CHECKOUT))[:8]}"
     log.unlink(missing_ok=True)
     with cache.lock(f"build-{sha256_text(str(CHECKOUT))[:8]}"):
         _configure(log, libvfio_user)
-        status, pending, _ = output(["ninja", "-C", BUILD, "-n"])
+        status, pending, _ = output(["ninja", "-C", BUILD, "-n", *targets])
         if status == 0 and "no work to do" in pending:
             return
         progress = Progress("building the project")
-        if logged(["ninja", "-C", BUILD], log, lambda line: progress.update(line[:70])) != 0:
+        if logged(["ninja", "-C", BUILD, *targets], log, lambda line: progress.update(line[:70])) != 0:
             raise Failure(f"build: {_problem(log)} (log: {log})")
         progress.done()

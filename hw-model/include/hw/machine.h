@@ -2,18 +2,19 @@
 // The SNP-relevant state of one machine: memory, RMP, cores and their registers.
 //
 // Thread-safety: `rmp_lock()` guards every change of the RMP, of RMPOPT bits that get set, of the
-// IOMMU's buffers and of SNP_EN. Lock-free for readers: rmp_table::load, rmpopt_table::test,
-// snp_enabled. It is a leaf lock: nothing is called outside the model while it is held.
+// IOMMU's buffers, of held pages and of SNP_EN. Lock-free for readers: rmp_table::load,
+// rmpopt_table::test, snp_enabled, page_held_as. It is a leaf lock: nothing is called outside the
+// model while it is held.
 #pragma once
 
 #include "hw/counters.h"
 #include "hw/effects.h"
+#include "hw/held_pages.h"
 #include "hw/persona.h"
 #include "hw/policy.h"
 #include "hw/rmp_table.h"
 #include "hw/rmpopt_table.h"
 
-#include <array>
 #include <memory>
 #include <mutex>
 #include <vector>
@@ -39,19 +40,13 @@ struct core_state {
     rmpopt_table rmpopt;
 };
 
-/// The pages that a logical CPU holds from a successful VMRUN to #VMEXIT: VMCB, AVIC backing page
-/// and, for SEV-ES and SNP guests, VMSA (APM vol. 2, 15.36.12). The host save area is not one.
-struct held_pages {
-    std::array<spa_t, 3> spa{};
-    unsigned count = 0;
-};
-
 /// State of one logical CPU.
 struct thread_state {
     std::uint64_t syscfg = 0; ///< without SNP_EN and VMPL_EN, which are the core's
     std::uint64_t hwcr = 0;
     std::uint64_t vm_hsave_pa = 0;
-    held_pages held; ///< empty in hypervisor mode; guarded by the RMP lock
+    bool in_guest = false; ///< counted in the machine's number of running guests; RMP lock
+    held_page_slots held;  ///< empty in hypervisor mode
 };
 
 class machine
@@ -117,14 +112,21 @@ class machine
     void firmware_clear_snp_en();
 
     /// A guest starts to run on `thread` or leaves it. RMP lock held.
-    void enter_guest(unsigned thread, const held_pages &pages) { threads_[thread].held = pages; }
-    void leave_guest(unsigned thread) { threads_[thread].held = {}; }
-    /// A running guest holds the page at `spa` or, with page_2m, one of the 512. RMP lock held.
-    bool page_in_use(spa_t spa, std::uint64_t bytes = page_4k) const;
+    void enter_guest(unsigned thread, const held_pages &pages);
+    void leave_guest(unsigned thread);
+    /// A running guest holds a page in [spa, spa + bytes). Takes no lock; the answer lasts only
+    /// while the RMP lock is held.
+    bool page_in_use(spa_t spa, std::uint64_t bytes = page_4k) const noexcept;
+    /// A running guest holds the page as `kind`. The check path: no lock, and one load while no
+    /// guest runs, which is almost always.
+    bool page_held_as(spa_t page, held_kind kind) const noexcept;
 
     /// Buffers that the IOMMU writes: event log, PPR log, completion-wait page. RMP lock held.
     const std::vector<spa_range> &iommu_buffers() const { return iommu_buffers_; }
     void set_iommu_buffers(std::vector<spa_range> ranges) { iommu_buffers_ = std::move(ranges); }
+
+    /// INIT of one logical CPU. SNP_EN and the RMP registers stay.
+    void init_thread(unsigned thread);
 
     /// Machine reset: registers, tables, RMP registers back to what power-on leaves.
     void reset();
@@ -136,6 +138,9 @@ class machine
     counter_set counters_;
     std::unique_ptr<core_state[]> cores_;
     std::unique_ptr<thread_state[]> threads_;
+    /// Logical CPUs that hold pages. Changed with the RMP lock held; read without. A CPU's slots
+    /// are filled before it counts and emptied after.
+    std::atomic<unsigned> guests_running_{0};
     std::vector<spa_range> iommu_buffers_;
 };
 

@@ -29,10 +29,12 @@ enum class fault : std::uint8_t { none, ud, gp0 };
 struct insn_context {
     unsigned thread = 0;
     unsigned cpl = 0;
-    bool long_mode = true; ///< 64-bit mode
+    bool long_mode = true;   ///< 64-bit mode
+    bool guest_mode = false; ///< between VMRUN and #VMEXIT
 };
 
-/// #UD and #GP(0) of RMPUPDATE, PSMASH: feature, mode and SNP_EN before privilege (APM vol. 3).
+/// #UD and #GP(0) of RMPUPDATE, PSMASH: feature, mode and SNP_EN before guest mode and privilege
+/// (APM vol. 3).
 fault host_insn_fault(const machine &m, const insn_context &ctx);
 /// RMPREAD also needs CPUID 8000_001F EAX[21].
 fault rmpread_fault(const machine &m, const insn_context &ctx);
@@ -46,9 +48,11 @@ rmp_status psmash(machine &m, spa_t spa);
 /// RMPREAD (APM vol. 3): the architectural view of the entry.
 rmp_status rmpread(machine &m, spa_t spa, rmp_record &out);
 
-/// Arithmetic flags that follow from EAX after RMPUPDATE, PSMASH, RMPREAD: OF, SF, ZF, AF and PF
-/// as of a logical operation on the result; CF is not touched (APM vol. 3, PSMASH).
+/// Arithmetic flags that follow from EAX after PSMASH: OF, SF, ZF, AF and PF as of a logical
+/// operation on the result; CF is not touched (APM vol. 3, PSMASH).
 std::uint32_t status_flags(rmp_status status);
 inline constexpr std::uint32_t status_flags_mask = 0x8d4; ///< OF SF ZF AF PF
+/// Those of them that RMPUPDATE and RMPREAD change.
+std::uint32_t changed_flags(const machine &m);
 
 } // namespace rmpopt::hw

@@ -10,9 +10,12 @@ namespace rmpopt::hw
 /// RCX.
 enum class rmpopt_function : std::uint64_t { verify_and_report = 0, report = 1 };
 
+inline constexpr std::uint32_t flag_cf = 1;
+
 struct rmpopt_result {
     fault exception = fault::none;
-    bool cf = false; ///< the region is optimised on this core
+    bool cf = false;                       ///< the region is optimised on this core
+    std::uint32_t changed_flags = flag_cf; ///< arithmetic flags to write; all but CF become 0
 };
 
 /// Executes RMPOPT on ctx.thread's core. RAX is rounded down to 1 GB and never written; the only

@@ -1,0 +1,556 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// Each knob decides its own situation and nothing else. A probe brings about the situation of one
+// knob and puts into words what happened.
+#include "hw/cpuid.h"
+#include "machine_fixture.h"
+#include "policy_probe.h"
+
+#include <algorithm>
+#include <array>
+
+namespace rmpopt::hw
+{
+
+namespace
+{
+
+std::string word(fault f)
+{
+    return f == fault::gp0 ? "gp" : f == fault::ud ? "ud" : "none";
+}
+std::string word(const rmpopt_result &r)
+{
+    return r.exception != fault::none ? word(r.exception) : r.cf ? "cf1" : "cf0";
+}
+std::string word(rmp_status s)
+{
+    return std::to_string(static_cast<unsigned>(s));
+}
+std::string word(msr_result r)
+{
+    return r == msr_result::gp0 ? "gp" : r == msr_result::done ? "done" : "pass";
+}
+std::string bit(bool set)
+{
+    return set ? "set" : "clear";
+}
+
+constexpr std::uint64_t gb = region_1g;
+
+// RMPOPT.
+
+std::string oow(probe_machine &w)
+{
+    w.start();
+    return word(w.optimise(0, 2048 * gb));
+}
+
+std::string maxphys(probe_machine &w)
+{
+    constexpr unsigned bits = 40; // the window ends at 2^41
+    w.start(bits);
+    return word(w.optimise(0, 1ull << bits));
+}
+
+std::string rax_align(probe_machine &w)
+{
+    w.start();
+    return word(w.optimise(0, 4096));
+}
+
+std::string rcx(probe_machine &w)
+{
+    w.start();
+    return word(w.optimise(0, 0, 2));
+}
+
+std::string cpl(probe_machine &w)
+{
+    w.start();
+    return word(rmpopt(*w.m, {.cpl = 3}, 0, 0));
+}
+
+std::string snpoff_exec(probe_machine &w)
+{
+    w.start();
+    w.m->firmware_clear_snp_en();
+    return word(w.optimise(0, 0));
+}
+
+std::string rmpopt_flags(probe_machine &w)
+{
+    w.start();
+    return w.optimise(0, 0).changed_flags == flag_cf ? "CF" : "all";
+}
+
+std::string no_entry(probe_machine &w)
+{
+    w.start();
+    return word(w.optimise(0, w.hole));
+}
+
+std::string hv_fixed(probe_machine &w)
+{
+    w.start();
+    rmp_entry e;
+    e.immutable = true;
+    w.m->rmp().store(gb - page_4k, e);
+    return word(w.optimise(0, 0));
+}
+
+// The table and its register.
+
+std::string wrmsr_nosnp(probe_machine &w)
+{
+    w.build_only();
+    const msr_result r = w.write_msr(0, msr::rmpopt_base, rmpopt_enable);
+    return word(r) + (w.m->core(0).rmpopt.enabled() ? " enabled" : "");
+}
+
+std::string msr_reserved(probe_machine &w)
+{
+    w.start();
+    const msr_result r = w.write_msr(0, msr::rmpopt_base, gb | rmpopt_enable | 2);
+    return word(r) + (w.m->core(0).rmpopt.msr() == (gb | rmpopt_enable) ? " without them" : "");
+}
+
+std::string msr_rewrite(probe_machine &w)
+{
+    w.start();
+    w.optimise(0, 0);
+    w.enable_rmpopt();
+    return bit(w.reports(0, 0));
+}
+
+std::string init_msr(probe_machine &w)
+{
+    w.start();
+    w.optimise(0, 0);
+    w.m->init_thread(1);
+    return word(w.optimise(0, 0, 1));
+}
+
+std::string shutdown_table(probe_machine &w)
+{
+    w.start();
+    w.optimise(0, 0);
+    w.m->firmware_clear_snp_en();
+    return bit(w.m->core(0).rmpopt.test(0));
+}
+
+std::string shared_update(probe_machine &w)
+{
+    w.start();
+    w.optimise(0, 0);
+    w.release(w.low_2m);
+    return bit(w.reports(0, 0));
+}
+
+// RMPUPDATE, PSMASH, RMPREAD.
+
+std::string guest_exec(probe_machine &w)
+{
+    w.start();
+    const insn_context guest{.guest_mode = true};
+    return word(host_insn_fault(*w.m, guest)) + " " + word(rmpread_fault(*w.m, guest)) + " " +
+           word(rmpopt(*w.m, guest, 0, 0));
+}
+
+std::string spa_align(probe_machine &w)
+{
+    w.start();
+    rmp_record r;
+    const std::string update = word(w.update(w.low_2m + 8, w.guest_page()));
+    return update + " " + word(rmpread(*w.m, w.low_2m + 8, r));
+}
+
+std::string asid_high(probe_machine &w)
+{
+    w.start();
+    const rmp_status s = w.update(w.low_2m, w.guest_page(rmp_entry::asid_limit + 7));
+    return word(s) + (w.entry(w.low_2m).asid == 7 ? ", ASID 7" : "");
+}
+
+std::string inuse_order(probe_machine &w)
+{
+    w.start();
+    w.update(w.low_2m, w.immutable(w.guest_page()));
+    w.hold(w.low_2m);
+    return word(w.assign(w.low_2m));
+}
+
+std::string immutable_in_2m(probe_machine &w)
+{
+    w.start();
+    w.update(w.low_2m + page_4k, w.immutable(w.guest_page()));
+    return word(w.assign_2m(w.low_2m));
+}
+
+std::string overlap_in_2m(probe_machine &w)
+{
+    w.start();
+    w.assign_2m(w.low_2m);
+    return word(w.release(w.low_2m + page_4k));
+}
+
+std::string same_update(probe_machine &w)
+{
+    w.start();
+    w.assign(w.low_2m);
+    rmp_entry e = w.entry(w.low_2m);
+    e.validated = true;
+    w.m->rmp().store(w.low_2m, e);
+    w.assign(w.low_2m);
+    return bit(w.entry(w.low_2m).validated);
+}
+
+std::string psmash_kind(probe_machine &w)
+{
+    w.start();
+    return word(psmash(*w.m, w.low_2m));
+}
+
+std::string rmpread_firmware(probe_machine &w)
+{
+    w.start();
+    w.update(w.low_2m, w.immutable(w.guest_page(0)));
+    rmp_record r;
+    return word(rmpread(*w.m, w.low_2m, r));
+}
+
+std::string status_flags_of(probe_machine &w)
+{
+    w.start();
+    return changed_flags(*w.m) == status_flags_mask ? "all" : "none";
+}
+
+// Other registers and CPUID.
+
+std::string rmp_msr_locked(probe_machine &w)
+{
+    w.start();
+    const msr_result r = w.write_msr(0, msr::rmp_base, 0);
+    return word(r) + (w.read_msr(0, msr::rmp_base) == w.rmp_base ? ", unchanged" : "");
+}
+
+std::string segment_unit(probe_machine &w)
+{
+    w.build_only();
+    cpuid_regs r;
+    adjust_cpuid(*w.m, 0x80000025, r);
+    return std::to_string(r.eax & 0x3f) + " " + std::to_string(r.eax >> 6 & 0x3f);
+}
+
+struct outcome {
+    std::string_view value, happens;
+};
+struct probe {
+    std::string_view knob;
+    std::string (*run)(probe_machine &);
+    std::array<outcome, 2> outcomes;
+};
+
+const probe probes[] = {
+    {"oow", oow, {{{"cf0", "cf0"}, {"gp", "gp"}}}},
+    {"maxphys", maxphys, {{{"cf0", "cf0"}, {"gp", "gp"}}}},
+    {"rax-align", rax_align, {{{"round", "cf1"}, {"gp", "gp"}}}},
+    {"rcx", rcx, {{{"gp", "gp"}, {"cf0", "cf0"}}}},
+    {"cpl", cpl, {{{"gp", "gp"}, {"ud", "ud"}}}},
+    {"snpoff-exec", snpoff_exec, {{{"ud", "ud"}, {"cf0", "cf0"}}}},
+    {"rmpopt-flags", rmpopt_flags, {{{"keep", "CF"}, {"clear", "all"}}}},
+    {"no-entry", no_entry, {{{"cf1", "cf1"}, {"cf0", "cf0"}}}},
+    {"hv-fixed", hv_fixed, {{{"clean", "cf1"}, {"block", "cf0"}}}},
+    {"wrmsr-nosnp", wrmsr_nosnp, {{{"gp", "gp"}, {"ignore", "done"}}}},
+    {"msr-reserved", msr_reserved, {{{"gp", "gp"}, {"ignore", "done without them"}}}},
+    {"msr-rewrite", msr_rewrite, {{{"clear", "clear"}, {"keep", "set"}}}},
+    {"init-msr", init_msr, {{{"keep", "cf1"}, {"clear", "ud"}}}},
+    {"shutdown-table", shutdown_table, {{{"keep", "set"}, {"clear", "clear"}}}},
+    {"shared-update", shared_update, {{{"clear", "clear"}, {"keep", "set"}}}},
+    {"guest-exec", guest_exec, {{{"ud", "ud ud ud"}, {"gp", "gp gp gp"}}}},
+    {"spa-align", spa_align, {{{"1", "1 1"}, {"round", "0 0"}}}},
+    {"asid-high", asid_high, {{{"1", "1"}, {"cut", "0, ASID 7"}}}},
+    {"inuse-order", inuse_order, {{{"first", "3"}, {"last", "2"}}}},
+    {"immutable-in-2m", immutable_in_2m, {{{"2", "2"}, {"4", "4"}}}},
+    {"overlap-in-2m", overlap_in_2m, {{{"4", "4"}, {"2", "2"}}}},
+    {"same-update", same_update, {{{"keep", "set"}, {"clear", "clear"}}}},
+    {"psmash-kind", psmash_kind, {{{"2", "2"}, {"7", "7"}}}},
+    {"rmpread-firmware", rmpread_firmware, {{{"0", "0"}, {"2", "2"}}}},
+    {"status-flags", status_flags_of, {{{"set", "all"}, {"keep", "none"}}}},
+    {"rmp-msr-locked", rmp_msr_locked, {{{"gp", "gp, unchanged"}, {"ignore", "done, unchanged"}}}},
+    {"segment-unit", segment_unit, {{{"bytes", "30 42"}, {"mb", "10 22"}}}},
+};
+
+std::string observe(const probe &p, const policy &choices)
+{
+    probe_machine w(choices);
+    return p.run(w);
+}
+
+std::string expected(const probe &p, std::string_view value)
+{
+    const auto *o = std::ranges::find(p.outcomes, value, &outcome::value);
+    return o == p.outcomes.end() ? "no outcome listed" : std::string(o->happens);
+}
+
+policy with(std::string_view knob, std::string_view value)
+{
+    policy p;
+    EXPECT_EQ(set_policy(p, knob, value), "");
+    return p;
+}
+
+TEST(policy_behaviour, each_knob_has_a_probe_and_each_probe_a_knob)
+{
+    EXPECT_EQ(std::size(probes), policy_knobs().size());
+    for (const policy_knob &k : policy_knobs()) {
+        EXPECT_EQ(std::ranges::count(probes, k.name, &probe::knob), 1) << k.name;
+    }
+}
+
+TEST(policy_behaviour, each_value_has_an_outcome_of_its_own)
+{
+    for (const probe &p : probes) {
+        const auto knobs = policy_knobs();
+        const auto k = std::ranges::find(knobs, p.knob, &policy_knob::name);
+        ASSERT_NE(k, knobs.end()) << p.knob;
+        EXPECT_EQ(k->allowed.size(), p.outcomes.size()) << p.knob;
+        EXPECT_NE(p.outcomes[0].happens, p.outcomes[1].happens) << p.knob;
+    }
+}
+
+TEST(policy_behaviour, the_first_value_is_the_default)
+{
+    for (const policy_knob &k : policy_knobs()) {
+        EXPECT_EQ(policy{}.*k.member, k.allowed[0]) << k.name;
+    }
+}
+
+TEST(policy_behaviour, each_value_does_what_it_says)
+{
+    for (const probe &p : probes) {
+        for (const outcome &o : p.outcomes) {
+            EXPECT_EQ(observe(p, with(p.knob, o.value)), o.happens) << p.knob << '=' << o.value;
+        }
+    }
+}
+
+TEST(policy_behaviour, no_knob_changes_the_situation_of_another)
+{
+    for (const policy_knob &k : policy_knobs()) {
+        const policy changed = with(k.name, choice_name(k.allowed[1]));
+        for (const probe &p : probes) {
+            const std::string_view value =
+                p.knob == k.name ? choice_name(k.allowed[1]) : p.outcomes[0].value;
+            EXPECT_EQ(observe(p, changed), expected(p, value)) << k.name << " seen by " << p.knob;
+        }
+    }
+}
+
+// Where a knob ends.
+
+class policy_edge : public machine_fixture
+{
+  protected:
+    void start(const policy &p, unsigned phys_bits = 48)
+    {
+        build("venice", rmp_layout::segmented, p, phys_bits);
+        enable_snp();
+        enable_rmpopt();
+    }
+    void hold(spa_t page)
+    {
+        const std::scoped_lock lock(m->rmp_lock());
+        m->enter_guest(3, held_page(page));
+    }
+};
+
+TEST_F(policy_edge, address_outside_window_and_maxphyaddr_goes_by_the_window)
+{
+    start({.oow = choice::cf0, .maxphys = choice::gp}, 40);
+    EXPECT_EQ(optimise(0, 1ull << 41).exception, fault::none);
+    EXPECT_EQ(optimise(0, 1ull << 40).exception, fault::gp0);
+    EXPECT_EQ(optimise(0, (1ull << 40) - gb).exception, fault::none);
+}
+
+TEST_F(policy_edge, maxphyaddr_decides_for_both_functions)
+{
+    start({.maxphys = choice::gp}, 40);
+    EXPECT_EQ(optimise(0, 1ull << 40, 0).exception, fault::gp0);
+    EXPECT_EQ(optimise(0, 1ull << 40, 1).exception, fault::gp0);
+}
+
+TEST_F(policy_edge, aligned_address_is_no_matter_of_rax_align)
+{
+    start({.rax_align = choice::gp});
+    EXPECT_EQ(optimise(0, gb).exception, fault::none);
+    EXPECT_EQ(optimise(0, gb + 1, 1).exception, fault::gp0);
+}
+
+TEST_F(policy_edge, function_is_judged_before_the_address)
+{
+    start({.oow = choice::gp, .rax_align = choice::gp, .rcx = choice::cf0});
+    EXPECT_EQ(optimise(0, 4096 * gb + 1, 2).exception, fault::none);
+}
+
+TEST_F(policy_edge, one_entry_is_enough_to_be_a_region_with_entries)
+{
+    start({.no_entry = choice::cf0});
+    EXPECT_FALSE(optimise(0, hole).cf);
+    EXPECT_FALSE(reports(0, hole));
+    EXPECT_TRUE(optimise(0, high.base).cf);
+}
+
+TEST_F(policy_edge, blocking_hv_fixed_pages_sees_each_page_and_no_other_region)
+{
+    start({.hv_fixed = choice::block});
+    rmp_entry e;
+    e.immutable = true;
+    m->rmp().store(high.base, e);
+    EXPECT_TRUE(optimise(0, 0).cf);
+    EXPECT_FALSE(optimise(0, high.base).cf);
+    m->rmp().store(high.base, {});
+    EXPECT_TRUE(optimise(0, high.base).cf);
+}
+
+TEST_F(policy_edge, kept_table_is_cleared_by_another_base)
+{
+    start({.msr_rewrite = choice::keep});
+    ASSERT_TRUE(optimise(0, gb).cf);
+    enable_rmpopt(gb);
+    EXPECT_FALSE(reports(0, gb));
+}
+
+TEST_F(policy_edge, init_touches_its_own_core_only)
+{
+    start({.init_msr = choice::clear});
+    ASSERT_TRUE(optimise(0, 0).cf);
+    ASSERT_TRUE(optimise(2, 0).cf);
+    m->init_thread(0);
+    EXPECT_EQ(optimise(1, 0).exception, fault::ud);
+    EXPECT_TRUE(reports(2, 0));
+    EXPECT_TRUE(m->snp_enabled(0));
+    EXPECT_EQ(read_msr(0, msr::rmp_base), rmp_base);
+}
+
+TEST_F(policy_edge, update_that_assigns_or_releases_always_clears)
+{
+    start({.shared_update = choice::keep});
+    ASSERT_TRUE(optimise(0, 0).cf);
+    ASSERT_EQ(assign(low_2m), rmp_status::success);
+    EXPECT_FALSE(reports(0, 0));
+    m->core(0).rmpopt.set(0); // cannot happen; the release must not rely on that
+    ASSERT_EQ(release(low_2m), rmp_status::success);
+    EXPECT_FALSE(reports(0, 0));
+}
+
+TEST_F(policy_edge, guest_mode_is_judged_after_enable_and_before_privilege)
+{
+    start({.guest_exec = choice::gp});
+    EXPECT_EQ(host_insn_fault(*m, {.long_mode = false, .guest_mode = true}), fault::ud);
+    EXPECT_EQ(rmpopt(*m, {.long_mode = false, .guest_mode = true}, 0, 0).exception, fault::ud);
+    start({.cpl = choice::gp, .guest_exec = choice::ud});
+    EXPECT_EQ(host_insn_fault(*m, {.cpl = 3, .guest_mode = true}), fault::ud);
+    EXPECT_EQ(rmpopt(*m, {.cpl = 3, .guest_mode = true}, 0, 0).exception, fault::ud);
+}
+
+TEST_F(policy_edge, rounded_address_must_still_fit_the_size)
+{
+    start({.spa_align = choice::round});
+    EXPECT_EQ(assign_2m(low_2m + page_4k), rmp_status::fail_input);
+    EXPECT_EQ(psmash(*m, low_2m + 8), rmp_status::fail_input);
+    EXPECT_EQ(assign(low_2m + page_4k + 5), rmp_status::success);
+    EXPECT_TRUE(entry(low_2m + page_4k).assigned);
+    EXPECT_FALSE(entry(low_2m).assigned);
+}
+
+TEST_F(policy_edge, cut_asid_can_be_the_secure_processor_s)
+{
+    start({.asid_high = choice::cut});
+    EXPECT_EQ(update(low_2m, guest_page(rmp_entry::asid_limit)), rmp_status::success);
+    EXPECT_EQ(entry(low_2m).asid, 0);
+    EXPECT_TRUE(entry(low_2m).assigned);
+    rmp_record shared;
+    shared.asid = rmp_entry::asid_limit;
+    EXPECT_EQ(update(low_2m, shared), rmp_status::fail_input);
+}
+
+TEST_F(policy_edge, page_in_use_never_comes_before_bad_input)
+{
+    for (const choice order : {choice::first, choice::last}) {
+        start({.inuse_order = order});
+        hold(low_2m);
+        EXPECT_EQ(assign(low_2m + 8), rmp_status::fail_input);
+        EXPECT_EQ(assign(low_2m), rmp_status::fail_inuse);
+        EXPECT_FALSE(entry(low_2m).assigned);
+        EXPECT_EQ(assign(low_2m + page_4k), rmp_status::success);
+    }
+}
+
+TEST_F(policy_edge, page_in_use_against_an_overlap)
+{
+    start({.inuse_order = choice::first});
+    assign(low_2m + page_4k);
+    hold(low_2m + 2 * page_4k);
+    EXPECT_EQ(assign_2m(low_2m), rmp_status::fail_inuse);
+    start({.inuse_order = choice::last});
+    assign(low_2m + page_4k);
+    hold(low_2m + 2 * page_4k);
+    EXPECT_EQ(assign_2m(low_2m), rmp_status::fail_overlap);
+}
+
+TEST_F(policy_edge, a_2m_update_is_refused_for_each_of_its_pages_in_use)
+{
+    start({});
+    hold(low_2m + 511 * page_4k);
+    EXPECT_EQ(assign_2m(low_2m), rmp_status::fail_inuse);
+    EXPECT_EQ(assign_2m(low_2m + page_2m), rmp_status::success);
+    const std::scoped_lock lock(m->rmp_lock());
+    m->leave_guest(3);
+}
+
+TEST_F(policy_edge, psmash_is_refused_while_a_part_is_in_use)
+{
+    start({});
+    ASSERT_EQ(assign_2m(low_2m), rmp_status::success);
+    hold(low_2m + page_4k);
+    EXPECT_EQ(psmash(*m, low_2m + page_4k), rmp_status::fail_input);
+    EXPECT_EQ(psmash(*m, low_2m), rmp_status::fail_inuse);
+    EXPECT_TRUE(entry(low_2m).size_2m);
+    EXPECT_EQ(psmash(*m, low_2m + page_2m), rmp_status::fail_permission);
+}
+
+TEST_F(policy_edge, hv_fixed_page_inside_2m_is_refused_with_either_code_for_assigned_ones)
+{
+    for (const choice code : {choice::code2, choice::code4}) {
+        start({.immutable_in_2m = code});
+        rmp_entry e;
+        e.immutable = true;
+        m->rmp().store(low_2m + page_4k, e);
+        EXPECT_EQ(assign_2m(low_2m), rmp_status::fail_permission);
+        EXPECT_EQ(entry(low_2m + page_4k), e);
+        m->rmp().store(low_2m + page_4k, {});
+    }
+}
+
+TEST_F(policy_edge, overlap_at_the_base_is_always_4)
+{
+    start({.overlap_in_2m = choice::code2});
+    ASSERT_EQ(assign_2m(low_2m), rmp_status::success);
+    EXPECT_EQ(release(low_2m), rmp_status::fail_overlap);
+    EXPECT_EQ(release(low_2m + 511 * page_4k), rmp_status::fail_permission);
+    EXPECT_EQ(release(low_2m + page_2m), rmp_status::success);
+}
+
+TEST_F(policy_edge, rmpread_refuses_no_guest_page)
+{
+    start({.rmpread_firmware = choice::code2});
+    rmp_record r;
+    ASSERT_EQ(update(low_2m, immutable(guest_page(7))), rmp_status::success);
+    EXPECT_EQ(rmpread(*m, low_2m, r), rmp_status::success);
+    ASSERT_EQ(update(low_2m + page_4k, guest_page(0)), rmp_status::success);
+    EXPECT_EQ(rmpread(*m, low_2m + page_4k, r), rmp_status::success);
+}
+
+} // namespace
+
+} // namespace rmpopt::hw

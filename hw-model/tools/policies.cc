@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// Prints the policies that the model knows, as JSON.
+#include "hw/policy.h"
+
+#include <cstdio>
+#include <exception>
+#include <nlohmann/json.hpp>
+#include <string>
+
+namespace
+{
+
+using nlohmann::ordered_json;
+using namespace rmpopt;
+
+ordered_json describe(const hw::policy_knob &k)
+{
+    ordered_json values = ordered_json::array();
+    for (const hw::choice c : k.allowed) {
+        values.push_back({{"value", hw::choice_name(c)}, {"meaning", hw::choice_meaning(c)}});
+    }
+    return {{"name", k.name},
+            {"default", hw::choice_name(hw::policy{}.*k.member)},
+            {"values", values},
+            {"meaning", k.meaning},
+            {"source", k.source}};
+}
+
+std::string describe_all()
+{
+    ordered_json policies = ordered_json::array();
+    for (const hw::policy_knob &k : hw::policy_knobs()) {
+        policies.push_back(describe(k));
+    }
+    return ordered_json{{"schema", 1}, {"policies", policies}}.dump(1) + '\n';
+}
+
+} // namespace
+
+int main()
+{
+    try {
+        return std::fputs(describe_all().c_str(), stdout) >= 0 && std::fflush(stdout) == 0 ? 0 : 1;
+    } catch (const std::exception &e) {
+        std::fputs(e.what(), stderr);
+        return 1;
+    }
+}
