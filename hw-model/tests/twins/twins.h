@@ -29,6 +29,8 @@ class twins
     /// The RAM of the model: bookkeeping and RST, then the table of each region.
     std::vector<std::uint64_t> &ram() { return ram_; }
     std::span<std::uint64_t> bookkeeping();
+    /// The entries from those of the region on: two words each, in the order of reference's
+    /// pages().
     std::span<std::uint64_t> entries(unsigned region);
     /// The guards follow the reference, as after the steps that led to this state.
     void assume_guards();

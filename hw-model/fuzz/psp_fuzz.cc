@@ -1,0 +1,402 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// The secure processor's firmware against software that means harm: any command number, buffers
+// anywhere, any content. A command writes only what the ABI lets it write; the RMP stays
+// consistent and, once initialised, firmware's.
+#include "arena.h"
+#include "byte_source.h"
+#include "hw/audit.h"
+#include "hw/msr.h"
+#include "hw/page_state.h"
+#include "hw/psp.h"
+#include "hw/rmpopt.h"
+
+#include <algorithm>
+#include <array>
+#include <cstdlib>
+#include <iostream>
+#include <memory>
+
+namespace rmpopt::hw
+{
+
+namespace
+{
+
+using enum psp_command;
+
+constexpr spa_t rmp_base = 0x10'0000, segment = 0x20'0000;
+constexpr std::uint64_t segment_bytes = 0x6000; ///< entries of 6 MB
+constexpr spa_range low{0, segment + segment_bytes}, high{0x40'0000, page_2m};
+constexpr spa_t command_page = 0x1'0000, output_page = 0x1'2000, list_page = 0x1'4000;
+constexpr spa_t c_bit = 1ull << 51;
+constexpr std::uint64_t command_bytes = 64;
+
+[[noreturn]] void fail(const std::string &what)
+{
+    std::cerr << what << '\n';
+    std::abort();
+}
+
+void expect(bool ok, const char *what)
+{
+    if (!ok) {
+        fail(what);
+    }
+}
+
+/// Bytes that a command may have written outside the RMP.
+std::vector<spa_range> outputs(psp_command command, bool success, spa_t buffer,
+                               const std::array<std::uint64_t, 8> &fields)
+{
+    if (command == get_id) { // also how long the id is, when there was too little room
+        std::vector<spa_range> out{{buffer + 8, 4}};
+        if (success) {
+            out.push_back({fields[0] & ~c_bit, 64});
+        }
+        return out;
+    }
+    if (!success) {
+        return {};
+    }
+    switch (command) {
+    case platform_status:
+        return {{buffer, 12}};
+    case snp_platform_status:
+        return {{fields[0] & ~c_bit, 32}};
+    case snp_feature_info:
+        return {{fields[1] & ~c_bit, 16}};
+    default:
+        return {};
+    }
+}
+
+bool may_change_rmp(psp_command command)
+{
+    return command == snp_init || command == snp_init_ex || command == snp_page_reclaim ||
+           command == snp_platform_status || command == snp_shutdown_ex;
+}
+
+class attack
+{
+  public:
+    attack(arena &memory, byte_source &in) : memory_(memory), in_(in)
+    {
+        machine::settings s;
+        s.cpu = find_persona("venice");
+        s.cpus.core_of_thread = {0, 1, 0, 1};
+        s.memory = memory.view();
+        m_ = std::make_unique<machine>(std::move(s));
+        fw_ = std::make_unique<psp_firmware>(
+            *m_, psp_firmware::settings{.tracks_wbinvd = in.pick(2) != 0});
+        m_->memory().store<std::uint64_t>(rmp_base + rmp_bookkeeping_bytes, segment | 1);
+        m_->bios_setup({.layout = rmp_layout::segmented, .base = rmp_base, .segment_shift = 36});
+        memory_.accept();
+    }
+
+    void run()
+    {
+        while (!in_.empty()) {
+            switch (in_.pick(16)) {
+            case 0:
+                enable_snp();
+                break;
+            case 1:
+                fw_->note_wbinvd(in_.pick(4));
+                break;
+            case 2:
+                in_.pick(8) == 0 ? fw_->reset() : set_iommu_buffers();
+                break;
+            case 3:
+                write_rmp_by_hand();
+                break;
+            case 4:
+            case 5:
+            case 6:
+                rmpupdate_somewhere();
+                break;
+            case 7:
+                hand_page_to_guest();
+                break;
+            default:
+                command();
+            }
+            memory_.accept();
+            check_rmp();
+        }
+    }
+
+  private:
+    /// Mostly places where something is at stake.
+    spa_t address()
+    {
+        constexpr std::array<spa_t, 12> bases{command_page, output_page, list_page, rmp_base,
+                                              segment,      low.end(),   high.base, high.base,
+                                              high.end(),   0xa0000,     region_1g, 0};
+        constexpr std::array<std::uint64_t, 8> offsets{
+            0, 0, 0, page_4k, page_4k - 8, page_2m - page_4k, page_2m, 1};
+        const unsigned how = in_.pick(16);
+        if (how == 0) {
+            return in_.u64();
+        }
+        const spa_t a = bases[in_.pick(bases.size())] + offsets[in_.pick(offsets.size())];
+        return how == 1 ? a - page_4k : how == 2 ? a | c_bit : a;
+    }
+
+    void enable_snp()
+    {
+        effect_list ignored;
+        for (unsigned t = 0; t < 4; ++t) { // MFDM everywhere before SNP_EN locks SYSCFG
+            wrmsr(*m_, t, msr::syscfg, m_->thread(t).syscfg | syscfg_mfdm, ignored);
+        }
+        for (unsigned t = 0; t < 4; ++t) {
+            wrmsr(*m_, t, msr::syscfg,
+                  m_->thread(t).syscfg | syscfg_mfdm | syscfg_snp_en | syscfg_vmpl_en, ignored);
+            wrmsr(*m_, t, msr::rmpopt_base, rmpopt_enable, ignored);
+        }
+    }
+
+    void set_iommu_buffers()
+    {
+        const std::scoped_lock lock(m_->rmp_lock());
+        m_->set_iommu_buffers({{align_down(address(), page_4k), in_.pick(4) * page_4k}});
+    }
+
+    /// Without SNP_EN the RMP is memory as any other.
+    void write_rmp_by_hand()
+    {
+        if (m_->snp_enabled_somewhere()) {
+            return;
+        }
+        const spa_t at = segment + in_.pick(256) * 96 + (in_.pick(2) != 0 ? 0 : 8);
+        m_->memory().store(at, in_.u64());
+        by_hand_ = true;
+    }
+
+    void rmpupdate_somewhere()
+    {
+        rmp_record r;
+        const unsigned bits = in_.pick(32);
+        r.assigned = (bits & 1) != 0;
+        r.immutable = r.assigned && (bits & 2) != 0;
+        r.size_2m = (bits & 4) != 0;
+        r.asid = r.assigned && (bits & 8) != 0 ? 5 : 0;
+        r.gpa = (bits & 16) != 0 ? page_4k : 0;
+        effect_list ignored;
+        const spa_t spa = align_down(address(), r.size_2m ? page_2m : page_4k);
+        if (m_->snp_enabled(0)) {
+            rmpupdate(*m_, spa, r, ignored);
+            rmpopt(*m_, {.thread = 2}, 0, 0);
+        }
+    }
+
+    void hand_page_to_guest()
+    {
+        const spa_t page = align_down(address(), page_4k);
+        const std::scoped_lock lock(m_->rmp_lock());
+        if (!m_->snp_enabled(0) || !m_->rmp().covers(page)) {
+            return;
+        }
+        rmp_entry e = m_->rmp().load(page);
+        if (e.assigned && e.asid != 0) {
+            e.validated = true;
+            effect_list ignored;
+            m_->replace_entry(page, e, ignored);
+        }
+    }
+
+    /// Eight fields of any kind, at an address of any kind.
+    spa_t prepare_buffer(std::array<std::uint64_t, 8> &fields)
+    {
+        for (std::uint64_t &f : fields) {
+            switch (in_.pick(6)) {
+            case 0:
+                f = address();
+                break;
+            case 1:
+                f = in_.pick(70);
+                break;
+            case 2: // two short fields
+                f = std::uint64_t{in_.byte()} << 32 | in_.pick(70);
+                break;
+            case 3:
+                f = in_.u64();
+                break;
+            default:
+                f = 0;
+            }
+        }
+        const spa_t buffer = in_.pick(4) == 0 ? address() : command_page;
+        // the hypervisor cannot write where the RMP forbids it, and the RMP itself is out of reach
+        if (may_hypervisor_write(buffer & ~c_bit)) {
+            m_->memory().write(buffer & ~c_bit, fields.data(), command_bytes);
+        }
+        if (in_.pick(8) == 0) {
+            prepare_list();
+        }
+        if (!m_->memory().read(buffer & ~c_bit, fields.data(), command_bytes)) {
+            fields = {}; // at the end of RAM: a shorter buffer may still be readable
+            std::uint64_t at = buffer & ~c_bit;
+            for (std::uint64_t &f : fields) {
+                m_->memory().read(at, &f, sizeof f);
+                at += sizeof f;
+            }
+        }
+        return buffer;
+    }
+
+    bool may_hypervisor_write(spa_t spa) const
+    {
+        const spa_t last = spa + command_bytes - 1;
+        const auto own = m_->rmp().table_memory();
+        return !std::ranges::any_of(own,
+                                    [&](const spa_range &r) {
+                                        return r.overlaps({spa, command_bytes});
+                                    }) &&
+               (!m_->snp_enabled(0) ||
+                (m_->rmp().load(spa).host_writable() && m_->rmp().load(last).host_writable()));
+    }
+
+    void prepare_list()
+    {
+        if (!may_hypervisor_write(list_page)) {
+            return;
+        }
+        m_->memory().store<std::uint64_t>(list_page, in_.pick(4));
+        for (unsigned i = 0; i < 3; ++i) {
+            m_->memory().store(list_page + 8 + 16ull * i, align_down(address(), page_4k));
+            m_->memory().store<std::uint64_t>(list_page + 16 + 16ull * i, in_.byte());
+        }
+    }
+
+    psp_command draw_command()
+    {
+        constexpr std::array known{snp_init,
+                                   snp_init,
+                                   snp_init_ex,
+                                   snp_init_ex,
+                                   snp_shutdown_ex,
+                                   snp_df_flush,
+                                   snp_platform_status,
+                                   snp_page_reclaim,
+                                   snp_page_reclaim,
+                                   snp_config,
+                                   snp_commit,
+                                   snp_feature_info,
+                                   init,
+                                   shutdown,
+                                   platform_status,
+                                   df_flush,
+                                   get_id,
+                                   download_firmware,
+                                   snp_activate,
+                                   snp_launch_update};
+        const unsigned how = in_.pick(16);
+        return how == 0 ? static_cast<psp_command>(in_.byte() << 8 | in_.byte())
+                        : known[in_.pick(known.size())];
+    }
+
+    void command()
+    {
+        const psp_command c = draw_command();
+        std::array<std::uint64_t, 8> fields{};
+        const spa_t buffer = prepare_buffer(fields);
+        const bool was_up = fw_->snapshot().snp_init;
+        before_.clear();
+        for (spa_t p = 0; p < segment_bytes / rmp_entry_bytes * page_4k; p += page_4k) {
+            before_.push_back(m_->rmp().load(p));
+        }
+        memory_.accept();
+        effect_list effects;
+        const bool success = fw_->execute(static_cast<std::uint16_t>(c), buffer, effects) == 0;
+        const auto allowed = outputs(c, success, buffer & ~c_bit, fields);
+        check_writes(c, success, was_up, allowed);
+        if (success && (c == snp_init || (c == snp_init_ex && (fields[0] & 1) != 0))) {
+            by_hand_ = false;
+        } else if (!success || c != snp_init_ex) {
+            check_effects(effects);
+        }
+    }
+
+    static void check_effects(const effect_list &effects)
+    {
+        for (const guard_range &g : effects.ranges()) {
+            expect(!g.host_writable, "a page became the hypervisor's");
+        }
+    }
+
+    static bool is_rmp_memory(spa_t spa)
+    {
+        return (spa >= rmp_base && spa < rmp_base + rmp_bookkeeping_bytes) ||
+               (spa >= segment && spa < segment + segment_bytes);
+    }
+
+    void check_writes(psp_command c, bool success, bool was_up,
+                      const std::vector<spa_range> &allowed) const
+    {
+        for (const spa_t page : memory_.changed_pages()) {
+            memory_.for_each_change(page, [&](spa_t spa) {
+                if (is_rmp_memory(spa)) {
+                    expect(success && may_change_rmp(c), "the RMP was written");
+                    return;
+                }
+                expect(std::ranges::any_of(allowed,
+                                           [spa](const spa_range &r) {
+                                               return r.overlaps({spa, 1});
+                                           }),
+                       "memory outside the command's output was written");
+                expect(!was_up || was_writable(spa), "a page that firmware may not write");
+            });
+        }
+    }
+
+    /// In the RMP as it was before the command: hypervisor's or firmware's.
+    bool was_writable(spa_t spa) const
+    {
+        const std::size_t page = spa / page_4k;
+        const rmp_entry &base = before_[page / pages_per_2m * pages_per_2m];
+        const rmp_entry &e = base.assigned && base.size_2m ? base : before_[page];
+        return (!e.assigned && !e.immutable) ||
+               (e.assigned && e.immutable && e.asid == 0 && e.gpa == 0 && !e.vmsa);
+    }
+
+    void check_rmp()
+    {
+        if (by_hand_) {
+            return; // by hand one can write anything; SNP_INIT makes it right
+        }
+        const auto findings = audit(*m_);
+        if (!findings.empty()) {
+            fail(findings.front());
+        }
+        if (!fw_->snapshot().snp_init) {
+            return;
+        }
+        for (const spa_range &r : m_->rmp().table_memory()) {
+            for (spa_t p = r.base; p < r.end(); p += page_4k) {
+                expect(state_of(m_->rmp().load(p)) == page_state::firmware,
+                       "a page of the RMP is no longer firmware's");
+            }
+        }
+    }
+
+    arena &memory_;
+    byte_source &in_;
+    std::unique_ptr<machine> m_;
+    std::unique_ptr<psp_firmware> fw_;
+    std::vector<rmp_entry> before_; ///< the last command
+    bool by_hand_ = false;          ///< software wrote to the table
+};
+
+} // namespace
+
+} // namespace rmpopt::hw
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t *data, std::size_t size)
+{
+    using namespace rmpopt::hw;
+    static arena memory(low, high);
+    byte_source in({data, size});
+    attack(memory, in).run();
+    memory.clear();
+    return 0;
+}
