@@ -116,6 +116,11 @@ uint64_t ram_end(void)
 
 void memory_reserve(uint64_t start, uint64_t end)
 {
+    /* The tables of segments follow each other. */
+    if (reserved_count && start == reserved[reserved_count - 1].end) {
+        reserved[reserved_count - 1].end = end;
+        return;
+    }
     if (reserved_count == MAX_RANGES) {
         print("Bail out! more than %d reserved ranges\n", MAX_RANGES);
         exit_run(false);

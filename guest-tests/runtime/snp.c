@@ -13,6 +13,7 @@ enum {
     SEGMENT_ENTRIES = 512,
     ENTRY_SIZE = 16,
 };
+#define MOST_TO_ZERO (256ul << 20)
 #define SEGMENT_BASE_MASK 0x000ffffffff00000ul
 #define SEGMENT_SIZE_MASK 0xffffful
 #define RMP_BASE_MASK 0x000fffffffffe000ul
@@ -154,6 +155,10 @@ uint64_t rmp_covered_end(void)
 
 void rmp_zero(void)
 {
+    /* Such a table is only there when the machine's RAM is sparse; then it is zero already, and
+     * touching it would take more memory than the host has. */
+    if (rmp_covered_end() / PAGE_4K * ENTRY_SIZE > MOST_TO_ZERO)
+        return;
     if (!rmp.segmented) {
         memset((void *)rmp.base, 0, rmp.end + 1 - rmp.base);
         return;

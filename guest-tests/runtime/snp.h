@@ -70,7 +70,10 @@ uint64_t rmp_covered_end(void);
 /* For TEST_SUITE_IF: why this machine can't enable SNP, NULL if it can. */
 const char *snp_unmet(void);
 
-/* All of it, as a host kernel does before it sets SNP_EN. */
+/*
+ * All of it, as a host kernel does before it sets SNP_EN. Above 64 GiB of memory it is left as the
+ * machine started it: zero, and too big to be touched.
+ */
 void rmp_zero(void);
 
 /* Zero the RMP, then set MFDM and after it SNP_EN and VMPL_EN on every CPU. Done only once. */
