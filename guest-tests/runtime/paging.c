@@ -48,7 +48,7 @@ static void split(uint64_t *entry, uint64_t size)
 }
 
 /* The slot for a page of this size, with all tables above it made as needed. */
-static uint64_t *slot(uint64_t va, uint64_t page_size)
+uint64_t *page_table_slot(uint64_t va, uint64_t page_size)
 {
     uint64_t *table = page_table_root;
     for (uint64_t covers = 512 * PAGE_1G; covers > page_size; covers /= 512) {
@@ -65,13 +65,13 @@ static uint64_t *slot(uint64_t va, uint64_t page_size)
 void map_page(uint64_t va, uint64_t spa, uint64_t page_size, uint64_t flags)
 {
     uint64_t large = page_size > PAGE_4K ? ENTRY_LARGE : 0;
-    *slot(va, page_size) = spa | flags | large | ENTRY_PRESENT;
+    *page_table_slot(va, page_size) = spa | flags | large | ENTRY_PRESENT;
     flush_tlb();
 }
 
 void unmap_page(uint64_t va, uint64_t page_size)
 {
-    *slot(va, page_size) = 0;
+    *page_table_slot(va, page_size) = 0;
     flush_tlb();
 }
 

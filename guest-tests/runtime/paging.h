@@ -29,6 +29,9 @@ void *unmapped_window(uint64_t size);
 /* Make [spa, spa + size) reachable one to one, wherever it lies. */
 void map_identity(uint64_t spa, uint64_t size);
 
+/* The entry at the level where one covers this much (PAGE_4K to PAGE_1G), with tables above it. */
+uint64_t *page_table_slot(uint64_t va, uint64_t page_size);
+
 /* The entry that maps va, and the size that it maps; NULL if there is none. */
 uint64_t *page_table_entry(uint64_t va, uint64_t *page_size);
 

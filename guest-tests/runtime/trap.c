@@ -12,8 +12,7 @@ enum {
     EXCEPTION_STACK_SIZE = 8192,
     GATE_INTERRUPT = 0x8e00,
     GATE_USER = 0x6000,
-    IST_FAULT = 1,
-    IST_DOUBLE_FAULT = 2,
+    GATE_IST_MASK = 7,
     TSS_AVAILABLE = 0x89,
 };
 
@@ -95,6 +94,24 @@ void trap_init_cpu(struct cpu *cpu)
     __asm__ volatile("lidt %0" : : "m"(idt_pointer));
     load_tss(cpu);
     wrmsr(MSR_GS_BASE, (uint64_t)cpu);
+}
+
+void set_gate_stack(unsigned vector, unsigned ist)
+{
+    idt[vector].attributes = (uint16_t)((idt[vector].attributes & ~GATE_IST_MASK) | ist);
+}
+
+void set_test_stack(uint64_t top)
+{
+    tss[this_cpu()->index].ist[IST_TEST - 1] = top;
+}
+
+uint64_t set_kernel_stack(uint64_t top)
+{
+    struct tss *t = &tss[this_cpu()->index];
+    uint64_t before = t->rsp[0];
+    t->rsp[0] = top;
+    return before;
 }
 
 void set_trap_hook(bool (*hook)(struct trap *trap))

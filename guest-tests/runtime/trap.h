@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 enum {
+    VECTOR_DE = 0,
     VECTOR_BP = 3,
     VECTOR_UD = 6,
     VECTOR_DF = 8,
@@ -24,6 +25,7 @@ enum {
 #define PF_PRESENT (1ul << 0)
 #define PF_WRITE (1ul << 1)
 #define PF_USER (1ul << 2)
+#define PF_FETCH (1ul << 4)
 #define PF_RMP (1ul << 31)
 
 /* In the order that vectors.S pushes. error_code is the whole 64-bit slot, not its low half. */
@@ -73,6 +75,17 @@ void trap_init_cpu(struct cpu *cpu);
  * possibly changed) trap->rip. NULL removes the hook.
  */
 void set_trap_hook(bool (*hook)(struct trap *trap));
+
+/*
+ * Which stack of the interrupt stack table a vector uses (all CPUs share the gates): 0 for the
+ * current one. IST_FAULT is what the runtime gives all vectors but #DF; IST_TEST is free.
+ */
+enum { IST_NONE = 0, IST_FAULT = 1, IST_DOUBLE_FAULT = 2, IST_TEST = 3 };
+void set_gate_stack(unsigned vector, unsigned ist);
+
+/* Tops of the calling CPU's IST_TEST stack and of its stack for entries from CPL 3. */
+void set_test_stack(uint64_t top);
+uint64_t set_kernel_stack(uint64_t top); /* returns the one before */
 
 int save_point(struct save_point *point) __attribute__((returns_twice));
 _Noreturn void resume_point(struct save_point *point);

@@ -18,6 +18,10 @@
 #define MSR_APIC_BASE 0x1b
 #define MSR_GS_BASE 0xc0000101
 #define MSR_EFER 0xc0000080
+#define EFER_SCE (1ul << 0)
+#define MSR_STAR 0xc0000081
+#define MSR_LSTAR 0xc0000082
+#define MSR_SFMASK 0xc0000084
 #define MSR_KERNEL_GS_BASE 0xc0000102
 
 struct cpuid_leaf {
