@@ -64,6 +64,16 @@ static bool skip_instruction(struct trap *trap)
     return true;
 }
 
+/* The guard of RMPUPDATE must not replace that of the instruction under test. */
+static void give_back(void)
+{
+    struct cpu *cpu = this_cpu();
+    uint64_t rip = cpu->guard_rip, resume = cpu->guard_resume;
+    unassign();
+    cpu->guard_rip = rip;
+    cpu->guard_resume = resume;
+}
+
 static bool on_rmp_fault(struct trap *trap)
 {
     if (seen.faults++ == 0)
@@ -72,7 +82,7 @@ static bool on_rmp_fault(struct trap *trap)
         trap->rsp = seen.stack;
     if (!seen.give_back || seen.faults > 1)
         return skip_instruction(trap);
-    unassign();
+    give_back();
     return true;
 }
 
