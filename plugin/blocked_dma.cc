@@ -5,7 +5,9 @@
 #include "host_store.h"
 #include "log.h"
 
+#include <array>
 #include <cstring>
+#include <string>
 #include <utility>
 
 namespace rmpopt
@@ -48,9 +50,16 @@ void write_allowed(std::uintptr_t address, std::span<const std::byte> bytes)
 void block_device_write(ucontext_t &interrupted)
 {
     if (!step_over_store(interrupted, write_allowed)) {
-        refuse(fmt::format("a device writes to memory that the RMP protects with an instruction "
-                           "that cannot be stepped over (host RIP {:#x}); not emulated",
-                           interrupted.uc_mcontext.gregs[REG_RIP]));
+        std::array<std::uint8_t, 16> code{};
+        std::memcpy(code.data(), reinterpret_cast<void *>(interrupted.uc_mcontext.gregs[REG_RIP]),
+                    code.size());
+        std::string bytes;
+        for (const std::uint8_t b : code) {
+            bytes += fmt::format(" {:02x}", b);
+        }
+        refuse("a device writes to memory that the RMP protects with a host instruction that "
+               "cannot be stepped over (bytes" +
+               bytes + "); not emulated");
     }
 }
 

@@ -155,16 +155,25 @@ std::uintptr_t address_of(const ucontext_t &c, const decoded &d, const ZydisDeco
     return address;
 }
 
+/// The operand that a move copies. With AVX-512 the mask register stands before it.
+const ZydisDecodedOperand &source_of(const decoded &d)
+{
+    const bool has_mask = d.operand[1].type == ZYDIS_OPERAND_TYPE_REGISTER &&
+                          ZydisRegisterGetClass(d.operand[1].reg.value) == ZYDIS_REGCLASS_MASK;
+    return d.operand[has_mask ? 2 : 1];
+}
+
 bool step_over_move(ucontext_t &c, const decoded &d, store_sink sink)
 {
     const ZydisDecodedOperand &to = d.operand[0];
-    const bool masked = d.insn.avx.mask.mode > ZYDIS_MASK_MODE_DISABLED;
+    const bool masked = d.insn.avx.mask.mode != ZYDIS_MASK_MODE_INVALID &&
+                        d.insn.avx.mask.mode != ZYDIS_MASK_MODE_DISABLED;
     if (!is_move(d.insn.mnemonic) || to.type != ZYDIS_OPERAND_TYPE_MEMORY || masked ||
         to.mem.segment == ZYDIS_REGISTER_FS || to.mem.segment == ZYDIS_REGISTER_GS) {
         return false;
     }
     std::array<std::byte, 64> buffer{};
-    const auto bytes = value_of(c, d.operand[1], to.size / 8, buffer);
+    const auto bytes = value_of(c, source_of(d), to.size / 8, buffer);
     if (bytes.empty()) {
         return false;
     }
