@@ -5,6 +5,7 @@
 #include "hw/cpuid.h"
 #include "log.h"
 #include "rmp_access.h"
+#include "svm_guest.h"
 
 #include <algorithm>
 #include <map>
@@ -217,6 +218,7 @@ void context::reset()
     guard_.release_all();
     machine_->reset();
     firmware_->reset();
+    forget_guests();
     booted_ = false;
     log("machine reset");
 }

@@ -2,6 +2,7 @@
 #include "guest_memory.h"
 
 #include "page_walk.h"
+#include "rmp_access.h"
 
 #include <algorithm>
 #include <array>
@@ -87,7 +88,7 @@ operand_fault write_operand(const context &ctx, const host_cpu &cpu, std::uint64
     }
     for (std::size_t i = 0; i < ps.count; ++i) {
         const piece &p = ps.part[i];
-        if (!ctx.machine().rmp().load(p.spa).host_writable()) {
+        if (is_write_forbidden(cpu, p.spa)) {
             return {.what = operand_fault::kind::rmp, .address = p.va};
         }
     }

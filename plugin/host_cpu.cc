@@ -24,6 +24,8 @@ struct qemu_symbols {
     bool (*cpu_restore_state)(void *cpu, std::uintptr_t host_pc);
     bool (*cpu_unwind_state_data)(void *cpu, std::uintptr_t host_pc, std::uint64_t *data);
     void (*raise_exception_err_ra)(void *env, int vector, int error_code, std::uintptr_t ra);
+    void (*cpu_vmexit)(void *env, std::uint32_t exit_code, std::uint64_t exit_info1,
+                       std::uintptr_t ra);
     std::uint64_t (*helper_read_eflags)(void *env);
     void (*helper_write_eflags)(void *env, std::uint64_t flags, std::uint32_t mask);
     void (*cpu_x86_cpuid)(void *env, std::uint32_t leaf, std::uint32_t subleaf, std::uint32_t *eax,
@@ -64,7 +66,7 @@ std::size_t eip_offset = 0, hflags_offset = 0; ///< likewise
 constexpr std::array register_counts{16, 32};
 constexpr std::size_t df_after_eip = 5 * 8 + 4, hflags_after_eip = df_after_eip + 4;
 constexpr std::uint32_t hflags_cpl = 3, hflags_lma = 1u << 14, hflags_cs64 = 1u << 15,
-                        hflags_guest = 1u << 21;
+                        hflags_svme = 1u << 20, hflags_guest = 1u << 21;
 constexpr std::uint64_t reset_vector = 0xfff0, reset_cr0 = 0x60000010;
 constexpr std::size_t env_scan = 0x1000;
 
@@ -242,6 +244,7 @@ std::string host_cpu::resolve_symbols()
     resolve(qemu.cpu_restore_state, "cpu_restore_state", missing);
     resolve(qemu.cpu_unwind_state_data, "cpu_unwind_state_data", missing);
     resolve(qemu.raise_exception_err_ra, "raise_exception_err_ra", missing);
+    resolve(qemu.cpu_vmexit, "cpu_vmexit", missing);
     resolve(qemu.helper_read_eflags, "helper_read_eflags", missing);
     resolve(qemu.helper_write_eflags, "helper_write_eflags", missing);
     resolve(qemu.cpu_x86_cpuid, "cpu_x86_cpuid", missing);
@@ -350,6 +353,11 @@ bool host_cpu::code_64() const
     return (hflags(env()) & hflags_cs64) != 0;
 }
 
+bool host_cpu::svm_enabled() const
+{
+    return (hflags(env()) & hflags_svme) != 0;
+}
+
 bool host_cpu::in_guest() const
 {
     return (hflags(env()) & hflags_guest) != 0;
@@ -449,6 +457,13 @@ void host_cpu::before_next_instruction(void (*work)(const host_cpu &)) const
         cpu_,
         [](void *, void *data) { reinterpret_cast<void (*)(const host_cpu &)>(data)(current()); },
         reinterpret_cast<void *>(work));
+}
+
+void host_cpu::exit_guest(std::uint64_t exit_code, std::uint64_t exit_info1,
+                          std::uintptr_t ra) const
+{
+    qemu.cpu_vmexit(env(), static_cast<std::uint32_t>(exit_code), exit_info1, ra);
+    __builtin_unreachable();
 }
 
 std::size_t host_cpu::read_code(std::uint64_t rip, std::span<std::uint8_t> to)

@@ -54,7 +54,8 @@ class host_cpu
     unsigned cpl() const;
     bool long_mode() const; ///< EFER.LMA: 64-bit and compatibility mode
     bool code_64() const;   ///< 64-bit mode
-    bool in_guest() const;  ///< between VMRUN and #VMEXIT
+    bool svm_enabled() const;
+    bool in_guest() const; ///< between VMRUN and #VMEXIT
     /// In the state that INIT and SIPI leave, with no instruction executed since. When QEMU's
     /// state is exact.
     bool is_at_startup() const;
@@ -96,6 +97,10 @@ class host_cpu
     /// Has `work` run on this vCPU once what is under way, such as the delivery of an exception, is
     /// done, and before its next instruction.
     void before_next_instruction(void (*work)(const host_cpu &)) const;
+
+    /// After synchronise() or with `ra`: ends the guest with a #VMEXIT.
+    [[noreturn]] void exit_guest(std::uint64_t exit_code, std::uint64_t exit_info1,
+                                 std::uintptr_t ra) const;
 
     /// Copies instruction bytes at linear address `rip`, up to the first unmapped page. Returns
     /// how many.

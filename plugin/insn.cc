@@ -41,6 +41,10 @@ qemu_plugin_vcpu_udata_cb_t find_emulation(std::span<const std::uint8_t> bytes)
         return on_execute<emulate_rmpread>;
     case emulated_insn::rmpopt:
         return on_execute<emulate_rmpopt>;
+    case emulated_insn::vmrun:
+        return on_execute<emulate_vmrun>;
+    case emulated_insn::vmsave:
+        return on_execute<emulate_vmsave>;
     }
     return nullptr;
 }

@@ -23,7 +23,10 @@ struct insn_event {
     std::uint64_t &reg(gpr r) const { return cpu.reg(r); }
     hw::insn_context model_context() const
     {
-        return {.thread = cpu.index(), .cpl = cpu.cpl(), .long_mode = cpu.code_64()};
+        return {.thread = cpu.index(),
+                .cpl = cpu.cpl(),
+                .long_mode = cpu.code_64(),
+                .guest_mode = cpu.in_guest()};
     }
 };
 
@@ -59,5 +62,7 @@ void emulate_rmpupdate(insn_event event);
 void emulate_psmash(const insn_event &event);
 void emulate_rmpread(insn_event event);
 void emulate_rmpopt(const insn_event &event);
+void emulate_vmrun(const insn_event &event);
+void emulate_vmsave(const insn_event &event);
 
 } // namespace rmpopt

@@ -9,7 +9,7 @@ namespace rmpopt
 void emulate_cpuid(const insn_event &event)
 {
     const auto leaf = static_cast<std::uint32_t>(event.reg(rax));
-    if (!hw::is_modelled_leaf(leaf) || !event.cpu.long_mode()) {
+    if (!hw::is_modelled_leaf(leaf) || !event.cpu.long_mode() || event.cpu.in_guest()) {
         return;
     }
     hw::cpuid_regs r = event.cpu.native_cpuid(leaf, static_cast<std::uint32_t>(event.reg(rcx)));

@@ -21,6 +21,8 @@ enum class emulated_insn : std::uint8_t {
     psmash,
     rmpread,
     rmpopt,
+    vmrun,
+    vmsave,
 };
 
 /// Says which emulated instruction the bytes of one whole instruction are.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // PSMASH (F3 0F 01 FF): RAX = system address of a 2 MB page.
 #include "insn.h"
+#include "svm_guest.h"
 
 namespace rmpopt
 {
@@ -12,6 +13,7 @@ void emulate_psmash(const insn_event &event)
     if (f != hw::fault::none) {
         raise(event, f);
     }
+    refresh_guests();
     complete_with_status(event, hw::psmash(m, event.reg(rax)), hw::status_flags_mask);
 }
 

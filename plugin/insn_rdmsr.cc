@@ -9,7 +9,7 @@ namespace rmpopt
 void emulate_rdmsr(const insn_event &event)
 {
     const auto index = static_cast<std::uint32_t>(event.reg(rcx));
-    if (!hw::is_modelled_msr(index) || !event.cpu.long_mode()) {
+    if (!hw::is_modelled_msr(index) || !event.cpu.long_mode() || event.cpu.in_guest()) {
         return;
     }
     if (event.cpu.cpl() != 0) {

@@ -38,14 +38,11 @@ void emulate_wrmsr(const insn_event &event)
 {
     const auto index = static_cast<std::uint32_t>(event.reg(rcx));
     if (index == msr_efer && (event.reg(rax) & efer_lme) != 0) {
-        if (!event.cpu.long_mode()) { // long mode is left by reset and INIT only
-            the_context->machine().init_thread(event.cpu.index());
-        }
         the_context->enter_operating_system(static_cast<std::uint32_t>(event.reg(rsi)),
                                             static_cast<std::uint32_t>(event.reg(rbx)));
         return;
     }
-    if (!hw::is_modelled_msr(index) || !event.cpu.long_mode()) {
+    if (!hw::is_modelled_msr(index) || !event.cpu.long_mode() || event.cpu.in_guest()) {
         return;
     }
     if (event.cpu.cpl() != 0) {

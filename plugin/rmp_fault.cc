@@ -34,18 +34,23 @@ constexpr std::uint64_t logged_faults = 100;
 
 } // namespace
 
+void log_rmp_fault(const host_cpu &cpu, std::uint64_t address, std::uint64_t error_code)
+{
+    hw::counter_set::counter &faults = the_context->machine().counters().rmp_faults;
+    if (faults.fetch_add(1, std::memory_order_relaxed) < logged_faults) {
+        log("vCPU {}: RMP fault, RIP {:#x}, address {:#x}, error code {:#x}", cpu.index(),
+            cpu.rip(), address, error_code);
+    }
+}
+
 void deliver_rmp_fault(const host_cpu &cpu, std::uint64_t address, std::uint32_t access,
                        std::uintptr_t ra)
 {
-    hw::counter_set::counter &faults = the_context->machine().counters().rmp_faults;
     const std::uint32_t code = pf_rmp | pf_present | access;
     if (ra != 0) {
         cpu.synchronise(ra);
     }
-    if (faults.fetch_add(1, std::memory_order_relaxed) < logged_faults) {
-        log("vCPU {}: RMP fault, RIP {:#x}, address {:#x}, error code {:#x}", cpu.index(),
-            cpu.rip(), address, code);
-    }
+    log_rmp_fault(cpu, address, code);
     cpu.before_next_instruction(cut_pushed_error_code);
     cpu.set_cr2(address);
     cpu.raise(vector::pf, static_cast<int>(code), 0);

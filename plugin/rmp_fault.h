@@ -11,6 +11,9 @@ namespace rmpopt
 inline constexpr std::uint32_t pf_present = 1u << 0, pf_write = 1u << 1, pf_user = 1u << 2,
                                pf_fetch = 1u << 4, pf_rmp = 1u << 31;
 
+/// Counts a fault and, if it is one of the first, logs it.
+void log_rmp_fault(const host_cpu &cpu, std::uint64_t address, std::uint64_t error_code);
+
 /// Delivers #PF with CR2 = `address` and an error code of P, RMP and the bits of `access` at the
 /// instruction whose generated code returns to `ra` (0: after synchronise() or while the CPU
 /// delivers an event).

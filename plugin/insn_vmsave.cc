@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// VMSAVE (0F 01 DB): the RMP check of its target; then QEMU executes it.
+#include "insn.h"
+#include "svm_guest.h"
+
+namespace rmpopt
+{
+
+void emulate_vmsave(const insn_event &event)
+{
+    const hw::spa_t target = event.reg(rax);
+    const bool is_ours = event.cpu.svm_enabled() && !event.cpu.in_guest() && event.cpu.cpl() == 0 &&
+                         hw::is_aligned(target, hw::page_4k);
+    if (is_ours &&
+        hw::vmcb_check(the_context->machine(), event.cpu.index(), target) != hw::fault::none) {
+        raise(event, hw::fault::gp0);
+    }
+}
+
+} // namespace rmpopt
