@@ -2,6 +2,7 @@
 #include "context.h"
 
 #include "guard_signal.h"
+#include "hw/audit.h"
 #include "hw/cpuid.h"
 #include "log.h"
 #include "rmp_access.h"
@@ -107,7 +108,7 @@ void context::start_machine()
         .memory = ram_.hardware_view(),
         .phys_bits = host_cpu::by_index(0).native_cpuid(0x80000008, 0).eax & 0xff,
     });
-    if (options_.enforce) {
+    if (enforces()) {
         error = guard_.start(ram_, *machine);
         if (!error.empty()) {
             refuse(error + "; run with enforce=off");
@@ -183,7 +184,7 @@ void context::read_iommu()
 
 void context::apply(const hw::effect_list &effects)
 {
-    if (!options_.enforce || effects.ranges().empty()) {
+    if (!enforces() || effects.ranges().empty()) {
         return;
     }
     const bool takes_away = std::ranges::any_of(
@@ -203,9 +204,23 @@ void context::apply(const hw::effect_list &effects)
     }
 }
 
+void context::audit(hw::spa_t spa)
+{
+    if (options_.audit == 0 ||
+        (since_audit_.fetch_add(1, std::memory_order_relaxed) + 1) % options_.audit != 0) {
+        return;
+    }
+    const std::scoped_lock lock(machine_->rmp_lock());
+    hw::count(machine_->counters().audits);
+    const std::vector<std::string> findings = hw::audit_region(*machine_, spa);
+    if (!findings.empty()) {
+        refuse(fmt::format("audit: {}", findings.front()));
+    }
+}
+
 void context::drop_translations() const
 {
-    if (options_.enforce) {
+    if (enforces()) {
         host_mmu::flush_then([](void *) {}, nullptr);
     }
 }
@@ -239,7 +254,7 @@ report_snapshot context::snapshot(bool complete) const
         s.psp = firmware_->snapshot();
     }
     s.guard_changes = guard_.changes();
-    s.enforcement = options_.enforce ? "userfaultfd" : "off";
+    s.enforcement = enforces() ? (is_strict() ? "strict" : "on") : "off";
     s.messages = logged_lines();
     s.complete = complete;
     return s;

@@ -30,7 +30,8 @@ class context
     /// Before the boot CPU's first instruction: finds CPUs and RAM, builds the model. Refuses on
     /// any error; does nothing when called again.
     void start_machine();
-    bool enforces() const { return options_.enforce; }
+    bool enforces() const { return options_.enforce != enforcement::off; }
+    bool is_strict() const { return options_.enforce == enforcement::strict; }
     bool started() const { return started_.load(std::memory_order_acquire); }
 
     /// The boot CPU is about to enter long mode, with these values in RSI and RBX. Does the BIOS's
@@ -42,6 +43,10 @@ class context
 
     /// Makes the model's effects true for QEMU.
     void apply(const hw::effect_list &effects);
+
+    /// An RMP instruction has looked at `spa`: recounts its region now and then, if asked for.
+    /// Ends QEMU when the model contradicts itself.
+    void audit(hw::spa_t spa);
 
     /// The rules for writes have changed without a change of the RMP, as when SNP_EN gets set.
     void drop_translations() const;
@@ -69,7 +74,8 @@ class context
     psp_device psp_;
     reporter reporter_;
     std::atomic<bool> booted_{false}; ///< the BIOS's part is done for this boot
-    bool warm_ = false;               ///< RAM may hold the contents of an earlier boot
+    std::atomic<unsigned> since_audit_{0};
+    bool warm_ = false; ///< RAM may hold the contents of an earlier boot
     hw::spa_t iommu_registers_ = 0;
 };
 

@@ -74,6 +74,7 @@ std::optional<guest_path> walk_tables(const hw::memory_view &memory, const table
         const bool large = level != 0 && level <= form.large_levels && (*entry & pte_large) != 0;
         if (level == 0 || large) {
             const std::uint64_t page = 1ull << shift;
+            path.page_bytes = page;
             path.gpa = hw::align_down(*entry & address_mask, page) + (va & (page - 1));
             return path;
         }

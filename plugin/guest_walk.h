@@ -26,7 +26,8 @@ struct guest_path {
         hw::spa_t spa;
     };
 
-    std::uint64_t gpa = 0; ///< of the address itself
+    std::uint64_t gpa = 0;        ///< of the address itself
+    std::uint64_t page_bytes = 0; ///< of the page that maps it; 0 without paging
     std::array<table_entry, 5> entries{};
     unsigned count = 0;
 };

@@ -14,7 +14,9 @@ void emulate_psmash(const insn_event &event)
         raise(event, f);
     }
     refresh_guests();
-    complete_with_status(event, hw::psmash(m, event.reg(rax)), hw::status_flags_mask);
+    const hw::rmp_status status = hw::psmash(m, event.reg(rax));
+    the_context->audit(event.reg(rax));
+    complete_with_status(event, status, hw::status_flags_mask);
 }
 
 } // namespace rmpopt

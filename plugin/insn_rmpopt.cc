@@ -14,6 +14,7 @@ void emulate_rmpopt(const insn_event &event)
     if (r.exception != hw::fault::none) {
         raise(event, r.exception);
     }
+    the_context->audit(event.reg(rax));
     complete(event, r.cf ? hw::flag_cf : 0, r.changed_flags);
 }
 

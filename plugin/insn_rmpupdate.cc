@@ -15,6 +15,7 @@ hw::rmp_status update(hw::spa_t spa, const hw::rmp_record &record)
     refresh_guests();
     const hw::rmp_status s = hw::rmpupdate(the_context->machine(), spa, record, effects);
     the_context->apply(effects);
+    the_context->audit(spa);
     return s;
 }
 

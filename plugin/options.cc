@@ -2,6 +2,7 @@
 #include "options.h"
 
 #include <array>
+#include <charconv>
 #include <string_view>
 
 namespace rmpopt
@@ -50,11 +51,21 @@ std::string set_rmp(options &o, std::string_view v)
 
 std::string set_enforce(options &o, std::string_view v)
 {
-    if (v != "on" && v != "off") {
-        return "option enforce: '" + std::string(v) + "' is not on or off";
+    if (v != "on" && v != "off" && v != "strict") {
+        return "option enforce: '" + std::string(v) + "' is not on, off or strict";
     }
-    o.enforce = v == "on";
+    o.enforce = v == "on" ? enforcement::on : v == "off" ? enforcement::off : enforcement::strict;
     return {};
+}
+
+std::string set_audit(options &o, std::string_view v)
+{
+    const auto [end, error] = std::from_chars(v.data(), v.data() + v.size(), o.audit);
+    return error == std::errc{} && end == v.data() + v.size()
+               ? ""
+               : "option audit: '" + std::string(v) +
+                     "' is no number; give how many RMP "
+                     "instructions apart, or 0";
 }
 
 std::string set_path(std::string &path, std::string_view name, std::string_view v)
@@ -78,6 +89,9 @@ std::string set_option(options &o, std::string_view name, std::string_view value
     if (name == "enforce") {
         return set_enforce(o, value);
     }
+    if (name == "audit") {
+        return set_audit(o, value);
+    }
     if (name == "psp") {
         return set_path(o.psp, name, value);
     }
@@ -91,7 +105,7 @@ std::string set_option(options &o, std::string_view name, std::string_view value
         return hw::set_policy(o.policy, name.substr(policy_prefix.size()), value);
     }
     return "unknown option '" + std::string(name) +
-           "'; known: persona, rmp, enforce, psp, log, report, policy.NAME";
+           "'; known: persona, rmp, enforce, audit, psp, log, report, policy.NAME";
 }
 
 std::string check_combination(const options &o)

@@ -12,11 +12,15 @@ namespace rmpopt
 
 enum class rmp_choice : std::uint8_t { automatic, segmented, contiguous, none };
 
+/// strict: also the rule that a host mapping of 2 MB must not reach an assigned page.
+enum class enforcement : std::uint8_t { off, on, strict };
+
 struct options {
     const hw::persona *persona = hw::find_persona("venice");
     rmp_choice rmp = rmp_choice::automatic;
     hw::policy policy{};
-    bool enforce = true;
+    enforcement enforce = enforcement::on;
+    unsigned audit = 0; ///< recount the RMP after every so many RMP instructions; 0: never
     std::string psp;    ///< path of the secure processor's socket; empty: no secure processor
     std::string log;    ///< path of the log; empty: stderr
     std::string report; ///< path of the report; empty: none

@@ -63,6 +63,7 @@ ordered_json counters(const hw::counter_set &c)
         {"psmash_failed", c.psmash_failed.load()},
         {"rmpread", c.rmpread.load()},
         {"rmp_faults", c.rmp_faults.load()},
+        {"audits", c.audits.load()},
         {"dma_blocked", c.dma_blocked.load()},
         {"msr_gp", c.msr_gp.load()},
     };

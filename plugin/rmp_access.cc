@@ -2,6 +2,7 @@
 #include "rmp_access.h"
 
 #include "context.h"
+#include "guest_walk.h"
 #include "rmp_fault.h"
 #include "svm_guest.h"
 
@@ -16,17 +17,32 @@ std::optional<hw::spa_t> spa_of(const void *host)
     return the_context->ram().spa_of(host);
 }
 
-hw::rmp_verdict verdict_of(const host_cpu &cpu, hw::spa_t spa)
+bool is_forbidden(const host_cpu &cpu, hw::spa_t spa, bool large_mapping)
 {
-    return hw::rmp_check(the_context->machine(), cpu.index(),
-                         {.who = cpu.in_guest() ? hw::accessor::nonsnp_guest : hw::accessor::host,
-                          .kind = hw::rmp_access_kind::write,
-                          .spa = spa});
+    const hw::rmp_access access{.who = cpu.in_guest() ? hw::accessor::nonsnp_guest
+                                                      : hw::accessor::host,
+                                .kind = hw::rmp_access_kind::write,
+                                .spa = spa,
+                                .large_mapping = large_mapping};
+    return hw::rmp_check(the_context->machine(), cpu.index(), access).outcome !=
+           hw::rmp_outcome::allowed;
+}
+
+/// The page tables map `address` with a page of 2 MB or more.
+bool is_mapped_large(const host_cpu &cpu, std::uint64_t address)
+{
+    const auto path = find_guest_path(
+        the_context->machine().memory(),
+        {.guest = cpu.paging(), .long_mode = cpu.long_mode(), .nested = false, .host = {}},
+        address);
+    return path.has_value() && path->page_bytes >= hw::page_2m;
 }
 
 bool may_write(const translation &t)
 {
-    return !is_write_forbidden(t.cpu, t.spa);
+    const bool large =
+        the_context->is_strict() && !t.cpu.in_guest() && is_mapped_large(t.cpu, t.address);
+    return !is_forbidden(t.cpu, t.spa, large);
 }
 
 [[noreturn]] void refuse_write(const translation &t, std::uintptr_t ra)
@@ -64,7 +80,7 @@ translation_rules rmp_translation_rules()
 
 bool is_write_forbidden(const host_cpu &cpu, hw::spa_t spa)
 {
-    return verdict_of(cpu, spa).outcome != hw::rmp_outcome::allowed;
+    return is_forbidden(cpu, spa, false);
 }
 
 void refuse_walk(const translation &access, hw::spa_t table, std::uintptr_t ra)

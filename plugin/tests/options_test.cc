@@ -28,7 +28,8 @@ TEST(options, none_is_a_venice_with_enforcement)
     EXPECT_EQ(p.error, "");
     EXPECT_EQ(p.opt.persona->name, "venice");
     EXPECT_EQ(p.opt.layout(), hw::rmp_layout::segmented);
-    EXPECT_TRUE(p.opt.enforce);
+    EXPECT_EQ(p.opt.enforce, enforcement::on);
+    EXPECT_EQ(p.opt.audit, 0u);
     EXPECT_TRUE(p.opt.psp.empty() && p.opt.log.empty() && p.opt.report.empty());
 }
 
@@ -79,15 +80,25 @@ TEST(options, unknown_rmp_is_refused_with_the_known_ones)
               "option rmp: 'raw' is not auto, segmented, contiguous or none");
 }
 
-TEST(options, enforce_is_on_or_off)
+TEST(options, audit_is_a_number)
 {
-    EXPECT_FALSE(parse({"enforce=off"}).opt.enforce);
-    EXPECT_TRUE(parse({"enforce=off", "enforce=on"}).opt.enforce);
+    EXPECT_EQ(parse({"audit=1000"}).opt.audit, 1000u);
+    EXPECT_NE(parse({"audit=often"}).error, "");
+    EXPECT_NE(parse({"audit=-1"}).error, "");
+    EXPECT_NE(parse({"audit="}).error, "");
+    EXPECT_NE(parse({"audit=12x"}).error, "");
+}
+
+TEST(options, enforce_is_off_on_or_strict)
+{
+    EXPECT_EQ(parse({"enforce=off"}).opt.enforce, enforcement::off);
+    EXPECT_EQ(parse({"enforce=off", "enforce=on"}).opt.enforce, enforcement::on);
+    EXPECT_EQ(parse({"enforce=strict"}).opt.enforce, enforcement::strict);
 }
 
 TEST(options, enforce_is_nothing_else)
 {
-    EXPECT_EQ(parse({"enforce=yes"}).error, "option enforce: 'yes' is not on or off");
+    EXPECT_EQ(parse({"enforce=yes"}).error, "option enforce: 'yes' is not on, off or strict");
     EXPECT_NE(parse({"enforce=ON"}).error, "");
     EXPECT_NE(parse({"enforce="}).error, "");
 }
@@ -130,7 +141,7 @@ TEST(options, unknown_policy_is_refused)
 TEST(options, unknown_option_is_refused_with_the_known_ones)
 {
     EXPECT_EQ(parse({"speed=fast"}).error, "unknown option 'speed'; known: persona, rmp, enforce, "
-                                           "psp, log, report, policy.NAME");
+                                           "audit, psp, log, report, policy.NAME");
 }
 
 TEST(options, name_with_another_spelling_is_refused)

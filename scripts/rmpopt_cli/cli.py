@@ -28,7 +28,8 @@ def _machine_arguments(parser: argparse.ArgumentParser, memory: str, thread: str
                         help="choice for behaviour that AMD leaves open ('rmpopt policies' lists them); may be "
                              "repeated")
     parser.add_argument("--rmp", default="auto", choices=machine.RMP_LAYOUTS, help="layout of the RMP")
-    parser.add_argument("--enforce", default="on", choices=("on", "off"), help="fault stores that the RMP forbids")
+    parser.add_argument("--enforce", default="on", choices=("on", "off", "strict"),
+                        help="fault stores that the RMP forbids; strict: also stores through 2 MB mappings")
     parser.add_argument("--thread", default=thread, choices=("single", "multi"),
                         help=f"host threads for the guest's CPUs ({thread})")
     parser.add_argument("--qemu", metavar="PATH", help="QEMU to use")

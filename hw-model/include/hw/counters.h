@@ -23,6 +23,7 @@ struct counter_set {
     counter rmpread{0};
     counter msr_gp{0}; ///< RDMSR/WRMSR answered with #GP(0) by the model
     counter rmp_faults{0};
+    counter audits{0};      ///< recounts of a region
     counter dma_blocked{0}; ///< pages that a device was kept from writing
 };
 
