@@ -62,7 +62,8 @@ std::size_t eip_offset = 0, hflags_offset = 0; ///< likewise
 // words later the direction flag (1 or -1) and the flags of the CPU's mode.
 constexpr std::array register_counts{16, 32};
 constexpr std::size_t df_after_eip = 5 * 8 + 4, hflags_after_eip = df_after_eip + 4;
-constexpr std::uint32_t hflags_cpl = 3, hflags_lma = 1u << 14, hflags_cs64 = 1u << 15;
+constexpr std::uint32_t hflags_cpl = 3, hflags_lma = 1u << 14, hflags_cs64 = 1u << 15,
+                        hflags_guest = 1u << 21;
 constexpr std::uint64_t reset_vector = 0xfff0, reset_cr0 = 0x60000010;
 constexpr std::size_t env_scan = 0x1000;
 
@@ -336,6 +337,11 @@ bool host_cpu::long_mode() const
 bool host_cpu::code_64() const
 {
     return (hflags(env()) & hflags_cs64) != 0;
+}
+
+bool host_cpu::guest_mode() const
+{
+    return (hflags(env()) & hflags_guest) != 0;
 }
 
 hw::cpuid_regs host_cpu::native_cpuid(std::uint32_t leaf, std::uint32_t subleaf) const

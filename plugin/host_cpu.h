@@ -48,8 +48,9 @@ class host_cpu
 
     std::uint64_t &reg(gpr r) const { return env()[r]; }
     unsigned cpl() const;
-    bool long_mode() const; ///< EFER.LMA: 64-bit and compatibility mode
-    bool code_64() const;   ///< 64-bit mode
+    bool long_mode() const;  ///< EFER.LMA: 64-bit and compatibility mode
+    bool code_64() const;    ///< 64-bit mode
+    bool guest_mode() const; ///< between VMRUN and #VMEXIT
     std::uint64_t fs_base() const;
     std::uint64_t gs_base() const;
     /// After synchronise().

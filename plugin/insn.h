@@ -23,7 +23,10 @@ struct insn_event {
     std::uint64_t &reg(gpr r) const { return cpu.reg(r); }
     hw::insn_context model_context() const
     {
-        return {.thread = cpu.index(), .cpl = cpu.cpl(), .long_mode = cpu.code_64()};
+        return {.thread = cpu.index(),
+                .cpl = cpu.cpl(),
+                .long_mode = cpu.code_64(),
+                .guest_mode = cpu.guest_mode()};
     }
 };
 

@@ -37,7 +37,8 @@ void emulate_wrmsr(const insn_event &event)
 {
     const auto index = static_cast<std::uint32_t>(event.reg(rcx));
     if (index == msr_efer && (event.reg(rax) & efer_lme) != 0) {
-        if (!event.cpu.long_mode()) { // long mode is left by reset and INIT only
+        // A CPU that has left long mode comes out of reset or INIT.
+        if (!event.cpu.long_mode() && !event.cpu.guest_mode()) {
             the_context->machine().init_thread(event.cpu.index());
         }
         the_context->enter_operating_system(static_cast<std::uint32_t>(event.reg(rsi)),
