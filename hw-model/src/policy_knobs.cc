@@ -30,11 +30,12 @@ constexpr std::array zero_or_two{choice::code0, choice::code2};
 constexpr std::array two_or_zero{choice::code2, choice::code0};
 constexpr std::array gp_or_two{choice::gp, choice::code2};
 constexpr std::array allow_or_fault{choice::allow, choice::fault};
+constexpr std::array access_or_write{choice::access, choice::write};
 constexpr std::array two_or_four{choice::code2, choice::code4};
 constexpr std::array four_or_two{choice::code4, choice::code2};
 constexpr std::array two_or_seven{choice::code2, choice::code7};
 
-constexpr std::array<policy_knob, 32> knobs{{
+constexpr std::array<policy_knob, 33> knobs{{
     {"oow", &policy::oow, cf0_or_gp, "RMPOPT of an address outside the core's 2 TB window",
      "not documented; nobody reported a fault from kernels that looked beyond the window"},
     {"maxphys", &policy::maxphys, cf0_or_gp,
@@ -111,6 +112,9 @@ constexpr std::array<policy_knob, 32> knobs{{
     {"inuse-write", &policy::inuse_write, allow_or_fault,
      "host write to the VMCB or VMSA of a running guest",
      "APM vol. 2, 15.36.12 says that it may fault"},
+    {"walk-fault", &policy::walk_fault, access_or_write,
+     "the W bit in the error code when the RMP forbids the accessed-bit update of a page walk",
+     "not documented; page faults of page walks report the access that needed them"},
     {"not-snp-guest", &policy::not_snp_guest, ud_or_gp,
      "PVALIDATE, RMPADJUST and RMPQUERY outside an SNP guest",
      "not documented in what could be read; as unknown instructions"},

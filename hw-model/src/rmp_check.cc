@@ -197,6 +197,14 @@ rmp_entry rmp_owner(const rmp_table &rmp, spa_t spa) noexcept
     return rmp.load(spa);
 }
 
+bool reported_as_write(const machine &m, const rmp_access &a, bool for_write) noexcept
+{
+    if (!is_walk(a)) {
+        return is_write(a);
+    }
+    return for_write || (is_write(a) && m.choices().walk_fault == choice::write);
+}
+
 rmp_verdict rmp_check(const machine &m, unsigned thread, const rmp_access &a) noexcept
 {
     if (!checks_are_on(m, thread, a)) {

@@ -255,6 +255,12 @@ std::string inuse_write(probe_machine &w)
     return v.outcome == rmp_outcome::page_fault ? "#PF" : "allowed";
 }
 
+std::string walk_fault(probe_machine &w)
+{
+    w.start();
+    return reported_as_write(*w.m, {.kind = rmp_access_kind::walk_write}, false) ? "W" : "no W";
+}
+
 std::string not_snp_guest(probe_machine &w)
 {
     w.start();
@@ -346,6 +352,7 @@ const probe probes[] = {
     {"rmpread-firmware", rmpread_firmware, {{{"0", "0"}, {"2", "2"}}}},
     {"status-flags", status_flags_of, {{{"set", "all"}, {"keep", "none"}}}},
     {"inuse-write", inuse_write, {{{"allow", "allowed"}, {"fault", "#PF"}}}},
+    {"walk-fault", walk_fault, {{{"access", "no W"}, {"write", "W"}}}},
     {"not-snp-guest", not_snp_guest, {{{"ud", "ud ud ud"}, {"gp", "gp gp gp"}}}},
     {"pvalidate-vmpl", pvalidate_vmpl, {{{"gp", "gp"}, {"2", "2"}}}},
     {"rmpquery-vmpl", rmpquery_vmpl, {{{"2", "2"}, {"0", "0"}}}},
@@ -613,6 +620,20 @@ TEST_F(policy_edge, overlap_at_the_base_is_always_4)
     EXPECT_EQ(release(low_2m), rmp_status::fail_overlap);
     EXPECT_EQ(release(low_2m + 511 * page_4k), rmp_status::fail_permission);
     EXPECT_EQ(release(low_2m + page_2m), rmp_status::success);
+}
+
+TEST_F(policy_edge, only_updates_of_page_walks_can_be_reported_as_writes)
+{
+    using enum rmp_access_kind;
+    for (const choice c : {choice::access, choice::write}) {
+        start({.walk_fault = c});
+        EXPECT_TRUE(reported_as_write(*m, {.kind = write}, false));
+        EXPECT_TRUE(reported_as_write(*m, {.kind = walk_write}, true));
+        EXPECT_TRUE(reported_as_write(*m, {.kind = walk_read}, true));
+        EXPECT_FALSE(reported_as_write(*m, {.kind = walk_read}, false));
+        EXPECT_FALSE(reported_as_write(*m, {.kind = read}, false));
+        EXPECT_FALSE(reported_as_write(*m, {.kind = fetch}, false));
+    }
 }
 
 TEST_F(policy_edge, rmpread_refuses_no_guest_page)

@@ -36,7 +36,9 @@ enum class choice : unsigned char {
     code4,
     code7,
     allow,
-    fault
+    fault,
+    access,
+    write
 };
 
 struct policy {
@@ -73,6 +75,7 @@ struct policy {
 
     // Accesses and instructions of guests.
     choice inuse_write = choice::allow;      ///< host write to the VMCB or VMSA of a running guest
+    choice walk_fault = choice::access;      ///< W in the fault of an A/D update
     choice not_snp_guest = choice::ud;       ///< SNP guests' instructions elsewhere
     choice pvalidate_vmpl = choice::gp;      ///< PVALIDATE at VMPL > 0
     choice rmpquery_vmpl = choice::code2;    ///< RMPQUERY about a VMPL not below the caller's

@@ -105,6 +105,10 @@ inline constexpr std::uint32_t vc_page_not_validated = 0x404;
 /// The verdict on one access by `thread`; for devices `thread` means nothing.
 rmp_verdict rmp_check(const machine &m, unsigned thread, const rmp_access &a) noexcept;
 
+/// The W bit of the error code when `a` is denied. `for_write`: a page walk on behalf of a write.
+/// The plugin has no use for this until it emulates faults of page walks.
+bool reported_as_write(const machine &m, const rmp_access &a, bool for_write) noexcept;
+
 /// Who owns the 4 KB page at `spa`. Inside an assigned 2 MB page that stands in the entry of its
 /// first page; the copy returned has the GPA of the 4 KB page (APM vol. 2, 15.36.3).
 rmp_entry rmp_owner(const rmp_table &rmp, spa_t spa) noexcept;
