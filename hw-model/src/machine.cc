@@ -86,8 +86,7 @@ void machine::reset()
         core.rmp_base = 0;
         core.rmp_end = rmp_end_low_bits;
         core.rmp_cfg = 0;
-        core.rmpopt.set_msr(0);
-        core.rmpopt.clear_all();
+        reset_rmpopt(core);
     }
     for (unsigned t = 0; t < cpus().threads(); ++t) {
         threads_[t].syscfg = syscfg_reset;
@@ -97,6 +96,27 @@ void machine::reset()
     }
     rmp_.configure({});
     iommu_buffers_.clear();
+}
+
+void machine::reset_rmpopt(core_state &core)
+{
+    core.rmpopt.set_msr(0);
+    core.rmpopt.clear_all();
+}
+
+void machine::init_thread(unsigned thread)
+{
+    const std::scoped_lock lock(rmp_lock_);
+    leave_guest(thread);
+    if (choices().init_msr == choice::clear) {
+        reset_rmpopt(core_of(thread));
+    }
+}
+
+rst_rules machine::rst_view() const
+{
+    return {.entries = cpu().rst_hard_limit ? cpu().cacheable_segments : rst_entries,
+            .phys_bits = std::min(phys_bits(), 52u)};
 }
 
 bool machine::snp_enabled_everywhere() const
@@ -129,7 +149,7 @@ void machine::bios_setup(const rmp_config &config)
         core.rmp_end = segmented ? 0 : config.end;
         core.rmp_cfg = segmented ? rmp_cfg_value(config.segment_shift) : 0;
     }
-    rmp_.configure(config);
+    configure_rmp(config);
 }
 
 void machine::replace_entry(spa_t spa, const rmp_entry &entry, effect_list &effects)
@@ -215,16 +235,6 @@ void machine::firmware_clear_snp_en()
     if (choices().shutdown_table == choice::clear) {
         clear_rmpopt_tables();
     }
-}
-
-void machine::init_thread(unsigned thread)
-{
-    if (choices().init_msr != choice::clear) {
-        return;
-    }
-    const std::scoped_lock lock(rmp_lock_);
-    core_of(thread).rmpopt.set_msr(0);
-    core_of(thread).rmpopt.clear_all();
 }
 
 } // namespace rmpopt::hw

@@ -4,6 +4,7 @@
 #include "hw/cpuid.h"
 
 #include <array>
+#include <atomic>
 
 namespace rmpopt::hw
 {
@@ -49,17 +50,28 @@ void report_assigned(const rmp_table &rmp, effect_list &effects)
     rmp.for_each_assigned([&](spa_t spa) { effects.guard(spa, page_4k, false); });
 }
 
-/// APM vol. 2, 15.36.2 and 15.36.22: SNP_EN demands an RMP_BASE at a 1 MB boundary when the RMP is
-/// segmented.
+/// When the RMP is segmented, SNP_EN demands an RMP_BASE at a 1 MB boundary; a CPU that cannot read
+/// segment definitions later (CPUID 8000_0025 EBX[10]) also demands that all of them are valid (APM
+/// vol. 2, 15.36.2 and 15.36.22.3).
+bool rmp_is_acceptable(const machine &m, const core_state &core)
+{
+    if ((core.rmp_cfg & rmp_cfg_seg_en) == 0) {
+        return true;
+    }
+    return is_aligned(core.rmp_base, rmp_alignment) &&
+           (!m.cpu().rst_hard_limit ||
+            rmp_table::segments_fit(m.memory(), config_of(core), m.rst_view()));
+}
+
+/// RMP lock held.
 msr_result set_snp_en(machine &m, unsigned thread, bool vmpl_en, effect_list &effects)
 {
     core_state &core = m.core_of(thread);
-    if ((core.rmp_cfg & rmp_cfg_seg_en) != 0 && !is_aligned(core.rmp_base, rmp_alignment)) {
+    if (!rmp_is_acceptable(m, core)) {
         return msr_result::gp0;
     }
-    const std::scoped_lock lock(m.rmp_lock());
     if (!m.snp_enabled_somewhere()) {
-        m.rmp().configure(config_of(core));
+        m.configure_rmp(config_of(core));
         report_assigned(m.rmp(), effects);
     }
     core.vmpl_en = vmpl_en;
@@ -70,6 +82,7 @@ msr_result set_snp_en(machine &m, unsigned thread, bool vmpl_en, effect_list &ef
 /// Once SNP_EN is set, writes to SYSCFG are ignored without a fault (APM vol. 2, 15.36.2).
 msr_result write_syscfg(machine &m, unsigned thread, std::uint64_t value, effect_list &effects)
 {
+    const std::scoped_lock lock(m.rmp_lock());
     if (m.snp_enabled(thread)) {
         return msr_result::done;
     }
@@ -83,8 +96,10 @@ msr_result write_syscfg(machine &m, unsigned thread, std::uint64_t value, effect
     return msr_result::done;
 }
 
-msr_result write_rmp_bound(machine &m, unsigned thread, std::uint64_t &bound, std::uint64_t value)
+msr_result write_rmp_bound(machine &m, unsigned thread, std::atomic<std::uint64_t> &bound,
+                           std::uint64_t value)
 {
+    const std::scoped_lock lock(m.rmp_lock());
     if (m.snp_enabled(thread)) {
         return by_policy(m.choices().rmp_msr_locked);
     }
@@ -95,6 +110,7 @@ msr_result write_rmp_bound(machine &m, unsigned thread, std::uint64_t &bound, st
 /// RMP_CFG is locked by SNP_EN; a segment size outside CPUID 8000_0025's limits raises #GP(0).
 msr_result write_rmp_cfg(machine &m, unsigned thread, std::uint64_t value)
 {
+    const std::scoped_lock lock(m.rmp_lock());
     if (!m.cpu().segmented_rmp || m.snp_enabled(thread)) {
         return msr_result::gp0;
     }
@@ -122,11 +138,11 @@ msr_result write_rmpopt_base(machine &m, unsigned thread, std::uint64_t value)
         }
         value &= ~reserved & ((1ull << m.phys_bits()) - 1);
     }
+    const std::scoped_lock lock(m.rmp_lock());
     const bool may_enable = core.snp_en.load() && (core.rmp_cfg & rmp_cfg_seg_en) != 0;
     if ((value & rmpopt_enable) != 0 && !may_enable) {
         return by_policy(m.choices().wrmsr_nosnp);
     }
-    const std::scoped_lock lock(m.rmp_lock());
     const bool other_base = core.rmpopt.base() != align_down(value, region_1g);
     if (m.choices().msr_rewrite == choice::clear || other_base) {
         core.rmpopt.clear_all();
@@ -135,11 +151,15 @@ msr_result write_rmpopt_base(machine &m, unsigned thread, std::uint64_t value)
     return msr_result::done;
 }
 
-/// APM vol. 2, 15.36.10: the host save area must be hypervisor-owned. The value itself is kept by
-/// the emulator, so an allowed write passes.
+/// The host save area is a 4 KB page inside the physical address space (APM vol. 2, 15.30.4) and
+/// must be hypervisor-owned (15.36.10); 0 means none and is always accepted. The value itself is
+/// kept by the emulator, so an allowed write passes.
 msr_result write_vm_hsave_pa(machine &m, unsigned thread, std::uint64_t value)
 {
-    if (m.snp_enabled(thread) && !m.rmp().load(value).host_writable()) {
+    if (!is_aligned(value, page_4k) || value >> m.phys_bits() != 0) {
+        return msr_result::gp0;
+    }
+    if (value != 0 && m.snp_enabled(thread) && !m.rmp().load(value).host_writable()) {
         return msr_result::gp0;
     }
     m.thread(thread).vm_hsave_pa = value;

@@ -37,6 +37,10 @@ constexpr std::array words{
     choice_word{choice::code2, "2", "EAX=2, FAIL_PERMISSION"},
     choice_word{choice::code4, "4", "EAX=4, FAIL_OVERLAP"},
     choice_word{choice::code7, "7", "EAX=7, FAIL_BADADDR"},
+    choice_word{choice::allow, "allow", "allowed"},
+    choice_word{choice::fault, "fault", "#PF with the RMP bit"},
+    choice_word{choice::access, "access", "as the access that needed it"},
+    choice_word{choice::write, "write", "always a write"},
 };
 
 std::string known_names()

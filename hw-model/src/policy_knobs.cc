@@ -27,11 +27,15 @@ constexpr std::array one_or_cut{choice::code1, choice::cut};
 constexpr std::array first_or_last{choice::first, choice::last};
 constexpr std::array bytes_or_mb{choice::bytes, choice::mb};
 constexpr std::array zero_or_two{choice::code0, choice::code2};
+constexpr std::array two_or_zero{choice::code2, choice::code0};
+constexpr std::array gp_or_two{choice::gp, choice::code2};
+constexpr std::array allow_or_fault{choice::allow, choice::fault};
+constexpr std::array access_or_write{choice::access, choice::write};
 constexpr std::array two_or_four{choice::code2, choice::code4};
 constexpr std::array four_or_two{choice::code4, choice::code2};
 constexpr std::array two_or_seven{choice::code2, choice::code7};
 
-constexpr std::array<policy_knob, 27> knobs{{
+constexpr std::array<policy_knob, 33> knobs{{
     {"oow", &policy::oow, cf0_or_gp, "RMPOPT of an address outside the core's 2 TB window",
      "not documented; nobody reported a fault from kernels that looked beyond the window"},
     {"maxphys", &policy::maxphys, cf0_or_gp,
@@ -105,6 +109,24 @@ constexpr std::array<policy_knob, 27> knobs{{
     {"status-flags", &policy::status_flags, set_or_keep,
      "OF, SF, ZF, AF and PF after RMPUPDATE and RMPREAD: set from EAX or left alone",
      "APM vol. 3 says so of PSMASH; assumed alike"},
+    {"inuse-write", &policy::inuse_write, allow_or_fault,
+     "host write to the VMCB or VMSA of a running guest",
+     "APM vol. 2, 15.36.12 says that it may fault"},
+    {"walk-fault", &policy::walk_fault, access_or_write,
+     "the W bit in the error code when the RMP forbids the accessed-bit update of a page walk",
+     "not documented; page faults of page walks report the access that needed them"},
+    {"not-snp-guest", &policy::not_snp_guest, ud_or_gp,
+     "PVALIDATE, RMPADJUST and RMPQUERY outside an SNP guest",
+     "not documented in what could be read; as unknown instructions"},
+    {"pvalidate-vmpl", &policy::pvalidate_vmpl, gp_or_two, "PVALIDATE at VMPL > 0",
+     "that it is VMPL 0's: Linux, SVSM; how it is refused is not documented"},
+    {"rmpquery-vmpl", &policy::rmpquery_vmpl, two_or_zero,
+     "RMPQUERY about a VMPL that is not numerically above the caller's",
+     "not documented; RMPADJUST returns FAIL_PERMISSION"},
+    {"guest-size-order", &policy::guest_size_order, first_or_last,
+     "PVALIDATE and RMPADJUST of a page whose entry has neither the size asked for nor that of the "
+     "nested mapping: the rule about the size asked for comes before or after the other",
+     "APM vol. 2, 15.36.10 gives both rules, not their order"},
     {"rmp-msr-locked", &policy::rmp_msr_locked, gp_or_ignore,
      "WRMSR RMP_BASE or RMP_END while SNP_EN is set",
      "not in APM vol. 2's list of locked MSRs (15.36.2); RMP_CFG is"},

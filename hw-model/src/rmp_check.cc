@@ -66,22 +66,16 @@ bool has_assigned_page(const rmp_table &rmp, spa_t spa) noexcept
     return base.assigned || base.subpage_count != 0;
 }
 
-/// Whether a host write to the VMCB or VMSA of a running guest faults. APM vol. 2, 15.36.12 only
-/// says that it may. Meant to become the policy `inuse-write`.
-constexpr bool vmcb_and_vmsa_writes_fault()
-{
-    return false;
-}
-
 /// The AVIC backing page of a running guest is not the host's to write unless CPUID 8000_001F
 /// EAX[30] is set, which no persona has (AMD's AVIC patch for SNP hosts, 2024-11-04). Only the
-/// page itself counts, whatever the size of the mapping.
+/// page itself counts, whatever the size of the mapping. Writes to VMCB and VMSA may fault, too
+/// (APM vol. 2, 15.36.12).
 bool is_denied_in_use(const machine &m, const rmp_access &a) noexcept
 {
     const spa_t page = align_down(a.spa, page_4k);
     return a.who == accessor::host &&
            (m.page_held_as(page, held_kind::avic_backing) ||
-            (vmcb_and_vmsa_writes_fault() && m.page_held_as(page, held_kind::control)));
+            (m.choices().inuse_write == choice::fault && m.page_held_as(page, held_kind::control)));
 }
 
 /// APM vol. 2, 15.36.7: reads and walks need the read permission, A/D updates and writes the write
@@ -100,10 +94,10 @@ std::uint8_t permissions(const rmp_entry &e, const rmp_access &a) noexcept
     return a.vmpl < e.vmpl.size() ? e.vmpl[a.vmpl] : 0;
 }
 
-/// EXITINFO1 of a nested page fault (APM vol. 2, 15.36.10). The RMP bit goes with VMPL faults too.
+/// What EXITINFO1 says of the access itself (APM vol. 2, 15.36.10).
 std::uint64_t npf_bits(const rmp_access &a) noexcept
 {
-    return rmp_error::rmp | (is_walk(a) ? rmp_error::page_walk : rmp_error::final_access) |
+    return (is_walk(a) ? rmp_error::page_walk : rmp_error::final_access) |
            (is_private(a) ? rmp_error::encrypted : 0);
 }
 
@@ -112,18 +106,20 @@ rmp_verdict allowed(rmp_rule rule, bool checked) noexcept
     return {.rule = rule, .checked = checked};
 }
 
-rmp_verdict denied(const rmp_access &a, rmp_rule rule, std::uint64_t more_bits = 0) noexcept
+/// `cause` is the error bit, or bits, of the rule; the RMP bit goes with VMPL faults too.
+rmp_verdict denied(const rmp_access &a, rmp_rule rule,
+                   std::uint64_t cause = rmp_error::rmp) noexcept
 {
     rmp_verdict v{.rule = rule, .checked = true};
     switch (a.who) {
     case accessor::host:
         v.outcome = rmp_outcome::page_fault;
-        v.error_bits = rmp_error::rmp;
+        v.error_bits = cause;
         break;
     case accessor::nonsnp_guest:
     case accessor::snp_guest:
         v.outcome = rmp_outcome::nested_page_fault;
-        v.error_bits = npf_bits(a) | more_bits;
+        v.error_bits = npf_bits(a) | cause;
         break;
     case accessor::device:
         v.outcome = rmp_outcome::blocked;
@@ -178,11 +174,12 @@ rmp_verdict check_private(const machine &m, unsigned thread, const rmp_access &a
                 .checked = true};
     }
     const std::uint8_t needed = permission_needed(a);
-    if (m.core_of(thread).vmpl_en && (permissions(e, a) & needed) != needed) {
+    const bool vmpl_en = m.core_of(thread).vmpl_en.load(std::memory_order_relaxed);
+    if (vmpl_en && (permissions(e, a) & needed) != needed) {
         // Bit 37 is the SSS bit of the permission mask that failed.
         const bool sss = (permissions(e, a) & vmpl_perm::sss) != 0;
         return denied(a, rmp_rule::guest_vmpl,
-                      rmp_error::vmpl | (sss ? rmp_error::shadow_stack : 0));
+                      rmp_error::rmp | rmp_error::vmpl | (sss ? rmp_error::shadow_stack : 0));
     }
     return allowed(rmp_rule::passed, true);
 }
@@ -200,6 +197,14 @@ rmp_entry rmp_owner(const rmp_table &rmp, spa_t spa) noexcept
     return rmp.load(spa);
 }
 
+bool reported_as_write(const machine &m, const rmp_access &a, bool for_write) noexcept
+{
+    if (!is_walk(a)) {
+        return is_write(a);
+    }
+    return for_write || (is_write(a) && m.choices().walk_fault == choice::write);
+}
+
 rmp_verdict rmp_check(const machine &m, unsigned thread, const rmp_access &a) noexcept
 {
     if (!checks_are_on(m, thread, a)) {
@@ -210,6 +215,11 @@ rmp_verdict rmp_check(const machine &m, unsigned thread, const rmp_access &a) no
     }
     if (is_skipped(m, thread, a)) {
         return {.rule = rmp_rule::rmpopt_skip, .checked = true, .skipped = true};
+    }
+    // CPUs without a hard limit on segments load the entry on use, and a reserved bit in it is a
+    // reserved-bit fault (APM vol. 2, 15.36.22.3). Which of its bits go with it is not documented.
+    if (m.rmp().has_reserved_bits(a.spa)) {
+        return denied(a, rmp_rule::segment_reserved_bits, rmp_error::reserved);
     }
     return is_private(a) ? check_private(m, thread, a) : check_shared(m, a);
 }

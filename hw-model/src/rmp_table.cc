@@ -15,6 +15,14 @@ namespace
 constexpr std::uint64_t rst_size_mask = (1ull << 20) - 1;
 constexpr std::uint64_t rst_base_mask = ((1ull << 52) - 1) & ~rst_size_mask;
 
+/// An entry of the segment table; nothing when it defines no segment.
+std::optional<std::uint64_t> rst_entry(const memory_view &memory, spa_t base, unsigned index)
+{
+    const auto raw =
+        memory.load<std::uint64_t>(base + rmp_bookkeeping_bytes + index * sizeof(std::uint64_t));
+    return raw.has_value() && (*raw & rst_size_mask) != 0 ? raw : std::nullopt;
+}
+
 constexpr std::uint64_t entries_for(std::uint64_t bytes)
 {
     return bytes / page_4k * rmp_entry_bytes;
@@ -22,11 +30,12 @@ constexpr std::uint64_t entries_for(std::uint64_t bytes)
 
 } // namespace
 
-bool rmp_table::configure(const rmp_config &config)
+bool rmp_table::configure(const rmp_config &config, const rst_rules &rules)
 {
     assert(memory_ != nullptr);
     config_ = config;
     extents_.clear();
+    reserved_.clear();
     host_.clear();
     switch (config.layout) {
     case rmp_layout::none:
@@ -34,7 +43,7 @@ bool rmp_table::configure(const rmp_config &config)
     case rmp_layout::contiguous:
         return configure_contiguous();
     case rmp_layout::segmented:
-        return configure_segmented();
+        return configure_segmented(rules);
     }
     return false;
 }
@@ -52,20 +61,47 @@ bool rmp_table::configure_contiguous()
 }
 
 // RST entry i describes the memory from i << segment_shift on (APM vol. 2, 15.36.22).
-bool rmp_table::configure_segmented()
+bool rmp_table::configure_segmented(const rst_rules &rules)
 {
     const std::uint64_t segment = 1ull << config_.segment_shift;
-    const spa_t rst = config_.base + rmp_bookkeeping_bytes;
     bool any = false;
-    for (unsigned i = 0; i < rst_entries; ++i) {
-        const auto raw = memory_->load<std::uint64_t>(rst + 8ull * i);
-        if (!raw.has_value() || (*raw & rst_size_mask) == 0) {
+    for (unsigned i = 0; i < rules.entries; ++i) {
+        const auto raw = rst_entry(*memory_, config_.base, i);
+        if (!raw.has_value()) {
+            continue;
+        }
+        if (*raw >> rules.phys_bits != 0) {
+            reserved_.push_back({i * segment, segment});
             continue;
         }
         const std::uint64_t covered = std::min((*raw & rst_size_mask) * region_1g, segment);
         any |= add_extent({i * segment, covered, *raw & rst_base_mask});
     }
     return any;
+}
+
+bool rmp_table::segments_fit(const memory_view &memory, const rmp_config &config,
+                             const rst_rules &rules)
+{
+    const std::uint64_t segment = 1ull << config.segment_shift;
+    for (unsigned i = 0; i < rules.entries; ++i) {
+        const auto raw = rst_entry(memory, config.base, i);
+        if (!raw.has_value()) {
+            continue;
+        }
+        const std::uint64_t covered = std::min((*raw & rst_size_mask) * region_1g, segment);
+        const spa_t end = (*raw & rst_base_mask) + entries_for(covered);
+        if (*raw >> rules.phys_bits != 0 || end > 1ull << rules.phys_bits) {
+            return false;
+        }
+    }
+    return true;
+}
+
+bool rmp_table::has_reserved_bits(spa_t spa) const noexcept
+{
+    return std::ranges::any_of(
+        reserved_, [&](const spa_range &r) { return spa >= r.base && spa - r.base < r.bytes; });
 }
 
 bool rmp_table::add_extent(rmp_extent extent)

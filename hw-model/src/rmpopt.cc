@@ -126,6 +126,9 @@ bool verify_and_report(machine &m, rmpopt_table &table, spa_t region)
 bool region_is_clean(const rmp_table &rmp, spa_t region, unsigned &looked_at)
 {
     looked_at = 0;
+    if (rmp.has_reserved_bits(region)) { // there is no entry to verify
+        return false;
+    }
     for (spa_t spa = region; spa != region + region_1g; spa += page_2m) {
         ++looked_at;
         const rmp_entry e = rmp.load(spa);

@@ -152,6 +152,21 @@ TEST(cpuid, number_of_segments_is_no_hard_limit)
     EXPECT_FALSE(has(ask("venice", rmp_leaf).ebx, 10));
 }
 
+TEST(cpuid, hard_limit_and_number_of_segments_are_the_persona_s)
+{
+    persona limited = *find_persona("venice");
+    limited.cacheable_segments = 8;
+    limited.rst_hard_limit = true;
+    machine::settings s;
+    s.cpu = &limited;
+    s.cpus.core_of_thread = {0};
+    const machine m(std::move(s));
+    cpuid_regs r;
+    adjust_cpuid(m, rmp_leaf, r);
+    EXPECT_EQ(r.ebx, 1u << 10 | 8u);
+    EXPECT_EQ(ask("venice", rmp_leaf).ebx, 64u);
+}
+
 TEST(persona, is_found_by_name)
 {
     ASSERT_NE(find_persona("venice"), nullptr);

@@ -50,8 +50,14 @@ class machine_fixture : public testing::Test
     void build(std::string_view persona_name = "venice", rmp_layout layout = rmp_layout::segmented,
                const policy &choices = {}, unsigned phys_bits = 48)
     {
+        build(*find_persona(persona_name), layout, choices, phys_bits);
+    }
+    /// `cpu` must outlive the machine.
+    void build(const persona &cpu, rmp_layout layout = rmp_layout::segmented,
+               const policy &choices = {}, unsigned phys_bits = 48)
+    {
         machine::settings s;
-        s.cpu = find_persona(persona_name);
+        s.cpu = &cpu;
         s.choices = choices;
         s.cpus.core_of_thread = {0, 0, 1, 1};
         s.phys_bits = phys_bits;

@@ -356,6 +356,115 @@ TEST_F(machine_test, reset_leaves_no_region_optimised)
     EXPECT_FALSE(m->core(0).rmpopt.test(low.base));
 }
 
+TEST_F(machine_test, init_keeps_the_registers_of_the_cpu)
+{
+    enable_snp();
+    enable_rmpopt();
+    ASSERT_EQ(write_msr(0, msr::vm_hsave_pa, low_2m), msr_result::pass);
+    ASSERT_TRUE(optimise(0, low.base).cf);
+    const std::uint64_t syscfg = read_msr(0, msr::syscfg);
+    m->init_thread(0);
+    EXPECT_EQ(read_msr(0, msr::syscfg), syscfg);
+    EXPECT_EQ(read_msr(0, msr::hwcr), hwcr_reset);
+    EXPECT_EQ(read_msr(0, msr::rmp_base), rmp_base);
+    EXPECT_EQ(read_msr(0, msr::rmpopt_base), 1u);
+    EXPECT_EQ(m->thread(0).vm_hsave_pa, low_2m);
+    EXPECT_TRUE(reports(0, low.base));
+}
+
+TEST_F(machine_test, firmware_s_shutdown_keeps_the_tables)
+{
+    enable_snp();
+    enable_rmpopt();
+    ASSERT_TRUE(optimise(0, low.base).cf);
+    m->firmware_clear_snp_en();
+    EXPECT_EQ(read_msr(0, msr::rmpopt_base), 1u);
+    EXPECT_TRUE(m->core(0).rmpopt.test(low.base));
+}
+
+// Pages that running guests hold.
+
+class held_pages_test : public machine_test
+{
+  protected:
+    void enter(unsigned thread, const held_pages &pages)
+    {
+        const std::scoped_lock lock(m->rmp_lock());
+        m->enter_guest(thread, pages);
+    }
+    void leave(unsigned thread)
+    {
+        const std::scoped_lock lock(m->rmp_lock());
+        m->leave_guest(thread);
+    }
+    static constexpr spa_t vmcb = low_2m, avic = low_2m + page_4k, vmsa = high_2m;
+    static constexpr held_pages all{.spa = {vmcb, avic, vmsa}, .count = 3, .avic_backing = avic};
+};
+
+TEST_F(held_pages_test, none_is_in_use_without_a_guest)
+{
+    EXPECT_FALSE(m->page_in_use(vmcb));
+    EXPECT_FALSE(m->page_in_use(0));
+    EXPECT_FALSE(m->page_held_as(0, held_kind::control));
+}
+
+TEST_F(held_pages_test, are_in_use_while_the_guest_runs)
+{
+    enter(2, all);
+    for (const spa_t page : {vmcb, avic, vmsa}) {
+        EXPECT_TRUE(m->page_in_use(page));
+        EXPECT_EQ(m->page_held_as(page, held_kind::avic_backing), page == avic);
+        EXPECT_EQ(m->page_held_as(page, held_kind::control), page != avic);
+    }
+    EXPECT_FALSE(m->page_in_use(avic + page_4k));
+    EXPECT_FALSE(m->page_in_use(vmsa - page_4k));
+    leave(2);
+    EXPECT_FALSE(m->page_in_use(vmcb));
+    EXPECT_FALSE(m->page_held_as(avic, held_kind::avic_backing));
+}
+
+TEST_F(held_pages_test, count_for_the_2m_region_that_they_are_in)
+{
+    enter(2, {.spa = {low_2m + 511 * page_4k}, .count = 1});
+    EXPECT_TRUE(m->page_in_use(low_2m, page_2m));
+    EXPECT_FALSE(m->page_in_use(low_2m + page_2m, page_2m));
+    EXPECT_FALSE(m->page_in_use(low_2m - page_2m, page_2m));
+}
+
+TEST_F(held_pages_test, of_two_guests_are_told_apart)
+{
+    enter(0, {.spa = {vmcb}, .count = 1});
+    enter(3, {.spa = {vmsa}, .count = 1});
+    leave(0);
+    EXPECT_FALSE(m->page_in_use(vmcb));
+    EXPECT_TRUE(m->page_held_as(vmsa, held_kind::control));
+    leave(0);
+    EXPECT_TRUE(m->page_held_as(vmsa, held_kind::control)) << "left twice, counted once";
+}
+
+TEST_F(held_pages_test, are_replaced_by_the_next_vmrun)
+{
+    enter(0, all);
+    enter(0, {.spa = {vmsa}, .count = 1});
+    EXPECT_FALSE(m->page_in_use(vmcb));
+    EXPECT_FALSE(m->page_in_use(avic));
+    EXPECT_TRUE(m->page_held_as(vmsa, held_kind::control));
+    leave(0);
+    EXPECT_FALSE(m->page_held_as(vmsa, held_kind::control));
+}
+
+TEST_F(held_pages_test, are_let_go_by_init_and_by_reset)
+{
+    enter(0, all);
+    m->init_thread(1);
+    EXPECT_TRUE(m->page_in_use(vmcb)) << "the sibling's INIT";
+    m->init_thread(0);
+    EXPECT_FALSE(m->page_in_use(vmcb));
+    enter(0, all);
+    m->reset();
+    EXPECT_FALSE(m->page_in_use(vmcb));
+}
+
 } // namespace
 
 } // namespace rmpopt::hw

@@ -417,6 +417,31 @@ TEST_F(msr_test, vm_hsave_pa_is_not_checked_without_snp_en)
     EXPECT_EQ(write_msr(0, msr::vm_hsave_pa, low_2m), msr_result::pass);
 }
 
+TEST_F(msr_test, vm_hsave_pa_faults_for_reserved_bits)
+{
+    EXPECT_EQ(write_msr(0, msr::vm_hsave_pa, low_2m + 1), msr_result::gp0);
+    EXPECT_EQ(write_msr(0, msr::vm_hsave_pa, low_2m + 0x800), msr_result::gp0);
+    EXPECT_EQ(write_msr(0, msr::vm_hsave_pa, 1ull << 48), msr_result::gp0);
+    EXPECT_EQ(write_msr(0, msr::vm_hsave_pa, (1ull << 48) - page_4k), msr_result::pass);
+}
+
+TEST_F(msr_test, vm_hsave_pa_refused_keeps_its_value)
+{
+    enable_snp();
+    ASSERT_EQ(write_msr(0, msr::vm_hsave_pa, high_2m), msr_result::pass);
+    ASSERT_EQ(assign(low_2m), rmp_status::success);
+    ASSERT_EQ(write_msr(0, msr::vm_hsave_pa, low_2m), msr_result::gp0);
+    ASSERT_EQ(write_msr(0, msr::vm_hsave_pa, 1), msr_result::gp0);
+    EXPECT_EQ(m->thread(0).vm_hsave_pa, high_2m);
+}
+
+TEST_F(msr_test, vm_hsave_pa_takes_0_whoever_owns_page_0)
+{
+    enable_snp();
+    ASSERT_EQ(assign(0), rmp_status::success);
+    EXPECT_EQ(write_msr(0, msr::vm_hsave_pa, 0), msr_result::pass);
+}
+
 class locked_msr : public machine_fixture, public testing::WithParamInterface<std::uint32_t>
 {
 };

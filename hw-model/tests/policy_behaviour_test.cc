@@ -2,6 +2,8 @@
 // Each knob decides its own situation and nothing else. A probe brings about the situation of one
 // knob and puts into words what happened.
 #include "hw/cpuid.h"
+#include "hw/rmp_check.h"
+#include "hw/rmp_guest_ops.h"
 #include "machine_fixture.h"
 #include "policy_probe.h"
 
@@ -151,9 +153,9 @@ std::string shared_update(probe_machine &w)
 std::string guest_exec(probe_machine &w)
 {
     w.start();
-    const insn_context guest{.guest_mode = true};
-    return word(host_insn_fault(*w.m, guest)) + " " + word(rmpread_fault(*w.m, guest)) + " " +
-           word(rmpopt(*w.m, guest, 0, 0));
+    const insn_context ctx{.guest_mode = true};
+    return word(host_insn_fault(*w.m, ctx)) + " " + word(rmpread_fault(*w.m, ctx)) + " " +
+           word(rmpopt(*w.m, ctx, 0, 0));
 }
 
 std::string spa_align(probe_machine &w)
@@ -224,6 +226,79 @@ std::string status_flags_of(probe_machine &w)
     return changed_flags(*w.m) == status_flags_mask ? "all" : "none";
 }
 
+// Accesses and instructions of guests.
+
+constexpr guest_context guest{.asid = 7};
+
+std::string word(const guest_result &r)
+{
+    switch (r.exception) {
+    case guest_exception::ud:
+        return "ud";
+    case guest_exception::gp0:
+        return "gp";
+    case guest_exception::vc:
+        return "vc";
+    case guest_exception::npf:
+        return "npf";
+    case guest_exception::none:
+        break;
+    }
+    return word(r.status);
+}
+
+std::string inuse_write(probe_machine &w)
+{
+    w.start();
+    w.hold(w.low_2m);
+    const rmp_verdict v = rmp_check(*w.m, 0, {.kind = rmp_access_kind::write, .spa = w.low_2m});
+    return v.outcome == rmp_outcome::page_fault ? "#PF" : "allowed";
+}
+
+std::string walk_fault(probe_machine &w)
+{
+    w.start();
+    return reported_as_write(*w.m, {.kind = rmp_access_kind::walk_write}, false) ? "W" : "no W";
+}
+
+std::string not_snp_guest(probe_machine &w)
+{
+    w.start();
+    const guest_context host{.snp_guest = false};
+    return word(pvalidate(*w.m, host, {}, {})) + " " + word(rmpadjust(*w.m, host, {}, {})) + " " +
+           word(rmpquery(*w.m, host, {}, {}));
+}
+
+std::string pvalidate_vmpl(probe_machine &w)
+{
+    w.start();
+    return word(pvalidate(*w.m, {.asid = 7, .vmpl = 1}, {}, {}));
+}
+
+/// A page that the guest has validated.
+guest_operand validated_page(probe_machine &w)
+{
+    const rmp_record record = w.guest_page(guest.asid);
+    w.update(w.low_2m, record);
+    const guest_operand page{.spa = w.low_2m, .gpa = record.gpa};
+    EXPECT_EQ(pvalidate(*w.m, guest, {.rdx = 1}, page), guest_result{});
+    return page;
+}
+
+std::string rmpquery_vmpl(probe_machine &w)
+{
+    w.start();
+    return word(rmpquery(*w.m, guest, {.rdx = 0}, validated_page(w)));
+}
+
+std::string guest_size_order(probe_machine &w)
+{
+    w.start();
+    guest_operand page = validated_page(w);
+    page.large_nested = true;
+    return word(pvalidate(*w.m, guest, {.rcx = 1, .rdx = 1}, page));
+}
+
 // Other registers and CPUID.
 
 std::string rmp_msr_locked(probe_machine &w)
@@ -276,6 +351,12 @@ const probe probes[] = {
     {"psmash-kind", psmash_kind, {{{"2", "2"}, {"7", "7"}}}},
     {"rmpread-firmware", rmpread_firmware, {{{"0", "0"}, {"2", "2"}}}},
     {"status-flags", status_flags_of, {{{"set", "all"}, {"keep", "none"}}}},
+    {"inuse-write", inuse_write, {{{"allow", "allowed"}, {"fault", "#PF"}}}},
+    {"walk-fault", walk_fault, {{{"access", "no W"}, {"write", "W"}}}},
+    {"not-snp-guest", not_snp_guest, {{{"ud", "ud ud ud"}, {"gp", "gp gp gp"}}}},
+    {"pvalidate-vmpl", pvalidate_vmpl, {{{"gp", "gp"}, {"2", "2"}}}},
+    {"rmpquery-vmpl", rmpquery_vmpl, {{{"2", "2"}, {"0", "0"}}}},
+    {"guest-size-order", guest_size_order, {{{"first", "6"}, {"last", "npf"}}}},
     {"rmp-msr-locked", rmp_msr_locked, {{{"gp", "gp, unchanged"}, {"ignore", "done, unchanged"}}}},
     {"segment-unit", segment_unit, {{{"bytes", "30 42"}, {"mb", "10 22"}}}},
 };
@@ -539,6 +620,20 @@ TEST_F(policy_edge, overlap_at_the_base_is_always_4)
     EXPECT_EQ(release(low_2m), rmp_status::fail_overlap);
     EXPECT_EQ(release(low_2m + 511 * page_4k), rmp_status::fail_permission);
     EXPECT_EQ(release(low_2m + page_2m), rmp_status::success);
+}
+
+TEST_F(policy_edge, only_updates_of_page_walks_can_be_reported_as_writes)
+{
+    using enum rmp_access_kind;
+    for (const choice c : {choice::access, choice::write}) {
+        start({.walk_fault = c});
+        EXPECT_TRUE(reported_as_write(*m, {.kind = write}, false));
+        EXPECT_TRUE(reported_as_write(*m, {.kind = walk_write}, true));
+        EXPECT_TRUE(reported_as_write(*m, {.kind = walk_read}, true));
+        EXPECT_FALSE(reported_as_write(*m, {.kind = walk_read}, false));
+        EXPECT_FALSE(reported_as_write(*m, {.kind = read}, false));
+        EXPECT_FALSE(reported_as_write(*m, {.kind = fetch}, false));
+    }
 }
 
 TEST_F(policy_edge, rmpread_refuses_no_guest_page)

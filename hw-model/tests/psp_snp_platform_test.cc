@@ -54,7 +54,7 @@ TEST_F(psp_snp, init_checks_registers_of_every_cpu)
 TEST_F(psp_snp, init_fails_when_cores_disagree_on_the_rmp)
 {
     enable_snp();
-    for (std::uint64_t core_state::*reg :
+    for (std::atomic<std::uint64_t> core_state::*reg :
          {&core_state::rmp_base, &core_state::rmp_end, &core_state::rmp_cfg}) {
         m->core(1).*reg ^= 1ull << 20;
         EXPECT_EQ(status_of(snp_init), hardware_platform);

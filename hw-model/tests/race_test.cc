@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // Threads against each other. Each test has its own assertions; ThreadSanitizer adds its own.
+#include "hw/rmp_check.h"
 #include "machine_fixture.h"
 
 #include <atomic>
@@ -159,6 +160,106 @@ TEST_F(race_test, two_cores_update_pages_of_one_2m_region)
         });
     EXPECT_EQ(entry(high_2m).subpage_count, entry(high_2m + page_4k).assigned ? 1 : 0);
     EXPECT_EQ(asid_pages(8), 0u);
+}
+
+TEST_F(race_test, siblings_write_and_read_the_registers_of_their_core)
+{
+    build();
+    constexpr std::uint64_t a = 0x10000000, b = 0x20000000;
+    ASSERT_EQ(write_msr(0, msr::rmp_base, a), msr_result::done);
+    std::atomic<unsigned> torn{0};
+    race(
+        [&](unsigned i) {
+            effect_list mine;
+            wrmsr(*m, 0, msr::rmp_base, i % 2 == 0 ? a : b, mine);
+            wrmsr(*m, 0, msr::rmp_end, a + b, mine);
+            wrmsr(*m, 0, msr::rmp_cfg, rmp_cfg_value(30 + i % 4), mine);
+            wrmsr(*m, 0, msr::hwcr, hwcr_reset, mine);
+        },
+        [&] {
+            const std::uint64_t base = read_msr(1, msr::rmp_base);
+            torn += base == a || base == b ? 0 : 1;
+            for (const std::uint32_t r : {msr::rmp_end, msr::rmp_cfg, msr::syscfg}) {
+                read_msr(1, r);
+            }
+        });
+    EXPECT_EQ(torn, 0u);
+}
+
+TEST_F(race_test, no_register_changes_once_a_sibling_has_set_snp_en)
+{
+    std::atomic<unsigned> late{0};
+    for (unsigned round = 0; round < 200; ++round) {
+        m->firmware_clear_snp_en();
+        std::thread sibling([&] {
+            effect_list mine;
+            wrmsr(*m, 1, msr::syscfg, syscfg_reset | syscfg_snp_en, mine);
+            const std::uint64_t then = read_msr(1, msr::rmp_base);
+            std::this_thread::yield();
+            late += read_msr(1, msr::rmp_base) == then ? 0 : 1;
+        });
+        effect_list mine;
+        for (unsigned i = 0; i < 20; ++i) {
+            wrmsr(*m, 0, msr::rmp_base, rmp_base + i % 2 * rmp_alignment, mine);
+        }
+        sibling.join();
+    }
+    EXPECT_EQ(late, 0u);
+}
+
+TEST_F(race_test, check_sees_a_page_before_or_after_rmpupdate)
+{
+    // Only the 4 KB page changes hands: its neighbour must always pass, a large mapping fails when
+    // the page alone does, and a private access is never let through to the unvalidated page.
+    std::atomic<unsigned> wrong{0};
+    const rmp_access host{.kind = rmp_access_kind::write, .spa = high_2m + page_4k};
+    rmp_access neighbour = host, large = host, guest = host;
+    neighbour.spa += page_4k;
+    large.large_mapping = true;
+    guest.who = accessor::snp_guest;
+    guest.encrypted = true;
+    guest.asid = 7;
+    guest.gpa = 0x1234000;
+    race(
+        [&](unsigned) {
+            effect_list mine;
+            rmpupdate(*m, host.spa, guest_page(), mine);
+            wrong += rmp_check(*m, 0, host).rule == rmp_rule::hypervisor_owned ? 0 : 1;
+            rmpupdate(*m, host.spa, {}, mine);
+            wrong += rmp_check(*m, 0, host).outcome == rmp_outcome::allowed ? 0 : 1;
+        },
+        [&] {
+            optimise(2, high.base);
+            wrong += rmp_check(*m, 2, neighbour).outcome == rmp_outcome::allowed ? 0 : 1;
+            rmp_check(*m, 2, host);
+            rmp_check(*m, 2, large);
+            wrong += rmp_check(*m, 2, guest).outcome == rmp_outcome::allowed ? 1 : 0;
+        });
+    EXPECT_EQ(wrong, 0u);
+}
+
+TEST_F(race_test, check_sees_avic_pages_come_and_go)
+{
+    std::atomic<unsigned> wrong{0};
+    const rmp_access vmcb{.kind = rmp_access_kind::write, .spa = high_2m};
+    const rmp_access avic{.kind = rmp_access_kind::write, .spa = high_2m + page_4k};
+    race(
+        [&](unsigned) {
+            {
+                const std::scoped_lock lock(m->rmp_lock());
+                m->enter_guest(1,
+                               {.spa = {vmcb.spa, avic.spa}, .count = 2, .avic_backing = avic.spa});
+            }
+            wrong += rmp_check(*m, 0, avic).rule == rmp_rule::page_in_use ? 0 : 1;
+            const std::scoped_lock lock(m->rmp_lock());
+            m->leave_guest(1);
+        },
+        [&] {
+            rmp_check(*m, 2, avic);
+            wrong += rmp_check(*m, 2, vmcb).outcome == rmp_outcome::allowed ? 0 : 1;
+        });
+    EXPECT_EQ(wrong, 0u);
+    EXPECT_EQ(rmp_check(*m, 0, avic).outcome, rmp_outcome::allowed);
 }
 
 } // namespace

@@ -322,6 +322,39 @@ TEST_F(rmpopt_skip, needs_rmpopt_en)
     expect_passed(by(accessor::host, kind::write, page));
 }
 
+// Segments whose entry in the segment table has reserved bits set.
+
+class reserved_segment : public rmp_check_test
+{
+  protected:
+    void SetUp() override
+    {
+        build();
+        set_rst(2, 1ull << 63 | high_segment | 1);
+        enable_snp();
+    }
+};
+
+TEST_F(reserved_segment, faults_with_the_reserved_bit_when_it_is_used)
+{
+    const rmp_rule rule = rmp_rule::segment_reserved_bits;
+    const std::uint64_t rsvd = rmp_error::reserved;
+    expect_denied(by(accessor::host, kind::write, high_2m), pf, rule, rsvd);
+    expect_npf(by(accessor::nonsnp_guest, kind::write, high_2m), rule,
+               rsvd | rmp_error::final_access);
+    expect_npf(guest(kind::read, high_2m), rule,
+               rsvd | rmp_error::final_access | rmp_error::encrypted);
+    expect_denied(by(accessor::device, kind::write, high_2m), dma, rule, 0);
+}
+
+TEST_F(reserved_segment, does_not_matter_where_nothing_is_checked)
+{
+    expect_unchecked(by(accessor::host, kind::read, high_2m));
+    expect_passed(by(accessor::host, kind::write, page));
+    m->firmware_clear_snp_en();
+    EXPECT_EQ(check(by(accessor::host, kind::write, high_2m)).rule, rmp_rule::snp_disabled);
+}
+
 // Pages that running guests hold.
 
 TEST_F(rmp_check_test, host_cannot_write_the_avic_backing_page_of_a_running_guest)

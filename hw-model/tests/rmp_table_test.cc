@@ -200,11 +200,21 @@ TEST_F(rmp_table_test, segment_is_cut_where_it_leaves_ram)
     EXPECT_EQ(table.covered_bytes(), mb / 16 * page_4k);
 }
 
-TEST_F(rmp_table_test, bits_above_the_address_of_a_segment_are_ignored)
+TEST_F(rmp_table_test, segment_with_a_bit_above_its_address_covers_nothing)
 {
-    rst(0, 0xfff0000000000000 | segment | 1);
+    for (unsigned bit = 52; bit < 64; ++bit) {
+        rst(0, 1ull << bit | segment | 1);
+        EXPECT_FALSE(segmented()) << "bit " << bit;
+        EXPECT_FALSE(table.covers(0));
+        EXPECT_TRUE(table.has_reserved_bits(0));
+    }
+}
+
+TEST_F(rmp_table_test, well_formed_segment_has_no_reserved_bits)
+{
+    rst(0, segment | 1);
     ASSERT_TRUE(segmented());
-    EXPECT_EQ(table.entry_address(0), segment);
+    EXPECT_FALSE(table.has_reserved_bits(0));
 }
 
 TEST_F(rmp_table_test, no_layout_covers_nothing)

@@ -462,6 +462,16 @@ TEST(rmpopt_table, base_is_what_stands_above_the_enable_bit)
     EXPECT_FALSE(t.enabled());
 }
 
+TEST_F(rmpopt_test, cannot_verify_a_segment_with_reserved_bits)
+{
+    build();
+    set_rst(2, 1ull << 52 | high_segment | 1);
+    enable_snp();
+    enable_rmpopt();
+    EXPECT_FALSE(optimise(0, high.base).cf);
+    EXPECT_TRUE(optimise(0, low.base).cf);
+}
+
 } // namespace
 
 } // namespace rmpopt::hw

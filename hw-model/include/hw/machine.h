@@ -15,6 +15,7 @@
 #include "hw/rmp_table.h"
 #include "hw/rmpopt_table.h"
 
+#include <atomic>
 #include <memory>
 #include <mutex>
 #include <vector>
@@ -30,21 +31,24 @@ struct topology {
     unsigned cores() const;
 };
 
-/// MSRs of one core (rmp.md 2.4: SNP_EN and the RMP registers are per core).
+/// MSRs of one core: SNP_EN and the RMP registers are per core (Linux, snp_prepare(); APM vol. 2,
+/// 15.36.4). Siblings and firmware may read them at any moment. Written with the RMP lock held:
+/// SNP_EN locks the others, so a write and the look at SNP_EN before it must be one step.
 struct core_state {
     std::atomic<bool> snp_en{false};
-    bool vmpl_en = false;
-    std::uint64_t rmp_base = 0;
-    std::uint64_t rmp_end = 0;
-    std::uint64_t rmp_cfg = 0;
+    std::atomic<bool> vmpl_en{false}; ///< written before SNP_EN is set
+    std::atomic<std::uint64_t> rmp_base{0};
+    std::atomic<std::uint64_t> rmp_end{0};
+    std::atomic<std::uint64_t> rmp_cfg{0};
     rmpopt_table rmpopt;
 };
 
-/// State of one logical CPU.
+/// State of one logical CPU. Its registers are written by the CPU itself; firmware reads them at
+/// any moment.
 struct thread_state {
-    std::uint64_t syscfg = 0; ///< without SNP_EN and VMPL_EN, which are the core's
-    std::uint64_t hwcr = 0;
-    std::uint64_t vm_hsave_pa = 0;
+    std::atomic<std::uint64_t> syscfg{0}; ///< without SNP_EN and VMPL_EN, which are the core's
+    std::atomic<std::uint64_t> hwcr{0};
+    std::atomic<std::uint64_t> vm_hsave_pa{0};
     bool in_guest = false; ///< counted in the machine's number of running guests; RMP lock
     held_page_slots held;  ///< empty in hypervisor mode
 };
@@ -96,6 +100,11 @@ class machine
     /// cores, and for the segmented layout the RST in memory.
     void bios_setup(const rmp_config &config);
 
+    /// Makes the table that `config` describes the RMP. RMP lock held.
+    void configure_rmp(const rmp_config &config) { rmp_.configure(config, rst_view()); }
+    /// How this CPU reads the segment table (APM vol. 2, 15.36.22.3).
+    rst_rules rst_view() const;
+
     /// Changes one entry with everything that hangs on it: sub-page count of the 2 MB region,
     /// per-ASID page counts, the RMPOPT bit of the region on all cores, and the effect for the
     /// page's host-writability. `size_2m` entries stand for their 512 pages.
@@ -108,7 +117,8 @@ class machine
     void clear_rmpopt_tables();
 
     /// Firmware's x86 shutdown clears SNP_EN on all cores. RMP lock held. Host-writability
-    /// changes are the caller's to report.
+    /// changes are the caller's to report. RMPOPT_BASE stays; the tables go by the
+    /// policy `shutdown-table`. Neither has an effect until SNP_EN is set again.
     void firmware_clear_snp_en();
 
     /// A guest starts to run on `thread` or leaves it. RMP lock held.
@@ -125,13 +135,17 @@ class machine
     const std::vector<spa_range> &iommu_buffers() const { return iommu_buffers_; }
     void set_iommu_buffers(std::vector<spa_range> ranges) { iommu_buffers_ = std::move(ranges); }
 
-    /// INIT of one logical CPU. SNP_EN and the RMP registers stay.
+    /// INIT of one logical CPU: MSRs keep their values (APM vol. 2, 14.1.3); a guest that it was
+    /// running is gone. RMPOPT_BASE and the table go by the policy `init-msr`.
     void init_thread(unsigned thread);
 
     /// Machine reset: registers, tables, RMP registers back to what power-on leaves.
     void reset();
 
   private:
+    /// RMPOPT_BASE 0 and an empty table, as after power-on.
+    static void reset_rmpopt(core_state &core);
+
     settings settings_;
     std::mutex rmp_lock_;
     rmp_table rmp_;

@@ -23,6 +23,8 @@ struct persona {
     unsigned asids = 0;                         ///< CPUID 8000_001F ECX
     unsigned min_sev_asid = 0;                  ///< CPUID 8000_001F EDX; SNP uses 1..min-1
     unsigned segment_shift = 36;                ///< log2 bytes covered by one segment
+    unsigned cacheable_segments = 64;           ///< CPUID 8000_0025 EBX[9:0], 1..512
+    bool rst_hard_limit = false;                ///< EBX[10]: no segments beyond those
     std::uint8_t tcb_snp = 0;                   ///< firmware's SNP security version
 };
 

@@ -34,7 +34,11 @@ enum class choice : unsigned char {
     code1,
     code2,
     code4,
-    code7
+    code7,
+    allow,
+    fault,
+    access,
+    write
 };
 
 struct policy {
@@ -68,6 +72,14 @@ struct policy {
     choice psmash_kind = choice::code2;      ///< PSMASH of an entry that is no assigned 2 MB page
     choice rmpread_firmware = choice::code0; ///< RMPREAD of a page of the secure processor
     choice status_flags = choice::set;       ///< flags after RMPUPDATE and RMPREAD
+
+    // Accesses and instructions of guests.
+    choice inuse_write = choice::allow;      ///< host write to the VMCB or VMSA of a running guest
+    choice walk_fault = choice::access;      ///< W in the fault of an A/D update
+    choice not_snp_guest = choice::ud;       ///< SNP guests' instructions elsewhere
+    choice pvalidate_vmpl = choice::gp;      ///< PVALIDATE at VMPL > 0
+    choice rmpquery_vmpl = choice::code2;    ///< RMPQUERY about a VMPL not below the caller's
+    choice guest_size_order = choice::first; ///< size rule of PVALIDATE and RMPADJUST
 
     // Other registers and CPUID.
     choice rmp_msr_locked = choice::gp;  ///< WRMSR RMP_BASE/RMP_END with SNP_EN

@@ -55,22 +55,23 @@ enum class rmp_outcome : std::uint8_t {
 
 /// The rule that decided, in the order in which they apply.
 enum class rmp_rule : std::uint8_t {
-    snp_disabled,        ///< allowed: SNP_EN is clear
-    unchecked_access,    ///< allowed: this kind of access is never checked
-    rmpopt_skip,         ///< allowed: the core's RMPOPT table covers the region
-    device_page,         ///< devices reach hypervisor-owned pages only
-    hypervisor_owned,    ///< the page must be hypervisor-owned
-    hypervisor_owned_2m, ///< all 512 pages under a large mapping must be
-    page_in_use,         ///< a running guest holds the page
-    guest_covered,       ///< the page must have an entry
-    guest_assigned,      ///< it must be guest-owned
-    guest_asid,          ///< by this guest
-    guest_gpa,           ///< at this guest physical address
-    guest_immutable,     ///< and not be immutable
-    guest_size,          ///< nested mapping and entry have one size
-    guest_validated,     ///< the guest has accepted the page
-    guest_vmpl,          ///< the VMPL has the permission
-    passed,              ///< allowed: no rule of this access is broken
+    snp_disabled,          ///< allowed: SNP_EN is clear
+    unchecked_access,      ///< allowed: this kind of access is never checked
+    rmpopt_skip,           ///< allowed: the core's RMPOPT table covers the region
+    segment_reserved_bits, ///< the segment table's entry must be well-formed
+    device_page,           ///< devices reach hypervisor-owned pages only
+    hypervisor_owned,      ///< the page must be hypervisor-owned
+    hypervisor_owned_2m,   ///< all 512 pages under a large mapping must be
+    page_in_use,           ///< a running guest holds the page
+    guest_covered,         ///< the page must have an entry
+    guest_assigned,        ///< it must be guest-owned
+    guest_asid,            ///< by this guest
+    guest_gpa,             ///< at this guest physical address
+    guest_immutable,       ///< and not be immutable
+    guest_size,            ///< nested mapping and entry have one size
+    guest_validated,       ///< the guest has accepted the page
+    guest_vmpl,            ///< the VMPL has the permission
+    passed,                ///< allowed: no rule of this access is broken
 };
 
 struct rmp_verdict {
@@ -88,6 +89,7 @@ struct rmp_verdict {
 /// EXITINFO1.
 namespace rmp_error
 {
+inline constexpr std::uint64_t reserved = 1ull << 3; ///< as of a page table; without `rmp`
 inline constexpr std::uint64_t rmp = 1ull << 31;
 inline constexpr std::uint64_t final_access = 1ull << 32;
 inline constexpr std::uint64_t page_walk = 1ull << 33;
@@ -102,6 +104,10 @@ inline constexpr std::uint32_t vc_page_not_validated = 0x404;
 
 /// The verdict on one access by `thread`; for devices `thread` means nothing.
 rmp_verdict rmp_check(const machine &m, unsigned thread, const rmp_access &a) noexcept;
+
+/// The W bit of the error code when `a` is denied. `for_write`: a page walk on behalf of a write.
+/// The plugin has no use for this until it emulates faults of page walks.
+bool reported_as_write(const machine &m, const rmp_access &a, bool for_write) noexcept;
 
 /// Who owns the 4 KB page at `spa`. Inside an assigned 2 MB page that stands in the entry of its
 /// first page; the copy returned has the GPA of the 4 KB page (APM vol. 2, 15.36.3).

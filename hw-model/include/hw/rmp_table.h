@@ -35,6 +35,14 @@ struct rmp_config {
     unsigned segment_shift = 0; ///< RMP_CFG[13:8]; segmented only
 };
 
+/// What the CPU makes of the segment table (CPUID 8000_0025 EBX).
+struct rst_rules {
+    unsigned entries = rst_entries; ///< those that it looks at: all, or as many as it can cache
+    unsigned phys_bits = 52;        ///< physical address width; bits of an entry above are reserved
+
+    bool operator==(const rst_rules &) const = default;
+};
+
 /// A run of system memory whose entries stand in one run of table memory.
 struct rmp_extent {
     spa_t covered = 0; ///< first covered address
@@ -50,7 +58,11 @@ class rmp_table
 
     /// Reads the segment table (segmented) and fixes the extents. Covered memory is cut where the
     /// table itself leaves RAM. Returns false when not a single entry stands in RAM.
-    bool configure(const rmp_config &config);
+    bool configure(const rmp_config &config, const rst_rules &rules = {});
+
+    /// Every segment that the table defines lies inside the physical address space.
+    static bool segments_fit(const memory_view &memory, const rmp_config &config,
+                             const rst_rules &rules);
 
     const rmp_config &config() const { return config_; }
     std::span<const rmp_extent> extents() const { return extents_; }
@@ -60,6 +72,9 @@ class rmp_table
     /// (then it counts as hypervisor-owned: APM vol. 2, 15.36.4).
     std::optional<spa_t> entry_address(spa_t spa) const;
     bool covers(spa_t spa) const { return slot(spa) != nullptr; }
+    /// The segment table's entry for `spa` has reserved bits set, so nothing is covered by it and
+    /// using it faults.
+    bool has_reserved_bits(spa_t spa) const noexcept;
 
     /// The entry of the page that holds `spa`; a hypervisor-owned one when not covered.
     rmp_entry load(spa_t spa) const;
@@ -86,12 +101,13 @@ class rmp_table
   private:
     std::uint64_t *slot(spa_t spa) const;
     bool configure_contiguous();
-    bool configure_segmented();
+    bool configure_segmented(const rst_rules &rules);
     bool add_extent(rmp_extent extent);
 
     const memory_view *memory_ = nullptr;
     rmp_config config_{};
     std::vector<rmp_extent> extents_;
+    std::vector<spa_range> reserved_;   ///< segments whose entry has reserved bits set; mostly none
     std::vector<std::uint64_t *> host_; ///< host address of each extent's first entry
 };
 
