@@ -159,7 +159,11 @@ msr_result reference::write_rmpopt_base(unsigned thread, std::uint64_t value)
 
 msr_result reference::write_vm_hsave_pa(unsigned thread, std::uint64_t value) const
 {
-    return core_of(thread).snp_en && at(value).assigned ? msr_result::gp0 : msr_result::pass;
+    if (value % page_4k != 0 || value >> world::phys_bits != 0) {
+        return msr_result::gp0;
+    }
+    return value != 0 && core_of(thread).snp_en && at(value).assigned ? msr_result::gp0
+                                                                      : msr_result::pass;
 }
 
 bool reference::may_be_used(spa_t spa) const
