@@ -11,6 +11,7 @@ import json
 import os
 import pathlib
 import queue
+import re
 import shutil
 import subprocess
 import sys
@@ -49,7 +50,7 @@ def load(pattern: str) -> list[Mutant]:
         table = tomllib.loads(path.read_text())
         for m in table["mutant"]:
             found.append(Mutant(table["file"], m["rule"], m["text"], m["with"], m.get("explained", "")))
-    return [m for m in found if pattern in m.name]
+    return [m for m in found if re.search(pattern, m.name)]
 
 
 class Tree:
@@ -125,7 +126,7 @@ def run(mutants: list[Mutant], jobs: int, targets: list[str], quiet: bool) -> No
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--only", default="", metavar="PATTERN", help="mutants with this in 'file: rule'")
+    parser.add_argument("--only", default="", metavar="PATTERN", help="mutants whose 'file: rule' matches this regular expression")
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
     parser.add_argument("--thorough", action="store_true", help="ask the small world as well (minutes for each)")
     parser.add_argument("-j", "--jobs", type=int, default=os.cpu_count() or 1)
