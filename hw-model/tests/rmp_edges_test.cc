@@ -62,6 +62,16 @@ TEST_F(rmp_edges, psmash_clears_the_bit_of_the_region_on_all_cores)
     EXPECT_FALSE(m->core(0).rmpopt.test(low.base) || m->core(1).rmpopt.test(low.base));
 }
 
+// AMD, RMPOPT series: without CPUID 8000_0025 EDX[0] there is no RMPOPT, whatever its register
+// holds.
+TEST_F(rmp_edges, rmpopt_is_undefined_without_its_feature_bit)
+{
+    build("turin");
+    enable_snp();
+    m->core(0).rmpopt.set_msr(rmpopt_enable);
+    EXPECT_EQ(optimise(0, low_2m).exception, fault::ud);
+}
+
 } // namespace
 
 } // namespace rmpopt::hw
