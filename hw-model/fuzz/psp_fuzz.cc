@@ -95,6 +95,12 @@ class attack
 
     void run()
     {
+        if (in_.pick(2) != 0) { // most of what can go wrong needs SNP
+            enable_snp();
+            effect_list ignored;
+            fw_->execute(static_cast<std::uint16_t>(snp_init), 0, ignored);
+            memory_.accept();
+        }
         while (!in_.empty()) {
             switch (in_.pick(16)) {
             case 0:
@@ -204,8 +210,36 @@ class attack
         }
     }
 
-    /// Eight fields of any kind, at an address of any kind.
-    spa_t prepare_buffer(std::array<std::uint64_t, 8> &fields)
+    /// Fields that the command takes, so that it gets as far as to its addresses.
+    void make_well_formed(psp_command c, std::array<std::uint64_t, 8> &fields)
+    {
+        fields = {};
+        switch (c) {
+        case snp_platform_status:
+        case snp_page_reclaim:
+            fields[0] = address();
+            break;
+        case get_id:
+            fields = {address(), 64};
+            break;
+        case snp_feature_info:
+            fields = {16, address()};
+            break;
+        case snp_shutdown_ex:
+            fields[0] = 8 | std::uint64_t{in_.pick(2)} << 32;
+            break;
+        case snp_init_ex:
+            fields = {in_.pick(4), list_page};
+            break;
+        case init:
+            fields = {in_.pick(2), address(), page_2m};
+            break;
+        default:
+            break;
+        }
+    }
+
+    void draw_fields(std::array<std::uint64_t, 8> &fields)
     {
         for (std::uint64_t &f : fields) {
             switch (in_.pick(6)) {
@@ -224,6 +258,16 @@ class attack
             default:
                 f = 0;
             }
+        }
+    }
+
+    /// Eight fields, at an address of any kind.
+    spa_t prepare_buffer(psp_command c, std::array<std::uint64_t, 8> &fields)
+    {
+        if (in_.pick(4) != 0) {
+            make_well_formed(c, fields);
+        } else {
+            draw_fields(fields);
         }
         const spa_t buffer = in_.pick(4) == 0 ? address() : command_page;
         // the hypervisor cannot write where the RMP forbids it, and the RMP itself is out of reach
@@ -299,7 +343,7 @@ class attack
     {
         const psp_command c = draw_command();
         std::array<std::uint64_t, 8> fields{};
-        const spa_t buffer = prepare_buffer(fields);
+        const spa_t buffer = prepare_buffer(c, fields);
         const bool was_up = fw_->snapshot().snp_init;
         before_.clear();
         for (spa_t p = 0; p < segment_bytes / rmp_entry_bytes * page_4k; p += page_4k) {

@@ -9,7 +9,7 @@ import sys
 import tempfile
 
 SEEDS = 24
-MAX_LEN = 2048
+MAX_LEN = 768
 
 
 def write_seeds(directory: pathlib.Path) -> None:

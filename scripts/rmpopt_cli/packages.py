@@ -22,6 +22,8 @@ NEEDED = {
     "libjson-c-dev": "secure processor transport",
     "libgtest-dev": "model tests",
     "librapidcheck-dev": "model tests",
+    "clang": "fuzzers of the model",
+    "libclang-rt-dev": "fuzzers of the model",
     "bc": "kernel build",
     "bison": "kernel build",
     "flex": "kernel build",

@@ -36,7 +36,7 @@ reference_page &reference::at(spa_t page)
 
 fault reference::host_fault(const insn_context &ctx) const
 {
-    if (!ctx.long_mode || !core_of(ctx.thread).snp_en) {
+    if (!ctx.long_mode || !core_of(ctx.thread).snp_en || ctx.guest_mode) {
         return fault::ud;
     }
     return ctx.cpl == 0 ? fault::none : fault::gp0;
@@ -48,6 +48,9 @@ rmp_status reference::rmpupdate(spa_t spa, const rmp_record &r)
     if (spa % bytes != 0 || (!r.assigned && (r.immutable || r.asid != 0)) || r.asid > 1023 ||
         !covered(spa, bytes)) {
         return rmp_status::fail_input;
+    }
+    if (in_use(spa, bytes)) {
+        return rmp_status::fail_inuse;
     }
     if (any_page(spa, bytes,
                  [&](spa_t p) { return at(p).immutable && (!at(p).part || at(p).first_of_2m); })) {
@@ -86,6 +89,9 @@ rmp_status reference::psmash(spa_t spa)
     if (spa % page_2m != 0 || !covered(spa, page_2m)) {
         return rmp_status::fail_input;
     }
+    if (in_use(spa, page_2m)) {
+        return rmp_status::fail_inuse;
+    }
     if (!at(spa).part || at(spa).immutable) {
         return rmp_status::fail_permission;
     }
@@ -119,7 +125,7 @@ rmp_status reference::rmpread(spa_t spa, rmp_record &out) const
 rmpopt_result reference::rmpopt(const insn_context &ctx, std::uint64_t rax, std::uint64_t rcx)
 {
     reference_core &core = core_of(ctx.thread);
-    if (!ctx.long_mode || core.rmpopt_base % 2 == 0 || !core.snp_en) {
+    if (!ctx.long_mode || core.rmpopt_base % 2 == 0 || !core.snp_en || ctx.guest_mode) {
         return {.exception = fault::ud};
     }
     if (ctx.cpl != 0 || rcx > 1) {
@@ -127,7 +133,7 @@ rmpopt_result reference::rmpopt(const insn_context &ctx, std::uint64_t rax, std:
     }
     const spa_t region = rax / region_1g * region_1g;
     const spa_t base = core.rmpopt_base / region_1g * region_1g;
-    if (region < base || region >= base + 2048 * region_1g) {
+    if (region < base || region >= base + 2048 * region_1g || region >> world::phys_bits != 0) {
         return {};
     }
     if (rcx == 0 && assigned_in(region)) {
@@ -153,7 +159,11 @@ msr_result reference::write_rmpopt_base(unsigned thread, std::uint64_t value)
 
 msr_result reference::write_vm_hsave_pa(unsigned thread, std::uint64_t value) const
 {
-    return core_of(thread).snp_en && at(value).assigned ? msr_result::gp0 : msr_result::pass;
+    if (value % page_4k != 0 || value >> world::phys_bits != 0) {
+        return msr_result::gp0;
+    }
+    return value != 0 && core_of(thread).snp_en && at(value).assigned ? msr_result::gp0
+                                                                      : msr_result::pass;
 }
 
 bool reference::may_be_used(spa_t spa) const
@@ -208,6 +218,13 @@ bool reference::snp_somewhere() const
 bool reference::assigned_in(spa_t region) const
 {
     return any_page(region, world_.pages * page_4k, [&](spa_t p) { return at(p).assigned; });
+}
+
+bool reference::in_use(spa_t spa, std::uint64_t bytes) const
+{
+    return any_page(spa, bytes, [&](spa_t p) {
+        return std::ranges::any_of(held_, [p](const auto &pages) { return pages.contains(p); });
+    });
 }
 
 std::uint64_t reference::pages_of(std::uint32_t asid) const

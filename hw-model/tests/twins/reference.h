@@ -61,6 +61,7 @@ class reference
     bool snp_somewhere() const;
     bool host_writable(spa_t page) const { return !snp_somewhere() || !at(page).assigned; }
     bool assigned_in(spa_t region) const;
+    bool in_use(spa_t spa, std::uint64_t bytes) const;
     bool reported(unsigned core, spa_t region) const
     {
         return cores_[core].optimised.contains(region);

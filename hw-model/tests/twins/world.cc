@@ -85,15 +85,18 @@ step draw_step(const world &w, const picker &pick)
     s.ctx.thread = pick(w.threads());
     s.ctx.cpl = pick(30) == 0 ? 3 : 0;
     s.ctx.long_mode = pick(30) != 0;
+    s.ctx.guest_mode = pick(30) == 0;
     if (s.what == op::rmpupdate) {
         s.record = draw_record(pick);
     }
     s.spa = draw_spa(pick, s.what == op::psmash || (s.record.size_2m && pick(8) != 0));
     if (s.what == op::rmpopt) {
         s.operand = one_of<std::uint64_t>(pick, {0, 0, 0, 0, 1, 1, 2, 1ull << 32});
+        s.spa |= pick(10) == 0 ? 1ull << world::phys_bits : 0;
     } else if (s.what == op::write_rmpopt_base) {
         s.operand = one_of<std::uint64_t>(pick, {1, 1, 1, 0, world::regions[1] | 1, world::hole | 1,
                                                  world::beyond, 4096 * region_1g | 1, 3,
+                                                 (1ull << world::phys_bits) - region_1g + 1,
                                                  1ull << 29 | 1, 1ull << world::phys_bits | 1});
     }
     return s;
@@ -107,8 +110,9 @@ std::ostream &operator<<(std::ostream &os, const step &s)
         "clear RMPOPT tables", "shutdown",     "reset"};
     static_assert(names.size() == ops);
     os << "{" << names[static_cast<unsigned>(s.what)] << " thread " << s.ctx.thread << " cpl "
-       << s.ctx.cpl << (s.ctx.long_mode ? "" : " not in long mode") << std::hex << " spa 0x"
-       << s.spa << " operand 0x" << s.operand;
+       << s.ctx.cpl << (s.ctx.long_mode ? "" : " not in long mode")
+       << (s.ctx.guest_mode ? " in guest mode" : "") << std::hex << " spa 0x" << s.spa
+       << " operand 0x" << s.operand;
     if (s.what == op::rmpupdate) {
         const rmp_record &r = s.record;
         os << (r.assigned ? " assigned" : "") << (r.size_2m ? " 2m" : "")
