@@ -58,17 +58,15 @@ void started(const host_cpu &cpu)
     the_context->machine().init_thread(cpu.index());
 }
 
-std::uint32_t code_of(const translation &t)
+/// Error code bits of a page walk that could not update its table (policy walk-fault).
+std::uint32_t code_of_walk(const translation &t, hw::spa_t table)
 {
-    switch (t.kind) {
-    case translation::access::write:
-        return pf_write;
-    case translation::access::fetch:
-        return pf_fetch;
-    case translation::access::read:
-        break;
-    }
-    return 0;
+    const bool is_write = hw::reported_as_write(
+        the_context->machine(),
+        {.who = hw::accessor::host, .kind = hw::rmp_access_kind::walk_write, .spa = table},
+        t.kind == translation::access::write);
+    return (is_write ? pf_write : 0) | (t.kind == translation::access::fetch ? pf_fetch : 0) |
+           (t.user ? pf_user : 0);
 }
 
 } // namespace
@@ -88,8 +86,7 @@ void refuse_walk(const translation &access, hw::spa_t table, std::uintptr_t ra)
     if (access.cpu.in_guest()) {
         deliver_nested_walk_fault(access, table, ra);
     }
-    deliver_rmp_fault(access.cpu, access.address, code_of(access) | (access.user ? pf_user : 0),
-                      ra);
+    deliver_rmp_fault(access.cpu, access.address, code_of_walk(access, table), ra);
 }
 
 } // namespace rmpopt

@@ -106,7 +106,6 @@ inline constexpr std::uint32_t vc_page_not_validated = 0x404;
 rmp_verdict rmp_check(const machine &m, unsigned thread, const rmp_access &a) noexcept;
 
 /// The W bit of the error code when `a` is denied. `for_write`: a page walk on behalf of a write.
-/// The plugin has no use for this until it emulates faults of page walks.
 bool reported_as_write(const machine &m, const rmp_access &a, bool for_write) noexcept;
 
 /// Who owns the 4 KB page at `spa`. Inside an assigned 2 MB page that stands in the entry of its
