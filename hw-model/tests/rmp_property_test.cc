@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // Random programs against a reference that knows nothing of 2 MB entries, sub-page counts or
 // bookkeeping: it keeps one state per 4 KB page and derives all else by looking at every page.
+#include "hw/rmp_check.h"
 #include "hw/rmpopt.h"
 #include "machine_fixture.h"
 
@@ -258,6 +259,8 @@ class twins
             RC_ASSERT(m_->rmp().load(base).subpage_count == r_.others_assigned(base));
             for (const unsigned i : pages) {
                 check_page(base + i * page_4k);
+                check_writes(base + i * page_4k);
+                check_private_reads(base + i * page_4k);
             }
         }
         for (std::uint32_t asid = 1; asid < 4; ++asid) {
@@ -278,6 +281,41 @@ class twins
         RC_ASSERT(e.immutable == p.immutable);
         RC_ASSERT(e.asid == p.asid);
         RC_ASSERT(e.gpa == (p.assigned ? p.gpa : 0));
+    }
+
+    bool may_write(unsigned core, spa_t spa, bool large_mapping) const
+    {
+        const rmp_verdict v =
+            rmp_check(*m_, 2 * core,
+                      {.kind = rmp_access_kind::write, .spa = spa, .large_mapping = large_mapping});
+        RC_ASSERT(v.skipped == r_.reported(core, align_down(spa, region_1g)));
+        return v.outcome == rmp_outcome::allowed;
+    }
+    void check_writes(spa_t spa) const
+    {
+        for (unsigned c = 0; c < cores; ++c) {
+            RC_ASSERT(may_write(c, spa, false) == !r_.at(spa).assigned);
+            RC_ASSERT(may_write(c, spa, true) ==
+                      !r_.assigned_in(align_down(spa, page_2m), page_2m));
+        }
+    }
+    /// Only the owner gets as far as being told to validate the page.
+    void check_private_reads(spa_t spa) const
+    {
+        const page &p = r_.at(spa);
+        for (std::uint32_t asid = 1; asid < 4; ++asid) {
+            const rmp_verdict v = rmp_check(*m_, 0,
+                                            {.who = accessor::snp_guest,
+                                             .kind = rmp_access_kind::read,
+                                             .spa = spa,
+                                             .large_mapping = p.part,
+                                             .encrypted = true,
+                                             .asid = asid,
+                                             .gpa = p.gpa});
+            RC_ASSERT((v.rule == rmp_rule::guest_validated) ==
+                      (p.assigned && !p.immutable && p.asid == asid));
+            RC_ASSERT(v.outcome != rmp_outcome::allowed);
+        }
     }
 
     void remember_immutable(spa_t spa)
