@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // What the model itself costs, without an emulator around it.
 #include "hw/msr.h"
+#include "hw/rmp_check.h"
 #include "hw/rmpopt.h"
 #include "sparse_memory.h"
 
@@ -105,28 +106,66 @@ void rmpopt_answered_from_another_core(benchmark::State &state)
 }
 BENCHMARK(rmpopt_answered_from_another_core);
 
-void rmp_check_in_the_table(benchmark::State &state)
+/// Checks of `a` over 256 MB from its address on.
+void check(benchmark::State &state, const machine &m, rmp_access a)
 {
-    snp_machine m;
-    spa_t spa = 0;
+    const spa_t from = a.spa;
+    spa_t offset = 0;
     for ([[maybe_unused]] const auto _ : state) {
-        benchmark::DoNotOptimize(m.get().rmp().load(spa).host_writable());
-        spa = (spa + page_4k) % (256 * mb);
+        benchmark::DoNotOptimize(rmp_check(m, 0, a));
+        offset = (offset + page_4k) % (256 * mb);
+        a.spa = from + offset;
     }
 }
-BENCHMARK(rmp_check_in_the_table);
 
-void rmp_check_by_rmpopt_bit(benchmark::State &state)
+void rmp_check_of_a_host_read(benchmark::State &state)
+{
+    snp_machine m;
+    check(state, m.get(), {.kind = rmp_access_kind::read});
+}
+BENCHMARK(rmp_check_of_a_host_read);
+
+void rmp_check_of_a_host_write(benchmark::State &state)
+{
+    snp_machine m;
+    check(state, m.get(), {.kind = rmp_access_kind::write});
+}
+BENCHMARK(rmp_check_of_a_host_write);
+
+void rmp_check_of_a_host_write_through_a_large_mapping(benchmark::State &state)
+{
+    snp_machine m;
+    check(state, m.get(), {.kind = rmp_access_kind::write, .large_mapping = true});
+}
+BENCHMARK(rmp_check_of_a_host_write_through_a_large_mapping);
+
+void rmp_check_of_a_host_write_while_guests_run(benchmark::State &state)
+{
+    snp_machine m;
+    for (unsigned t = 1; t < 16; ++t) {
+        const std::scoped_lock lock(m.get().rmp_lock());
+        m.get().enter_guest(t, {.spa = {t * 2 * page_4k}, .count = 1});
+    }
+    check(state, m.get(), {.kind = rmp_access_kind::write});
+}
+BENCHMARK(rmp_check_of_a_host_write_while_guests_run);
+
+void rmp_check_skipped_by_rmpopt(benchmark::State &state)
 {
     snp_machine m;
     rmpopt(m.get(), {}, region_1g, 0);
-    spa_t spa = 0;
-    for ([[maybe_unused]] const auto _ : state) {
-        benchmark::DoNotOptimize(m.get().core(0).rmpopt.test(region_1g + spa));
-        spa = (spa + page_4k) % region_1g;
-    }
+    check(state, m.get(), {.kind = rmp_access_kind::write, .spa = region_1g});
 }
-BENCHMARK(rmp_check_by_rmpopt_bit);
+BENCHMARK(rmp_check_skipped_by_rmpopt);
+
+void rmp_check_of_a_private_access(benchmark::State &state)
+{
+    snp_machine m;
+    check(
+        state, m.get(),
+        {.who = accessor::snp_guest, .kind = rmp_access_kind::read, .encrypted = true, .asid = 1});
+}
+BENCHMARK(rmp_check_of_a_private_access);
 
 } // namespace
 

@@ -39,8 +39,10 @@ bool is_checked(const rmp_access &a) noexcept
 }
 
 /// The RMPOPT table serves writes in hypervisor mode and of non-SNP guests (AMD, RMPOPT series,
-/// cover). AMD says "may": a core need not look. Walks, DMA and SNP guests are not mentioned, so
-/// they are always checked; nothing would differ, as a set bit means that no page is assigned.
+/// cover). AMD says "may": a core need not look; ours always does. Walks, DMA and SNP guests are
+/// not mentioned, so they are always checked. A set bit means that no page is assigned, so that
+/// skipping changes one verdict only: pages in use, for which nothing is documented, are not seen
+/// either.
 bool is_skipped(const machine &m, unsigned thread, const rmp_access &a) noexcept
 {
     if (a.kind != rmp_access_kind::write ||

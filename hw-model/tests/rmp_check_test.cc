@@ -117,6 +117,19 @@ INSTANTIATE_TEST_SUITE_P(
         row{"device_write", accessor::device, kind::write, false, dma, 0, true}),
     [](const auto &info) { return std::string(info.param.name); });
 
+TEST(rmp_error, bits_are_where_the_manual_has_them)
+{
+    EXPECT_EQ(rmp_error::reserved, 1ull << 3);
+    EXPECT_EQ(rmp_error::rmp, 0x80000000u);
+    EXPECT_EQ(rmp_error::final_access, 1ull << 32);
+    EXPECT_EQ(rmp_error::page_walk, 1ull << 33);
+    EXPECT_EQ(rmp_error::encrypted, 1ull << 34);
+    EXPECT_EQ(rmp_error::size_mismatch, 1ull << 35);
+    EXPECT_EQ(rmp_error::vmpl, 1ull << 36);
+    EXPECT_EQ(rmp_error::shadow_stack, 1ull << 37);
+    EXPECT_EQ(vc_page_not_validated, 0x404u);
+}
+
 // SNP_EN.
 
 TEST_F(rmp_check_test, core_without_snp_en_checks_nothing)
@@ -309,6 +322,13 @@ TEST_F(rmpopt_skip, ends_with_rmpupdate)
     ASSERT_EQ(assign(page), rmp_status::success);
     expect_page_fault(by(accessor::host, kind::write, page), rmp_rule::hypervisor_owned);
     expect_passed(by(accessor::host, kind::write, page + page_4k));
+}
+
+TEST_F(rmpopt_skip, does_not_see_pages_in_use)
+{
+    hold(low_2m, page);
+    EXPECT_TRUE(check(by(accessor::host, kind::write, page), 0).skipped);
+    EXPECT_EQ(check(by(accessor::host, kind::write, page), 2).rule, rmp_rule::page_in_use);
 }
 
 TEST_F(rmpopt_skip, needs_rmpopt_en)
