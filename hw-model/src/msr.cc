@@ -72,6 +72,9 @@ msr_result set_snp_en(machine &m, unsigned thread, bool vmpl_en, effect_list &ef
     }
     if (!m.snp_enabled_somewhere()) {
         m.configure_rmp(config_of(core));
+        // No RMPUPDATE told the tables what was written to the RMP while nothing was checked. What
+        // hardware does until SNP_INIT zeroes them is not documented; a bit must not outlive this.
+        m.clear_rmpopt_tables();
         report_assigned(m.rmp(), effects);
     }
     core.vmpl_en = vmpl_en;

@@ -465,6 +465,23 @@ TEST_F(held_pages_test, are_let_go_by_init_and_by_reset)
     EXPECT_FALSE(m->page_in_use(vmcb));
 }
 
+TEST_F(machine_test, no_rmpopt_bit_outlives_a_time_without_checks)
+{
+    enable_snp();
+    enable_rmpopt();
+    ASSERT_TRUE(optimise(0, high.base).cf);
+    {
+        const std::scoped_lock lock(m->rmp_lock());
+        m->firmware_clear_snp_en();
+    }
+    rmp_entry assigned;
+    assigned.assigned = true;
+    assigned.asid = 1;
+    m->rmp().store(high_2m, assigned); // as an ordinary store may now
+    enable_snp();
+    EXPECT_FALSE(m->core(0).rmpopt.test(high.base));
+}
+
 } // namespace
 
 } // namespace rmpopt::hw

@@ -166,6 +166,21 @@ msr_result reference::write_vm_hsave_pa(unsigned thread, std::uint64_t value) co
                                                                       : msr_result::pass;
 }
 
+void reference::enable_snp(unsigned thread)
+{
+    if (!snp_somewhere()) {
+        clear_rmpopt_tables();
+    }
+    core_of(thread).snp_en = true;
+}
+
+bool reference::may_write(unsigned core, spa_t page, bool large) const
+{
+    const std::uint64_t bytes = large ? page_2m : page_4k;
+    return !cores_[core].snp_en ||
+           !any_page(align_down(page, bytes), bytes, [&](spa_t p) { return at(p).assigned; });
+}
+
 bool reference::may_be_used(spa_t spa) const
 {
     const reference_page &p = at(spa);

@@ -52,7 +52,9 @@ class reference
     void enter_guest(unsigned thread, spa_t page) { held_[thread] = {page}; }
     void leave_guest(unsigned thread) { held_[thread].clear(); }
 
-    void enable_snp(unsigned thread) { core_of(thread).snp_en = true; }
+    void enable_snp(unsigned thread);
+    /// On this core. `large`: through a mapping of 2 MB.
+    bool may_write(unsigned core, spa_t page, bool large) const;
     void clear_rmpopt_tables();
     void shutdown();
     void reset();

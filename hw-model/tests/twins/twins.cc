@@ -2,6 +2,7 @@
 #include "twins.h"
 
 #include "hw/audit.h"
+#include "hw/rmp_check.h"
 
 #include <sstream>
 
@@ -212,6 +213,21 @@ std::string twins::execute(const step &s)
     return agree ? "" : "another result";
 }
 
+bool twins::agree_on_writes(spa_t page) const
+{
+    bool agree = true;
+    for (unsigned c = 0; c < world_.cores; ++c) {
+        for (const bool large : {false, true}) {
+            const rmp_verdict v =
+                rmp_check(*model_, 2 * c,
+                          {.kind = rmp_access_kind::write, .spa = page, .large_mapping = large});
+            agree = agree &&
+                    (v.outcome == rmp_outcome::allowed) == reference_.may_write(c, page, large);
+        }
+    }
+    return agree;
+}
+
 std::string twins::compare_pages()
 {
     std::string wrong;
@@ -223,6 +239,9 @@ std::string twins::compare_pages()
                                raw[2 * i + 1] == 0 && p % page_2m != 0;
         if (!untouched && model_->rmp().load(p) != reference_.entry(p)) {
             wrong = "another entry of " + hex(p);
+        }
+        if (!untouched && !agree_on_writes(p)) {
+            wrong = "another verdict on writes to " + hex(p);
         }
         if (guarded_[i] != (snp && reference_.pages()[i].assigned)) {
             wrong = "another guard of " + hex(p);

@@ -42,6 +42,7 @@ class twins
     void execute_event(const step &s);
     void use_as_guest(spa_t spa);
     void follow_effects();
+    bool agree_on_writes(spa_t page) const;
     std::string compare_pages();
     std::string compare_cores() const;
     std::string compare_counts() const;
