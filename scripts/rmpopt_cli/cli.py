@@ -30,6 +30,8 @@ def _machine_arguments(parser: argparse.ArgumentParser, memory: str, thread: str
     parser.add_argument("--rmp", default="auto", choices=machine.RMP_LAYOUTS, help="layout of the RMP")
     parser.add_argument("--enforce", default="on", choices=("on", "off", "strict"),
                         help="fault stores that the RMP forbids; strict: also stores through 2 MB mappings")
+    parser.add_argument("--audit", type=int, default=0, metavar="N",
+                        help="recount the RMP every N RMP instructions; a contradiction ends QEMU")
     parser.add_argument("--thread", default=thread, choices=("single", "multi"),
                         help=f"host threads for the guest's CPUs ({thread})")
     parser.add_argument("--qemu", metavar="PATH", help="QEMU to use")
@@ -156,7 +158,7 @@ def _boot(arguments: argparse.Namespace) -> int:
         kernel=arguments.kernel, modules=arguments.modules, initrd=arguments.initrd, append=arguments.append,
         smp=machine.check_smp(arguments.smp), memory=machine.parse_size(arguments.mem), persona=arguments.persona,
         policies=_checked_policies(arguments, cache, plugin), rmp=arguments.rmp,
-        enforce=arguments.enforce, thread=arguments.thread, report=arguments.report, timeout=arguments.timeout,
+        enforce=arguments.enforce, audit=arguments.audit, thread=arguments.thread, report=arguments.report, timeout=arguments.timeout,
         qemu=arguments.qemu,
         qemu_options=_split(arguments.qemu_opts), plugin=plugin, shell=arguments.shell,
         json=arguments.json, verbose=arguments.verbose,
@@ -177,7 +179,7 @@ def _run(arguments: argparse.Namespace) -> int:
     test = run.BareMetalTest(
         elf=arguments.elf, persona=arguments.persona, memory=machine.parse_size(arguments.mem),
         smp=machine.check_smp(arguments.smp), rmp=arguments.rmp, enforce=arguments.enforce,
-        thread=arguments.thread, policies=_checked_policies(arguments, cache, plugin), append=arguments.append,
+        audit=arguments.audit, thread=arguments.thread, policies=_checked_policies(arguments, cache, plugin), append=arguments.append,
         timeout=arguments.timeout, plugin=plugin, qemu_options=_split(arguments.qemu_opts))
     qemu = setup.for_plugin(cache, test.plugin, arguments.qemu)
     status, output = run.execute(cache, qemu, test)

@@ -43,6 +43,7 @@ class PluginOptions:
     rmp: str = "auto"
     enforce: str = "on"
     policies: list[str] = field(default_factory=list)
+    audit: int = 0
     psp_socket: Path | None = None
     log: Path | None = None
     report: Path | None = None
@@ -50,6 +51,8 @@ class PluginOptions:
     def argument(self) -> str:
         words = [f"persona={self.persona}", f"rmp={self.rmp}", f"enforce={self.enforce}"]
         words += [f"policy.{policy}" for policy in self.policies]
+        if self.audit:
+            words.append(f"audit={self.audit}")
         for name, path in (("psp", self.psp_socket), ("log", self.log), ("report", self.report)):
             if path:
                 words.append(f"{name}={path}")

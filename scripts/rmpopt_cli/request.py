@@ -23,6 +23,7 @@ class Request:
     policies: list[str] = field(default_factory=list)
     rmp: str = "auto"
     enforce: str = "on"
+    audit: int = 0
     thread: str = "single"
     report: Path | None = None
     timeout: float = 300

@@ -27,6 +27,7 @@ class BareMetalTest:
     enforce: str = "on"
     thread: str = "multi"
     policies: list[str] = field(default_factory=list)
+    audit: int = 0
     append: str = ""
     timeout: float = 120
     plugin: Path | None = None
@@ -47,7 +48,7 @@ def check_elf(path: Path) -> None:
 def command(cache: Cache, qemu: Qemu, test: BareMetalTest, scratch: Path) -> list[str]:
     plugin = None
     if test.plugin:
-        plugin = PluginOptions(test.plugin, test.persona, test.rmp, test.enforce, test.policies,
+        plugin = PluginOptions(test.plugin, test.persona, test.rmp, test.enforce, test.policies, test.audit,
                                log=scratch / "plugin.log")
     machine = Machine(cpu.model(qemu, test.persona, cache), test.memory, test.smp, plugin, test.thread)
     words = [*qemu.argv, *machine.arguments(), *DEBUG_EXIT, "-chardev", "stdio,id=console,signal=off",
