@@ -108,14 +108,14 @@ void context::start_machine()
         .memory = ram_.hardware_view(),
         .phys_bits = host_cpu::by_index(0).native_cpuid(0x80000008, 0).eax & 0xff,
     });
+    error = host_mmu::hook(rmp_translation_rules(enforces()));
+    if (!error.empty()) {
+        refuse(error + "; use a QEMU 11.1");
+    }
     if (enforces()) {
         error = guard_.start(ram_, *machine);
         if (!error.empty()) {
             refuse(error + "; run with enforce=off");
-        }
-        error = host_mmu::hook(rmp_translation_rules());
-        if (!error.empty()) {
-            refuse(error + "; use a QEMU 11.1, or enforce=off");
         }
         install_guard_signal();
     }

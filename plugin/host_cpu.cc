@@ -37,7 +37,6 @@ struct qemu_symbols {
     bool (*qemu_ram_is_shared)(void *block);
     bool (*e820_get_entry)(int index, std::uint32_t type, std::uint64_t *address,
                            std::uint64_t *length);
-    void (*async_run_on_cpu)(void *cpu, void (*work)(void *cpu, void *data), void *data);
     void (*qemu_register_reset)(void (*cb)(void *), void *opaque);
 };
 
@@ -254,7 +253,6 @@ std::string host_cpu::resolve_symbols()
     resolve(qemu.qemu_ram_get_used_length, "qemu_ram_get_used_length", missing);
     resolve(qemu.qemu_ram_is_shared, "qemu_ram_is_shared", missing);
     resolve(qemu.e820_get_entry, "e820_get_entry", missing);
-    resolve(qemu.async_run_on_cpu, "async_run_on_cpu", missing);
     resolve(qemu.qemu_register_reset, "qemu_register_reset", missing);
     if (current_cpu_slot() == nullptr) {
         missing.append(missing.empty() ? "" : ", ").append("current_cpu");
@@ -449,14 +447,6 @@ void host_cpu::raise(int vector, int error_code, std::uintptr_t ra) const
 void host_cpu::set_cr2(std::uint64_t address) const
 {
     env()[cr2_offset / 8] = address;
-}
-
-void host_cpu::before_next_instruction(void (*work)(const host_cpu &)) const
-{
-    qemu.async_run_on_cpu(
-        cpu_,
-        [](void *, void *data) { reinterpret_cast<void (*)(const host_cpu &)>(data)(current()); },
-        reinterpret_cast<void *>(work));
 }
 
 void host_cpu::exit_guest(std::uint64_t exit_code, std::uint64_t exit_info1,

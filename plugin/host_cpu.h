@@ -94,10 +94,6 @@ class host_cpu
     [[noreturn]] void raise(int vector, int error_code, std::uintptr_t ra) const;
     void set_cr2(std::uint64_t address) const;
 
-    /// Has `work` run on this vCPU once what is under way, such as the delivery of an exception, is
-    /// done, and before its next instruction.
-    void before_next_instruction(void (*work)(const host_cpu &)) const;
-
     /// After synchronise() or with `ra`: ends the guest with a #VMEXIT.
     [[noreturn]] void exit_guest(std::uint64_t exit_code, std::uint64_t exit_info1,
                                  std::uintptr_t ra) const;

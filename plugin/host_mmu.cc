@@ -28,11 +28,13 @@ constexpr int last_program_index = 5;
 
 using tlb_fill_t = bool (*)(void *cpu, std::uint64_t address, int size, int access, int mmu_index,
                             bool probe, std::uintptr_t ra);
+using do_interrupt_t = void (*)(void *cpu);
 using exec_interrupt_t = bool (*)(void *cpu, int request);
 
 struct qemu_symbols {
     void *x86_tcg_ops;
     tlb_fill_t x86_cpu_tlb_fill;
+    do_interrupt_t x86_cpu_do_interrupt;
     exec_interrupt_t x86_cpu_exec_interrupt;
     void *(*object_get_class)(void *object);
     void *(*tlb_vaddr_to_host)(void *env, std::uint64_t address, int access, int mmu_index);
@@ -141,6 +143,12 @@ class cpu_hooks
                check(record, cpu, env, mmu_index, probe);
     }
 
+    static void do_interrupt(void *cpu)
+    {
+        qemu.x86_cpu_do_interrupt(cpu);
+        the_rules.delivered(host_cpu::of(cpu));
+    }
+
     static bool exec_interrupt(void *cpu, int request)
     {
         const bool done = qemu.x86_cpu_exec_interrupt(cpu, request);
@@ -223,6 +231,7 @@ std::string host_mmu::resolve_symbols()
     std::string missing;
     resolve(qemu.x86_tcg_ops, "x86_tcg_ops", missing);
     resolve(qemu.x86_cpu_tlb_fill, "x86_cpu_tlb_fill", missing);
+    resolve(qemu.x86_cpu_do_interrupt, "x86_cpu_do_interrupt", missing);
     resolve(qemu.x86_cpu_exec_interrupt, "x86_cpu_exec_interrupt", missing);
     resolve(qemu.object_get_class, "object_get_class", missing);
     resolve(qemu.tlb_vaddr_to_host, "tlb_vaddr_to_host", missing);
@@ -245,15 +254,19 @@ std::string host_mmu::hook(const translation_rules &rules)
     auto &ops = *new std::vector<void *>(bytes / sizeof(void *));
     std::memcpy(ops.data(), qemu.x86_tcg_ops, bytes);
     void **fill = find_word(ops, address_of(qemu.x86_cpu_tlb_fill));
+    void **exception = find_word(ops, address_of(qemu.x86_cpu_do_interrupt));
     void **interrupt = find_word(ops, address_of(qemu.x86_cpu_exec_interrupt));
     auto **cpu_class = static_cast<void **>(qemu.object_get_class(cpu));
     void **used =
         find_word({cpu_class, malloc_usable_size(cpu_class) / sizeof(void *)}, qemu.x86_tcg_ops);
-    if (fill == nullptr || interrupt == nullptr || used == nullptr) {
+    if (fill == nullptr || exception == nullptr || interrupt == nullptr || used == nullptr) {
         return "QEMU's x86 CPUs do not translate addresses as those of QEMU 11 do";
     }
     the_rules = rules;
-    *fill = address_of(cpu_hooks::fill);
+    if (rules.may_write != nullptr) {
+        *fill = address_of(cpu_hooks::fill);
+    }
+    *exception = address_of(cpu_hooks::do_interrupt);
     *interrupt = address_of(cpu_hooks::exec_interrupt);
     *used = ops.data();
     flush_all(host_cpu::all());

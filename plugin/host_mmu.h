@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// The part of the adapter that touches QEMU's software MMU. As on hardware, the RMP is looked at
-// when a translation is cached: QEMU's function that fills its TLB is called through ours, which
-// may keep a page from being written or refuse the access that asked for it. So a store is refused
-// before any of its bytes is written, also one that reaches over two pages, and so are the CPU's
-// own pushes of exception frames.
+// The part of the adapter that stands in front of functions of QEMU's x86 CPUs. As on hardware, the
+// RMP is looked at when a translation is cached: QEMU's function that fills its TLB is called
+// through ours, which may keep a page from being written or refuse the access that asked for it. So
+// a store is refused before any of its bytes is written, also one that reaches over two pages, and
+// so are the CPU's own pushes of exception frames.
 #pragma once
 
 #include "host_cpu.h"
@@ -31,12 +31,14 @@ struct translation_rules {
     /// System address of a byte in QEMU's mapping of guest RAM; nothing for other memory.
     std::optional<hw::spa_t> (*spa_of)(const void *host);
     /// May the vCPU write the page? Called for reads as well: the translation will be used for
-    /// later writes.
+    /// later writes. nullptr: translations are not looked at.
     bool (*may_write)(const translation &);
     /// Raises the exception for a write that may_write() refused; `ra` is for host_cpu::raise().
     [[noreturn]] void (*refuse)(const translation &, std::uintptr_t ra);
     /// INIT and SIPI: the vCPU is about to execute its first instruction.
     void (*started)(const host_cpu &);
+    /// The vCPU is about to execute the first instruction of an exception's handler.
+    void (*delivered)(const host_cpu &);
 };
 
 class host_mmu

@@ -46,7 +46,7 @@ void on_translate(qemu_plugin_tb *tb, void *)
     for (std::size_t i = 0; i < n; ++i) {
         qemu_plugin_insn *insn = qemu_plugin_tb_get_insn(tb, i);
         const std::size_t size = qemu_plugin_insn_size(insn);
-        if (size < 2 || size > bytes.size()) {
+        if (size > bytes.size()) {
             continue;
         }
         qemu_plugin_insn_data(insn, bytes.data(), size);

@@ -71,9 +71,13 @@ std::uint32_t code_of_walk(const translation &t, hw::spa_t table)
 
 } // namespace
 
-translation_rules rmp_translation_rules()
+translation_rules rmp_translation_rules(bool enforce)
 {
-    return {.spa_of = spa_of, .may_write = may_write, .refuse = refuse_write, .started = started};
+    return {.spa_of = spa_of,
+            .may_write = enforce ? may_write : nullptr,
+            .refuse = refuse_write,
+            .started = started,
+            .delivered = finish_rmp_fault};
 }
 
 bool is_write_forbidden(const host_cpu &cpu, hw::spa_t spa)

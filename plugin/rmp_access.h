@@ -7,8 +7,8 @@
 namespace rmpopt
 {
 
-/// For host_mmu::hook().
-translation_rules rmp_translation_rules();
+/// For host_mmu::hook(). Without `enforce` writes are not looked at.
+translation_rules rmp_translation_rules(bool enforce);
 
 /// Has the RMP been asked, and does it forbid the host or a guest on this vCPU to write?
 bool is_write_forbidden(const host_cpu &cpu, hw::spa_t spa);

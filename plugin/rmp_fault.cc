@@ -4,30 +4,18 @@
 #include "context.h"
 #include "log.h"
 
+#include <array>
+#include <atomic>
+
 namespace rmpopt
 {
 
 namespace
 {
 
-/// QEMU keeps the error code in an int and pushes it sign-extended, so bit 31 arrives as
-/// 0xffffffff80000003. Runs between the delivery of the exception and the first instruction of its
-/// handler; cuts the pushed value to what hardware pushes.
-void cut_pushed_error_code(const host_cpu &cpu)
-{
-    constexpr std::uint64_t extension = 0xffffffffull << 32;
-    const hw::memory_view &memory = the_context->ram().hardware_view();
-    const walk_result frame = walk(memory, cpu.paging(), cpu.reg(rsp), access_kind::write);
-    if (frame.kind != walk_result::outcome::ok) {
-        return;
-    }
-    const auto code = memory.load<std::uint64_t>(frame.spa);
-    // A nested hypervisor or an NMI may have taken the vCPU elsewhere.
-    if (code.has_value() && (*code & extension) == extension &&
-        (*code & (pf_rmp | pf_present)) == (pf_rmp | pf_present)) {
-        memory.store(frame.spa, *code & ~extension);
-    }
-}
+/// vCPUs whose #PF is on its way to the handler.
+constexpr std::size_t most_vcpus = 4096;
+std::array<std::atomic<bool>, most_vcpus> under_way;
 
 /// Log lines about single faults; a guest that faults for ever must not fill the disk.
 constexpr std::uint64_t logged_faults = 100;
@@ -51,9 +39,28 @@ void deliver_rmp_fault(const host_cpu &cpu, std::uint64_t address, std::uint32_t
         cpu.synchronise(ra);
     }
     log_rmp_fault(cpu, address, code);
-    cpu.before_next_instruction(cut_pushed_error_code);
+    under_way.at(cpu.index()).store(true, std::memory_order_relaxed);
     cpu.set_cr2(address);
     cpu.raise(vector::pf, static_cast<int>(code), 0);
+}
+
+// QEMU keeps the error code in an int and pushes it sign-extended, so bit 31 arrives as
+// 0xffffffff80000003; this cuts the pushed value to what hardware pushes.
+void finish_rmp_fault(const host_cpu &cpu)
+{
+    constexpr std::uint64_t extension = 0xffffffffull << 32;
+    if (!under_way[cpu.index()].exchange(false, std::memory_order_relaxed)) {
+        return;
+    }
+    const hw::memory_view &memory = the_context->ram().hardware_view();
+    const walk_result frame = walk(memory, cpu.paging(), cpu.reg(rsp), access_kind::write);
+    const auto code = frame.kind == walk_result::outcome::ok ? memory.load<std::uint64_t>(frame.spa)
+                                                             : std::nullopt;
+    // The push itself may have faulted: then this is another frame.
+    if (code.has_value() && (*code & extension) == extension &&
+        (*code & (pf_rmp | pf_present)) == (pf_rmp | pf_present)) {
+        memory.store(frame.spa, *code & ~extension);
+    }
 }
 
 } // namespace rmpopt

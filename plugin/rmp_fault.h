@@ -20,4 +20,7 @@ void log_rmp_fault(const host_cpu &cpu, std::uint64_t address, std::uint64_t err
 [[noreturn]] void deliver_rmp_fault(const host_cpu &cpu, std::uint64_t address,
                                     std::uint32_t access, std::uintptr_t ra);
 
+/// After the delivery of any exception, before its handler's first instruction.
+void finish_rmp_fault(const host_cpu &cpu);
+
 } // namespace rmpopt
