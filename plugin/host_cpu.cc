@@ -304,9 +304,14 @@ host_cpu host_cpu::current()
 
 host_cpu host_cpu::of(const void *cpu)
 {
-    const auto it = std::ranges::find(cpus, cpu);
-    assert(it != cpus.end());
-    return {*it, static_cast<unsigned>(it - cpus.begin())};
+    // A thread mostly asks for the same vCPU again.
+    thread_local unsigned last = 0;
+    if (last >= cpus.size() || cpus[last] != cpu) {
+        const auto it = std::ranges::find(cpus, cpu);
+        assert(it != cpus.end());
+        last = static_cast<unsigned>(it - cpus.begin());
+    }
+    return {cpus[last], last};
 }
 
 const std::vector<void *> &host_cpu::all()

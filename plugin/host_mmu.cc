@@ -24,7 +24,7 @@ constexpr int qemu_page_read = 1, qemu_page_exec = 4;
 constexpr unsigned user_privilege = 3;
 // Indices of its TLBs up to this one are for the accesses of programs, by mode and privilege;
 // those above are for the accesses of page walks.
-constexpr int last_program_index = 5;
+constexpr int user_index_64 = 2, user_index_32 = 3, last_program_index = 5;
 
 using tlb_fill_t = bool (*)(void *cpu, std::uint64_t address, int size, int access, int mmu_index,
                             bool probe, std::uintptr_t ra);
@@ -60,12 +60,17 @@ struct walk_record {
     std::uintptr_t ra;
 };
 
-/// Stays behind when a walk ends in an exception; valid only while walk_return is on the stack.
-thread_local walk_record *current_walk = nullptr;
+struct thread_record {
+    /// Stays behind when a walk ends in an exception; valid only while walk_return is on the stack.
+    walk_record *walk = nullptr;
+    /// Translations that we ask for ourselves are no accesses.
+    bool is_probing = false;
+};
+
+/// One object, as each name costs a call in a shared library.
+thread_local thread_record this_thread;
 /// Where walk_page_tables() returns to.
 std::atomic<void *> walk_return{nullptr};
-/// Translations that we ask for ourselves are no accesses.
-thread_local bool is_probing = false;
 
 template <class F> void resolve(F &function, const char *name, std::string &missing)
 {
@@ -84,32 +89,32 @@ translation::access kind_of(int access)
 }
 
 /// QEMU's own page walk and checks. Not inlined: its frame shows that the walk is under way.
-[[gnu::noinline]] bool walk_page_tables(walk_record &record, void *cpu, int size, int access,
-                                        int mmu_index, bool probe)
+[[gnu::noinline]] bool walk_page_tables(thread_record &thread, walk_record &record, void *cpu,
+                                        int size, int access, int mmu_index, bool probe)
 {
     walk_return.store(__builtin_return_address(0), std::memory_order_relaxed);
-    walk_record *const outer = std::exchange(current_walk, &record);
+    walk_record *const outer = std::exchange(thread.walk, &record);
     const bool ok = qemu.x86_cpu_tlb_fill(cpu, record.access.address, size, access, mmu_index,
                                           probe, record.ra);
-    current_walk = outer;
+    thread.walk = outer;
     return ok;
 }
 
 /// Memory behind a translation that the TLB holds, as QEMU maps it; nullptr for devices.
-void *memory_behind(void *env, std::uint64_t address, int mmu_index)
+void *memory_behind(thread_record &thread, void *env, std::uint64_t address, int mmu_index)
 {
-    is_probing = true;
+    thread.is_probing = true;
     void *host = qemu.tlb_vaddr_to_host(env, address, qemu_data_load, mmu_index);
-    is_probing = false;
+    thread.is_probing = false;
     return host;
 }
 
 bool is_executable(void *env, std::uint64_t address, int mmu_index)
 {
     void *host = nullptr;
-    is_probing = true;
+    this_thread.is_probing = true;
     qemu.probe_access_flags(env, address, 1, qemu_inst_fetch, mmu_index, true, &host, 0);
-    is_probing = false;
+    this_thread.is_probing = false;
     return host != nullptr;
 }
 
@@ -132,15 +137,16 @@ class cpu_hooks
     static bool fill(void *cpu, std::uint64_t address, int size, int access, int mmu_index,
                      bool probe, std::uintptr_t ra)
     {
-        if (is_probing || mmu_index > last_program_index) {
+        thread_record &thread = this_thread;
+        if (thread.is_probing || mmu_index > last_program_index) {
             return qemu.x86_cpu_tlb_fill(cpu, address, size, access, mmu_index, probe, ra);
         }
         const host_cpu vcpu = host_cpu::of(cpu);
         void *env = vcpu.env();
-        const bool user = mmu_index == qemu.x86_mmu_index_pl(env, user_privilege);
+        const bool user = mmu_index == user_index_64 || mmu_index == user_index_32;
         walk_record record{.access = {vcpu, address, kind_of(access), user, 0}, .ra = ra};
-        return walk_page_tables(record, cpu, size, access, mmu_index, probe) &&
-               check(record, cpu, env, mmu_index, probe);
+        return walk_page_tables(thread, record, cpu, size, access, mmu_index, probe) &&
+               check(thread, record, cpu, env, mmu_index, probe);
     }
 
     static void do_interrupt(void *cpu)
@@ -160,10 +166,11 @@ class cpu_hooks
 
   private:
     /// False when the access must not be made.
-    static bool check(walk_record &walk, void *cpu, void *env, int mmu_index, bool probe)
+    static bool check(thread_record &thread, walk_record &walk, void *cpu, void *env, int mmu_index,
+                      bool probe)
     {
         translation &t = walk.access;
-        const auto spa = the_rules.spa_of(memory_behind(env, t.address, mmu_index));
+        const auto spa = the_rules.spa_of(memory_behind(thread, env, t.address, mmu_index));
         t.spa = spa.value_or(0);
         if (!spa.has_value() || the_rules.may_write(t)) {
             return true;
@@ -259,7 +266,9 @@ std::string host_mmu::hook(const translation_rules &rules)
     auto **cpu_class = static_cast<void **>(qemu.object_get_class(cpu));
     void **used =
         find_word({cpu_class, malloc_usable_size(cpu_class) / sizeof(void *)}, qemu.x86_tcg_ops);
-    if (fill == nullptr || exception == nullptr || interrupt == nullptr || used == nullptr) {
+    const int user_index = qemu.x86_mmu_index_pl(host_cpu::by_index(0).env(), user_privilege);
+    if (user_index != user_index_32 || fill == nullptr || exception == nullptr ||
+        interrupt == nullptr || used == nullptr) {
         return "QEMU's x86 CPUs do not translate addresses as those of QEMU 11 do";
     }
     the_rules = rules;
@@ -310,8 +319,8 @@ const translation *host_mmu::walk_under_way(std::span<void *const> frames, std::
     if (mark == nullptr || std::ranges::find(frames, mark) == frames.end()) {
         return nullptr;
     }
-    ra = current_walk->ra;
-    return &current_walk->access;
+    ra = this_thread.walk->ra;
+    return &this_thread.walk->access;
 }
 
 bool host_mmu::device_access_under_way(std::span<void *const> frames)
