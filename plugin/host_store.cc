@@ -109,22 +109,20 @@ std::span<const std::byte> value_of(const ucontext_t &c, const ZydisDecodedOpera
         return {};
     }
     const ZydisRegister r = source.reg.value;
-    const auto number = static_cast<unsigned>(ZydisRegisterGetId(r));
     switch (ZydisRegisterGetClass(r)) {
-    case ZYDIS_REGCLASS_GPR8: {
-        const bool high = r >= ZYDIS_REGISTER_AH && r <= ZYDIS_REGISTER_BH;
-        word = high ? gpr(c, static_cast<unsigned>(r - ZYDIS_REGISTER_AH)) >> 8 : gpr(c, number);
-        break;
-    }
+    case ZYDIS_REGCLASS_GPR8:
     case ZYDIS_REGCLASS_GPR16:
     case ZYDIS_REGCLASS_GPR32:
-    case ZYDIS_REGCLASS_GPR64:
-        word = gpr(c, number);
+    case ZYDIS_REGCLASS_GPR64: {
+        const auto whole = ZydisRegisterGetLargestEnclosing(ZYDIS_MACHINE_MODE_LONG_64, r);
+        const bool high = r >= ZYDIS_REGISTER_AH && r <= ZYDIS_REGISTER_BH;
+        word = gpr(c, static_cast<unsigned>(whole - ZYDIS_REGISTER_RAX)) >> (high ? 8 : 0);
         break;
+    }
     case ZYDIS_REGCLASS_XMM:
     case ZYDIS_REGCLASS_YMM:
     case ZYDIS_REGCLASS_ZMM:
-        buffer = vector_register(c, number);
+        buffer = vector_register(c, static_cast<unsigned>(ZydisRegisterGetId(r)));
         return std::span(buffer).first(bytes);
     default:
         return {};

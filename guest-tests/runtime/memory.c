@@ -93,6 +93,30 @@ bool option_is(const char *name, const char *value)
     return found[length] == '\0' || found[length] == ' ';
 }
 
+static unsigned digit_value(char c)
+{
+    if (c >= '0' && c <= '9')
+        return (unsigned)(c - '0');
+    return c >= 'a' && c <= 'f' ? (unsigned)(c - 'a') + 10 : 16;
+}
+
+uint64_t option_number(const char *name, uint64_t otherwise)
+{
+    const char *text = find_option(name);
+    unsigned base = 10;
+    uint64_t value = 0;
+
+    if (!text)
+        return otherwise;
+    if (text[0] == '0' && text[1] == 'x') {
+        base = 16;
+        text += 2;
+    }
+    for (; digit_value(*text) < base; text++)
+        value = value * base + digit_value(*text);
+    return value;
+}
+
 uint64_t acpi_root_pointer(void)
 {
     return rsdp;

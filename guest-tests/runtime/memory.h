@@ -21,6 +21,8 @@ void memory_init(uint32_t start_info);
 const char *command_line(void);
 bool option_is(const char *name, const char *value);
 bool option_present(const char *name);
+/* Decimal, or hexadecimal after 0x. */
+uint64_t option_number(const char *name, uint64_t otherwise);
 
 /* Address of the ACPI root pointer, 0 if the loader gave none. */
 uint64_t acpi_root_pointer(void);

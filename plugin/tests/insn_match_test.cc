@@ -114,6 +114,10 @@ class oracle
             return emulated_insn::rmpupdate;
         case ZYDIS_MNEMONIC_PSMASH:
             return emulated_insn::psmash;
+        case ZYDIS_MNEMONIC_VMRUN:
+            return emulated_insn::vmrun;
+        case ZYDIS_MNEMONIC_VMSAVE:
+            return emulated_insn::vmsave;
         default:
             return emulated_insn::none;
         }

@@ -159,7 +159,7 @@ TEST(options, word_without_value_is_refused)
 
 TEST(options, first_error_is_the_one_reported)
 {
-    EXPECT_EQ(parse({"enforce=1", "rmp=2"}).error, "option enforce: '1' is not on or off");
+    EXPECT_EQ(parse({"enforce=1", "rmp=2"}).error, "option enforce: '1' is not on, off or strict");
 }
 
 TEST(options, last_of_several_wins)
