@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // Before a store that QEMU would make in several parts: when it reaches over two pages, all of it
-// is tried first, so that it faults before any part is written.
+// is tried first, so that it faults before any part is written. PUSHF and SETcc are tried always.
 #include "host_mmu.h"
 #include "insn.h"
 #include "split_store.h"
@@ -44,7 +44,8 @@ void on_execute(unsigned, void *data)
     const std::uint64_t address = address_of(store.address, cpu, rip);
     const std::uint64_t first = address + static_cast<std::uint64_t>(store.low);
     const std::uint64_t last = address + static_cast<std::uint64_t>(store.high) - 1;
-    if (hw::align_down(first, hw::page_4k) == hw::align_down(last, hw::page_4k)) {
+    const bool crosses = hw::align_down(first, hw::page_4k) != hw::align_down(last, hw::page_4k);
+    if (!crosses && !store.spoils_flags) {
         return;
     }
     for (const split_store::part &p : std::span(store.parts).first(store.count)) {

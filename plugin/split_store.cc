@@ -18,17 +18,18 @@ struct decoded {
 /// A look at the bytes that spares most instructions the decoder.
 bool may_be_split(std::span<const std::uint8_t> code)
 {
-    constexpr std::uint8_t vex2 = 0xc5, vex3 = 0xc4, enter = 0xc8, pusha = 0x60, escape = 0x0f,
-                           group7 = 0x01;
+    constexpr std::uint8_t vex2 = 0xc5, vex3 = 0xc4, enter = 0xc8, pusha = 0x60, pushf = 0x9c,
+                           escape = 0x0f, group7 = 0x01, setcc = 0x90;
     for (std::size_t i = 0; i < code.size(); ++i) {
         switch (code[i]) {
         case vex2:
         case vex3:
         case enter:
         case pusha:
+        case pushf:
             return true;
         case escape:
-            return i + 1 < code.size() && code[i + 1] == group7;
+            return i + 1 < code.size() && (code[i + 1] == group7 || (code[i + 1] & 0xf0) == setcc);
         case 0x66: // operand size, address size, segments
         case 0x67:
         case 0x26:
@@ -113,6 +114,14 @@ split_store descriptor_table(const decoded &d)
     return s;
 }
 
+split_store set_byte(const decoded &d)
+{
+    split_store s{.address = form_of(d.insn, d.operand[0])};
+    add_part(s, 0, 1);
+    s.spoils_flags = true;
+    return s;
+}
+
 bool is_vector_store(const decoded &d)
 {
     const ZydisDecodedOperand &to = d.operand[0];
@@ -140,6 +149,10 @@ std::optional<split_store> find_split_store(std::span<const std::uint8_t> code, 
                                              d.operand.data()))) {
         return std::nullopt;
     }
+    if (d.insn.meta.category == ZYDIS_CATEGORY_SETCC) {
+        return d.operand[0].type == ZYDIS_OPERAND_TYPE_MEMORY ? std::optional(set_byte(d))
+                                                              : std::nullopt;
+    }
     switch (d.insn.mnemonic) {
     case ZYDIS_MNEMONIC_SGDT:
     case ZYDIS_MNEMONIC_SIDT:
@@ -149,6 +162,13 @@ std::optional<split_store> find_split_store(std::span<const std::uint8_t> code, 
     case ZYDIS_MNEMONIC_PUSHA:
     case ZYDIS_MNEMONIC_PUSHAD:
         return pushes(d.insn, 8, d.insn.operand_width / 8);
+    case ZYDIS_MNEMONIC_PUSHF:
+    case ZYDIS_MNEMONIC_PUSHFD:
+    case ZYDIS_MNEMONIC_PUSHFQ: {
+        split_store s = pushes(d.insn, 1, d.insn.operand_width / 8);
+        s.spoils_flags = true;
+        return s;
+    }
     default:
         return is_vector_store(d) ? std::optional(vector_store(d)) : std::nullopt;
     }

@@ -27,11 +27,22 @@ static unsigned page_of(uint64_t address)
     return (unsigned)((address - STORE_WINDOW) / PAGE_4K);
 }
 
-static void set_assigned(unsigned page, bool value)
+static void protect(unsigned page, bool value)
 {
     uint64_t spa = window_spa + page * PAGE_4K;
-    uint32_t result = value ? rmp_assign(spa, RMP_PAGE_4K, 1, 0) : rmp_unassign(spa, RMP_PAGE_4K);
-    EXPECT_EQ(result, RMP_SUCCESS);
+    if (by_paging) {
+        map_page(STORE_WINDOW + page * PAGE_4K, spa, PAGE_4K, value ? 0 : MAP_WRITE);
+        flush_tlb();
+    } else if (value) {
+        EXPECT_EQ(rmp_assign(spa, RMP_PAGE_4K, 1, 0), RMP_SUCCESS);
+    } else {
+        EXPECT_EQ(rmp_unassign(spa, RMP_PAGE_4K), RMP_SUCCESS);
+    }
+}
+
+static void set_assigned(unsigned page, bool value)
+{
+    protect(page, value);
     assigned[page] = value;
 }
 

@@ -111,6 +111,29 @@ TEST(split_store, pusha_exists_in_32_bit_code_only)
     EXPECT_FALSE(in_64({0x60}).has_value());
 }
 
+TEST(split_store, pushf_spoils_the_flags)
+{
+    const auto s = in_64({0x9c});
+    ASSERT_TRUE(s.has_value());
+    EXPECT_TRUE(s->spoils_flags);
+    EXPECT_EQ(s->count, 1);
+    EXPECT_EQ(s->low, -8);
+    EXPECT_EQ(in_64({0x66, 0x9c})->low, -2);
+    EXPECT_EQ(in_32({0x9c})->low, -4);
+    EXPECT_FALSE(in_64({0x9d}).has_value()); // popf
+    EXPECT_FALSE(in_64({0xc8, 0x00, 0x00, 0x00})->spoils_flags);
+}
+
+TEST(split_store, setcc_to_memory_spoils_the_flags)
+{
+    const auto s = in_64({0x41, 0x0f, 0x9c, 0x45, 0x33}); // setl 51(%r13)
+    ASSERT_TRUE(s.has_value());
+    EXPECT_TRUE(s->spoils_flags);
+    EXPECT_EQ(s->address.base, 13);
+    EXPECT_EQ(s->high, 1);
+    EXPECT_FALSE(in_64({0x0f, 0x94, 0xc0}).has_value()); // setz %al
+}
+
 TEST(split_store, ordinary_and_broken_instructions_are_not_found)
 {
     EXPECT_FALSE(in_64({0x48, 0x89, 0x07}).has_value()); // mov %rax, (%rdi)
