@@ -59,7 +59,7 @@ def _initrd(request: Request, token: str, modules: list[Path], pasted: bool) -> 
     config = {"token": token, "action": _action(request), "wait": str(SETTLE_SECONDS),
               "modules": " ".join(initramfs.module_name(path) for path in modules), "pasted": "yes" if pasted else "",
               "columns": str(size.columns) if request.shell else "", "rows": str(size.lines) if request.shell else ""}
-    ours = initramfs.build(config, request.command, modules, with_root=request.initrd is None)
+    ours = initramfs.build(config, request.command, modules, request.files, with_root=request.initrd is None)
     return initramfs.joined(request.initrd.read_bytes(), ours) if request.initrd else ours
 
 

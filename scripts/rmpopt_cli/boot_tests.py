@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .errors import GUEST_DIED, OK, QEMU_FAILED, SETUP_FAILED, TIMEOUT, USAGE
-from .paths import CHECKOUT
+from .paths import BUILD, CHECKOUT
 from .shell import environment, last_line, output
 from .suites import Check, Checks
 
@@ -44,6 +44,8 @@ BOOTS = (
     Boot("no RMP at all", ("--rmp", "none", "--mem", "2G"), has_table=False),
     Boot("stock QEMU", ("--no-plugin", "--mem", "2G"), has_table=False),
     Boot("Debian's kernel, ccp and kvm_amd as modules", ("--kernel", "debian"), has_table=False),
+    Boot("KVM guest without SNP", ("--file", str(BUILD / "guest-tests" / "kvm-guest"), "--", "/root/kvm-guest"), 0,
+         "ok 3 other_memory_in_a_slot"),
     Boot("status of a command", ("--mem", "2G", "--", "echo from the guest; exit 42"), 42, "from the guest"),
 )
 
@@ -51,6 +53,7 @@ BAD_INPUT = (
     Boot("kernel that is none", ("--kernel", "/bin/sh"), USAGE, "is an ELF file"),
     Boot("kernel missing", ("--kernel", "/nonexistent"), USAGE, "No such file"),
     Boot("initrd missing", ("--initrd", "/nonexistent"), USAGE, "initrd /nonexistent: No such file"),
+    Boot("file missing", ("--file", "/nonexistent"), USAGE, "file /nonexistent: No such file"),
     Boot("memory too small for Linux", ("--mem", "16M"), USAGE, "too small"),
     Boot("size that is none", ("--mem", "lots"), USAGE, "--mem lots"),
     Boot("persona unknown", ("--persona", "rome"), USAGE, "invalid choice: 'rome'"),

@@ -46,6 +46,8 @@ def _boot_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--modules", type=Path, metavar="DIR", help="lib/modules/VERSION to load ccp and kvm_amd from")
     parser.add_argument("--initrd", type=Path, metavar="F",
                         help="initrd to use; its /init runs unless COMMAND is given")
+    parser.add_argument("--file", type=Path, action="append", default=[], metavar="F",
+                        help="put this file into /root of the guest; may be repeated")
     parser.add_argument("--append", default="", metavar="S", help="more words for the kernel command line")
     parser.add_argument("--report", type=Path, metavar="DIR", help="where logs and result.json go")
     parser.add_argument("--timeout", type=float, default=300, metavar="S", help="seconds to wait (300)")
@@ -155,7 +157,7 @@ def _boot(arguments: argparse.Namespace) -> int:
     words = arguments.words
     cache, plugin = Cache(), _plugin(arguments)
     request = Request(
-        kernel=arguments.kernel, modules=arguments.modules, initrd=arguments.initrd, append=arguments.append,
+        kernel=arguments.kernel, modules=arguments.modules, initrd=arguments.initrd, append=arguments.append, files=arguments.file,
         smp=machine.check_smp(arguments.smp), memory=machine.parse_size(arguments.mem), persona=arguments.persona,
         policies=_checked_policies(arguments, cache, plugin), rmp=arguments.rmp,
         enforce=arguments.enforce, audit=arguments.audit, thread=arguments.thread, report=arguments.report, timeout=arguments.timeout,

@@ -96,8 +96,8 @@ def _module_content(path: Path) -> bytes:
     raise Failure(f"{path.name}: compressed in a way that can't be read here: install zstd or unpack the module")
 
 
-def build(config: dict[str, str], command: str, modules: list[Path], with_root: bool) -> bytes:
-    """The archive for one boot. with_root: no initrd of the user supplies /bin."""
+def build(config: dict[str, str], command: str, modules: list[Path], files: list[Path], with_root: bool) -> bytes:
+    """The archive for one boot. files: for /root. with_root: no initrd of the user supplies /bin."""
     program = busybox()
     _check_static(program)
     cpio = Cpio()
@@ -117,6 +117,8 @@ def build(config: dict[str, str], command: str, modules: list[Path], with_root: 
     lines = [f"{name}={shlex.quote(value)}" for name, value in config.items()]
     cpio.file(f"{HOME}/config", ("\n".join(lines) + "\n").encode())
     cpio.file(f"{HOME}/command", (command + "\n").encode())
+    for path in files:
+        cpio.file(f"root/{path.name}", path.read_bytes(), stat.S_IMODE(path.stat().st_mode))
     for path in modules:
         cpio.file(f"{HOME}/modules/{module_name(path)}", _module_content(path))
     return cpio.archive()

@@ -17,6 +17,7 @@ class Request:
     modules: Path | None = None
     initrd: Path | None = None
     append: str = ""
+    files: list[Path] = field(default_factory=list)  # go to /root
     smp: str = "4,cores=2,threads=2"
     memory: int = 6 << 30
     persona: str = "venice"
@@ -43,6 +44,8 @@ class Request:
             image.check_kernel(Path(self.kernel))
         if self.initrd:
             image.check_readable(self.initrd, "initrd")
+        for path in self.files:
+            image.check_readable(path, "file")
         if self.shell and self.command:
             raise BadInput("--shell and a command exclude each other")
         if self.shell and not sys.stdin.isatty():

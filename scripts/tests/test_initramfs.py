@@ -33,7 +33,7 @@ class CpioTest(unittest.TestCase):
 
     def test_config_survives_a_shell(self) -> None:
         odd = "it's \"odd\" $HOME `x`"
-        top = self.unpack(initramfs.build({"token": odd}, "echo hello", [], with_root=False))
+        top = self.unpack(initramfs.build({"token": odd}, "echo hello", [], [], with_root=False))
         home = top / initramfs.HOME
         text = subprocess.run(["sh", "-c", f'. {home}/config; printf %s "$token"'], capture_output=True, text=True)
         self.assertEqual(text.stdout, odd)
