@@ -65,6 +65,7 @@ struct thread_record {
     walk_record *walk = nullptr;
     /// Translations that we ask for ourselves are no accesses.
     bool is_probing = false;
+    unsigned fills = 0; ///< calls of our function; for the trial alone
 };
 
 /// One object, as each name costs a call in a shared library.
@@ -138,6 +139,7 @@ class cpu_hooks
                      bool probe, std::uintptr_t ra)
     {
         thread_record &thread = this_thread;
+        ++thread.fills;
         if (thread.is_probing || mmu_index > last_program_index) {
             return qemu.x86_cpu_tlb_fill(cpu, address, size, access, mmu_index, probe, ra);
         }
@@ -163,6 +165,8 @@ class cpu_hooks
         }
         return done;
     }
+
+    static void *env(const host_cpu &vcpu) { return vcpu.env(); }
 
   private:
     /// False when the access must not be made.
@@ -253,6 +257,32 @@ std::string host_mmu::resolve_symbols()
     return missing;
 }
 
+namespace
+{
+
+/// Is a translation looked up through our function, and one made read-only again for a write?
+bool hook_works()
+{
+    constexpr std::uint64_t address = 0x8000; // RAM on every PC, and paging is off
+    const host_cpu vcpu = host_cpu::current();
+    void *cpu = host_cpu::all().at(vcpu.index()), *env = cpu_hooks::env(vcpu), *host = nullptr;
+    const int index = qemu.x86_mmu_index_pl(env, 0);
+    thread_record &thread = this_thread;
+    const unsigned before = thread.fills;
+    if (the_rules.spa_of(memory_behind(thread, env, address, index)) != address ||
+        thread.fills == before) {
+        return false;
+    }
+    make_read_only(cpu, env, {vcpu, address, translation::access::write, false, address}, index);
+    const unsigned read_only = thread.fills;
+    thread.is_probing = true;
+    qemu.probe_access_flags(env, address, 1, qemu_data_store, index, true, &host, 0);
+    thread.is_probing = false;
+    return host != nullptr && thread.fills == read_only + 1;
+}
+
+} // namespace
+
 std::string host_mmu::hook(const translation_rules &rules)
 {
     void *cpu = host_cpu::all().front();
@@ -278,6 +308,10 @@ std::string host_mmu::hook(const translation_rules &rules)
     *exception = address_of(cpu_hooks::do_interrupt);
     *interrupt = address_of(cpu_hooks::exec_interrupt);
     *used = ops.data();
+    flush_all(host_cpu::all());
+    if (rules.may_write != nullptr && !hook_works()) {
+        return "QEMU's software MMU does not ask for translations as that of QEMU 11 does";
+    }
     flush_all(host_cpu::all());
     return {};
 }
