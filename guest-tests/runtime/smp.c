@@ -29,6 +29,7 @@ extern uint32_t application_stack;
 
 static struct cpu cpus[MAX_CPUS];
 static unsigned count = 1;
+static unsigned starting; /* which CPU INIT and SIPI were sent to */
 static uint64_t apic;
 
 static uint32_t apic_read(unsigned offset)
@@ -81,7 +82,7 @@ void smp_init_boot_cpu(void)
 
 _Noreturn void application_main(void)
 {
-    struct cpu *cpu = &cpus[count];
+    struct cpu *cpu = &cpus[starting];
 
     init_this_cpu(cpu);
     __atomic_store_n(&cpu->online, 1, __ATOMIC_RELEASE);
@@ -97,6 +98,19 @@ _Noreturn void application_main(void)
     }
 }
 
+void restart_cpu(unsigned index)
+{
+    struct cpu *cpu = &cpus[index];
+
+    starting = index;
+    application_stack = (uint32_t)cpu->stack_top;
+    __atomic_store_n(&cpu->online, 0, __ATOMIC_RELEASE);
+    send_interrupt(cpu->apic_id, ICR_INIT);
+    send_interrupt(cpu->apic_id, ICR_STARTUP | TRAMPOLINE_ADDRESS / PAGE_4K);
+    while (!__atomic_load_n(&cpu->online, __ATOMIC_ACQUIRE))
+        cpu_relax();
+}
+
 static void start_cpu(uint32_t apic_id)
 {
     struct cpu *cpu = &cpus[count];
@@ -104,11 +118,7 @@ static void start_cpu(uint32_t apic_id)
     cpu->index = count;
     cpu->apic_id = apic_id;
     cpu->stack_top = allocate_or_fail(STACK_SIZE, PAGE_4K) + STACK_SIZE;
-    application_stack = (uint32_t)cpu->stack_top;
-    send_interrupt(apic_id, ICR_INIT);
-    send_interrupt(apic_id, ICR_STARTUP | TRAMPOLINE_ADDRESS / PAGE_4K);
-    while (!__atomic_load_n(&cpu->online, __ATOMIC_ACQUIRE))
-        cpu_relax();
+    restart_cpu(count);
     count++;
 }
 

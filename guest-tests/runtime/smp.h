@@ -11,6 +11,9 @@ void smp_init_boot_cpu(void);
 /* Start every other enabled CPU that the ACPI tables list. */
 void smp_start_others(void);
 
+/* INIT and SIPI for a CPU other than the boot CPU; returns when it waits for work again. */
+void restart_cpu(unsigned index);
+
 unsigned cpu_count(void);
 struct cpu *cpu_at(unsigned index);
 
