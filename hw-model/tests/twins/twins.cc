@@ -215,14 +215,16 @@ std::string twins::execute(const step &s)
 
 bool twins::agree_on_writes(spa_t page) const
 {
+    // The reference looks at all 512 pages behind a large mapping; two of them may ask.
+    const bool ask_about_large = page % page_2m <= page_4k;
     bool agree = true;
     for (unsigned c = 0; c < world_.cores; ++c) {
-        for (const bool large : {false, true}) {
-            const rmp_verdict v =
-                rmp_check(*model_, 2 * c,
-                          {.kind = rmp_access_kind::write, .spa = page, .large_mapping = large});
-            agree = agree &&
-                    (v.outcome == rmp_outcome::allowed) == reference_.may_write(c, page, large);
+        for (unsigned large = 0; large <= (ask_about_large ? 1u : 0u); ++large) {
+            const rmp_verdict v = rmp_check(
+                *model_, 2 * c,
+                {.kind = rmp_access_kind::write, .spa = page, .large_mapping = large != 0});
+            agree = agree && (v.outcome == rmp_outcome::allowed) ==
+                                 reference_.may_write(c, page, large != 0);
         }
     }
     return agree;
