@@ -109,11 +109,12 @@ std::span<const std::byte> value_of(const ucontext_t &c, const ZydisDecodedOpera
         return {};
     }
     const ZydisRegister r = source.reg.value;
-    const auto number = static_cast<unsigned>(ZydisRegisterGetId(r));
+    const auto number = static_cast<std::uint8_t>(
+        ZydisRegisterGetId(ZydisRegisterGetLargestEnclosing(ZYDIS_MACHINE_MODE_LONG_64, r)));
     switch (ZydisRegisterGetClass(r)) {
     case ZYDIS_REGCLASS_GPR8: {
         const bool high = r >= ZYDIS_REGISTER_AH && r <= ZYDIS_REGISTER_BH;
-        word = high ? gpr(c, static_cast<unsigned>(r - ZYDIS_REGISTER_AH)) >> 8 : gpr(c, number);
+        word = high ? gpr(c, number) >> 8 : gpr(c, number);
         break;
     }
     case ZYDIS_REGCLASS_GPR16:
@@ -148,6 +149,7 @@ std::uintptr_t address_of(const ucontext_t &c, const decoded &d, const ZydisDeco
     ZydisRegisterContext registers{};
     for (unsigned i = 0; i < gpr_slots.size(); ++i) {
         registers.values[ZYDIS_REGISTER_RAX + i] = gpr(c, i);
+        registers.values[ZYDIS_REGISTER_EAX + i] = static_cast<std::uint32_t>(gpr(c, i));
     }
     ZyanU64 address = 0;
     ZydisCalcAbsoluteAddressEx(&d.insn, &op, static_cast<ZyanU64>(c.uc_mcontext.gregs[REG_RIP]),
@@ -163,13 +165,20 @@ const ZydisDecodedOperand &source_of(const decoded &d)
     return d.operand[has_mask ? 2 : 1];
 }
 
+/// FS and GS have bases that the signal context does not tell.
+bool has_known_segment(const ZydisDecodedOperand &op)
+{
+    return op.type != ZYDIS_OPERAND_TYPE_MEMORY ||
+           (op.mem.segment != ZYDIS_REGISTER_FS && op.mem.segment != ZYDIS_REGISTER_GS);
+}
+
 bool step_over_move(ucontext_t &c, const decoded &d, store_sink sink)
 {
     const ZydisDecodedOperand &to = d.operand[0];
     const bool masked = d.insn.avx.mask.mode != ZYDIS_MASK_MODE_INVALID &&
                         d.insn.avx.mask.mode != ZYDIS_MASK_MODE_DISABLED;
     if (!is_move(d.insn.mnemonic) || to.type != ZYDIS_OPERAND_TYPE_MEMORY || masked ||
-        to.mem.segment == ZYDIS_REGISTER_FS || to.mem.segment == ZYDIS_REGISTER_GS) {
+        !has_known_segment(to)) {
         return false;
     }
     std::array<std::byte, 64> buffer{};
@@ -192,11 +201,13 @@ bool step_over_string(ucontext_t &c, const decoded &d, store_sink sink)
          d.insn.mnemonic == ZYDIS_MNEMONIC_MOVSQ);
     const bool stores = d.insn.meta.category == ZYDIS_CATEGORY_STRINGOP &&
                         (d.insn.opcode == 0xaa || d.insn.opcode == 0xab);
-    if ((!moves && !stores) || (regs[REG_EFL] & direction_flag) != 0) {
+    if ((!moves && !stores) || (regs[REG_EFL] & direction_flag) != 0 ||
+        d.insn.address_width != 64 || (moves && !has_known_segment(d.operand[1]))) {
         return false;
     }
     const std::size_t size = d.operand[0].size / 8;
-    const bool repeat = (d.insn.attributes & ZYDIS_ATTRIB_HAS_REP) != 0;
+    // With these instructions REPNE does what REP does.
+    const bool repeat = (d.insn.attributes & (ZYDIS_ATTRIB_HAS_REP | ZYDIS_ATTRIB_HAS_REPNZ)) != 0;
     const auto count = repeat ? static_cast<std::uint64_t>(regs[REG_RCX]) : 1;
     for (std::uint64_t i = 0; i < count; ++i) {
         std::array<std::byte, 8> value{};
