@@ -54,6 +54,16 @@ std::optional<std::uint64_t> load(const hw::memory_view &memory, hw::spa_t spa, 
     return memory.read(spa, &value, bytes) ? std::optional(value) : std::nullopt;
 }
 
+/// Where the page of a last-level entry stands.
+std::uint64_t page_base(std::uint64_t entry, const table_form &form, std::uint64_t page)
+{
+    std::uint64_t base = hw::align_down(entry & address_mask, page);
+    if (form.entry_bytes == 4 && page != hw::page_4k) {
+        base |= (entry >> 13 & 0xff) << 32; // APM vol. 2, 5.2.2: bits 20:13 hold bits 39:32
+    }
+    return base;
+}
+
 /// Walks tables whose addresses `to_spa` turns into system addresses.
 template <class F>
 std::optional<guest_path> walk_tables(const hw::memory_view &memory, const table_form &form,
@@ -75,7 +85,7 @@ std::optional<guest_path> walk_tables(const hw::memory_view &memory, const table
         if (level == 0 || large) {
             const std::uint64_t page = 1ull << shift;
             path.page_bytes = page;
-            path.gpa = hw::align_down(*entry & address_mask, page) + (va & (page - 1));
+            path.gpa = page_base(*entry, form, page) + (va & (page - 1));
             return path;
         }
         table = *entry & address_mask;

@@ -146,6 +146,7 @@ std::uintptr_t address_of(const ucontext_t &c, const decoded &d, const ZydisDeco
     ZydisRegisterContext registers{};
     for (unsigned i = 0; i < gpr_slots.size(); ++i) {
         registers.values[ZYDIS_REGISTER_RAX + i] = gpr(c, i);
+        registers.values[ZYDIS_REGISTER_EAX + i] = static_cast<std::uint32_t>(gpr(c, i));
     }
     ZyanU64 address = 0;
     ZydisCalcAbsoluteAddressEx(&d.insn, &op, static_cast<ZyanU64>(c.uc_mcontext.gregs[REG_RIP]),
@@ -161,13 +162,33 @@ const ZydisDecodedOperand &source_of(const decoded &d)
     return d.operand[has_mask ? 2 : 1];
 }
 
+/// FS and GS have bases that the signal context does not tell.
+bool has_known_segment(const ZydisDecodedOperand &op)
+{
+    return op.type != ZYDIS_OPERAND_TYPE_MEMORY ||
+           (op.mem.segment != ZYDIS_REGISTER_FS && op.mem.segment != ZYDIS_REGISTER_GS);
+}
+
+/// AVX-512: which elements are written; all of them without a mask.
+std::uint64_t mask_of(const ucontext_t &c, const decoded &d)
+{
+    constexpr unsigned opmask = 5; // component of the XSAVE area: k0 to k7
+    const ZydisRegister k = d.insn.avx.mask.reg;
+    if (d.insn.avx.mask.mode != ZYDIS_MASK_MODE_MERGING) {
+        return ~std::uint64_t{0};
+    }
+    std::array<std::byte, 8> value{};
+    read_component(c, opmask, 8ull * static_cast<unsigned>(ZydisRegisterGetId(k)), value);
+    std::uint64_t mask = 0;
+    std::memcpy(&mask, value.data(), sizeof mask);
+    return mask;
+}
+
 bool step_over_move(ucontext_t &c, const decoded &d, store_sink sink)
 {
     const ZydisDecodedOperand &to = d.operand[0];
-    const bool masked = d.insn.avx.mask.mode != ZYDIS_MASK_MODE_INVALID &&
-                        d.insn.avx.mask.mode != ZYDIS_MASK_MODE_DISABLED;
-    if (!is_move(d.insn.mnemonic) || to.type != ZYDIS_OPERAND_TYPE_MEMORY || masked ||
-        to.mem.segment == ZYDIS_REGISTER_FS || to.mem.segment == ZYDIS_REGISTER_GS) {
+    if (!is_move(d.insn.mnemonic) || to.type != ZYDIS_OPERAND_TYPE_MEMORY ||
+        !has_known_segment(to)) {
         return false;
     }
     std::array<std::byte, 64> buffer{};
@@ -175,7 +196,18 @@ bool step_over_move(ucontext_t &c, const decoded &d, store_sink sink)
     if (bytes.empty()) {
         return false;
     }
-    send(address_of(c, d, to), bytes, sink);
+    const std::uintptr_t address = address_of(c, d, to);
+    const std::uint64_t mask = mask_of(c, d);
+    if (mask == ~std::uint64_t{0}) {
+        send(address, bytes, sink);
+        return true;
+    }
+    const std::size_t element = to.element_size / 8;
+    for (std::size_t at = 0; at < bytes.size(); at += element) {
+        if ((mask >> (at / element) & 1) != 0) {
+            send(address + at, bytes.subspan(at, element), sink);
+        }
+    }
     return true;
 }
 
@@ -190,11 +222,13 @@ bool step_over_string(ucontext_t &c, const decoded &d, store_sink sink)
          d.insn.mnemonic == ZYDIS_MNEMONIC_MOVSQ);
     const bool stores = d.insn.meta.category == ZYDIS_CATEGORY_STRINGOP &&
                         (d.insn.opcode == 0xaa || d.insn.opcode == 0xab);
-    if ((!moves && !stores) || (regs[REG_EFL] & direction_flag) != 0) {
+    if ((!moves && !stores) || (regs[REG_EFL] & direction_flag) != 0 ||
+        d.insn.address_width != 64 || (moves && !has_known_segment(d.operand[1]))) {
         return false;
     }
     const std::size_t size = d.operand[0].size / 8;
-    const bool repeat = (d.insn.attributes & ZYDIS_ATTRIB_HAS_REP) != 0;
+    // With these instructions REPNE does what REP does.
+    const bool repeat = (d.insn.attributes & (ZYDIS_ATTRIB_HAS_REP | ZYDIS_ATTRIB_HAS_REPNZ)) != 0;
     const auto count = repeat ? static_cast<std::uint64_t>(regs[REG_RCX]) : 1;
     for (std::uint64_t i = 0; i < count; ++i) {
         std::array<std::byte, 8> value{};

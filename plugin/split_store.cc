@@ -38,6 +38,8 @@ bool may_be_split(std::span<const std::uint8_t> code)
         case 0x3e:
         case 0x64:
         case 0x65:
+        case 0xf2: // REP, without a meaning for the instructions sought
+        case 0xf3:
             break;
         default:
             if ((code[i] & 0xf0) != 0x40) { // REX
@@ -48,9 +50,14 @@ bool may_be_split(std::span<const std::uint8_t> code)
     return false;
 }
 
+bool is_instruction_pointer(ZydisRegister r)
+{
+    return r == ZYDIS_REGISTER_RIP || r == ZYDIS_REGISTER_EIP;
+}
+
 std::uint8_t register_number(ZydisRegister r)
 {
-    return r == ZYDIS_REGISTER_NONE || r == ZYDIS_REGISTER_RIP
+    return r == ZYDIS_REGISTER_NONE || is_instruction_pointer(r)
                ? address_form::no_register
                : static_cast<std::uint8_t>(ZydisRegisterGetId(r));
 }
@@ -62,7 +69,7 @@ address_form form_of(const ZydisDecodedInstruction &insn, const ZydisDecodedOper
     f.index = register_number(op.mem.index);
     f.scale = op.mem.scale;
     f.address_bytes = static_cast<std::uint8_t>(insn.address_width / 8);
-    f.rip_relative = op.mem.base == ZYDIS_REGISTER_RIP;
+    f.rip_relative = is_instruction_pointer(op.mem.base);
     f.displacement = op.mem.disp.value + (f.rip_relative ? insn.length : 0);
     f.segment = op.mem.segment == ZYDIS_REGISTER_FS   ? address_form::segment::fs
                 : op.mem.segment == ZYDIS_REGISTER_GS ? address_form::segment::gs
@@ -89,10 +96,14 @@ split_store pushes(const ZydisDecodedInstruction &insn, unsigned count, unsigned
     return s;
 }
 
-/// PUSH of RBP, of as many frame pointers as the level says, the last of them the new one.
-split_store enter(const decoded &d)
+/// PUSH of RBP, of as many frame pointers as the level says, the last of them the new one. With
+/// level 0 there is but the one push.
+std::optional<split_store> enter(const decoded &d)
 {
     const auto level = static_cast<unsigned>(d.operand[1].imm.value.u % 32);
+    if (level == 0) {
+        return std::nullopt;
+    }
     return pushes(d.insn, level + 1, d.insn.operand_width / 8);
 }
 

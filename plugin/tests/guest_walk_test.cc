@@ -3,6 +3,7 @@
 
 #include <array>
 #include <gtest/gtest.h>
+#include <vector>
 
 namespace rmpopt
 {
@@ -10,167 +11,387 @@ namespace rmpopt
 namespace
 {
 
-constexpr std::uint64_t present = 1, large = 0x80;
-constexpr std::uint64_t cr0_pg = 1u << 31, cr4_pse = 1 << 4, cr4_pae = 1 << 5, cr4_la57 = 1 << 12;
+using addresses = std::vector<std::uint64_t>;
 
-/// RAM at 1 MB; tables of the guest are pages 1 to 5, root last, those of the host 11 to 14.
+constexpr std::uint64_t present = 1, large = 0x80, no_execute = 1ull << 63, c_bit = 1ull << 51;
+constexpr std::uint64_t cr0_pg = 1u << 31, cr4_pse = 1 << 4, cr4_pae = 1 << 5, cr4_la57 = 1 << 12;
+constexpr std::uint64_t page_4m = 0x400000;
+
+/// 2 MB of RAM at 1 MB: one guest table of each level.
 class guest_walk_test : public testing::Test
 {
   protected:
     static constexpr hw::spa_t ram = 0x100000;
-    static constexpr std::uint64_t va = 0x7f1234567abc;
+    static constexpr std::uint64_t tables[] = {ram + 0x1000, ram + 0x2000, ram + 0x3000,
+                                               ram + 0x4000, ram + 0x5000}; ///< by level
+    static constexpr std::uint64_t va = 0xffff888012345678, va_32 = 0xc2345678;
+    static constexpr std::uint64_t page = 0x7654321000, page_32 = 0x54321000;
 
-    static hw::spa_t page(unsigned n) { return ram + n * hw::page_4k; }
-    void set(hw::spa_t table, unsigned index, std::uint64_t value) const
+    /// Tables of 8-byte entries for `levels` levels, with 512 entries each.
+    void set_up_tables(unsigned levels, std::uint64_t address)
     {
-        memory.store(table + 8ull * index, value);
-    }
-    static unsigned index(std::uint64_t address, unsigned level)
-    {
-        return (address >> (12 + 9 * level)) & 0x1ff;
-    }
-    /// Tables for `address` from the one at page(first + levels - 1) down, ending at `target`.
-    hw::spa_t map(unsigned first, unsigned levels, std::uint64_t address,
-                  std::uint64_t target) const
-    {
-        for (unsigned level = levels; level-- > 0;) {
-            const std::uint64_t next = level == 0 ? target : page(first + level - 1);
-            set(page(first + level), index(address, level), next | present);
+        entry_bytes = 8;
+        at = address;
+        for (unsigned level = levels - 1; level > 0; --level) {
+            set(level, tables[level - 1] | present);
         }
-        return page(first + levels - 1);
+        set(0, page | present);
+        paging.guest.cr0 = cr0_pg;
+        paging.guest.cr3 = tables[levels - 1];
     }
     void long_mode(unsigned levels = 4)
     {
+        set_up_tables(levels, va);
         paging.long_mode = true;
-        paging.guest.cr0 = cr0_pg;
         paging.guest.cr4 = cr4_pae | (levels == 5 ? cr4_la57 : 0);
-        paging.guest.cr3 = map(1, levels, va, 0x5000000);
     }
-    std::optional<guest_path> find(std::uint64_t address = va) const
+    /// The top table has 4 entries of 8 bytes and stands at any 32 bytes.
+    void pae()
     {
-        return find_guest_path(memory, paging, address);
+        set_up_tables(3, va_32);
+        memory.store<std::uint64_t>(tables[2] + 0x20 + 8 * (va_32 >> 30), tables[1] | present);
+        memory.store<std::uint64_t>(entry_at(2), 0);
+        paging.guest.cr3 = tables[2] + 0x20;
+        paging.guest.cr4 = cr4_pae;
+    }
+    void two_levels(std::uint64_t cr4 = 0)
+    {
+        entry_bytes = 4;
+        at = va_32;
+        set(1, tables[0] | present);
+        set(0, page_32 | present);
+        paging.guest = {.cr0 = cr0_pg, .cr3 = tables[1], .cr4 = cr4};
     }
 
-    std::array<std::byte, 0x100000> bytes{};
+    unsigned shift(unsigned level) const { return 12 + (entry_bytes == 8 ? 9 : 10) * level; }
+    std::uint64_t entry_at(unsigned level) const
+    {
+        const std::uint64_t mask = entry_bytes == 8 ? 0x1ff : 0x3ff;
+        return tables[level] + entry_bytes * ((at >> shift(level)) & mask);
+    }
+    void set(unsigned level, std::uint64_t value) const
+    {
+        ASSERT_TRUE(memory.write(entry_at(level), &value, entry_bytes));
+    }
+    std::optional<guest_path> find() const { return find_guest_path(memory, paging, at); }
+    void expect_page(std::uint64_t gpa, std::uint64_t page_bytes) const
+    {
+        const auto path = find();
+        ASSERT_TRUE(path.has_value());
+        EXPECT_EQ(path->gpa, gpa);
+        EXPECT_EQ(path->page_bytes, page_bytes);
+    }
+    addresses entries(std::uint64_t guest_path::table_entry::*address) const
+    {
+        addresses out;
+        const guest_path path = find().value_or(guest_path{});
+        for (unsigned i = 0; i < path.count; ++i) {
+            out.push_back(path.entries[i].*address);
+        }
+        return out;
+    }
+    addresses gpas() const { return entries(&guest_path::table_entry::gpa); }
+    addresses spas() const { return entries(&guest_path::table_entry::spa); }
+
+    std::vector<std::byte> bytes = std::vector<std::byte>(0x200000);
     hw::memory_view memory{{{ram, bytes.size(), bytes.data()}}};
     guest_paging paging;
+    unsigned entry_bytes = 8;
+    std::uint64_t at = va;
 };
 
-TEST_F(guest_walk_test, without_paging_the_address_is_physical)
+TEST_F(guest_walk_test, address_is_physical_without_paging)
 {
-    const auto p = find(0x1234);
-    ASSERT_TRUE(p.has_value());
-    EXPECT_EQ(p->gpa, 0x1234u);
-    EXPECT_EQ(p->count, 0u);
-    EXPECT_EQ(p->page_bytes, 0u);
+    at = 0x87654321;
+    expect_page(0x87654321, 0);
+    EXPECT_EQ(find()->count, 0u);
+    paging.guest.cr4 = cr4_pae;
+    paging.nested = true; // and is not taken through the nested tables
+    expect_page(0x87654321, 0);
 }
 
-TEST_F(guest_walk_test, four_levels)
+TEST_F(guest_walk_test, finds_a_4k_page_in_long_mode)
 {
     long_mode();
-    const auto p = find();
-    ASSERT_TRUE(p.has_value());
-    EXPECT_EQ(p->gpa, 0x5000abcu);
-    EXPECT_EQ(p->page_bytes, hw::page_4k);
-    EXPECT_EQ(p->count, 4u);
-    EXPECT_EQ(p->entries[0].gpa, page(4) + 8 * index(va, 3));
-    EXPECT_EQ(p->entries[3].gpa, page(1) + 8 * index(va, 0));
-    EXPECT_EQ(p->entries[3].spa, p->entries[3].gpa);
+    expect_page(page + 0x678, hw::page_4k);
+    EXPECT_EQ(gpas(), (addresses{entry_at(3), entry_at(2), entry_at(1), entry_at(0)}));
+    EXPECT_EQ(spas(), gpas());
 }
 
-TEST_F(guest_walk_test, five_levels)
+TEST_F(guest_walk_test, finds_a_2m_page_in_long_mode)
+{
+    long_mode();
+    set(1, 7 * hw::page_2m | 0x1000 | present | large); // with the PAT bit
+    expect_page(7 * hw::page_2m + 0x145678, hw::page_2m);
+    EXPECT_EQ(gpas(), (addresses{entry_at(3), entry_at(2), entry_at(1)}));
+}
+
+TEST_F(guest_walk_test, finds_a_1g_page_in_long_mode)
+{
+    long_mode();
+    set(2, 7 * hw::region_1g | present | large);
+    expect_page(7 * hw::region_1g + 0x12345678, hw::region_1g);
+    EXPECT_EQ(gpas(), (addresses{entry_at(3), entry_at(2)}));
+}
+
+TEST_F(guest_walk_test, has_no_large_pages_above_1g)
+{
+    long_mode();
+    set(3, tables[2] | present | large);
+    expect_page(page + 0x678, hw::page_4k);
+}
+
+TEST_F(guest_walk_test, does_not_take_the_pat_bit_of_a_4k_page_for_a_size)
+{
+    long_mode();
+    set(0, page | present | large);
+    expect_page(page + 0x678, hw::page_4k);
+}
+
+TEST_F(guest_walk_test, ignores_the_c_bit_and_what_is_no_address)
+{
+    long_mode();
+    paging.guest.cr3 |= c_bit | 0xfff;
+    set(1, tables[0] | present | c_bit | no_execute | 0x7ell);
+    set(0, page | present | c_bit | no_execute | 0xf7e);
+    expect_page(page + 0x678, hw::page_4k);
+}
+
+TEST_F(guest_walk_test, walks_five_levels_with_la57)
 {
     long_mode(5);
-    const auto p = find();
-    ASSERT_TRUE(p.has_value());
-    EXPECT_EQ(p->gpa, 0x5000abcu);
-    EXPECT_EQ(p->count, 5u);
+    expect_page(page + 0x678, hw::page_4k);
+    EXPECT_EQ(gpas(), (addresses{entry_at(4), entry_at(3), entry_at(2), entry_at(1), entry_at(0)}));
+    set(4, 0);
+    EXPECT_FALSE(find().has_value());
 }
 
-TEST_F(guest_walk_test, large_pages)
+TEST_F(guest_walk_test, ignores_la57_outside_long_mode)
+{
+    pae();
+    paging.guest.cr4 |= cr4_la57;
+    expect_page(page + 0x678, hw::page_4k);
+}
+
+TEST_F(guest_walk_test, finds_a_4k_page_with_pae)
+{
+    pae();
+    expect_page(page + 0x678, hw::page_4k);
+    EXPECT_EQ(gpas(), (addresses{tables[2] + 0x20 + 3 * 8, entry_at(1), entry_at(0)}));
+}
+
+TEST_F(guest_walk_test, finds_a_2m_page_with_pae)
+{
+    pae();
+    set(1, 7 * hw::page_2m | present | large);
+    expect_page(7 * hw::page_2m + (va_32 & 0x1fffff), hw::page_2m);
+}
+
+TEST_F(guest_walk_test, has_no_1g_pages_with_pae)
+{
+    pae();
+    memory.store<std::uint64_t>(tables[2] + 0x20 + 3 * 8, tables[1] | present | large);
+    expect_page(page + 0x678, hw::page_4k);
+}
+
+TEST_F(guest_walk_test, uses_32_bits_of_cr3_with_pae)
+{
+    pae();
+    paging.guest.cr3 |= 0xabcd00000000001f;
+    expect_page(page + 0x678, hw::page_4k);
+}
+
+TEST_F(guest_walk_test, finds_a_4k_page_with_32_bit_paging)
+{
+    two_levels();
+    paging.guest.cr3 |= 0xabcd000000000fff;
+    expect_page(page_32 + 0x678, hw::page_4k);
+    EXPECT_EQ(gpas(), (addresses{entry_at(1), entry_at(0)}));
+}
+
+TEST_F(guest_walk_test, reads_4_bytes_of_a_32_bit_entry)
+{
+    two_levels();
+    memory.store<std::uint32_t>(entry_at(0) + 4, 0xffffffff);
+    expect_page(page_32 + 0x678, hw::page_4k);
+}
+
+TEST_F(guest_walk_test, finds_a_4m_page_with_pse)
+{
+    two_levels(cr4_pse);
+    set(1, 7 * page_4m | present | large);
+    expect_page(7 * page_4m + (va_32 & 0x3fffff), page_4m);
+    EXPECT_EQ(gpas(), (addresses{entry_at(1)}));
+}
+
+TEST_F(guest_walk_test, has_address_bits_39_to_32_of_a_4m_page_in_bits_20_to_13)
+{
+    two_levels(cr4_pse);
+    set(1, 7 * page_4m | 0xa5u << 13 | 1 << 12 | present | large); // with the PAT bit
+    expect_page((0xa5ull << 32) + 7 * page_4m + (va_32 & 0x3fffff), page_4m);
+}
+
+TEST_F(guest_walk_test, has_no_4m_pages_without_pse)
+{
+    two_levels();
+    set(1, tables[0] | present | large);
+    expect_page(page_32 + 0x678, hw::page_4k);
+}
+
+TEST_F(guest_walk_test, finds_nothing_where_any_level_is_not_present)
+{
+    for (unsigned level = 0; level < 5; ++level) {
+        long_mode(5);
+        set(level, page & ~present);
+        EXPECT_FALSE(find().has_value()) << "level " << level;
+    }
+    for (unsigned level = 0; level < 2; ++level) {
+        two_levels(cr4_pse);
+        set(level, page_32 | large);
+        EXPECT_FALSE(find().has_value()) << "32-bit level " << level;
+    }
+    pae();
+    memory.store<std::uint64_t>(tables[2] + 0x20 + 3 * 8, tables[1]);
+    EXPECT_FALSE(find().has_value());
+}
+
+TEST_F(guest_walk_test, finds_nothing_where_tables_are_not_in_ram)
 {
     long_mode();
-    set(page(2), index(va, 1), 0x40000000 | present | large);
-    EXPECT_EQ(find()->gpa, 0x40000000 + va % hw::page_2m);
-    EXPECT_EQ(find()->page_bytes, hw::page_2m);
-    set(page(3), index(va, 2), 0x80000000 | present | large);
-    EXPECT_EQ(find()->gpa, 0x80000000 + va % hw::region_1g);
-    EXPECT_EQ(find()->page_bytes, hw::region_1g);
+    set(2, 0x40000000 | present);
+    EXPECT_FALSE(find().has_value());
+    paging.guest.cr3 = 0x40000000;
+    EXPECT_FALSE(find().has_value());
+    two_levels();
+    set(1, 0x40000000 | present);
+    EXPECT_FALSE(find().has_value());
 }
 
-TEST_F(guest_walk_test, absent_entry_ends_the_walk)
+/// Nested tables of 4 KB pages; guest tables at guest-physical addresses `gap` above their system
+/// addresses.
+class nested_walk_test : public guest_walk_test
 {
+  protected:
+    static constexpr std::uint64_t gap = 6 * hw::region_1g; ///< of guest-physical RAM
+    static constexpr hw::spa_t nested[] = {ram + 0x11000, ram + 0x12000, ram + 0x13000,
+                                           ram + 0x14000, ram + 0x15000}; ///< by level
+
+    void SetUp() override
+    {
+        paging.nested = true;
+        paging.host.cr3 = nested[3];
+        for (unsigned level = 4; level > 0; --level) {
+            set_nested(level, nested[level - 1] | present);
+        }
+        for (unsigned i = 0; i < 0x20; ++i) { // 4 KB pages, the first 128 KB of RAM
+            memory.store<std::uint64_t>(nested[0] + 8 * (ram / hw::page_4k + i),
+                                        (ram + i * hw::page_4k) | present);
+        }
+    }
+    hw::spa_t nested_entry(unsigned level) const
+    {
+        return nested[level] + 8 * (((ram + gap) >> (12 + 9 * level)) & 0x1ff);
+    }
+    void set_nested(unsigned level, std::uint64_t value) const
+    {
+        memory.store(nested_entry(level), value);
+    }
+    /// Moves the guest's tables up in its own view.
+    void move_tables(unsigned levels)
+    {
+        for (unsigned level = 1; level < levels; ++level) {
+            set(level, (tables[level - 1] + gap) | present);
+        }
+        paging.guest.cr3 += gap;
+    }
+    static addresses up(addresses a)
+    {
+        for (std::uint64_t &x : a) {
+            x += gap;
+        }
+        return a;
+    }
+};
+
+TEST_F(nested_walk_test, takes_each_table_through_the_nested_ones)
+{
+    long_mode();
+    move_tables(4);
+    expect_page(page + 0x678, hw::page_4k);
+    const addresses expected{entry_at(3), entry_at(2), entry_at(1), entry_at(0)};
+    EXPECT_EQ(gpas(), up(expected));
+    EXPECT_EQ(spas(), expected);
+}
+
+TEST_F(nested_walk_test, takes_32_bit_tables_through_the_nested_ones)
+{
+    // A table that 32 bits reach: guest-physical 0xc00000 is system address 1 MB.
+    two_levels();
+    const std::uint64_t low = 0xc00000;
+    memory.store<std::uint64_t>(nested[3], nested[2] | present);
+    memory.store<std::uint64_t>(nested[2], nested[1] | present);
+    memory.store<std::uint64_t>(nested[1] + 8 * (low / hw::page_2m),
+                                hw::spa_t{0} | present | large);
+    set(1, (tables[0] + low) | present);
+    paging.guest.cr3 = tables[1] + low;
+    expect_page(page_32 + 0x678, hw::page_4k);
+    EXPECT_EQ(gpas(), (addresses{entry_at(1) + low, entry_at(0) + low}));
+    EXPECT_EQ(spas(), (addresses{entry_at(1), entry_at(0)}));
+}
+
+TEST_F(nested_walk_test, uses_large_nested_pages)
+{
+    long_mode();
+    move_tables(4);
+    set_nested(1, hw::spa_t{0} | present | large);
+    expect_page(page + 0x678, hw::page_4k);
+    set_nested(2, hw::spa_t{0} | present | large);
+    expect_page(page + 0x678, hw::page_4k);
+    EXPECT_EQ(spas(), (addresses{entry_at(3), entry_at(2), entry_at(1), entry_at(0)}));
+}
+
+TEST_F(nested_walk_test, has_as_many_nested_levels_as_the_host_says)
+{
+    long_mode();
+    move_tables(4);
+    paging.host.cr3 = nested[4];
+    EXPECT_FALSE(find().has_value());
+    paging.host.cr4 = cr4_la57;
+    expect_page(page + 0x678, hw::page_4k);
+}
+
+TEST_F(nested_walk_test, finds_nothing_where_a_nested_entry_is_not_present)
+{
+    long_mode();
+    move_tables(4);
     for (unsigned level = 0; level < 4; ++level) {
-        long_mode();
-        set(page(1 + level), index(va, level), 0);
-        EXPECT_FALSE(find().has_value()) << level;
+        const std::uint64_t address =
+            level == 0 ? nested[0] + 8 * (tables[2] / hw::page_4k) : nested_entry(level);
+        const std::uint64_t entry = *memory.load<std::uint64_t>(address);
+        memory.store(address, entry & ~present);
+        EXPECT_FALSE(find().has_value()) << "nested level " << level;
+        memory.store(address, entry);
+        EXPECT_TRUE(find().has_value()) << "nested level " << level;
     }
 }
 
-TEST_F(guest_walk_test, table_outside_ram_ends_the_walk)
+TEST_F(nested_walk_test, finds_nothing_where_nested_tables_lead_out_of_ram)
 {
     long_mode();
-    paging.guest.cr3 = 0x80000000;
+    move_tables(4);
+    memory.store<std::uint64_t>(nested[0] + 8 * (tables[0] / hw::page_4k), 0x40000000 | present);
     EXPECT_FALSE(find().has_value());
+    paging.host.cr3 = 0x40000000;
+    EXPECT_FALSE(find().has_value());
+}
+
+TEST_F(nested_walk_test, ignores_nested_tables_when_nested_paging_is_off)
+{
     long_mode();
-    set(page(3), index(va, 2), 0x90000000 | present);
-    EXPECT_FALSE(find().has_value());
-}
-
-TEST_F(guest_walk_test, pae)
-{
-    constexpr std::uint64_t address = 0xc0201abc;
-    paging.guest.cr0 = cr0_pg;
-    paging.guest.cr4 = cr4_pae;
-    paging.guest.cr3 = page(3) + 0x20; // 32-byte aligned
-    set(page(3) + 0x20, 3, page(2) | present);
-    set(page(2), 1, page(1) | present);
-    set(page(1), 1, 0x7000 | present);
-    EXPECT_EQ(find(address)->gpa, 0x7abcu);
-    EXPECT_EQ(find(address)->count, 3u);
-    set(page(2), 1, 0x600000 | present | large);
-    EXPECT_EQ(find(address)->gpa, 0x600000u + 0x1abc);
-}
-
-TEST_F(guest_walk_test, two_levels_of_32_bits)
-{
-    constexpr std::uint64_t address = 0x00c02abc;
-    paging.guest.cr0 = cr0_pg;
-    paging.guest.cr3 = page(2);
-    memory.store(page(2) + 4 * 3, static_cast<std::uint32_t>(page(1) | present));
-    memory.store(page(1) + 4 * 2, static_cast<std::uint32_t>(0x9000 | present));
-    EXPECT_EQ(find(address)->gpa, 0x9abcu);
-    memory.store(page(2) + 4 * 3, static_cast<std::uint32_t>(page(1) | present | large));
-    EXPECT_EQ(find(address)->gpa, 0x9abcu); // without CR4.PSE the bit means nothing
-    memory.store(page(2) + 4 * 3, static_cast<std::uint32_t>(0x800000 | present | large));
-    paging.guest.cr4 = cr4_pse;
-    EXPECT_EQ(find(address)->gpa, 0x802abcu);
-    EXPECT_EQ(find(address)->page_bytes, 1u << 22);
-}
-
-TEST_F(guest_walk_test, nested_tables_translate_each_table)
-{
-    // The guest believes that its tables are at 16 MB; the nested tables put 16 MB to RAM's start.
-    constexpr std::uint64_t guest_base = 0x1000000;
-    paging.nested = true;
-    for (unsigned n = 0; n < 8; ++n) {
-        paging.host.cr3 = map(11, 4, guest_base + n * hw::page_4k, page(n));
-    }
-    paging.long_mode = true;
-    paging.guest.cr0 = cr0_pg;
-    paging.guest.cr4 = cr4_pae;
-    paging.guest.cr3 = guest_base + 4 * hw::page_4k;
-    for (unsigned level = 4; level-- > 0;) {
-        const std::uint64_t next = level == 0 ? 0x5000000 : guest_base + level * hw::page_4k;
-        set(page(1 + level), index(va, level), next | present);
-    }
-    const auto p = find();
-    ASSERT_TRUE(p.has_value());
-    EXPECT_EQ(p->gpa, 0x5000abcu); // of the guest: the page itself needs no nested entry
-    EXPECT_EQ(p->entries[0].gpa, guest_base + 4 * hw::page_4k + 8 * index(va, 3));
-    EXPECT_EQ(p->entries[0].spa, page(4) + 8 * index(va, 3));
-    set(page(11), index(guest_base + 2 * hw::page_4k, 0), 0);
-    EXPECT_FALSE(find().has_value());
+    paging.nested = false;
+    paging.host.cr3 = 0x40000000;
+    expect_page(page + 0x678, hw::page_4k);
+    EXPECT_EQ(spas(), gpas());
 }
 
 } // namespace
