@@ -13,11 +13,12 @@ namespace
 constexpr std::uint64_t present = 1, large = 0x80;
 constexpr std::uint64_t cr0_pg = 1u << 31, cr4_pse = 1 << 4, cr4_pae = 1 << 5, cr4_la57 = 1 << 12;
 
-/// RAM at 1 MB; tables of the guest are pages 1 to 5, root last, those of the host 11 to 14.
+/// RAM at 1 MB; tables of the guest are pages 1 to 5, root last, those of the host 11 to 15.
 class guest_walk_test : public testing::Test
 {
   protected:
     static constexpr hw::spa_t ram = 0x100000;
+    static constexpr std::uint64_t guest_base = 0x1000000;
     static constexpr std::uint64_t va = 0x7f1234567abc;
 
     static hw::spa_t page(unsigned n) { return ram + n * hw::page_4k; }
@@ -45,6 +46,23 @@ class guest_walk_test : public testing::Test
         paging.guest.cr0 = cr0_pg;
         paging.guest.cr4 = cr4_pae | (levels == 5 ? cr4_la57 : 0);
         paging.guest.cr3 = map(1, levels, va, 0x5000000);
+    }
+    /// The guest believes that its tables are at 16 MB; the nested ones put 16 MB to RAM's start.
+    void nested(unsigned host_levels)
+    {
+        paging.nested = true;
+        paging.host.cr4 = cr4_pae | (host_levels == 5 ? cr4_la57 : 0);
+        for (unsigned n = 0; n < 8; ++n) {
+            paging.host.cr3 = map(11, host_levels, guest_base + n * hw::page_4k, page(n));
+        }
+        paging.long_mode = true;
+        paging.guest.cr0 = cr0_pg;
+        paging.guest.cr4 = cr4_pae;
+        paging.guest.cr3 = guest_base + 4 * hw::page_4k;
+        for (unsigned level = 4; level-- > 0;) {
+            const std::uint64_t next = level == 0 ? 0x5000000 : guest_base + level * hw::page_4k;
+            set(page(1 + level), index(va, level), next | present);
+        }
     }
     std::optional<guest_path> find(std::uint64_t address = va) const
     {
@@ -150,26 +168,25 @@ TEST_F(guest_walk_test, two_levels_of_32_bits)
 
 TEST_F(guest_walk_test, nested_tables_translate_each_table)
 {
-    // The guest believes that its tables are at 16 MB; the nested tables put 16 MB to RAM's start.
-    constexpr std::uint64_t guest_base = 0x1000000;
-    paging.nested = true;
-    for (unsigned n = 0; n < 8; ++n) {
-        paging.host.cr3 = map(11, 4, guest_base + n * hw::page_4k, page(n));
-    }
-    paging.long_mode = true;
-    paging.guest.cr0 = cr0_pg;
-    paging.guest.cr4 = cr4_pae;
-    paging.guest.cr3 = guest_base + 4 * hw::page_4k;
-    for (unsigned level = 4; level-- > 0;) {
-        const std::uint64_t next = level == 0 ? 0x5000000 : guest_base + level * hw::page_4k;
-        set(page(1 + level), index(va, level), next | present);
-    }
+    nested(4);
     const auto p = find();
     ASSERT_TRUE(p.has_value());
     EXPECT_EQ(p->gpa, 0x5000abcu); // of the guest: the page itself needs no nested entry
     EXPECT_EQ(p->entries[0].gpa, guest_base + 4 * hw::page_4k + 8 * index(va, 3));
     EXPECT_EQ(p->entries[0].spa, page(4) + 8 * index(va, 3));
     set(page(11), index(guest_base + 2 * hw::page_4k, 0), 0);
+    EXPECT_FALSE(find().has_value());
+}
+
+TEST_F(guest_walk_test, nested_tables_are_as_deep_as_the_hosts)
+{
+    nested(5);
+    const auto p = find();
+    ASSERT_TRUE(p.has_value());
+    EXPECT_EQ(p->gpa, 0x5000abcu);
+    EXPECT_EQ(p->count, 4u);
+    EXPECT_EQ(p->entries[3].spa, page(1) + 8 * index(va, 0));
+    paging.host.cr4 = cr4_pae;
     EXPECT_FALSE(find().has_value());
 }
 
