@@ -59,6 +59,7 @@ BAD_INPUT = (
     Boot("kernel missing", ("--kernel", "/nonexistent"), USAGE, "No such file"),
     Boot("initrd missing", ("--initrd", "/nonexistent"), USAGE, "initrd /nonexistent: No such file"),
     Boot("file missing", ("--file", "/nonexistent"), USAGE, "file /nonexistent: No such file"),
+    Boot("files of the same name", ("--file", "/bin/sh", "--file", "/usr/bin/sh"), USAGE, "two files are named sh"),
     Boot("memory too small for Linux", ("--mem", "16M"), USAGE, "too small"),
     Boot("size that is none", ("--mem", "lots"), USAGE, "--mem lots"),
     Boot("persona unknown", ("--persona", "rome"), USAGE, "invalid choice: 'rome'"),
