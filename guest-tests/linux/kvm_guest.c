@@ -294,31 +294,38 @@ static void cpuid_is_the_vmms(void)
     vm_destroy(&vm);
 }
 
-static uint64_t read_msr(uint32_t number)
+static bool read_msr(uint32_t number, uint64_t *value)
 {
-    uint64_t value = 0;
     int device = open("/dev/cpu/0/msr", O_RDONLY | O_CLOEXEC);
+    bool done = device >= 0 && pread(device, value, sizeof(*value), number) == sizeof(*value);
 
-    if (device < 0)
-        return 0;
-    if (pread(device, &value, sizeof(value), number) != sizeof(value))
-        value = 0;
-    close(device);
-    return value;
+    if (device >= 0)
+        close(device);
+    return done;
 }
 
-/* A page that the secure processor has taken: the first one of the RMP. NULL without SNP. */
-static void *map_assigned_page(void)
+/* Where the RMP begins: a page that the secure processor has taken. 0 (and skipped) without SNP. */
+static uint64_t find_assigned_page(void)
 {
-    void *page;
-    int device;
+    uint64_t syscfg, base;
 
-    if (!(read_msr(MSR_SYSCFG) >> SNP_EN & 1))
-        return NULL;
-    device = must(open("/dev/mem", O_RDWR | O_CLOEXEC), "/dev/mem");
-    page = mmap(NULL, GUEST_PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, device,
-                (off_t)(read_msr(MSR_RMP_BASE) & -GUEST_PAGE));
-    must(page == MAP_FAILED ? -1 : 0, "mmap of the RMP");
+    if (!read_msr(MSR_SYSCFG, &syscfg)) {
+        skipped = "/dev/cpu/0/msr does not tell whether SNP is active: is the module msr loaded?";
+        return 0;
+    }
+    if (!(syscfg >> SNP_EN & 1) || !read_msr(MSR_RMP_BASE, &base)) {
+        skipped = "SNP is not active on this host";
+        return 0;
+    }
+    return base & -GUEST_PAGE;
+}
+
+static uint32_t *map_system_page(uint64_t address)
+{
+    int device = must(open("/dev/mem", O_RDWR | O_CLOEXEC), "/dev/mem");
+    void *page = mmap(NULL, GUEST_PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, device, (off_t)address);
+
+    must(page == MAP_FAILED ? -1 : 0, "mmap of /dev/mem");
     close(device);
     return page;
 }
@@ -357,12 +364,12 @@ static void write_to_assigned_page(const struct guest_code *code, unsigned store
 {
     struct vm vm;
     struct vcpu cpu;
-    uint32_t *page = map_assigned_page();
+    uint64_t address = find_assigned_page();
+    uint32_t *page;
 
-    if (!page) {
-        skipped = "SNP is not active on this host";
+    if (!address)
         return;
-    }
+    page = map_system_page(address);
     vm_create(&vm, MADV_NOHUGEPAGE);
     vcpu_create(&cpu, &vm, 0);
     vm_set_slot(&vm, 1, SLOT_GPA, page, GUEST_PAGE);
