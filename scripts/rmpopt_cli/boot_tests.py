@@ -40,6 +40,7 @@ BOOTS = (
     Boot("8 CPUs", ("--smp", "8"), has_table=True),
     Boot("16 GiB", ("--mem", "16G"), has_table=True),
     Boot("not enforced", ("--enforce", "off"), has_table=True),
+    Boot("enforced strictly", ("--enforce", "strict"), has_table=True),
     Boot("genoa: contiguous RMP, no RMPOPT", ("--persona", "genoa"), has_table=False),
     Boot("milan", ("--persona", "milan", "--mem", "2G"), has_table=False),
     Boot("turin", ("--persona", "turin"), has_table=False),
