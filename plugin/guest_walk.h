@@ -17,7 +17,7 @@ struct guest_paging {
     paging_state guest;     ///< the guest's registers
     bool long_mode = false; ///< EFER.LMA
     bool nested = false;    ///< nested paging is on
-    paging_state host;      ///< with nCR3 as its CR3: the nested tables, in long-mode format
+    paging_state host;      ///< the host's CR4, nCR3 as CR3: the nested tables, in long-mode format
 };
 
 struct guest_path {

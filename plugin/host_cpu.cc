@@ -60,13 +60,14 @@ auto &cpus = *new std::vector<void *>; ///< by index; outlives static destructor
 
 std::size_t eip_offset = 0, hflags_offset = 0; ///< likewise
 
-// CPUX86State starts with the general registers, 16 or with APX 32 of them; EIP follows, five
-// words later the direction flag (1 or -1) and the flags of the CPU's mode.
+// CPUX86State starts with the general registers, 16 or with APX 32 of them; EIP follows, then
+// EFLAGS, five words after EIP the direction flag (1 or -1) and the flags of the CPU's mode.
 constexpr std::array register_counts{16, 32};
+constexpr std::size_t eflags_after_eip = 8;
 constexpr std::size_t df_after_eip = 5 * 8 + 4, hflags_after_eip = df_after_eip + 4;
 constexpr std::uint32_t hflags_cpl = 3, hflags_lma = 1u << 14, hflags_cs64 = 1u << 15,
                         hflags_svme = 1u << 20, hflags_guest = 1u << 21;
-constexpr std::uint64_t reset_vector = 0xfff0, reset_cr0 = 0x60000010;
+constexpr std::uint64_t reset_vector = 0xfff0, reset_cr0 = 0x60000010, reset_eflags = 2;
 constexpr std::size_t env_scan = 0x1000;
 
 void **current_cpu_slot()
@@ -193,11 +194,12 @@ std::string find_hflags(const std::byte *env)
 {
     for (const std::size_t registers : register_counts) {
         const std::byte *at = env + registers * 8;
-        std::uint64_t eip = 0;
+        std::uint64_t eip = 0, eflags = 0;
         std::int32_t df = 0;
         std::memcpy(&eip, at, sizeof eip);
+        std::memcpy(&eflags, at + eflags_after_eip, sizeof eflags);
         std::memcpy(&df, at + df_after_eip, sizeof df);
-        if (eip == reset_vector && df == 1) {
+        if (eip == reset_vector && eflags == reset_eflags && df == 1) {
             eip_offset = registers * 8;
             hflags_offset = eip_offset + hflags_after_eip;
             return {};
@@ -413,7 +415,10 @@ std::uint64_t host_cpu::gs_base() const
 paging_state host_cpu::paging() const
 {
     const std::uint64_t *cr2 = env() + cr2_offset / 8;
-    return {.cr0 = cr2[-2], .cr3 = cr2[1], .cr4 = cr2[2], .rflags = qemu.helper_read_eflags(env())};
+    // Not helper_read_eflags(): it replaces the operands of the arithmetic flags, which within a
+    // translation block belong to an operation that QEMU has not stored yet.
+    const std::uint64_t eflags = env()[(eip_offset + eflags_after_eip) / 8];
+    return {.cr0 = cr2[-2], .cr3 = cr2[1], .cr4 = cr2[2], .rflags = eflags};
 }
 
 std::uint64_t host_cpu::rip() const

@@ -61,7 +61,7 @@ class host_cpu
     bool is_at_startup() const;
     std::uint64_t fs_base() const;
     std::uint64_t gs_base() const;
-    /// After synchronise().
+    /// At any time, as none of it is evaluated lazily. RFLAGS without arithmetic flags and DF.
     paging_state paging() const;
 
     /// What QEMU itself answers to CPUID. Any thread, before the guest runs or on the own thread.

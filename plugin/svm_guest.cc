@@ -31,8 +31,9 @@ constexpr std::uint64_t page_mask = ((1ull << 52) - 1) & ~(hw::page_4k - 1);
 /// What VMRUN was last told, by vCPU; written by the vCPU's thread alone.
 struct vcpu_guest {
     std::atomic<hw::spa_t> vmcb{0};
-    hw::held_pages held;               ///< RMP lock
-    std::atomic<bool> is_known{false}; ///< the model counts it as running
+    std::atomic<std::uint64_t> host_cr4{0}; ///< decides how deep the nested tables are
+    hw::held_pages held;                    ///< RMP lock
+    std::atomic<bool> is_known{false};      ///< the model counts it as running
 };
 
 constexpr std::size_t most_vcpus = 4096;
@@ -49,14 +50,19 @@ void hold(hw::held_pages &held, hw::spa_t spa)
     held.spa[held.count++] = spa;
 }
 
-guest_paging paging_of(const host_cpu &cpu, hw::spa_t vmcb)
+/// Nested tables have the form of the host's own at VMRUN (APM vol. 2, 15.25.3): five levels if the
+/// host uses LA57.
+guest_paging paging_of(const host_cpu &cpu)
 {
     const hw::memory_view &memory = the_context->machine().memory();
+    const vcpu_guest &g = guests[cpu.index()];
+    const hw::spa_t vmcb = g.vmcb.load(std::memory_order_relaxed);
     guest_paging p;
     p.guest = cpu.paging();
     p.long_mode = cpu.long_mode();
     p.nested = (field(memory, vmcb, vmcb_field::nested_control) & nested_paging) != 0;
     p.host.cr3 = field(memory, vmcb, vmcb_field::nested_cr3);
+    p.host.cr4 = g.host_cr4.load(std::memory_order_relaxed);
     return p;
 }
 
@@ -81,9 +87,7 @@ std::uint64_t base_info(const translation &access)
 
 std::optional<guest_path> path_of(const translation &access)
 {
-    const hw::spa_t vmcb = guests[access.cpu.index()].vmcb.load(std::memory_order_relaxed);
-    return find_guest_path(the_context->machine().memory(), paging_of(access.cpu, vmcb),
-                           access.address);
+    return find_guest_path(the_context->machine().memory(), paging_of(access.cpu), access.address);
 }
 
 } // namespace
@@ -121,6 +125,7 @@ void guest_may_start(const host_cpu &cpu, hw::spa_t vmcb, const hw::held_pages &
     vcpu_guest &g = guests.at(cpu.index());
     const std::scoped_lock lock(the_context->machine().rmp_lock());
     g.vmcb.store(vmcb, std::memory_order_relaxed);
+    g.host_cr4.store(cpu.paging().cr4, std::memory_order_relaxed);
     g.held = held;
     any_guest.store(true, std::memory_order_relaxed);
 }

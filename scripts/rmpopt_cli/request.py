@@ -44,12 +44,19 @@ class Request:
             image.check_kernel(Path(self.kernel))
         if self.initrd:
             image.check_readable(self.initrd, "initrd")
-        for path in self.files:
-            image.check_readable(path, "file")
+        self._check_files()
         if self.shell and self.command:
             raise BadInput("--shell and a command exclude each other")
         if self.shell and not sys.stdin.isatty():
             raise BadInput("--shell needs a terminal")
+
+    def _check_files(self) -> None:
+        names: set[str] = set()
+        for path in self.files:
+            image.check_readable(path, "file")
+            if path.name in names:
+                raise BadInput(f"--file: two files are named {path.name}: rename one, both go to /root")
+            names.add(path.name)
 
     @property
     def wants_snp(self) -> bool:
