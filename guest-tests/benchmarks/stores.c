@@ -47,7 +47,7 @@ static void many_pages(const void *unused)
 {
     uint64_t start = clock_ms();
     (void)unused;
-    for (unsigned round = 0; round < 600; round++) {
+    for (unsigned round = 0; round < 400; round++) {
         for (uint8_t *page = area; page < area + AREA; page += PAGE_4K) {
             for (unsigned i = 0; i < 8; i++)
                 *(volatile uint64_t *)(page + i * 64) = round;
