@@ -34,7 +34,8 @@ struct translation_rules {
     /// later writes. nullptr: translations are not looked at.
     bool (*may_write)(const translation &);
     /// Raises the exception for a write that may_write() refused; `ra` is for host_cpu::raise().
-    [[noreturn]] void (*refuse)(const translation &, std::uintptr_t ra);
+    /// Does not return.
+    void (*refuse)(const translation &, std::uintptr_t ra);
     /// INIT and SIPI: the vCPU is about to execute its first instruction.
     void (*started)(const host_cpu &);
     /// The vCPU is about to execute the first instruction of an exception's handler.
