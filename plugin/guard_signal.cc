@@ -7,7 +7,6 @@
 #include "log.h"
 #include "qemu_api.h"
 #include "rmp_access.h"
-#include "rmp_fault.h"
 #include "store_address.h"
 
 #include <algorithm>
@@ -149,7 +148,7 @@ std::optional<store_hit> find_hit(const host_cpu &cpu, spa_t spa)
                            "in which firmware takes it away and cannot be undone",
                            cpu.index(), cpu.rip(), spa));
     }
-    deliver_rmp_fault(cpu, hit->address, pf_write | (cpu.cpl() == 3 ? pf_user : 0), 0);
+    refuse_write({cpu, hit->address, translation::access::write, cpu.cpl() == 3, spa}, 0);
 }
 
 /// A vCPU's thread wrote to a protected page. Returns when the write counts as blocked.

@@ -383,7 +383,9 @@ hw::cpuid_regs host_cpu::native_cpuid(std::uint32_t leaf, std::uint32_t subleaf)
 
 void host_cpu::synchronise(std::uintptr_t ra) const
 {
-    qemu.cpu_restore_state(cpu_, ra);
+    if (ra != 0) {
+        qemu.cpu_restore_state(cpu_, ra);
+    }
 }
 
 bool host_cpu::try_synchronise(std::uintptr_t ra) const

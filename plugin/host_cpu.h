@@ -24,6 +24,9 @@ namespace vector
 inline constexpr int ud = 6, gp = 13, pf = 14;
 }
 
+/// QEMU's PCs have no more CPUs than this.
+inline constexpr std::size_t most_vcpus = 4096;
+
 /// One vCPU of QEMU. Cheap to copy. Unless said otherwise, members may only be called on the
 /// vCPU's own thread, in a callback with register access.
 class host_cpu
@@ -69,7 +72,7 @@ class host_cpu
 
     /// Brings the architectural state (RIP, lazy flags) to that of the instruction whose generated
     /// code called us and returns to `ra`. Must come before anything that reads flags or leaves
-    /// the block.
+    /// the block. 0: the state is exact already.
     void synchronise(std::uintptr_t ra) const;
 
     /// The same for a `ra` that may belong to no instruction: then false, and nothing changed.

@@ -51,10 +51,8 @@ qemu_plugin_vcpu_udata_cb_t find_emulation(std::span<const std::uint8_t> bytes)
 
 void synchronise(insn_event &event)
 {
-    if (event.ra != 0) {
-        event.cpu.synchronise(event.ra);
-        event.ra = 0;
-    }
+    event.cpu.synchronise(event.ra);
+    event.ra = 0;
 }
 
 void complete(insn_event event, std::uint32_t flags, std::uint32_t mask)

@@ -47,10 +47,7 @@ void emulate_vmrun(const insn_event &event)
 {
     const hw::spa_t vmcb = event.reg(rax);
     const hw::memory_view &memory = the_context->machine().memory();
-    const bool is_ours = event.cpu.svm_enabled() && !event.cpu.in_guest() && event.cpu.cpl() == 0 &&
-                         hw::is_aligned(vmcb, hw::page_4k) &&
-                         memory.at(vmcb, hw::page_4k) != nullptr;
-    if (!is_ours) {
+    if (!is_host_svm_insn(event.cpu, vmcb) || memory.at(vmcb, hw::page_4k) == nullptr) {
         return; // QEMU's own checks raise what is due
     }
     if (hw::vmcb_check(the_context->machine(), event.cpu.index(), vmcb) != hw::fault::none) {

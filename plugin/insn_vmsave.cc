@@ -9,9 +9,7 @@ namespace rmpopt
 void emulate_vmsave(const insn_event &event)
 {
     const hw::spa_t target = event.reg(rax);
-    const bool is_ours = event.cpu.svm_enabled() && !event.cpu.in_guest() && event.cpu.cpl() == 0 &&
-                         hw::is_aligned(target, hw::page_4k);
-    if (is_ours &&
+    if (is_host_svm_insn(event.cpu, target) &&
         hw::vmcb_check(the_context->machine(), event.cpu.index(), target) != hw::fault::none) {
         raise(event, hw::fault::gp0);
     }

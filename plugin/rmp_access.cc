@@ -45,14 +45,6 @@ bool may_write(const translation &t)
     return !is_forbidden(t.cpu, t.spa, large);
 }
 
-[[noreturn]] void refuse_write(const translation &t, std::uintptr_t ra)
-{
-    if (t.cpu.in_guest()) {
-        deliver_nested_fault(t, hw::rmp_error::rmp | hw::rmp_error::final_access, ra);
-    }
-    deliver_rmp_fault(t.cpu, t.address, pf_write | (t.user ? pf_user : 0), ra);
-}
-
 void started(const host_cpu &cpu)
 {
     the_context->machine().init_thread(cpu.index());
@@ -83,6 +75,14 @@ translation_rules rmp_translation_rules(bool enforce)
 bool is_write_forbidden(const host_cpu &cpu, hw::spa_t spa)
 {
     return is_forbidden(cpu, spa, false);
+}
+
+void refuse_write(const translation &t, std::uintptr_t ra)
+{
+    if (t.cpu.in_guest()) {
+        deliver_nested_fault(t, hw::rmp_error::rmp | hw::rmp_error::final_access, ra);
+    }
+    deliver_rmp_fault(t.cpu, t.address, pf_write | (t.user ? pf_user : 0), ra);
 }
 
 void refuse_walk(const translation &access, hw::spa_t table, std::uintptr_t ra)

@@ -14,7 +14,6 @@ namespace
 {
 
 /// vCPUs whose #PF is on its way to the handler.
-constexpr std::size_t most_vcpus = 4096;
 std::array<std::atomic<bool>, most_vcpus> under_way;
 
 /// Log lines about single faults; a guest that faults for ever must not fill the disk.
@@ -35,9 +34,7 @@ void deliver_rmp_fault(const host_cpu &cpu, std::uint64_t address, std::uint32_t
                        std::uintptr_t ra)
 {
     const std::uint32_t code = pf_rmp | pf_present | access;
-    if (ra != 0) {
-        cpu.synchronise(ra);
-    }
+    cpu.synchronise(ra);
     log_rmp_fault(cpu, address, code);
     under_way.at(cpu.index()).store(true, std::memory_order_relaxed);
     cpu.set_cr2(address);

@@ -36,7 +36,6 @@ struct vcpu_guest {
     std::atomic<bool> is_known{false};      ///< the model counts it as running
 };
 
-constexpr std::size_t most_vcpus = 4096;
 std::array<vcpu_guest, most_vcpus> guests;
 std::atomic<bool> any_guest{false};
 
@@ -91,6 +90,12 @@ std::optional<guest_path> path_of(const translation &access)
 }
 
 } // namespace
+
+bool is_host_svm_insn(const host_cpu &cpu, hw::spa_t spa)
+{
+    return cpu.svm_enabled() && !cpu.in_guest() && cpu.cpl() == 0 &&
+           hw::is_aligned(spa, hw::page_4k);
+}
 
 vmcb_view read_vmcb(const hw::memory_view &memory, hw::spa_t vmcb)
 {
@@ -162,18 +167,14 @@ void write_vmexit_invalid(const hw::memory_view &memory, hw::spa_t vmcb)
 
 void deliver_nested_fault(const translation &access, std::uint64_t error_bits, std::uintptr_t ra)
 {
-    if (ra != 0) {
-        access.cpu.synchronise(ra);
-    }
+    access.cpu.synchronise(ra);
     const auto path = path_of(access);
     leave_guest(access, path.has_value() ? path->gpa : access.spa, base_info(access) | error_bits);
 }
 
 void deliver_nested_walk_fault(const translation &access, hw::spa_t table, std::uintptr_t ra)
 {
-    if (ra != 0) {
-        access.cpu.synchronise(ra);
-    }
+    access.cpu.synchronise(ra);
     // The update is a write to the guest's table, whatever the access was.
     const std::uint64_t info =
         pf_present | pf_user | pf_write | hw::rmp_error::rmp | hw::rmp_error::page_walk;

@@ -11,6 +11,10 @@
 namespace rmpopt
 {
 
+/// An SVM instruction of the host that names a page at `spa`, past the checks that QEMU makes
+/// itself: SVME, privilege, alignment.
+bool is_host_svm_insn(const host_cpu &cpu, hw::spa_t spa);
+
 /// What a VMCB says, as far as the RMP is concerned.
 struct vmcb_view {
     bool sev = false;    ///< any kind of encrypted guest
