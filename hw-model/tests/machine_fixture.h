@@ -130,6 +130,12 @@ class machine_fixture : public testing::Test
     rmp_status release(spa_t spa) { return update(spa, {}); }
     rmp_status release_2m(spa_t spa) { return update(spa, of_2m({})); }
 
+    /// Puts an entry into the table as it is, without RMPUPDATE's rules.
+    void set_entry(spa_t spa, const rmp_entry &e)
+    {
+        const std::scoped_lock lock(m->rmp_lock());
+        m->replace_entry(spa, e, effects);
+    }
     rmp_entry entry(spa_t spa) const { return m->rmp().load(spa); }
     std::uint64_t asid_pages(unsigned asid) const
     {

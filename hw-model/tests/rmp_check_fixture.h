@@ -33,12 +33,6 @@ class rmp_check_fixture : public machine_fixture
         build();
         enable_snp();
     }
-    /// Puts an entry into the table as it is, without RMPUPDATE's rules.
-    void set_entry(spa_t spa, const rmp_entry &e)
-    {
-        const std::scoped_lock lock(m->rmp_lock());
-        m->replace_entry(spa, e, effects);
-    }
     /// A page that the guest has accepted and that all its VMPLs may use.
     static rmp_entry accepted()
     {

@@ -23,11 +23,6 @@ class svm_check : public machine_fixture
         build();
         enable_snp();
     }
-    void set_entry(spa_t spa, const rmp_entry &e)
-    {
-        const std::scoped_lock lock(m->rmp_lock());
-        m->replace_entry(spa, e, effects);
-    }
     static rmp_entry vmsa_entry()
     {
         rmp_entry e;
