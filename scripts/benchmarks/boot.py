@@ -5,10 +5,11 @@ boot took to reach init. The figure to quote is the median of the ratios within 
 that gets slower meanwhile does not change it."""
 import argparse
 import json
-import statistics
 import subprocess
 import sys
 from pathlib import Path
+
+from figures import cells, spread
 
 RMPOPT = Path(__file__).resolve().parents[1] / "rmpopt"
 PLAIN = "no plugin"
@@ -30,10 +31,6 @@ def boot(options: list[str]) -> float:
     return json.loads(run.stdout)["seconds"]["init"]
 
 
-def spread(values: list[float]) -> dict[str, float]:
-    return {"min": min(values), "median": statistics.median(values), "max": max(values)}
-
-
 def measure(rounds: int, machine: list[str]) -> dict[str, dict[str, dict[str, float]]]:
     seconds: dict[str, list[float]] = {name: [] for name in VARIANTS}
     for n in range(rounds + 1):  # the first round only warms caches
@@ -50,9 +47,8 @@ def measure(rounds: int, machine: list[str]) -> dict[str, dict[str, dict[str, fl
 def show(result: dict[str, dict[str, dict[str, float]]]) -> None:
     print(f"{'boot to init':22}{'seconds (min median max)':>28}{'ratio to no plugin':>26}")
     for name, figures in result.items():
-        cells = ["  ".join(f"{figures[kind][k]:6.2f}" for k in ("min", "median", "max"))
-                 for kind in ("seconds", "ratio")]
-        print(f"{name:22}{cells[0]:>28}{cells[1]:>26}")
+        seconds, ratio = cells(figures, "6.2f")
+        print(f"{name:22}{seconds:>28}{ratio:>26}")
 
 
 def main() -> None:

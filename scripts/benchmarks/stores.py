@@ -5,10 +5,11 @@ how long each took. The figure to quote is the median of the ratios within a rou
 import argparse
 import json
 import re
-import statistics
 import subprocess
 import sys
 from pathlib import Path
+
+from figures import cells, spread
 
 TOP = Path(__file__).resolve().parents[2]
 RMPOPT = TOP / "scripts/rmpopt"
@@ -29,10 +30,6 @@ def run(enforce: str, options: list[str]) -> dict[str, float]:
     return figures
 
 
-def spread(values: list[float]) -> dict[str, float]:
-    return {"min": min(values), "median": statistics.median(values), "max": max(values)}
-
-
 def measure(rounds: int, options: list[str]) -> dict[str, dict[str, dict[str, dict[str, float]]]]:
     """By loop, then by variant: seconds, and ratio to no enforcement."""
     taken: list[dict[str, dict[str, float]]] = []
@@ -49,9 +46,8 @@ def show(result: dict[str, dict[str, dict[str, dict[str, float]]]]) -> None:
     print(f"{'loop':15}{'enforce':9}{'seconds (min median max)':>28}{'ratio to off':>26}")
     for loop, variants in result.items():
         for variant, figures in variants.items():
-            cells = ["  ".join(f"{figures[kind][k]:6.3f}" for k in ("min", "median", "max"))
-                     for kind in ("seconds", "ratio")]
-            print(f"{loop:15}{variant:9}{cells[0]:>28}{cells[1]:>26}")
+            seconds, ratio = cells(figures, "6.3f")
+            print(f"{loop:15}{variant:9}{seconds:>28}{ratio:>26}")
 
 
 def main() -> None:

@@ -87,8 +87,8 @@ def _arguments(cache: Cache, request: Request, qemu: Qemu, space: workspace.Work
                kernel_image: Path) -> list[str]:
     plugin = None
     if request.plugin:
-        plugin = PluginOptions(request.plugin, request.persona, request.rmp, request.enforce, request.policies, request.audit,
-                               psp_socket=space.psp_socket if request.rmp != "none" else None,
+        plugin = PluginOptions(request.plugin, request.persona, request.rmp, request.enforce, request.policies,
+                               request.audit, psp_socket=space.psp_socket if request.rmp != "none" else None,
                                log=space.plugin_log, report=space.plugin_report)
     machine = Machine(cpu.model(qemu, request.persona, cache), request.memory, request.smp, plugin, request.thread)
     return [*qemu.argv, *machine.arguments(), *_serial_ports(space, request), "-kernel", str(kernel_image),

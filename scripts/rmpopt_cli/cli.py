@@ -157,10 +157,12 @@ def _boot(arguments: argparse.Namespace) -> int:
     words = arguments.words
     cache, plugin = Cache(), _plugin(arguments)
     request = Request(
-        kernel=arguments.kernel, modules=arguments.modules, initrd=arguments.initrd, append=arguments.append, files=arguments.file,
+        kernel=arguments.kernel, modules=arguments.modules, initrd=arguments.initrd, append=arguments.append,
+        files=arguments.file,
         smp=machine.check_smp(arguments.smp), memory=machine.parse_size(arguments.mem), persona=arguments.persona,
         policies=_checked_policies(arguments, cache, plugin), rmp=arguments.rmp,
-        enforce=arguments.enforce, audit=arguments.audit, thread=arguments.thread, report=arguments.report, timeout=arguments.timeout,
+        enforce=arguments.enforce, audit=arguments.audit, thread=arguments.thread, report=arguments.report,
+        timeout=arguments.timeout,
         qemu=arguments.qemu,
         qemu_options=_split(arguments.qemu_opts), plugin=plugin, shell=arguments.shell,
         json=arguments.json, verbose=arguments.verbose,
@@ -181,7 +183,8 @@ def _run(arguments: argparse.Namespace) -> int:
     test = run.BareMetalTest(
         elf=arguments.elf, persona=arguments.persona, memory=machine.parse_size(arguments.mem),
         smp=machine.check_smp(arguments.smp), rmp=arguments.rmp, enforce=arguments.enforce,
-        audit=arguments.audit, thread=arguments.thread, policies=_checked_policies(arguments, cache, plugin), append=arguments.append,
+        audit=arguments.audit, thread=arguments.thread, policies=_checked_policies(arguments, cache, plugin),
+        append=arguments.append,
         timeout=arguments.timeout, plugin=plugin, qemu_options=_split(arguments.qemu_opts))
     qemu = setup.for_plugin(cache, test.plugin, arguments.qemu)
     status, output = run.execute(cache, qemu, test)

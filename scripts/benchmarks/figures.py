@@ -1,0 +1,13 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What the benchmarks of whole guests have in common."""
+import statistics
+
+
+def spread(values: list[float]) -> dict[str, float]:
+    return {"min": min(values), "median": statistics.median(values), "max": max(values)}
+
+
+def cells(figures: dict[str, dict[str, float]], form: str) -> list[str]:
+    """Seconds, then ratios, each as minimum, median and maximum in the given format."""
+    return ["  ".join(format(figures[kind][k], form) for k in ("min", "median", "max"))
+            for kind in ("seconds", "ratio")]
