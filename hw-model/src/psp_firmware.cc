@@ -118,7 +118,8 @@ void psp_firmware::reset()
     psp_state &s = *state_;
     s.platform_init = s.platform_es = false;
     s.tmr = {};
-    s.snp_init = s.rmp_init = s.df_flush_required = false;
+    s.snp_init = s.rmp_init = false;
+    s.asids.reset();
     s.iommu_pages.clear();
     s.current_tcb = s.reported_tcb = firmware_tcb(machine_.cpu());
     s.mask_chip_id = s.mask_chip_key = false;

@@ -3,6 +3,7 @@
 // the RMP lock held.
 #pragma once
 
+#include "hw/asid_owners.h"
 #include "hw/page_state.h"
 #include "hw/psp.h"
 
@@ -29,7 +30,7 @@ struct psp_state {
 
     bool snp_init = false;
     bool rmp_init = false;
-    bool df_flush_required = false;
+    asid_owners asids;                  ///< of SEV, SEV-ES and SNP guests
     std::vector<spa_range> iommu_pages; ///< made firmware-owned by SNP_INIT
     std::uint64_t current_tcb = 0;
     std::uint64_t reported_tcb = 0;
@@ -75,6 +76,17 @@ psp_status platform_status(psp_call &c);
 psp_status df_flush(psp_call &c);
 psp_status download_firmware(psp_call &c);
 psp_status get_id(psp_call &c);
+
+// psp_asids.cc: the life of an ASID
+/// Has an ASID that `first`..`last` bounds no owner, and was it flushed since it had one?
+psp_status check_free_asid(const psp_call &c, std::uint32_t asid, std::uint32_t first,
+                           std::uint32_t last);
+/// The guest of `asid` is gone: nobody gets it before WBINVD on all cores and a flush.
+void give_back_asid(psp_call &c, std::uint32_t asid);
+/// From now on every core has to write back its caches before a flush.
+void require_wbinvd(psp_call &c);
+/// DF_FLUSH and SNP_DF_FLUSH on an initialised platform.
+psp_status flush_asids(psp_call &c);
 
 // psp_snp_platform.cc: SNP platform commands
 psp_status snp_init(psp_call &c);

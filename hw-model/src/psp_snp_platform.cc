@@ -115,10 +115,8 @@ void begin_snp(psp_call &c)
     c.s.snp_init = true;
     c.s.rmp_init = true;
     // ASIDs of a life before this one may still tag cache lines and data fabric entries.
-    c.s.df_flush_required = true;
-    for (auto &pending : c.s.wbinvd_pending) {
-        pending.store(c.s.tracks_wbinvd);
-    }
+    c.s.asids.require_flush_of_all();
+    require_wbinvd(c);
 }
 
 /// Common part of SNP_INIT and SNP_INIT_EX.
@@ -212,7 +210,7 @@ psp_status snp_shutdown_ex(psp_call &c)
     if (c.s.platform_init) {
         return psp_status::invalid_platform_state;
     }
-    if (c.s.df_flush_required) {
+    if (c.s.asids.any_needs_flush()) {
         return psp_status::df_flush_required;
     }
     if ((flags & shutdown_iommu) != 0) {
@@ -257,14 +255,7 @@ psp_status snp_platform_status(psp_call &c)
 
 psp_status snp_df_flush(psp_call &c)
 {
-    if (!c.s.snp_init) {
-        return psp_status::invalid_platform_state;
-    }
-    if (std::ranges::any_of(c.s.wbinvd_pending, [](const auto &p) { return p.load(); })) {
-        return psp_status::wbinvd_required;
-    }
-    c.s.df_flush_required = false;
-    return psp_status::success;
+    return c.s.snp_init ? flush_asids(c) : psp_status::invalid_platform_state;
 }
 
 /// A reported version of 0 goes back to the current one; no component may claim more than it is.
