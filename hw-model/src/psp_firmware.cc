@@ -26,10 +26,17 @@ psp_status unsupported(psp_call &)
 constexpr std::array command_table{
     command_info{psp_command::init, "INIT", 20, platform_init},
     command_info{psp_command::shutdown, "SHUTDOWN", 0, platform_shutdown},
+    command_info{psp_command::factory_reset, "FACTORY_RESET", 0, factory_reset},
     command_info{psp_command::platform_status, "PLATFORM_STATUS", 12, platform_status},
+    command_info{psp_command::pek_gen, "PEK_GEN", 0, pek_gen},
+    command_info{psp_command::pek_csr, "PEK_CSR", 12, pek_csr},
+    command_info{psp_command::pek_cert_import, "PEK_CERT_IMPORT", 28, pek_cert_import},
+    command_info{psp_command::pdh_cert_export, "PDH_CERT_EXPORT", 28, pdh_cert_export},
+    command_info{psp_command::pdh_gen, "PDH_GEN", 0, pdh_gen},
     command_info{psp_command::df_flush, "DF_FLUSH", 0, df_flush},
     command_info{psp_command::download_firmware, "DOWNLOAD_FIRMWARE", 12, download_firmware},
     command_info{psp_command::get_id, "GET_ID", 12, get_id},
+    command_info{psp_command::init_ex, "INIT_EX", 36, platform_init_ex},
     command_info{psp_command::snp_init, "SNP_INIT", 0, snp_init},
     command_info{psp_command::snp_platform_status, "SNP_PLATFORM_STATUS", 8, snp_platform_status},
     command_info{psp_command::snp_df_flush, "SNP_DF_FLUSH", 0, snp_df_flush},
@@ -117,7 +124,7 @@ void psp_firmware::reset()
     const std::scoped_lock lock(lock_);
     psp_state &s = *state_;
     s.platform_init = s.platform_es = false;
-    s.tmr = {};
+    s.tmr = s.nv = {};
     s.snp_init = s.rmp_init = false;
     s.asids.reset();
     s.iommu_pages.clear();

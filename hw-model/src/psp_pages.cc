@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // Page states: what firmware may write to, and SNP_PAGE_RECLAIM.
-#include "psp_internal.h"
+#include "psp_legacy.h"
 
 #include <algorithm>
 #include <optional>
@@ -63,7 +63,8 @@ rmp_entry governing_entry(const machine &m, spa_t page)
 bool in_use_by_firmware(const psp_call &c, spa_t page)
 {
     const spa_range p{align_down(page, page_4k), page_4k};
-    return is_rmp_memory(c.m, p.base) || (c.s.tmr.bytes != 0 && c.s.tmr.overlaps(p));
+    return is_rmp_memory(c.m, p.base) || (c.s.tmr.bytes != 0 && c.s.tmr.overlaps(p)) ||
+           (c.s.nv.bytes != 0 && c.s.nv.overlaps(p));
 }
 
 psp_status check_output(const psp_call &c, spa_t spa, std::uint64_t bytes, bool firmware_only)
@@ -79,6 +80,28 @@ psp_status check_output(const psp_call &c, spa_t spa, std::uint64_t bytes, bool 
         }
     }
     return psp_status::success;
+}
+
+psp_status check_legacy_outputs(const psp_call &c, std::initializer_list<spa_range> outputs)
+{
+    for (const spa_range &out : outputs) {
+        const psp_status status = check_output(c, out.base, out.bytes, true);
+        if (status != psp_status::success) {
+            return status;
+        }
+        const spa_range command{c.buffer_spa, c.buffer.size()};
+        if (out.overlaps(command) || std::ranges::any_of(outputs, [&out](const spa_range &other) {
+                return &other != &out && other.overlaps(out);
+            })) {
+            return psp_status::invalid_address;
+        }
+    }
+    return psp_status::success;
+}
+
+psp_status check_answer(const psp_call &c)
+{
+    return check_output(c, c.buffer_spa, c.buffer.size(), true);
 }
 
 bool all_pages_are(const machine &m, spa_range range, page_state wanted)

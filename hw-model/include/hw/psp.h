@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // The firmware of the secure processor: SEV and SNP platform commands on one machine.
 //
+// Certificates that it exports are well-formed, but their keys and signatures are constant text
+// that says so: nobody's real ones.
+//
 // The mailbox (registers, interrupt) is not here; see plugin/psp/psp_device.h.
 //
 // Thread-safety: execute(), reset() and snapshot() may be called from any thread and exclude each
@@ -24,6 +27,8 @@ enum class psp_status : std::uint16_t {
     invalid_guest_state = 0x02,
     invalid_config = 0x03,
     invalid_length = 0x04,
+    already_owned = 0x05,
+    invalid_certificate = 0x06,
     invalid_address = 0x09,
     bad_signature = 0x0a,
     asid_owned = 0x0c,
@@ -37,6 +42,7 @@ enum class psp_status : std::uint16_t {
     unsupported = 0x15,
     invalid_param = 0x16,
     resource_limit = 0x17,
+    secure_data_invalid = 0x18,
     invalid_page_size = 0x19,
     invalid_page_state = 0x1a,
     invalid_page_owner = 0x1c,
@@ -49,10 +55,17 @@ enum class psp_status : std::uint16_t {
 enum class psp_command : std::uint16_t {
     init = 0x01,
     shutdown = 0x02,
+    factory_reset = 0x03,
     platform_status = 0x04,
+    pek_gen = 0x05,
+    pek_csr = 0x06,
+    pek_cert_import = 0x07,
+    pdh_cert_export = 0x08,
+    pdh_gen = 0x09,
     df_flush = 0x0a,
     download_firmware = 0x0b,
     get_id = 0x0c,
+    init_ex = 0x0d,
     snp_init = 0x81,
     snp_platform_status = 0x83,
     snp_df_flush = 0x84,
@@ -103,10 +116,12 @@ class psp_firmware
 
     /// Runs one mailbox command to its end. `buffer` is the system physical address that the
     /// mailbox was given (the C-bit is ignored). Whatever memory holds, at worst the command
-    /// fails; then it has changed nothing but, where the ABI says so, a length in its buffer.
+    /// fails; then it has changed nothing but, where the ABI says so, a length in its buffer or
+    /// a damaged image of INIT_EX.
     std::uint16_t execute(std::uint16_t command, spa_t buffer, effect_list &effects);
 
-    /// Device or machine reset: everything uninitialised. The RMP is left as it is.
+    /// Device or machine reset: everything uninitialised. The RMP and the platform's identity
+    /// (flash) are left as they are.
     void reset();
 
     /// A logical CPU executed WBINVD or WBNOINVD. Lock-free, for vCPU threads.
