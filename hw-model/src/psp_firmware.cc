@@ -37,6 +37,11 @@ constexpr std::array command_table{
     command_info{psp_command::download_firmware, "DOWNLOAD_FIRMWARE", 12, download_firmware},
     command_info{psp_command::get_id, "GET_ID", 12, get_id},
     command_info{psp_command::init_ex, "INIT_EX", 36, platform_init_ex},
+    command_info{psp_command::decommission, "DECOMMISSION", 4, decommission},
+    command_info{psp_command::activate, "ACTIVATE", 8, activate},
+    command_info{psp_command::deactivate, "DEACTIVATE", 4, deactivate},
+    command_info{psp_command::guest_status, "GUEST_STATUS", 13, guest_status},
+    command_info{psp_command::launch_start, "LAUNCH_START", 36, launch_start},
     command_info{psp_command::snp_init, "SNP_INIT", 0, snp_init},
     command_info{psp_command::snp_platform_status, "SNP_PLATFORM_STATUS", 8, snp_platform_status},
     command_info{psp_command::snp_df_flush, "SNP_DF_FLUSH", 0, snp_df_flush},
@@ -125,6 +130,7 @@ void psp_firmware::reset()
     psp_state &s = *state_;
     s.platform_init = s.platform_es = false;
     s.tmr = s.nv = {};
+    s.sev_guests.clear();
     s.snp_init = s.rmp_init = false;
     s.asids.reset();
     s.iommu_pages.clear();

@@ -7,6 +7,7 @@
 #include "hw/page_state.h"
 #include "hw/psp.h"
 #include "psp_cert.h"
+#include "psp_legacy_guest.h"
 
 #include <array>
 #include <cstring>
@@ -41,6 +42,7 @@ struct psp_state {
     spa_range tmr{}; ///< trusted memory region of SEV-ES, empty unless INIT gave one
     spa_range nv{};  ///< non-volatile storage, empty unless INIT_EX gave one
     platform_identity identity;
+    sev_guest_table sev_guests;
 
     bool snp_init = false;
     bool rmp_init = false;
@@ -99,6 +101,13 @@ psp_status pek_csr(psp_call &c);
 psp_status pek_cert_import(psp_call &c);
 psp_status pdh_gen(psp_call &c);
 psp_status pdh_cert_export(psp_call &c);
+
+// psp_legacy_guest.cc: SEV and SEV-ES guests
+psp_status launch_start(psp_call &c);
+psp_status activate(psp_call &c);
+psp_status deactivate(psp_call &c);
+psp_status decommission(psp_call &c);
+psp_status guest_status(psp_call &c);
 
 // psp_asids.cc: the life of an ASID
 /// Has an ASID that `first`..`last` bounds no owner, and was it flushed since it had one?

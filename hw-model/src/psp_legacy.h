@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// What the legacy commands (SEV, SEV-ES; AMD 55766) share: the platform's identity and its
-// non-volatile storage.
+// What the legacy commands (SEV, SEV-ES; AMD 55766) share: platform states, non-volatile storage,
+// guests, buffers.
 #pragma once
 
 #include "psp_cert.h"
@@ -11,7 +11,7 @@
 namespace rmpopt::hw
 {
 
-inline constexpr std::uint64_t nv_bytes = 32 * 1024;
+inline constexpr std::uint64_t nv_bytes = 32ull * 1024;
 
 /// Platform states, as PLATFORM_STATUS reports them.
 enum class platform_phase : std::uint8_t { uninit = 0, init = 1, working = 2 };
@@ -25,6 +25,14 @@ platform_phase phase_of(const psp_state &s);
 bool load_identity(psp_call &c, spa_range nv);
 /// Brings the buffer up to date, if INIT_EX gave one.
 void store_identity(psp_call &c);
+
+// psp_legacy_guest.cc
+/// The guest whose handle starts the command buffer.
+psp_status find_sev_guest(const psp_call &c, sev_guest *&out);
+/// The same, when it has to be in `state`.
+psp_status find_sev_guest_in(const psp_call &c, sev_guest_state state, sev_guest *&out);
+/// SHUTDOWN takes all guests with it.
+void forget_sev_guests(psp_call &c);
 
 // psp_platform.cc
 /// Common part of INIT and INIT_EX: state, flags and trusted memory region.

@@ -50,7 +50,10 @@ psp_status check_tmr(const psp_call &c, spa_range tmr)
 
 platform_phase phase_of(const psp_state &s)
 {
-    return s.platform_init ? platform_phase::init : platform_phase::uninit;
+    if (!s.platform_init) {
+        return platform_phase::uninit;
+    }
+    return s.sev_guests.empty() ? platform_phase::init : platform_phase::working;
 }
 
 psp_status check_init(const psp_call &c, std::uint32_t flags, spa_range tmr)
@@ -88,6 +91,7 @@ psp_status platform_init(psp_call &c)
 
 psp_status platform_shutdown(psp_call &c)
 {
+    forget_sev_guests(c);
     c.s.platform_init = c.s.platform_es = false;
     c.s.tmr = c.s.nv = {};
     return psp_status::success;
@@ -104,7 +108,7 @@ psp_status platform_status(psp_call &c)
     c.put(2, phase_of(c.s));
     c.put<std::uint32_t>(3, (c.s.identity.owned ? 1u : 0) | (c.s.platform_es ? 1u << 8 : 0));
     c.put<std::uint8_t>(7, api_build);
-    c.put<std::uint32_t>(8, 0); // guests
+    c.put(8, static_cast<std::uint32_t>(c.s.sev_guests.size()));
     c.write_back = true;
     return psp_status::success;
 }
