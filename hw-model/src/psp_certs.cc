@@ -91,9 +91,7 @@ psp_status pek_csr(psp_call &c)
         return status;
     }
     if (c.get<std::uint32_t>(8) < cert_bytes) {
-        c.put<std::uint32_t>(8, cert_bytes);
-        c.write_back = true;
-        return psp_status::invalid_length;
+        return answer_length(c, 8, cert_bytes);
     }
     const spa_range out{c.get_address(0), cert_bytes};
     status = check_legacy_outputs(c, {out});

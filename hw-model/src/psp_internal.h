@@ -109,6 +109,17 @@ psp_status deactivate(psp_call &c);
 psp_status decommission(psp_call &c);
 psp_status guest_status(psp_call &c);
 
+// psp_legacy_launch.cc: measured launch
+psp_status launch_update_data(psp_call &c);
+psp_status launch_update_vmsa(psp_call &c);
+psp_status launch_measure(psp_call &c);
+psp_status launch_finish(psp_call &c);
+psp_status attestation_report(psp_call &c);
+
+// psp_legacy_inject.cc: secrets, debugger
+psp_status launch_update_secret(psp_call &c);
+psp_status debug_copy(psp_call &c);
+
 // psp_asids.cc: the life of an ASID
 /// Has an ASID that `first`..`last` bounds no owner, and was it flushed since it had one?
 psp_status check_free_asid(const psp_call &c, std::uint32_t asid, std::uint32_t first,

@@ -46,5 +46,7 @@ void enter_init(psp_call &c, std::uint32_t flags, spa_range tmr);
 psp_status check_legacy_outputs(const psp_call &c, std::initializer_list<spa_range> outputs);
 /// The command buffer itself, for commands that answer in it.
 psp_status check_answer(const psp_call &c);
+/// The caller's room is too small: the length that is needed goes into the command buffer.
+psp_status answer_length(psp_call &c, std::size_t offset, std::uint32_t needed);
 
 } // namespace rmpopt::hw

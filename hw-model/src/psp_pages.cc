@@ -104,6 +104,13 @@ psp_status check_answer(const psp_call &c)
     return check_output(c, c.buffer_spa, c.buffer.size(), true);
 }
 
+psp_status answer_length(psp_call &c, std::size_t offset, std::uint32_t needed)
+{
+    c.put(offset, needed);
+    c.write_back = true;
+    return psp_status::invalid_length;
+}
+
 bool all_pages_are(const machine &m, spa_range range, page_state wanted)
 {
     for (spa_t p = align_down(range.base, page_4k); p < range.end(); p += page_4k) {

@@ -2,7 +2,8 @@
 // The firmware of the secure processor: SEV and SNP platform commands on one machine.
 //
 // Certificates that it exports are well-formed, but their keys and signatures are constant text
-// that says so: nobody's real ones.
+// that says so: nobody's real ones. SEV guests are measured with keys that are known to all, and
+// their memory is not encrypted.
 //
 // The mailbox (registers, interrupt) is not here; see plugin/psp/psp_device.h.
 //
@@ -74,6 +75,23 @@ enum class psp_command : std::uint16_t {
     deactivate = 0x22,
     guest_status = 0x23,
     launch_start = 0x30,
+    launch_update_data = 0x31,
+    launch_update_vmsa = 0x32,
+    launch_measure = 0x33,
+    launch_update_secret = 0x34,
+    launch_finish = 0x35,
+    attestation_report = 0x36,
+    send_start = 0x40,
+    send_update_data = 0x41,
+    send_update_vmsa = 0x42,
+    send_finish = 0x43,
+    send_cancel = 0x44,
+    receive_start = 0x50,
+    receive_update_data = 0x51,
+    receive_update_vmsa = 0x52,
+    receive_finish = 0x53,
+    dbg_decrypt = 0x60,
+    dbg_encrypt = 0x61,
     snp_init = 0x81,
     snp_platform_status = 0x83,
     snp_df_flush = 0x84,
