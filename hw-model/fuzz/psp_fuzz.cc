@@ -9,6 +9,7 @@
 #include "hw/page_state.h"
 #include "hw/psp.h"
 #include "hw/rmpopt.h"
+#include "psp_legacy_fields.h"
 
 #include <algorithm>
 #include <array>
@@ -46,7 +47,7 @@ void expect(bool ok, const char *what)
 
 /// Bytes that a command may have written outside the RMP.
 std::vector<spa_range> outputs(psp_command command, bool success, spa_t buffer,
-                               const std::array<std::uint64_t, 8> &fields)
+                               const command_fields &fields)
 {
     if (command == get_id) { // also how long the id is, when there was too little room
         std::vector<spa_range> out{{buffer + 8, 4}};
@@ -110,7 +111,7 @@ class attack
                 fw_->note_wbinvd(in_.pick(4));
                 break;
             case 2:
-                in_.pick(8) == 0 ? fw_->reset() : set_iommu_buffers();
+                in_.pick(8) == 0 ? reset() : set_iommu_buffers();
                 break;
             case 3:
                 write_rmp_by_hand();
@@ -159,6 +160,12 @@ class attack
                   m_->thread(t).syscfg | syscfg_mfdm | syscfg_snp_en | syscfg_vmpl_en, ignored);
             wrmsr(*m_, t, msr::rmpopt_base, rmpopt_enable, ignored);
         }
+    }
+
+    void reset()
+    {
+        fw_->reset();
+        nv_ = {};
     }
 
     void set_iommu_buffers()
@@ -211,7 +218,7 @@ class attack
     }
 
     /// Fields that the command takes, so that it gets as far as to its addresses.
-    void make_well_formed(psp_command c, std::array<std::uint64_t, 8> &fields)
+    void make_well_formed(psp_command c, command_fields &fields)
     {
         fields = {};
         switch (c) {
@@ -235,11 +242,12 @@ class attack
             fields = {in_.pick(2), address(), page_2m};
             break;
         default:
-            break;
+            make_legacy_fields(
+                c, in_, [this] { return address(); }, fields);
         }
     }
 
-    void draw_fields(std::array<std::uint64_t, 8> &fields)
+    void draw_fields(command_fields &fields)
     {
         for (std::uint64_t &f : fields) {
             switch (in_.pick(6)) {
@@ -262,7 +270,7 @@ class attack
     }
 
     /// Eight fields, at an address of any kind.
-    spa_t prepare_buffer(psp_command c, std::array<std::uint64_t, 8> &fields)
+    spa_t prepare_buffer(psp_command c, command_fields &fields)
     {
         if (in_.pick(4) != 0) {
             make_well_formed(c, fields);
@@ -335,6 +343,9 @@ class attack
                                    snp_activate,
                                    snp_launch_update};
         const unsigned how = in_.pick(16);
+        if (how > 8) {
+            return legacy_commands[in_.pick(legacy_commands.size())];
+        }
         return how == 0 ? static_cast<psp_command>(in_.byte() << 8 | in_.byte())
                         : known[in_.pick(known.size())];
     }
@@ -342,7 +353,7 @@ class attack
     void command()
     {
         const psp_command c = draw_command();
-        std::array<std::uint64_t, 8> fields{};
+        command_fields fields{};
         const spa_t buffer = prepare_buffer(c, fields);
         const bool was_up = fw_->snapshot().snp_init;
         before_.clear();
@@ -351,13 +362,29 @@ class attack
         }
         memory_.accept();
         effect_list effects;
-        const bool success = fw_->execute(static_cast<std::uint16_t>(c), buffer, effects) == 0;
-        const auto allowed = outputs(c, success, buffer & ~c_bit, fields);
+        const auto status =
+            static_cast<psp_status>(fw_->execute(static_cast<std::uint16_t>(c), buffer, effects));
+        const bool success = status == psp_status::success;
+        auto allowed = outputs(c, success, buffer & ~c_bit, fields);
+        for (const spa_range &r : legacy_outputs(c, status, buffer & ~c_bit, fields, nv_)) {
+            allowed.push_back(r);
+        }
+        note_storage(c, success, fields);
         check_writes(c, success, was_up, allowed);
         if (success && (c == snp_init || (c == snp_init_ex && (fields[0] & 1) != 0))) {
             by_hand_ = false;
         } else if (!success || c != snp_init_ex) {
             check_effects(effects);
+        }
+    }
+
+    /// Firmware writes to the storage of INIT_EX until SHUTDOWN or a reset.
+    void note_storage(psp_command c, bool success, const command_fields &fields)
+    {
+        if (success && c == init_ex) {
+            nv_ = {fields[3] & ~c_bit, 32 * 1024};
+        } else if (success && c == shutdown) {
+            nv_ = {};
         }
     }
 
@@ -428,6 +455,7 @@ class attack
     std::unique_ptr<machine> m_;
     std::unique_ptr<psp_firmware> fw_;
     std::vector<rmp_entry> before_; ///< the last command
+    spa_range nv_{};                ///< storage of INIT_EX
     bool by_hand_ = false;          ///< software wrote to the table
 };
 
