@@ -39,7 +39,7 @@ void forget_sev_guests(psp_call &c);
 psp_status check_init(const psp_call &c, std::uint32_t flags, spa_range tmr);
 void enter_init(psp_call &c, std::uint32_t flags, spa_range tmr);
 
-// psp_pages.cc
+// psp_legacy_buffers.cc
 /// check_output() for the buffers of one legacy command. After SNP_INIT each must be
 /// firmware-owned. They may overlap neither each other nor the command buffer: which content would
 /// win is nowhere written, so INVALID_ADDRESS is the model's choice.

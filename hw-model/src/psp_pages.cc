@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // Page states: what firmware may write to, and SNP_PAGE_RECLAIM.
-#include "psp_legacy.h"
+#include "psp_internal.h"
 
 #include <algorithm>
 #include <optional>
@@ -82,33 +82,37 @@ psp_status check_output(const psp_call &c, spa_t spa, std::uint64_t bytes, bool 
     return psp_status::success;
 }
 
-psp_status check_legacy_outputs(const psp_call &c, std::initializer_list<spa_range> outputs)
+psp_status check_firmware_page(const psp_call &c, spa_t page)
 {
-    for (const spa_range &out : outputs) {
-        const psp_status status = check_output(c, out.base, out.bytes, true);
-        if (status != psp_status::success) {
-            return status;
-        }
-        const spa_range command{c.buffer_spa, c.buffer.size()};
-        if (out.overlaps(command) || std::ranges::any_of(outputs, [&out](const spa_range &other) {
-                return &other != &out && other.overlaps(out);
-            })) {
-            return psp_status::invalid_address;
-        }
+    const psp_status status = check_page_address(c, {.spa = page});
+    if (status != psp_status::success) {
+        return status;
+    }
+    const rmp_entry e = governing_entry(c.m, page);
+    if (state_of(e) != page_state::firmware || in_use_by_firmware(c, page)) {
+        return psp_status::invalid_page_state;
+    }
+    return e.size_2m ? psp_status::invalid_page_size : psp_status::success;
+}
+
+psp_status write_status(psp_call &c, spa_t out, std::span<const std::byte> raw)
+{
+    const psp_status status = check_output(c, out, raw.size(), true);
+    if (status != psp_status::success) {
+        return status;
+    }
+    const bool crosses = align_down(out, page_4k) != align_down(out + raw.size() - 1, page_4k);
+    if (c.s.snp_init && crosses) {
+        return psp_status::invalid_address;
+    }
+    c.m.memory().write(out, raw.data(), raw.size());
+    if (c.s.snp_init && c.m.rmp().covers(out)) {
+        rmp_entry reclaim;
+        reclaim.assigned = true;
+        reclaim.size_2m = governing_entry(c.m, out).size_2m;
+        c.m.replace_entry(align_down(out, reclaim.size_2m ? page_2m : page_4k), reclaim, c.effects);
     }
     return psp_status::success;
-}
-
-psp_status check_answer(const psp_call &c)
-{
-    return check_output(c, c.buffer_spa, c.buffer.size(), true);
-}
-
-psp_status answer_length(psp_call &c, std::size_t offset, std::uint32_t needed)
-{
-    c.put(offset, needed);
-    c.write_back = true;
-    return psp_status::invalid_length;
 }
 
 bool all_pages_are(const machine &m, spa_range range, page_state wanted)
