@@ -9,6 +9,7 @@
 #include "hw/page_state.h"
 #include "hw/psp.h"
 #include "hw/rmpopt.h"
+#include "psp_legacy_fields.h"
 
 #include <algorithm>
 #include <array>
@@ -47,7 +48,7 @@ void expect(bool ok, const char *what)
 
 /// Bytes that a command on guests may have written outside the RMP.
 std::vector<spa_range> guest_outputs(psp_command command, psp_status status,
-                                     const std::array<std::uint64_t, 8> &fields)
+                                     const command_fields &fields)
 {
     const auto page = [&fields](unsigned i, bool size_2m = false) {
         return std::vector<spa_range>{{fields[i] & ~c_bit, size_2m ? page_2m : page_4k}};
@@ -78,7 +79,7 @@ std::vector<spa_range> guest_outputs(psp_command command, psp_status status,
 
 /// Bytes that a command may have written outside the RMP.
 std::vector<spa_range> outputs(psp_command command, psp_status status, spa_t buffer,
-                               const std::array<std::uint64_t, 8> &fields)
+                               const command_fields &fields)
 {
     const bool success = status == psp_status::success;
     if (command == get_id) { // also how long the id is, when there was too little room
@@ -153,7 +154,7 @@ class attack
                 fw_->note_wbinvd(in_.pick(4));
                 break;
             case 2:
-                in_.pick(8) == 0 ? fw_->reset() : set_iommu_buffers();
+                in_.pick(8) == 0 ? reset() : set_iommu_buffers();
                 break;
             case 3:
                 write_rmp_by_hand();
@@ -207,6 +208,12 @@ class attack
         }
     }
 
+    void reset()
+    {
+        fw_->reset();
+        nv_ = {};
+    }
+
     void set_iommu_buffers()
     {
         const std::scoped_lock lock(m_->rmp_lock());
@@ -256,7 +263,7 @@ class attack
         }
     }
 
-    bool call(psp_command c, const std::array<std::uint64_t, 8> &fields)
+    bool call(psp_command c, const command_fields &fields)
     {
         effect_list ignored;
         return may_hypervisor_write(command_page) &&
@@ -300,7 +307,7 @@ class attack
     spa_t guest_page(bool size_2m) { return high.base + (size_2m ? 0 : in_.pick(4) * page_4k); }
 
     /// Fields of commands on guests.
-    void make_well_formed_guest_command(psp_command c, std::array<std::uint64_t, 8> &fields)
+    void make_well_formed_guest_command(psp_command c, command_fields &fields)
     {
         const spa_t context = contexts[in_.pick(contexts.size())];
         const std::uint64_t size_2m = in_.pick(4) == 0 ? 1 : 0;
@@ -348,7 +355,7 @@ class attack
     }
 
     /// Fields that the command takes, so that it gets as far as to its addresses.
-    void make_well_formed(psp_command c, std::array<std::uint64_t, 8> &fields)
+    void make_well_formed(psp_command c, command_fields &fields)
     {
         fields = {};
         switch (c) {
@@ -372,11 +379,16 @@ class attack
             fields = {in_.pick(2), address(), page_2m};
             break;
         default:
-            make_well_formed_guest_command(c, fields);
+            if (std::ranges::find(legacy_commands, c) != legacy_commands.end()) {
+                make_legacy_fields(
+                    c, in_, [this] { return address(); }, fields);
+            } else {
+                make_well_formed_guest_command(c, fields);
+            }
         }
     }
 
-    void draw_fields(std::array<std::uint64_t, 8> &fields)
+    void draw_fields(command_fields &fields)
     {
         for (std::uint64_t &f : fields) {
             switch (in_.pick(6)) {
@@ -399,7 +411,7 @@ class attack
     }
 
     /// Eight fields, at an address of any kind.
-    spa_t prepare_buffer(psp_command c, std::array<std::uint64_t, 8> &fields)
+    spa_t prepare_buffer(psp_command c, command_fields &fields)
     {
         if (in_.pick(4) != 0) {
             make_well_formed(c, fields);
@@ -488,6 +500,9 @@ class attack
                                    snp_page_unsmash,
                                    snp_vlek_load};
         const unsigned how = in_.pick(16);
+        if (how > 8) {
+            return legacy_commands[in_.pick(legacy_commands.size())];
+        }
         return how == 0 ? static_cast<psp_command>(in_.byte() << 8 | in_.byte())
                         : known[in_.pick(known.size())];
     }
@@ -495,7 +510,7 @@ class attack
     void command()
     {
         const psp_command c = draw_command();
-        std::array<std::uint64_t, 8> fields{};
+        command_fields fields{};
         const spa_t buffer = prepare_buffer(c, fields);
         const bool was_up = fw_->snapshot().snp_init;
         before_.clear();
@@ -507,12 +522,26 @@ class attack
         const auto status =
             static_cast<psp_status>(fw_->execute(static_cast<std::uint16_t>(c), buffer, effects));
         const bool success = status == psp_status::success;
-        const auto allowed = outputs(c, status, buffer & ~c_bit, fields);
+        auto allowed = outputs(c, status, buffer & ~c_bit, fields);
+        for (const spa_range &r : legacy_outputs(c, status, buffer & ~c_bit, fields, nv_)) {
+            allowed.push_back(r);
+        }
+        note_storage(c, success, fields);
         check_writes(c, success, was_up, allowed);
         if (success && (c == snp_init || (c == snp_init_ex && (fields[0] & 1) != 0))) {
             by_hand_ = false;
         } else if (!success || c != snp_init_ex) {
             check_effects(effects);
+        }
+    }
+
+    /// Firmware writes to the storage of INIT_EX until SHUTDOWN or a reset.
+    void note_storage(psp_command c, bool success, const command_fields &fields)
+    {
+        if (success && c == init_ex) {
+            nv_ = {fields[3] & ~c_bit, 32 * 1024};
+        } else if (success && c == shutdown) {
+            nv_ = {};
         }
     }
 
@@ -617,6 +646,7 @@ class attack
     std::unique_ptr<machine> m_;
     std::unique_ptr<psp_firmware> fw_;
     std::vector<rmp_entry> before_; ///< the last command
+    spa_range nv_{};                ///< storage of INIT_EX
     bool by_hand_ = false;          ///< software wrote to the table
 };
 

@@ -27,10 +27,41 @@ psp_status unsupported(psp_call &)
 constexpr std::array command_table{
     command_info{psp_command::init, "INIT", 20, platform_init},
     command_info{psp_command::shutdown, "SHUTDOWN", 0, platform_shutdown},
+    command_info{psp_command::factory_reset, "FACTORY_RESET", 0, factory_reset},
     command_info{psp_command::platform_status, "PLATFORM_STATUS", 12, platform_status},
+    command_info{psp_command::pek_gen, "PEK_GEN", 0, pek_gen},
+    command_info{psp_command::pek_csr, "PEK_CSR", 12, pek_csr},
+    command_info{psp_command::pek_cert_import, "PEK_CERT_IMPORT", 28, pek_cert_import},
+    command_info{psp_command::pdh_cert_export, "PDH_CERT_EXPORT", 28, pdh_cert_export},
+    command_info{psp_command::pdh_gen, "PDH_GEN", 0, pdh_gen},
     command_info{psp_command::df_flush, "DF_FLUSH", 0, df_flush},
     command_info{psp_command::download_firmware, "DOWNLOAD_FIRMWARE", 12, download_firmware},
     command_info{psp_command::get_id, "GET_ID", 12, get_id},
+    command_info{psp_command::init_ex, "INIT_EX", 36, platform_init_ex},
+    command_info{psp_command::decommission, "DECOMMISSION", 4, decommission},
+    command_info{psp_command::activate, "ACTIVATE", 8, activate},
+    command_info{psp_command::deactivate, "DEACTIVATE", 4, deactivate},
+    command_info{psp_command::guest_status, "GUEST_STATUS", 13, guest_status},
+    command_info{psp_command::launch_start, "LAUNCH_START", 36, launch_start},
+    command_info{psp_command::launch_update_data, "LAUNCH_UPDATE_DATA", 20, launch_update_data},
+    command_info{psp_command::launch_update_vmsa, "LAUNCH_UPDATE_VMSA", 20, launch_update_vmsa},
+    command_info{psp_command::launch_measure, "LAUNCH_MEASURE", 20, launch_measure},
+    command_info{psp_command::launch_update_secret, "LAUNCH_UPDATE_SECRET", 52,
+                 launch_update_secret},
+    command_info{psp_command::launch_finish, "LAUNCH_FINISH", 4, launch_finish},
+    command_info{psp_command::attestation_report, "ATTESTATION_REPORT", 36, attestation_report},
+    // migration: the keys it would wrap do not exist
+    command_info{psp_command::send_start, "SEND_START", 0, unsupported},
+    command_info{psp_command::send_update_data, "SEND_UPDATE_DATA", 0, unsupported},
+    command_info{psp_command::send_update_vmsa, "SEND_UPDATE_VMSA", 0, unsupported},
+    command_info{psp_command::send_finish, "SEND_FINISH", 0, unsupported},
+    command_info{psp_command::send_cancel, "SEND_CANCEL", 0, unsupported},
+    command_info{psp_command::receive_start, "RECEIVE_START", 0, unsupported},
+    command_info{psp_command::receive_update_data, "RECEIVE_UPDATE_DATA", 0, unsupported},
+    command_info{psp_command::receive_update_vmsa, "RECEIVE_UPDATE_VMSA", 0, unsupported},
+    command_info{psp_command::receive_finish, "RECEIVE_FINISH", 0, unsupported},
+    command_info{psp_command::dbg_decrypt, "DBG_DECRYPT", 28, debug_copy},
+    command_info{psp_command::dbg_encrypt, "DBG_ENCRYPT", 28, debug_copy},
     command_info{psp_command::snp_init, "SNP_INIT", 0, snp_init},
     command_info{psp_command::snp_platform_status, "SNP_PLATFORM_STATUS", 8, snp_platform_status},
     command_info{psp_command::snp_df_flush, "SNP_DF_FLUSH", 0, snp_df_flush},
@@ -133,7 +164,8 @@ void psp_firmware::reset()
     const std::scoped_lock lock(lock_);
     psp_state &s = *state_;
     s.platform_init = s.platform_es = false;
-    s.tmr = {};
+    s.tmr = s.nv = {};
+    s.sev_guests.clear();
     s.snp_init = s.rmp_init = false;
     s.asids.reset();
     s.iommu_pages.clear();

@@ -6,7 +6,9 @@
 #include "hw/asid_owners.h"
 #include "hw/page_state.h"
 #include "hw/psp.h"
+#include "psp_cert.h"
 #include "psp_guest.h"
+#include "psp_legacy_guest.h"
 
 #include <array>
 #include <cstring>
@@ -24,10 +26,24 @@ inline constexpr spa_t c_bit = 1ull << 51;
 
 inline constexpr std::size_t max_command_bytes = 64;
 
+/// Flag of INIT and INIT_EX: SEV-ES.
+inline constexpr std::uint32_t init_es = 1u << 0;
+
+/// What hardware keeps in flash, through SHUTDOWN and reset: which keys the platform has, whose it
+/// is.
+struct platform_identity {
+    bool owned = false;
+    std::uint32_t pek_generation = 0, pdh_generation = 0;
+    sev_cert owner_pek{}, owner_oca{}; ///< as imported, when owned
+};
+
 struct psp_state {
     bool platform_init = false;
     bool platform_es = false;
     spa_range tmr{}; ///< trusted memory region of SEV-ES, empty unless INIT gave one
+    spa_range nv{};  ///< non-volatile storage, empty unless INIT_EX gave one
+    platform_identity identity;
+    sev_guest_table sev_guests;
 
     bool snp_init = false;
     bool rmp_init = false;
@@ -77,11 +93,38 @@ using psp_handler = psp_status (*)(psp_call &);
 
 // psp_platform.cc: SEV platform commands
 psp_status platform_init(psp_call &c);
+psp_status platform_init_ex(psp_call &c); // psp_nv.cc
 psp_status platform_shutdown(psp_call &c);
 psp_status platform_status(psp_call &c);
 psp_status df_flush(psp_call &c);
 psp_status download_firmware(psp_call &c);
 psp_status get_id(psp_call &c);
+
+// psp_certs.cc: keys and certificates of the platform
+psp_status factory_reset(psp_call &c);
+psp_status pek_gen(psp_call &c);
+psp_status pek_csr(psp_call &c);
+psp_status pek_cert_import(psp_call &c);
+psp_status pdh_gen(psp_call &c);
+psp_status pdh_cert_export(psp_call &c);
+
+// psp_legacy_guest.cc: SEV and SEV-ES guests
+psp_status launch_start(psp_call &c);
+psp_status activate(psp_call &c);
+psp_status deactivate(psp_call &c);
+psp_status decommission(psp_call &c);
+psp_status guest_status(psp_call &c);
+
+// psp_legacy_launch.cc: measured launch
+psp_status launch_update_data(psp_call &c);
+psp_status launch_update_vmsa(psp_call &c);
+psp_status launch_measure(psp_call &c);
+psp_status launch_finish(psp_call &c);
+psp_status attestation_report(psp_call &c);
+
+// psp_legacy_inject.cc: secrets, debugger
+psp_status launch_update_secret(psp_call &c);
+psp_status debug_copy(psp_call &c);
 
 // psp_asids.cc: the life of an ASID
 /// Has an ASID that `first`..`last` bounds no owner, and was it flushed since it had one?

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// Platform commands of SEV and SEV-ES, as far as a host that only runs SNP guests uses them.
-#include "psp_internal.h"
+// Platform commands of SEV and SEV-ES: initialisation, status, versions (AMD 55766).
+#include "psp_legacy.h"
 
 namespace rmpopt::hw
 {
@@ -8,7 +8,6 @@ namespace rmpopt::hw
 namespace
 {
 
-constexpr std::uint32_t init_es = 1u << 0;
 constexpr std::uint64_t min_tmr_bytes = 1ull << 20;
 
 constexpr std::size_t chip_id_bytes = 64;
@@ -49,34 +48,52 @@ psp_status check_tmr(const psp_call &c, spa_range tmr)
 
 } // namespace
 
-psp_status platform_init(psp_call &c)
+platform_phase phase_of(const psp_state &s)
+{
+    if (!s.platform_init) {
+        return platform_phase::uninit;
+    }
+    return s.sev_guests.empty() ? platform_phase::init : platform_phase::working;
+}
+
+psp_status check_init(const psp_call &c, std::uint32_t flags, spa_range tmr)
 {
     // With SNP_EN set the platform waits for SNP_INIT first.
     if (c.s.platform_init || (c.m.snp_enabled_somewhere() && !c.s.snp_init)) {
         return psp_status::invalid_platform_state;
     }
-    const auto flags = c.get<std::uint32_t>(0);
     if ((flags & ~init_es) != 0) {
         return psp_status::invalid_param;
     }
-    spa_range tmr{};
-    if ((flags & init_es) != 0) {
-        tmr = {c.get_address(8), c.get<std::uint32_t>(16)};
-        const psp_status status = check_tmr(c, tmr);
-        if (status != psp_status::success) {
-            return status;
-        }
-    }
+    return (flags & init_es) != 0 ? check_tmr(c, tmr) : psp_status::success;
+}
+
+void enter_init(psp_call &c, std::uint32_t flags, spa_range tmr)
+{
     c.s.platform_init = true;
     c.s.platform_es = (flags & init_es) != 0;
-    c.s.tmr = tmr;
-    return psp_status::success;
+    c.s.tmr = c.s.platform_es ? tmr : spa_range{};
+    // Nobody knows what caches hold of guests before this.
+    c.s.asids.require_flush_of_all();
+    require_wbinvd(c);
+}
+
+psp_status platform_init(psp_call &c)
+{
+    const auto flags = c.get<std::uint32_t>(0);
+    const spa_range tmr{c.get_address(8), c.get<std::uint32_t>(16)};
+    const psp_status status = check_init(c, flags, tmr);
+    if (status == psp_status::success) {
+        enter_init(c, flags, tmr);
+    }
+    return status;
 }
 
 psp_status platform_shutdown(psp_call &c)
 {
+    forget_sev_guests(c);
     c.s.platform_init = c.s.platform_es = false;
-    c.s.tmr = {};
+    c.s.tmr = c.s.nv = {};
     return psp_status::success;
 }
 
@@ -88,10 +105,10 @@ psp_status platform_status(psp_call &c)
     }
     c.put<std::uint8_t>(0, api_major);
     c.put<std::uint8_t>(1, api_minor);
-    c.put<std::uint8_t>(2, c.s.platform_init ? 1 : 0);
-    c.put<std::uint32_t>(3, c.s.platform_es ? 1u << 8 : 0);
+    c.put(2, phase_of(c.s));
+    c.put<std::uint32_t>(3, (c.s.identity.owned ? 1u : 0) | (c.s.platform_es ? 1u << 8 : 0));
     c.put<std::uint8_t>(7, api_build);
-    c.put<std::uint32_t>(8, 0); // guests
+    c.put(8, static_cast<std::uint32_t>(c.s.sev_guests.size()));
     c.write_back = true;
     return psp_status::success;
 }

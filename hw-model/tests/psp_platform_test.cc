@@ -15,7 +15,7 @@ using psp_platform = psp_fixture;
 
 TEST_F(psp_platform, unknown_commands_are_invalid)
 {
-    for (const unsigned command : {0x00u, 0x03u, 0x7fu, 0x82u, 0xffu, 0x7ffu, 0xffffu}) {
+    for (const unsigned command : {0x00u, 0x0eu, 0x7fu, 0x82u, 0xffu, 0x7ffu, 0xffffu}) {
         EXPECT_EQ(fw->execute(static_cast<std::uint16_t>(command), 0, effects), 0x11) << command;
     }
     EXPECT_TRUE(effects.ranges().empty());

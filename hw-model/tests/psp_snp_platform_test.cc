@@ -261,6 +261,8 @@ TEST_F(psp_snp, shutdown_waits_for_the_legacy_platform)
     ASSERT_EQ(run_with(init, 0u, 0u, 0ull, 0u), success);
     EXPECT_EQ(shutdown_ex(0), invalid_platform_state);
     ASSERT_EQ(status_of(shutdown), success);
+    EXPECT_EQ(shutdown_ex(0), df_flush_required) << "ASIDs are the legacy platform's as well";
+    ASSERT_EQ(status_of(snp_df_flush), success);
     EXPECT_EQ(shutdown_ex(0), success);
 }
 

@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // The firmware of the secure processor: SEV and SNP platform commands on one machine.
 //
+// Certificates that it exports are well-formed, but their keys and signatures are constant text
+// that says so: nobody's real ones. SEV guests are measured with keys that are known to all, and
+// their memory is not encrypted.
+//
 // The mailbox (registers, interrupt) is not here; see plugin/psp/psp_device.h.
 //
 // Thread-safety: execute(), reset(), snapshot() and active_guests() may be called from any thread
@@ -27,6 +31,8 @@ enum class psp_status : std::uint16_t {
     invalid_guest_state = 0x02,
     invalid_config = 0x03,
     invalid_length = 0x04,
+    already_owned = 0x05,
+    invalid_certificate = 0x06,
     policy_failure = 0x07,
     inactive = 0x08,
     invalid_address = 0x09,
@@ -43,6 +49,7 @@ enum class psp_status : std::uint16_t {
     unsupported = 0x15,
     invalid_param = 0x16,
     resource_limit = 0x17,
+    secure_data_invalid = 0x18,
     invalid_page_size = 0x19,
     invalid_page_state = 0x1a,
     invalid_page_owner = 0x1c,
@@ -55,10 +62,39 @@ enum class psp_status : std::uint16_t {
 enum class psp_command : std::uint16_t {
     init = 0x01,
     shutdown = 0x02,
+    factory_reset = 0x03,
     platform_status = 0x04,
+    pek_gen = 0x05,
+    pek_csr = 0x06,
+    pek_cert_import = 0x07,
+    pdh_cert_export = 0x08,
+    pdh_gen = 0x09,
     df_flush = 0x0a,
     download_firmware = 0x0b,
     get_id = 0x0c,
+    init_ex = 0x0d,
+    decommission = 0x20,
+    activate = 0x21,
+    deactivate = 0x22,
+    guest_status = 0x23,
+    launch_start = 0x30,
+    launch_update_data = 0x31,
+    launch_update_vmsa = 0x32,
+    launch_measure = 0x33,
+    launch_update_secret = 0x34,
+    launch_finish = 0x35,
+    attestation_report = 0x36,
+    send_start = 0x40,
+    send_update_data = 0x41,
+    send_update_vmsa = 0x42,
+    send_finish = 0x43,
+    send_cancel = 0x44,
+    receive_start = 0x50,
+    receive_update_data = 0x51,
+    receive_update_vmsa = 0x52,
+    receive_finish = 0x53,
+    dbg_decrypt = 0x60,
+    dbg_encrypt = 0x61,
     snp_init = 0x81,
     snp_platform_status = 0x83,
     snp_df_flush = 0x84,
@@ -141,10 +177,11 @@ class psp_firmware
     /// Runs one mailbox command to its end. `buffer` is the system physical address that the
     /// mailbox was given (the C-bit is ignored). Whatever memory holds, at worst the command
     /// fails; then it has changed nothing but, where the ABI says so, a length in its buffer or
-    /// the values of a CPUID page.
+    /// the values of a CPUID page, or a damaged image of INIT_EX.
     std::uint16_t execute(std::uint16_t command, spa_t buffer, effect_list &effects);
 
-    /// Device or machine reset: everything uninitialised. The RMP is left as it is.
+    /// Device or machine reset: everything uninitialised. The RMP and the platform's identity
+    /// (flash) are left as they are.
     void reset();
 
     /// A logical CPU executed WBINVD or WBNOINVD. Lock-free, for vCPU threads.

@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// The legacy commands (SEV, SEV-ES) for the fuzzer: fields that get as far as to their addresses,
+// and what each may write.
+#pragma once
+
+#include "byte_source.h"
+#include "hw/psp.h"
+
+#include <array>
+#include <vector>
+
+namespace rmpopt::hw
+{
+
+using command_fields = std::array<std::uint64_t, 8>;
+
+inline constexpr std::array legacy_commands{
+    psp_command::init_ex,
+    psp_command::factory_reset,
+    psp_command::pek_gen,
+    psp_command::pek_csr,
+    psp_command::pek_cert_import,
+    psp_command::pdh_cert_export,
+    psp_command::pdh_gen,
+    psp_command::decommission,
+    psp_command::activate,
+    psp_command::deactivate,
+    psp_command::guest_status,
+    psp_command::launch_start,
+    psp_command::launch_update_data,
+    psp_command::launch_update_vmsa,
+    psp_command::launch_measure,
+    psp_command::launch_update_secret,
+    psp_command::launch_finish,
+    psp_command::attestation_report,
+    psp_command::dbg_decrypt,
+    psp_command::dbg_encrypt,
+};
+
+/// Fills `fields` for a legacy command. `address` draws an address.
+template <class F>
+void make_legacy_fields(psp_command c, byte_source &in, F address, command_fields &fields)
+{
+    using enum psp_command;
+    const std::uint64_t handle = 1 + in.pick(3);
+    switch (c) {
+    case init_ex: {
+        const std::uint64_t flags = in.pick(2);
+        fields = {36 | flags << 32, address(), page_2m, address(), 32 * 1024};
+        break;
+    }
+    case pek_csr:
+        fields = {address(), 2084u + in.pick(2)};
+        break;
+    case pek_cert_import:
+        fields = {address(), 2084, address(), 2084};
+        break;
+    case pdh_cert_export:
+        fields = {address(), 2084u + in.pick(2), address(), 6252};
+        break;
+    case activate:
+        fields[0] = handle | std::uint64_t{in.pick(2) != 0 ? 1u + in.pick(4) : 100u + in.pick(4)}
+                                 << 32;
+        break;
+    case launch_start:
+        fields[0] = std::uint64_t{in.pick(8)} << 32;
+        if (in.pick(4) == 0) {
+            fields = {fields[0], address(), 2084, address(), 128};
+        }
+        break;
+    case launch_update_data:
+        fields = {handle, address(), in.pick(8) * 1024u};
+        break;
+    case launch_update_vmsa:
+        fields = {handle, address(), page_4k};
+        break;
+    case launch_measure:
+        fields = {handle, address(), 48u - in.pick(2)};
+        break;
+    case launch_update_secret:
+        fields = {handle, address(), 52, address(), 32, address(), 32};
+        break;
+    case attestation_report:
+        fields = {handle, address(), 1, 2, 208u - in.pick(2)};
+        break;
+    case dbg_decrypt:
+    case dbg_encrypt:
+        fields = {handle, address(), address(), 16u * in.pick(256)};
+        break;
+    default:
+        fields[0] = handle;
+    }
+}
+
+/// Bytes that a legacy command may have written. `nv` is the storage that INIT_EX gave.
+inline std::vector<spa_range> legacy_outputs(psp_command c, psp_status status, spa_t buffer,
+                                             const command_fields &fields, spa_range nv)
+{
+    using enum psp_command;
+    constexpr spa_t address_bits = (1ull << 51) - 1;
+    const bool done = status == psp_status::success;
+    const auto range = [&](unsigned field, std::uint64_t bytes) {
+        return done ? spa_range{fields.at(field) & address_bits, bytes} : spa_range{};
+    };
+    const auto length_at = [&](std::uint64_t offset) {
+        return done || status == psp_status::invalid_length ? spa_range{buffer + offset, 4}
+                                                            : spa_range{};
+    };
+    switch (c) {
+    case init_ex:
+        return done || status == psp_status::secure_data_invalid
+                   ? std::vector<spa_range>{{fields[3] & address_bits, 32 * 1024}}
+                   : std::vector<spa_range>{};
+    case pek_gen:
+    case pdh_gen:
+    case pek_cert_import:
+        return {done ? nv : spa_range{}};
+    case pek_csr:
+        return {length_at(8), range(0, 2084)};
+    case pdh_cert_export:
+        return {length_at(8), length_at(24), range(0, 2084), range(2, 6252)};
+    case guest_status:
+        return {done ? spa_range{buffer, 13} : spa_range{}};
+    case launch_start:
+        return {done ? spa_range{buffer, 4} : spa_range{}};
+    case launch_measure:
+        return {length_at(16), range(1, 48)};
+    case launch_update_secret:
+        return {range(3, fields[4] & 0xffffffff)};
+    case attestation_report:
+        return {length_at(32), range(1, 208)};
+    case dbg_decrypt:
+    case dbg_encrypt:
+        return {range(2, fields[3] & 0xffffffff)};
+    default:
+        return {};
+    }
+}
+
+} // namespace rmpopt::hw
