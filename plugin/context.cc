@@ -158,7 +158,13 @@ firmware_view context::view_firmware() const
 {
     firmware_view view;
     view.snp_init = firmware_->snapshot().snp_init;
-    view.memory = machine_->rmp().table_memory();
+    view.memory = firmware_->own_memory();
+    for (const hw::psp_guest_info &guest : firmware_->active_guests()) {
+        view.contexts.insert(guest.context);
+        if (guest.asid != 0) {
+            view.asids.insert(guest.asid);
+        }
+    }
     return view;
 }
 

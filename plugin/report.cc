@@ -101,6 +101,15 @@ ordered_json rmp(const hw::rmp_table &t)
             {"covered_bytes", t.covered_bytes()}};
 }
 
+ordered_json commands_by_name(const hw::psp_snapshot &s)
+{
+    ordered_json out = ordered_json::object();
+    for (const auto &[command, times] : s.by_command) {
+        out[std::string(hw::psp_command_name(command))] = times;
+    }
+    return out;
+}
+
 ordered_json psp(const report_snapshot &s)
 {
     return {{"present", s.psp_present},
@@ -109,7 +118,9 @@ ordered_json psp(const report_snapshot &s)
             {"commands", s.psp.commands},
             {"last_command", hex(s.psp.last_command)},
             {"last_status", hex(s.psp.last_status)},
-            {"failed", s.psp.failed}};
+            {"failed", s.psp.failed},
+            {"guests", s.psp.guests},
+            {"by_command", commands_by_name(s.psp)}};
 }
 
 ordered_json finding_json(const finding &f)

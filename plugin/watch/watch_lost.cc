@@ -83,7 +83,7 @@ void watch::look_for_lost_optimisations(guest_time at)
 {
     const bool in_use =
         std::ranges::any_of(cores_, [](const core_record &c) { return c.was_enabled; });
-    if (!firmware_.snp_init || !firmware_.asids.empty() || !in_use) {
+    if (!firmware_.snp_init || !firmware_.asids.empty() || !firmware_.contexts.empty() || !in_use) {
         return;
     }
     std::map<loss, std::vector<std::size_t>> regions;
