@@ -79,6 +79,12 @@ std::string context::listen()
         return {};
     }
     return psp_.start(options_.psp, {.apply = [this](const hw::effect_list &e) { apply(e); },
+                                     .executed =
+                                         [this](std::uint16_t command, std::uint16_t status) {
+                                             if (watch_ != nullptr) {
+                                                 watch_->command(command, status, view_firmware());
+                                             }
+                                         },
                                      .log = [](std::string_view line) { log("psp: {}", line); }});
 }
 
@@ -121,6 +127,9 @@ void context::start_machine()
     }
     machine_ = std::move(machine);
     firmware_ = std::make_unique<hw::psp_firmware>(*machine_);
+    if (options_.watch) {
+        start_watch();
+    }
     psp_.attach_firmware(*firmware_);
     log("persona {} ({}), {} CPUs in {} cores, {} MiB of RAM", options_.persona->name,
         options_.persona->description, machine_->cpus().threads(), machine_->cpus().cores(),
@@ -128,11 +137,43 @@ void context::start_machine()
     started_.store(true, std::memory_order_release);
 }
 
+void context::start_watch()
+{
+    constexpr std::chrono::milliseconds tick_period{200};
+    watch_ = std::make_unique<watch>(watch::settings{
+        .machine = machine_.get(),
+        .clock =
+            [this] {
+                const std::uint64_t started = boot_started_ns_;
+                const std::uint64_t now = virtual_clock_ns();
+                return now > started ? now - started : 0;
+            },
+        .bound = options_.watch_bound * guest_second,
+        .on_new = [](const finding &f) { log("watch: {}", to_line(f)); },
+    });
+    ticker_.start(tick_period, [this] { watch_->tick(); });
+}
+
+firmware_view context::view_firmware() const
+{
+    firmware_view view;
+    view.snp_init = firmware_->snapshot().snp_init;
+    view.memory = firmware_->own_memory();
+    for (const hw::psp_guest_info &guest : firmware_->active_guests()) {
+        view.contexts.insert(guest.context);
+        if (guest.asid != 0) {
+            view.asids.insert(guest.asid);
+        }
+    }
+    return view;
+}
+
 void context::enter_operating_system(std::uint32_t rsi, std::uint32_t rbx)
 {
     if (booted_.exchange(true)) {
         return;
     }
+    boot_started_ns_ = virtual_clock_ns();
     const hw::memory_view &memory = machine_->memory();
     const iommu_setup iommu = announce_iommu_snp(memory);
     iommu_registers_ = iommu.register_base;
@@ -184,6 +225,9 @@ void context::read_iommu()
 
 void context::apply(const hw::effect_list &effects)
 {
+    if (watch_ != nullptr && !effects.ranges().empty()) {
+        watch_->rmp_changed(effects);
+    }
     if (!enforces() || effects.ranges().empty()) {
         return;
     }
@@ -234,6 +278,9 @@ void context::reset()
     machine_->reset();
     firmware_->reset();
     forget_guests();
+    if (watch_ != nullptr) {
+        watch_->reset();
+    }
     booted_ = false;
     log("machine reset");
 }
@@ -241,6 +288,10 @@ void context::reset()
 void context::finish()
 {
     psp_.stop();
+    ticker_.stop();
+    if (watch_ != nullptr) {
+        watch_->tick();
+    }
     reporter_.finish();
 }
 
@@ -253,6 +304,8 @@ report_snapshot context::snapshot(bool complete) const
     if (started_) {
         s.psp = firmware_->snapshot();
     }
+    s.watcher = watch_.get();
+    s.lstar = lstar_;
     s.guard_changes = guard_.changes();
     s.enforcement = enforces() ? (is_strict() ? "strict" : "on") : "off";
     s.messages = logged_lines();

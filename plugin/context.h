@@ -11,6 +11,8 @@
 #include "platform.h"
 #include "psp/psp_device.h"
 #include "report.h"
+#include "ticker.h"
+#include "watch/watch.h"
 
 #include <atomic>
 #include <memory>
@@ -57,12 +59,19 @@ class context
     /// QEMU ends.
     void finish();
 
+    /// nullptr when nobody asked for it.
+    watch *watcher() const { return watch_.get(); }
+    /// The boot CPU wrote its entry point of system calls, by which symbols can be found.
+    void note_lstar(std::uint64_t lstar) { lstar_.store(lstar, std::memory_order_relaxed); }
+
     hw::machine &machine() { return *machine_; }
     const hw::machine &machine() const { return *machine_; }
     const guest_ram &ram() const { return ram_; }
 
   private:
     report_snapshot snapshot(bool complete) const;
+    void start_watch();
+    firmware_view view_firmware() const;
 
     options options_;
     unsigned vcpus_;
@@ -71,8 +80,12 @@ class context
     guard guard_;
     std::unique_ptr<hw::machine> machine_;
     std::unique_ptr<hw::psp_firmware> firmware_;
+    std::unique_ptr<watch> watch_;
+    std::atomic<std::uint64_t> boot_started_ns_{0}; ///< QEMU's virtual clock when Linux took over
+    std::atomic<std::uint64_t> lstar_{0};
     psp_device psp_;
     reporter reporter_;
+    ticker ticker_; ///< last, so that it ends first
     std::atomic<bool> booted_{false}; ///< the BIOS's part is done for this boot
     std::atomic<unsigned> since_audit_{0};
     bool warm_ = false; ///< RAM may hold the contents of an earlier boot

@@ -7,6 +7,7 @@
 #include <array>
 #include <cassert>
 #include <cstring>
+#include <utility>
 #include <dlfcn.h>
 #include <fmt/format.h>
 #include <malloc.h>
@@ -38,6 +39,7 @@ struct qemu_symbols {
     bool (*e820_get_entry)(int index, std::uint32_t type, std::uint64_t *address,
                            std::uint64_t *length);
     void (*qemu_register_reset)(void (*cb)(void *), void *opaque);
+    std::int64_t (*qemu_clock_get_ns)(int type);
 };
 
 qemu_symbols qemu;
@@ -256,6 +258,7 @@ std::string host_cpu::resolve_symbols()
     resolve(qemu.qemu_ram_is_shared, "qemu_ram_is_shared", missing);
     resolve(qemu.e820_get_entry, "e820_get_entry", missing);
     resolve(qemu.qemu_register_reset, "qemu_register_reset", missing);
+    resolve(qemu.qemu_clock_get_ns, "qemu_clock_get_ns", missing);
     if (current_cpu_slot() == nullptr) {
         missing.append(missing.empty() ? "" : ", ").append("current_cpu");
     }
@@ -504,6 +507,18 @@ std::string find_guest_ram(guest_ram_block &out)
         }
     }
     return sum == out.bytes ? "" : "QEMU's memory map does not add up to its RAM";
+}
+
+std::uint64_t virtual_clock_ns()
+{
+    constexpr int clock_virtual = 1;
+    // With -icount QEMU counts the instructions of the current vCPU's block, which it can only do
+    // between blocks; without a current vCPU it leaves them out.
+    void **slot = current_cpu_slot();
+    void *current = std::exchange(*slot, nullptr);
+    const std::int64_t ns = qemu.qemu_clock_get_ns(clock_virtual);
+    *slot = current;
+    return static_cast<std::uint64_t>(ns);
 }
 
 bool read_system_memory(std::uint64_t address, void *to, std::size_t bytes)

@@ -127,6 +127,10 @@ struct guest_ram_block {
 /// Finds guest RAM; at the first instruction or later. Returns an empty string or what is wrong.
 std::string find_guest_ram(guest_ram_block &out);
 
+/// QEMU's virtual clock in nanoseconds: the guest's time. Any thread. With -icount, on a vCPU's
+/// thread, as it was when QEMU last looked up from the guest.
+std::uint64_t virtual_clock_ns();
+
 /// Reads system memory through QEMU's own view, devices included. vCPU thread only.
 bool read_system_memory(std::uint64_t address, void *to, std::size_t bytes);
 

@@ -30,6 +30,18 @@ struct insn_event {
     }
 };
 
+/// Where the guest is, for the watch; as long as the event lives.
+inline place place_of(const insn_event &event)
+{
+    return {.cpu = event.cpu.index(),
+            .rip_of =
+                [](const void *insn) {
+                    const auto *e = static_cast<const insn_event *>(insn);
+                    return e->ra == 0 ? e->cpu.rip() : e->cpu.rip_at(e->ra);
+                },
+            .insn = &event};
+}
+
 /// The callback to register for an instruction with these bytes, with the instruction's length as
 /// its userdata; nullptr when QEMU should execute it alone.
 qemu_plugin_vcpu_udata_cb_t find_emulation(std::span<const std::uint8_t> bytes);
@@ -64,5 +76,7 @@ void emulate_rmpread(insn_event event);
 void emulate_rmpopt(const insn_event &event);
 void emulate_vmrun(const insn_event &event);
 void emulate_vmsave(const insn_event &event);
+/// Only looks; QEMU executes it.
+void emulate_hlt(const insn_event &event);
 
 } // namespace rmpopt

@@ -23,6 +23,7 @@ enum class emulated_insn : std::uint8_t {
     rmpopt,
     vmrun,
     vmsave,
+    hlt,
 };
 
 /// Says which emulated instruction the bytes of one whole instruction are.

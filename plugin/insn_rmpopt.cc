@@ -11,6 +11,9 @@ void emulate_rmpopt(const insn_event &event)
 {
     const hw::rmpopt_result r =
         hw::rmpopt(the_context->machine(), event.model_context(), event.reg(rax), event.reg(rcx));
+    if (watch *watcher = the_context->watcher()) {
+        watcher->rmpopt(place_of(event), event.reg(rax), event.reg(rcx), r);
+    }
     if (r.exception != hw::fault::none) {
         raise(event, r.exception);
     }

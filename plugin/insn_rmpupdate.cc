@@ -33,8 +33,11 @@ void emulate_rmpupdate(insn_event event)
     if (bad.what != operand_fault::kind::none) {
         raise(event, bad);
     }
-    complete_with_status(event, update(event.reg(rax), hw::rmp_record::decode(raw)),
-                         hw::changed_flags(the_context->machine()));
+    const hw::rmp_status status = update(event.reg(rax), hw::rmp_record::decode(raw));
+    if (watch *watcher = the_context->watcher()) {
+        watcher->rmpupdate(place_of(event), event.reg(rax), status);
+    }
+    complete_with_status(event, status, hw::changed_flags(the_context->machine()));
 }
 
 } // namespace rmpopt

@@ -12,6 +12,7 @@ namespace
 
 constexpr std::uint32_t msr_efer = 0xc0000080;
 constexpr std::uint32_t efer_lme = 1u << 8;
+constexpr std::uint32_t msr_lstar = 0xc0000082;
 
 /// False when the write is QEMU's to do.
 bool write(const insn_event &event, std::uint32_t index, std::uint64_t value, bool &is_gp)
@@ -24,6 +25,9 @@ bool write(const insn_event &event, std::uint32_t index, std::uint64_t value, bo
     if (!snp_before && m.snp_enabled(event.cpu.index())) {
         the_context->read_iommu();
         the_context->drop_translations();
+    }
+    if (watch *watcher = the_context->watcher()) {
+        watcher->wrmsr(place_of(event), index, value, r);
     }
     is_gp = r == hw::msr_result::gp0;
     if (is_gp) {
@@ -40,6 +44,10 @@ void emulate_wrmsr(const insn_event &event)
     if (index == msr_efer && (event.reg(rax) & efer_lme) != 0) {
         the_context->enter_operating_system(static_cast<std::uint32_t>(event.reg(rsi)),
                                             static_cast<std::uint32_t>(event.reg(rbx)));
+        return;
+    }
+    if (index == msr_lstar && event.cpu.long_mode() && event.cpu.cpl() == 0) {
+        the_context->note_lstar(static_cast<std::uint32_t>(event.reg(rax)) | event.reg(rdx) << 32);
         return;
     }
     if (!hw::is_modelled_msr(index) || !event.cpu.long_mode() || event.cpu.in_guest()) {

@@ -58,14 +58,35 @@ std::string set_enforce(options &o, std::string_view v)
     return {};
 }
 
+bool parse_number(unsigned &number, std::string_view v)
+{
+    const auto [end, error] = std::from_chars(v.data(), v.data() + v.size(), number);
+    return error == std::errc{} && end == v.data() + v.size();
+}
+
 std::string set_audit(options &o, std::string_view v)
 {
-    const auto [end, error] = std::from_chars(v.data(), v.data() + v.size(), o.audit);
-    return error == std::errc{} && end == v.data() + v.size()
+    return parse_number(o.audit, v) ? ""
+                                    : "option audit: '" + std::string(v) +
+                                          "' is no number; give how many RMP "
+                                          "instructions apart, or 0";
+}
+
+std::string set_watch(options &o, std::string_view v)
+{
+    o.watch = v == "on";
+    return v == "on" || v == "off"
                ? ""
-               : "option audit: '" + std::string(v) +
-                     "' is no number; give how many RMP "
-                     "instructions apart, or 0";
+               : "option watch: '" + std::string(v) + "' is not on or off";
+}
+
+std::string set_watch_bound(options &o, std::string_view v)
+{
+    constexpr unsigned most = 86400;
+    return parse_number(o.watch_bound, v) && o.watch_bound > 0 && o.watch_bound <= most
+               ? ""
+               : "option watch-bound: '" + std::string(v) +
+                     "' is no number of seconds from 1 to " + std::to_string(most);
 }
 
 std::string set_path(std::string &path, std::string_view name, std::string_view v)
@@ -92,6 +113,12 @@ std::string set_option(options &o, std::string_view name, std::string_view value
     if (name == "audit") {
         return set_audit(o, value);
     }
+    if (name == "watch") {
+        return set_watch(o, value);
+    }
+    if (name == "watch-bound") {
+        return set_watch_bound(o, value);
+    }
     if (name == "psp") {
         return set_path(o.psp, name, value);
     }
@@ -105,7 +132,7 @@ std::string set_option(options &o, std::string_view name, std::string_view value
         return hw::set_policy(o.policy, name.substr(policy_prefix.size()), value);
     }
     return "unknown option '" + std::string(name) +
-           "'; known: persona, rmp, enforce, audit, psp, log, report, policy.NAME";
+           "'; known: persona, rmp, enforce, audit, watch, watch-bound, psp, log, report, policy.NAME";
 }
 
 std::string check_combination(const options &o)

@@ -21,6 +21,9 @@ struct options {
     hw::policy policy{};
     enforcement enforce = enforcement::on;
     unsigned audit = 0; ///< recount the RMP after every so many RMP instructions; 0: never
+    bool watch = false; ///< look for mistakes of the guest's kernel
+    /// Seconds of guest time that a clean region may stay unoptimised.
+    unsigned watch_bound = 30;
     std::string psp;    ///< path of the secure processor's socket; empty: no secure processor
     std::string log;    ///< path of the log; empty: stderr
     std::string report; ///< path of the report; empty: none

@@ -13,7 +13,7 @@ namespace rmpopt
 /// What decides over a translation.
 struct paging_state {
     std::uint64_t cr0 = 0, cr3 = 0, cr4 = 0;
-    std::uint64_t rflags = 0; ///< AC
+    std::uint64_t rflags = 0; ///< AC and IF are used
 };
 
 enum class access_kind : std::uint8_t { read, write };

@@ -101,6 +101,15 @@ ordered_json rmp(const hw::rmp_table &t)
             {"covered_bytes", t.covered_bytes()}};
 }
 
+ordered_json commands_by_name(const hw::psp_snapshot &s)
+{
+    ordered_json out = ordered_json::object();
+    for (const auto &[command, times] : s.by_command) {
+        out[std::string(hw::psp_command_name(command))] = times;
+    }
+    return out;
+}
+
 ordered_json psp(const report_snapshot &s)
 {
     return {{"present", s.psp_present},
@@ -109,7 +118,62 @@ ordered_json psp(const report_snapshot &s)
             {"commands", s.psp.commands},
             {"last_command", hex(s.psp.last_command)},
             {"last_status", hex(s.psp.last_status)},
-            {"failed", s.psp.failed}};
+            {"failed", s.psp.failed},
+            {"guests", s.psp.guests},
+            {"by_command", commands_by_name(s.psp)}};
+}
+
+ordered_json finding_json(const finding &f)
+{
+    const finding_info &info = info_of(f.kind);
+    ordered_json out{{"id", info.id},
+                     {"severity", severity_name(info.level)},
+                     {"seconds", static_cast<double>(f.at) / guest_second},
+                     {"cpu", nullptr},
+                     {"rip", nullptr},
+                     {"address", nullptr},
+                     {"what", f.what},
+                     {"hint", info.hint},
+                     {"count", f.count}};
+    if (f.cpu.has_value()) {
+        out["cpu"] = *f.cpu;
+    }
+    if (f.rip.has_value()) {
+        out["rip"] = hex(*f.rip);
+    }
+    if (f.spa.has_value()) {
+        out["address"] = hex(*f.spa);
+    }
+    return out;
+}
+
+ordered_json pass_json(const rmpopt_pass &p)
+{
+    return {{"start", static_cast<double>(p.start) / guest_second},
+            {"end", static_cast<double>(p.end) / guest_second},
+            {"executed", p.executed},
+            {"optimised", p.optimised},
+            {"cores", p.cores.size()},
+            {"repeated", p.repeated}};
+}
+
+/// What the watch found; null when nobody watches.
+ordered_json watch_json(const report_snapshot &s)
+{
+    if (s.watcher == nullptr) {
+        return nullptr;
+    }
+    ordered_json out{{"bound_seconds", s.watcher->bound() / guest_second},
+                     {"pass_count", s.watcher->pass_count()},
+                     {"passes", ordered_json::array()},
+                     {"findings", ordered_json::array()}};
+    for (const rmpopt_pass &p : s.watcher->passes()) {
+        out["passes"].push_back(pass_json(p));
+    }
+    for (const finding &f : s.watcher->findings()) {
+        out["findings"].push_back(finding_json(f));
+    }
+    return out;
 }
 
 void add_cpu(std::string &list, unsigned first, unsigned last)
@@ -157,6 +221,8 @@ std::string render_report(const report_snapshot &s)
         out["counters"]["guard_changes"] = s.guard_changes;
         out["regions"] = regions(m);
     }
+    out["watch"] = watch_json(s);
+    out["lstar"] = s.lstar == 0 ? ordered_json() : ordered_json(hex(s.lstar));
     out["psp"] = psp(s);
     out["enforcement"] = s.enforcement;
     out["messages"] = s.messages;

@@ -6,6 +6,7 @@
 
 #include "hw/machine.h"
 #include "hw/psp.h"
+#include "watch/watch.h"
 
 #include <condition_variable>
 #include <functional>
@@ -23,6 +24,8 @@ struct report_snapshot {
     std::string persona;
     bool psp_present = false;
     hw::psp_snapshot psp;
+    const watch *watcher = nullptr; ///< nullptr: nobody watches
+    std::uint64_t lstar = 0;        ///< the guest's MSR_LSTAR; 0 unless it was written
     std::uint64_t guard_changes = 0;
     std::string enforcement;
     std::vector<std::string> messages; ///< lines of the log

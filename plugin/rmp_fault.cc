@@ -30,12 +30,33 @@ void log_rmp_fault(const host_cpu &cpu, std::uint64_t address, std::uint64_t err
     }
 }
 
+namespace
+{
+
+void tell_watch(const host_cpu &cpu, std::uint64_t address)
+{
+    watch *watcher = the_context->watcher();
+    if (watcher == nullptr) {
+        return;
+    }
+    const walk_result page =
+        walk(the_context->ram().hardware_view(), cpu.paging(), address, access_kind::write);
+    const place where{.cpu = cpu.index(),
+                      .rip_of = [](const void *c) { return static_cast<const host_cpu *>(c)->rip(); },
+                      .insn = &cpu};
+    watcher->write_refused(where, page.kind == walk_result::outcome::ok ? std::optional(page.spa)
+                                                                        : std::nullopt);
+}
+
+} // namespace
+
 void deliver_rmp_fault(const host_cpu &cpu, std::uint64_t address, std::uint32_t access,
                        std::uintptr_t ra)
 {
     const std::uint32_t code = pf_rmp | pf_present | access;
     cpu.synchronise(ra);
     log_rmp_fault(cpu, address, code);
+    tell_watch(cpu, address);
     under_way.at(cpu.index()).store(true, std::memory_order_relaxed);
     cpu.set_cr2(address);
     cpu.raise(vector::pf, static_cast<int>(code), 0);

@@ -210,4 +210,16 @@ std::vector<psp_guest_info> psp_firmware::active_guests() const
     return out;
 }
 
+std::vector<spa_range> psp_firmware::own_memory() const
+{
+    const std::scoped_lock lock(lock_);
+    const std::scoped_lock rmp_lock(machine_.rmp_lock());
+    std::vector<spa_range> out = machine_.rmp().table_memory();
+    out.insert(out.end(), state_->iommu_pages.begin(), state_->iommu_pages.end());
+    if (state_->tmr.bytes != 0) {
+        out.push_back(state_->tmr);
+    }
+    return out;
+}
+
 } // namespace rmpopt::hw

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "psp_fixture.h"
+#include <algorithm>
 
 #include <array>
 
@@ -173,6 +174,22 @@ TEST_F(psp_platform, firmware_images_are_refused)
     EXPECT_EQ(run_with(download_firmware, output_page, 4096u), bad_signature);
     ASSERT_EQ(run_with(init, 0u, 0u, 0ull, 0u), success);
     EXPECT_EQ(run_with(download_firmware, output_page, 4096u), invalid_platform_state);
+}
+
+TEST_F(psp_platform, own_memory_is_the_rmp_and_what_init_and_snp_init_took)
+{
+    const auto owns = [this](spa_t spa) {
+        return std::ranges::any_of(fw->own_memory(), [spa](const spa_range &r) {
+            return r.overlaps({spa, page_4k});
+        });
+    };
+    EXPECT_TRUE(owns(rmp_base));
+    EXPECT_FALSE(owns(tmr));
+    ASSERT_EQ(platform_init_es(tmr, 2 * mb), success);
+    EXPECT_TRUE(owns(tmr + 2 * mb - 1));
+    EXPECT_FALSE(owns(tmr + 2 * mb));
+    ASSERT_EQ(status_of(shutdown), success);
+    EXPECT_FALSE(owns(tmr));
 }
 
 TEST_F(psp_platform, reset_uninitialises)

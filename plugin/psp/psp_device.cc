@@ -289,6 +289,9 @@ void psp_device::server::run(const psp_mailbox::request &request)
     if (callbacks_.apply && !effects.ranges().empty()) {
         callbacks_.apply(effects);
     }
+    if (callbacks_.executed) {
+        callbacks_.executed(request.command, status);
+    }
     if (mailbox_.complete(request, status)) {
         interrupt_event_.signal();
     }

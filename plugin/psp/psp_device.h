@@ -27,6 +27,8 @@ class psp_device
         /// Makes the effects of a command true; called by the worker thread, without locks held,
         /// before the guest sees the command complete. May be empty.
         std::function<void(const hw::effect_list &)> apply;
+        /// A command has been executed and its effects applied; called like `apply`. May be empty.
+        std::function<void(std::uint16_t command, std::uint16_t status)> executed;
         /// One line, without newline, from either thread. May be empty.
         std::function<void(std::string_view)> log;
     };

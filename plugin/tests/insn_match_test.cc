@@ -26,6 +26,7 @@ TEST(insn_match, finds_each_instruction)
     EXPECT_EQ(match_insn(bytes{0xf3, 0x0f, 0x01, 0xff}), emulated_insn::psmash);
     EXPECT_EQ(match_insn(bytes{0xf2, 0x0f, 0x01, 0xfd}), emulated_insn::rmpread);
     EXPECT_EQ(match_insn(bytes{0xf2, 0x0f, 0x01, 0xfc}), emulated_insn::rmpopt);
+    EXPECT_EQ(match_insn(bytes{0xf4}), emulated_insn::hlt);
 }
 
 TEST(insn_match, finds_them_behind_prefixes_that_mean_nothing)
@@ -118,6 +119,8 @@ class oracle
             return emulated_insn::vmrun;
         case ZYDIS_MNEMONIC_VMSAVE:
             return emulated_insn::vmsave;
+        case ZYDIS_MNEMONIC_HLT:
+            return emulated_insn::hlt;
         default:
             return emulated_insn::none;
         }

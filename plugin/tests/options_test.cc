@@ -80,6 +80,26 @@ TEST(options, unknown_rmp_is_refused_with_the_known_ones)
               "option rmp: 'raw' is not auto, segmented, contiguous or none");
 }
 
+TEST(options, watch_is_on_or_off)
+{
+    EXPECT_FALSE(parse({}).opt.watch);
+    EXPECT_TRUE(parse({"watch=on"}).opt.watch);
+    EXPECT_FALSE(parse({"watch=off"}).opt.watch);
+    EXPECT_EQ(parse({"watch=1"}).error, "option watch: '1' is not on or off");
+}
+
+TEST(options, watch_bound_is_seconds)
+{
+    EXPECT_EQ(parse({}).opt.watch_bound, 30u);
+    EXPECT_EQ(parse({"watch-bound=12"}).opt.watch_bound, 12u);
+    for (const char *bad :
+         {"watch-bound=", "watch-bound=0", "watch-bound=86401", "watch-bound=1s"}) {
+        EXPECT_NE(parse({bad}).error.find("is no number of seconds from 1 to 86400"),
+                  std::string::npos)
+            << bad;
+    }
+}
+
 TEST(options, audit_is_a_number)
 {
     EXPECT_EQ(parse({"audit=1000"}).opt.audit, 1000u);
@@ -140,8 +160,9 @@ TEST(options, unknown_policy_is_refused)
 
 TEST(options, unknown_option_is_refused_with_the_known_ones)
 {
-    EXPECT_EQ(parse({"speed=fast"}).error, "unknown option 'speed'; known: persona, rmp, enforce, "
-                                           "audit, psp, log, report, policy.NAME");
+    EXPECT_EQ(parse({"speed=fast"}).error,
+              "unknown option 'speed'; known: persona, rmp, enforce, "
+              "audit, watch, watch-bound, psp, log, report, policy.NAME");
 }
 
 TEST(options, name_with_another_spelling_is_refused)

@@ -242,6 +242,46 @@ TEST_F(reporter_test, says_when_the_file_is_a_directory)
     EXPECT_NE(start(directory / "r.json"), "");
 }
 
+TEST_F(report_test, has_no_watch_unless_somebody_watches)
+{
+    EXPECT_TRUE(report()["watch"].is_null());
+    EXPECT_TRUE(report()["lstar"].is_null());
+}
+
+TEST_F(report_test, shows_findings_and_passes)
+{
+    watch w({.machine = m.get(), .clock = [] { return 1500 * guest_second / 1000; }, .on_new = {}});
+    const place where{.cpu = 1, .rip_of = [](const void *) { return std::uint64_t{0x1234}; }};
+    w.wrmsr(where, hw::msr::rmpopt_base, 1, hw::msr_result::gp0);
+    w.rmpopt(where, 0, 0, {.cf = true});
+    report_snapshot s = snapshot();
+    s.watcher = &w;
+    s.lstar = 0xffffffff81000040;
+    const json r = json::parse(render_report(s));
+    EXPECT_EQ(r["lstar"], "0xffffffff81000040");
+    EXPECT_EQ(r["watch"]["bound_seconds"], 30);
+    EXPECT_EQ(r["watch"]["pass_count"], 1);
+    EXPECT_EQ(r["watch"]["passes"][0]["executed"], 1);
+    const json f = r["watch"]["findings"][0];
+    EXPECT_EQ(f["id"], "msr-refused");
+    EXPECT_EQ(f["severity"], "error");
+    EXPECT_EQ(f["seconds"], 1.5);
+    EXPECT_EQ(f["cpu"], 1);
+    EXPECT_EQ(f["rip"], "0x1234");
+    EXPECT_TRUE(f["address"].is_null());
+    EXPECT_EQ(f["count"], 1);
+}
+
+TEST_F(report_test, counts_firmware_commands_by_name)
+{
+    report_snapshot s = snapshot();
+    s.psp.by_command = {{0x83, 4}};
+    s.psp.guests = 2;
+    const json r = json::parse(render_report(s));
+    EXPECT_EQ(r["psp"]["by_command"]["SNP_PLATFORM_STATUS"], 4);
+    EXPECT_EQ(r["psp"]["guests"], 2);
+}
+
 } // namespace
 
 } // namespace rmpopt

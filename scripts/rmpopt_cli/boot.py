@@ -9,7 +9,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import cpu, debian_kernel, initramfs, kernel, setup, workspace
+from . import cpu, debian_kernel, initramfs, kernel, setup, symbols, workspace
 from .cache import Cache
 from .console import say
 from .errors import OK
@@ -88,9 +88,10 @@ def _arguments(cache: Cache, request: Request, qemu: Qemu, space: workspace.Work
     plugin = None
     if request.plugin:
         plugin = PluginOptions(request.plugin, request.persona, request.rmp, request.enforce, request.policies,
-                               request.audit, psp_socket=space.psp_socket if request.rmp != "none" else None,
+                               request.audit, request.watch_bound, psp_socket=space.psp_socket if request.rmp != "none" else None,
                                log=space.plugin_log, report=space.plugin_report)
-    machine = Machine(cpu.model(qemu, request.persona, cache), request.memory, request.smp, plugin, request.thread)
+    machine = Machine(cpu.model(qemu, request.persona, cache), request.memory, request.smp, plugin, request.thread,
+                      request.virtual_time)
     return [*qemu.argv, *machine.arguments(), *_serial_ports(space, request), "-kernel", str(kernel_image),
             "-initrd", str(space.initrd), "-append", _command_line(request), *request.qemu_options]
 
@@ -133,7 +134,7 @@ def _boot(prepared: Prepared) -> int:
     session = Session(prepared.argv, space, link, request.timeout, request.shell, request.verbose)
     started = time.monotonic()
     ending = session.run()
-    result = judge(request, link, space, ending)
+    result = judge(request, link, space, ending, symbols.for_kernel(request.symbols, prepared.kernel))
     result["seconds"] = {"init": round(session.seconds_to_init, 2), "total": round(time.monotonic() - started, 2)}
     (space.report / "result.json").write_text(json.dumps(result, indent=1) + "\n")
     view.close(result, qemu_messages(space.qemu_log))

@@ -7,7 +7,7 @@ import signal
 import sys
 from pathlib import Path
 
-from . import boot, check, cpu, kernel, machine, packages, policies, run, setup, testing
+from . import boot, check, cpu, kernel, machine, packages, policies, run, setup, testing, watch
 from .cache import Cache
 from .console import error
 from .errors import SETUP_FAILED, SIGNALLED, BadInput, Failure
@@ -49,6 +49,15 @@ def _boot_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--file", type=Path, action="append", default=[], metavar="F",
                         help="put this file into /root of the guest; may be repeated")
     parser.add_argument("--append", default="", metavar="S", help="more words for the kernel command line")
+    parser.add_argument("--time", default="real", choices=("real", "virtual"),
+                        help="virtual: the guest's clock counts instructions and skips idle time")
+    parser.add_argument("--watch", default="on", choices=("on", "off"),
+                        help="say where the kernel misses an optimisation or misuses the hardware (on)")
+    parser.add_argument("--watch-fatal", action="store_true", help="a finding of the watch fails the boot")
+    parser.add_argument("--watch-bound", type=int, default=30, metavar="S",
+                        help="seconds of guest time for which a clean region may stay unoptimised (30)")
+    parser.add_argument("--symbols", type=Path, metavar="F",
+                        help="System.map or vmlinux (default: the System.map beside the kernel)")
     parser.add_argument("--report", type=Path, metavar="DIR", help="where logs and result.json go")
     parser.add_argument("--timeout", type=float, default=300, metavar="S", help="seconds to wait (300)")
     parser.add_argument("--qemu-opts", action="append", default=[], metavar="S", help="more QEMU options")
@@ -153,6 +162,12 @@ def _checked_policies(arguments: argparse.Namespace, cache: Cache, plugin: Path 
     return wanted
 
 
+def _watch_bound(arguments: argparse.Namespace) -> int:
+    if not 1 <= arguments.watch_bound <= watch.LONGEST_BOUND:
+        raise BadInput(f"--watch-bound {arguments.watch_bound}: give seconds from 1 to {watch.LONGEST_BOUND}")
+    return arguments.watch_bound if arguments.watch == "on" else 0
+
+
 def _boot(arguments: argparse.Namespace) -> int:
     words = arguments.words
     cache, plugin = Cache(), _plugin(arguments)
@@ -162,7 +177,8 @@ def _boot(arguments: argparse.Namespace) -> int:
         smp=machine.check_smp(arguments.smp), memory=machine.parse_size(arguments.mem), persona=arguments.persona,
         policies=_checked_policies(arguments, cache, plugin), rmp=arguments.rmp,
         enforce=arguments.enforce, audit=arguments.audit, thread=arguments.thread, report=arguments.report,
-        timeout=arguments.timeout,
+        timeout=arguments.timeout, virtual_time=arguments.time == "virtual",
+        watch_bound=_watch_bound(arguments), watch_fatal=arguments.watch_fatal, symbols=arguments.symbols,
         qemu=arguments.qemu,
         qemu_options=_split(arguments.qemu_opts), plugin=plugin, shell=arguments.shell,
         json=arguments.json, verbose=arguments.verbose,

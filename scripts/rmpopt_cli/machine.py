@@ -9,6 +9,8 @@ from .errors import BadInput
 
 RMP_LAYOUTS = ("auto", "segmented", "contiguous", "none")
 SOCKET_PATH_LIMIT = 107  # struct sockaddr_un without its final NUL
+# The clock counts instructions, 8 ns each, and jumps to the next timer when all CPUs idle.
+VIRTUAL_TIME = ["-icount", "shift=3,sleep=off"]
 SIZE = re.compile(r"(\d+)([KMGT]?)", re.I)
 UNITS = {"": 1 << 20, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 SMP_ITEM = re.compile(r"(?:cpus=)?[1-9]\d*|(?:maxcpus|sockets|dies|cores|threads)=[1-9]\d*")
@@ -44,6 +46,7 @@ class PluginOptions:
     enforce: str = "on"
     policies: list[str] = field(default_factory=list)
     audit: int = 0
+    watch_bound: int = 0  # seconds; 0: nobody watches
     psp_socket: Path | None = None
     log: Path | None = None
     report: Path | None = None
@@ -53,6 +56,8 @@ class PluginOptions:
         words += [f"policy.{policy}" for policy in self.policies]
         if self.audit:
             words.append(f"audit={self.audit}")
+        if self.watch_bound:
+            words += ["watch=on", f"watch-bound={self.watch_bound}"]
         for name, path in (("psp", self.psp_socket), ("log", self.log), ("report", self.report)):
             if path:
                 words.append(f"{name}={path}")
@@ -69,6 +74,7 @@ class Machine:
     smp: str
     plugin: PluginOptions | None = None
     thread: str = "multi"
+    virtual_time: bool = False
 
     def arguments(self) -> list[str]:
         size = f"{self.memory >> 10}K"
@@ -76,6 +82,8 @@ class Machine:
                  "-accel", f"tcg,thread={self.thread}", "-machine", "q35,smm=off,memory-backend=ram",
                  "-object", f"memory-backend-memfd,id=ram,size={size},share=on", "-m", size,
                  "-smp", self.smp, "-cpu", self.cpu]
+        if self.virtual_time:
+            words += VIRTUAL_TIME
         if self.plugin:
             words += ["-plugin", self.plugin.argument(), "-device", "amd-iommu,xtsup=on"]
             if self.plugin.psp_socket:

@@ -26,6 +26,10 @@ class Request:
     enforce: str = "on"
     audit: int = 0
     thread: str = "single"
+    virtual_time: bool = False
+    watch_bound: int = 30  # seconds; 0: no watch
+    watch_fatal: bool = False
+    symbols: Path | None = None  # System.map or vmlinux
     report: Path | None = None
     timeout: float = 300
     qemu: str | None = None
@@ -45,6 +49,12 @@ class Request:
         if self.initrd:
             image.check_readable(self.initrd, "initrd")
         self._check_files()
+        if self.symbols:
+            image.check_readable(self.symbols, "symbols")
+        if self.virtual_time and self.thread == "multi":
+            raise BadInput("--time virtual needs one host thread: leave --thread multi out")
+        if self.watch_fatal and not self.watches:
+            raise BadInput("--watch-fatal without a watch: leave --watch off and --no-plugin out")
         if self.shell and self.command:
             raise BadInput("--shell and a command exclude each other")
         if self.shell and not sys.stdin.isatty():
@@ -57,6 +67,10 @@ class Request:
             if path.name in names:
                 raise BadInput(f"--file: two files are named {path.name}: rename one, both go to /root")
             names.add(path.name)
+
+    @property
+    def watches(self) -> bool:
+        return self.plugin is not None and self.watch_bound > 0
 
     @property
     def wants_snp(self) -> bool:

@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from . import proofs, tables
+from . import proofs, symbols, tables, watch
 from .errors import OK, VERDICT
 from .guest_link import GuestLink
 from .request import Request
@@ -74,7 +74,8 @@ def _problem(request: Request, result: dict) -> str:
     return ""
 
 
-def judge(request: Request, link: GuestLink, space: Workspace, ending: Ending) -> dict:
+def judge(request: Request, link: GuestLink, space: Workspace, ending: Ending,
+          names: symbols.Symbols | None = None) -> dict:
     dmesg = _text(link, "dmesg-end", "dmesg")
     (space.report / "dmesg.txt").write_text(dmesg)
     report = _plugin_report(space.plugin_report)
@@ -84,7 +85,8 @@ def judge(request: Request, link: GuestLink, space: Workspace, ending: Ending) -
         "guest": _facts(link), "proofs": [{"title": p.title, "line": p.line} for p in found],
         "layout": proofs.layout(dmesg), "passes": proofs.passes(dmesg), "trouble": proofs.trouble(dmesg),
         "module_problems": [" ".join(words[1:]) for words in link.words if words[0] == "module-failed"],
-        "tables": _tables(link, report), "plugin": report, "output": _text(link, "output"),
+        "tables": _tables(link, report), "plugin": report,
+        "findings": watch.findings(report, names), "output": _text(link, "output"),
         "report": str(space.report),
     }
     if ending.status == OK:
@@ -100,6 +102,8 @@ def _settle(request: Request, link: GuestLink, result: dict) -> None:
     if guest_status:
         result.update(outcome="guest-exit", status=guest_status,
                       message=f"the command ended with status {guest_status}")
+    elif request.watch_fatal and watch.serious(result["findings"]):
+        result.update(outcome="watch", status=VERDICT, message=watch.summary(result["findings"]))
     elif problem:
         result.update(outcome="verdict", status=VERDICT, message=problem)
     else:

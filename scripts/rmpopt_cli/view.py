@@ -6,7 +6,7 @@ With a command in the guest, stdout carries the command's output and nothing els
 import json
 import sys
 
-from . import proofs
+from . import proofs, watch
 from .console import error, note
 from .errors import OK
 from .guest_link import Section
@@ -48,6 +48,8 @@ class View:
                 note(line)
         if self._request.wants_snp and result["guest"]["release"]:
             self._tables(result)
+        for line in watch.lines(result["findings"]):
+            self._print(line)
         self._summary(result)
         if result["status"] != OK:
             error(f"{result['message']} (report: {result['report']})")

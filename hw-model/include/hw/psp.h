@@ -192,6 +192,10 @@ class psp_firmware
     /// All SNP guests that have a context, by its address.
     std::vector<psp_guest_info> active_guests() const;
 
+    /// What firmware keeps for itself as long as it is initialised: the RMP, the trusted memory
+    /// region, the IOMMU's buffers.
+    std::vector<spa_range> own_memory() const;
+
   private:
     machine &machine_;
     mutable std::mutex lock_; ///< taken before the RMP lock

@@ -55,15 +55,28 @@ class psp_device_test : public testing::Test
 
     psp_device::callbacks logging()
     {
-        return {.apply = {}, .log = [this](std::string_view line) {
-                    const std::scoped_lock lock(log_lock_);
-                    log_.emplace_back(line);
-                }};
+        return {.apply = {},
+                .executed =
+                    [this](std::uint16_t command, std::uint16_t status) {
+                        const std::scoped_lock lock(log_lock_);
+                        executed_.emplace_back(command, status);
+                    },
+                .log =
+                    [this](std::string_view line) {
+                        const std::scoped_lock lock(log_lock_);
+                        log_.emplace_back(line);
+                    }};
     }
     std::vector<std::string> log()
     {
         const std::scoped_lock lock(log_lock_);
         return log_;
+    }
+
+    std::vector<std::pair<std::uint16_t, std::uint16_t>> executed()
+    {
+        const std::scoped_lock lock(log_lock_);
+        return executed_;
     }
 
     void start() { ASSERT_EQ(device_.start(socket_, logging()), ""); }
@@ -116,6 +129,7 @@ class psp_device_test : public testing::Test
 
     fs::path directory_, socket_;
     std::mutex log_lock_;
+    std::vector<std::pair<std::uint16_t, std::uint16_t>> executed_;
     std::vector<std::string> log_;
     alignas(8) std::vector<std::byte> ram_ = std::vector<std::byte>(ram_bytes);
     hw::machine machine_{machine_settings(ram_)};
@@ -168,6 +182,17 @@ TEST_F(psp_device_test, reports_the_status_of_a_failed_command)
     EXPECT_EQ(poll_response(), psp_response | df_flush << 16 | 0x01u);
     submit(no_such_command, false);
     EXPECT_EQ(poll_response(), psp_response | no_such_command << 16 | 0x11u);
+}
+
+TEST_F(psp_device_test, tells_of_each_command_before_the_guest_sees_its_end)
+{
+    start_with_firmware();
+    submit(0x83, false);
+    const std::uint32_t response = poll_response();
+    const auto seen = executed();
+    ASSERT_EQ(seen.size(), 1u);
+    EXPECT_EQ(seen[0].first, 0x83);
+    EXPECT_EQ(seen[0].second, response & 0xffff);
 }
 
 TEST_F(psp_device_test, interrupts_on_completion)

@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// What the rules of the watch have in common: which CPUs run, when a region last changed.
+#include "watch.h"
+
+#include <algorithm>
+#include <fmt/format.h>
+
+namespace rmpopt
+{
+
+watch::watch(settings s)
+    : settings_(std::move(s)), log_(settings_.on_new), cores_(m().cpus().cores()),
+      regions_(hw::align_up(m().memory().end(), hw::region_1g) / hw::region_1g),
+      offline_(m().cpus().threads(), true)
+{
+    for (core_record &c : cores_) {
+        c.regions.resize(regions_.size());
+    }
+}
+
+void watch::online(const place &where)
+{
+    if (where.cpu.has_value() && offline_[*where.cpu]) {
+        offline_[*where.cpu] = false;
+        ++generation_; // a core that comes and goes is a reason for a pass
+    }
+}
+
+void watch::cpu_offline(unsigned cpu)
+{
+    const std::scoped_lock lock(lock_);
+    if (!offline_[cpu]) {
+        offline_[cpu] = true;
+        ++generation_;
+    }
+}
+
+bool watch::is_offline(unsigned core) const
+{
+    const auto &core_of = m().cpus().core_of_thread;
+    for (unsigned t = 0; t < core_of.size(); ++t) {
+        if (core_of[t] == core && !offline_[t]) {
+            return false;
+        }
+    }
+    return true;
+}
+
+void watch::touch(hw::spa_t spa, guest_time at)
+{
+    page_activity_at_ = at;
+    if (spa / hw::region_1g < regions_.size()) {
+        regions_[spa / hw::region_1g] = {.generation = ++generation_, .changed_at = at};
+    }
+}
+
+void watch::rmp_changed(const hw::effect_list &effects)
+{
+    const std::scoped_lock lock(lock_);
+    const guest_time at = now();
+    for (const hw::guard_range &r : effects.ranges()) {
+        const hw::spa_t end = std::min<hw::spa_t>(r.base + r.bytes, m().memory().end());
+        for (hw::spa_t spa = r.base; spa < end;
+             spa = hw::align_down(spa, hw::region_1g) + hw::region_1g) {
+            touch(spa, at);
+        }
+    }
+}
+
+/// SNP_INIT zeroes the tables of all cores.
+void watch::forget_tables()
+{
+    ++generation_;
+    for (core_record &c : cores_) {
+        c.was_enabled = false;
+        std::ranges::fill(c.regions, verification{});
+    }
+}
+
+void watch::command(std::uint16_t command, std::uint16_t status, const firmware_view &after)
+{
+    const std::scoped_lock lock(lock_);
+    const guest_time at = now();
+    const auto id = static_cast<hw::psp_command>(command);
+    const bool initialises = id == hw::psp_command::snp_init || id == hw::psp_command::snp_init_ex;
+    if (initialises) {
+        compare_msrs();
+    }
+    note_ended_guests(after, at);
+    firmware_ = after;
+    page_activity_at_ = at;
+    if (initialises && status == 0) {
+        forget_tables();
+        dead_asids_.clear();
+        dead_contexts_.clear();
+        snp_init_at_ = guest_end_at_ = at;
+    } else if (id == hw::psp_command::snp_shutdown_ex && status == 0) {
+        leftovers_due_ = true;
+    }
+}
+
+void watch::reset()
+{
+    const std::scoped_lock lock(lock_);
+    forget_tables();
+    firmware_ = {};
+    offline_.assign(offline_.size(), true);
+    failures_.clear();
+    dead_asids_.clear();
+    dead_contexts_.clear();
+    snp_seen_ = leftovers_due_ = false;
+}
+
+void watch::tick()
+{
+    const std::scoped_lock lock(lock_);
+    const guest_time at = now();
+    compare_rmpopt_bases(at);
+    look_for_lost_optimisations(at);
+    look_for_unused(at);
+    look_for_leftovers(at);
+}
+
+std::vector<rmpopt_pass> watch::passes() const
+{
+    const std::scoped_lock lock(lock_);
+    return {passes_.begin(), passes_.end()};
+}
+
+std::uint64_t watch::pass_count() const
+{
+    const std::scoped_lock lock(lock_);
+    return pass_number_;
+}
+
+/// The logical CPUs of some cores in Linux's cpulist notation.
+std::string watch::cpu_list(const std::set<unsigned> &cores) const
+{
+    std::string list;
+    const auto &core_of = m().cpus().core_of_thread;
+    for (unsigned t = 0; t < core_of.size(); ++t) {
+        if (!cores.contains(core_of[t])) {
+            continue;
+        }
+        const unsigned first = t;
+        while (t + 1 < core_of.size() && cores.contains(core_of[t + 1])) {
+            ++t;
+        }
+        list += fmt::format("{}{}", list.empty() ? "" : ",", first);
+        list += t == first ? "" : fmt::format("-{}", t);
+    }
+    return list;
+}
+
+} // namespace rmpopt

@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// Lost optimisations: regions without assigned pages that cores go on checking.
+#include "watch.h"
+
+#include <algorithm>
+#include <fmt/format.h>
+
+namespace rmpopt
+{
+
+namespace
+{
+
+/// "0-3,5 GiB"
+std::string region_list(const std::vector<std::size_t> &regions)
+{
+    std::string list;
+    for (std::size_t i = 0; i < regions.size(); ++i) {
+        const std::size_t first = regions[i];
+        while (i + 1 < regions.size() && regions[i + 1] == regions[i] + 1) {
+            ++i;
+        }
+        list += fmt::format("{}{}", list.empty() ? "" : ",", first);
+        list += regions[i] == first ? "" : fmt::format("-{}", regions[i]);
+    }
+    return list + " GiB";
+}
+
+} // namespace
+
+bool watch::is_clean(std::size_t region) const
+{
+    const std::scoped_lock rmp_lock(m().rmp_lock());
+    unsigned looked_at = 0;
+    return hw::region_is_clean(m().rmp(), region * hw::region_1g, looked_at);
+}
+
+/// Since the region's last change some core was told that it can't be optimised.
+bool watch::known_to_fail(std::size_t region) const
+{
+    return std::ranges::any_of(cores_, [&](const core_record &c) {
+        const verification &v = c.regions[region];
+        return v.generation == regions_[region].generation && !v.optimised;
+    });
+}
+
+std::string watch::cause_of_loss(unsigned core, std::size_t region) const
+{
+    const core_record &record = cores_[core];
+    const hw::rmpopt_table &table = m().core(core).rmpopt;
+    if (!table.enabled()) {
+        return "RMPOPT_BASE is not enabled";
+    }
+    if (!table.in_window(region * hw::region_1g)) {
+        return fmt::format("the window of RMPOPT_BASE {:#x} does not reach it", table.base());
+    }
+    if (record.regions[region].generation != 0) {
+        return "the last RMPOPT came before the region's last change";
+    }
+    const bool others = std::ranges::any_of(
+        cores_, [&](const core_record &c) { return c.regions[region].generation != 0; });
+    return others ? "left out of every pass" : "no pass since SNP_INIT or since RMPOPT was enabled";
+}
+
+/// Cores that have been without the region's bit for too long, by cause.
+std::map<std::string, std::set<unsigned>> watch::losses_of(std::size_t region, guest_time at) const
+{
+    std::map<std::string, std::set<unsigned>> out;
+    const guest_time quiet_since =
+        std::max({regions_[region].changed_at, guest_end_at_, snp_init_at_});
+    for (unsigned c = 0; c < cores_.size(); ++c) {
+        const guest_time since = std::max(quiet_since, cores_[c].enabled_at);
+        if (!is_offline(c) && at > since + settings_.bound &&
+            !m().core(c).rmpopt.test(region * hw::region_1g)) {
+            out[cause_of_loss(c, region)].insert(c);
+        }
+    }
+    return out;
+}
+
+/// While guests exist a kernel may put its passes off.
+void watch::look_for_lost_optimisations(guest_time at)
+{
+    const bool in_use =
+        std::ranges::any_of(cores_, [](const core_record &c) { return c.was_enabled; });
+    if (!firmware_.snp_init || !firmware_.asids.empty() || !firmware_.contexts.empty() || !in_use) {
+        return;
+    }
+    std::map<loss, std::vector<std::size_t>> regions;
+    for (std::size_t r = 0; r < regions_.size(); ++r) {
+        const auto losses = losses_of(r, at);
+        if (losses.empty() || known_to_fail(r) || !is_clean(r)) {
+            continue;
+        }
+        for (const auto &[cause, cores] : losses) {
+            regions[{cause, cores}].push_back(r);
+        }
+    }
+    for (const auto &[what, where] : regions) {
+        const std::string cpus = cpu_list(what.cores);
+        log_.add(finding_kind::lost_optimisation, what.cause + cpus, {}, at,
+                 where.front() * hw::region_1g,
+                 fmt::format("{} without assigned pages, but not optimised on CPUs {}: {}",
+                             region_list(where), cpus, what.cause));
+    }
+}
+
+void watch::look_for_unused(guest_time at)
+{
+    const bool possible =
+        m().cpu().rmpopt && m().rmp().config().layout == hw::rmp_layout::segmented;
+    const bool used =
+        std::ranges::any_of(cores_, [](const core_record &c) { return c.was_enabled; });
+    if (firmware_.snp_init && possible && !used && at > snp_init_at_ + settings_.bound) {
+        log_.add(finding_kind::rmpopt_unused, "", {}, at, std::nullopt,
+                 "SNP is initialised, but RMPOPT_BASE was not enabled on any core");
+    }
+}
+
+} // namespace rmpopt

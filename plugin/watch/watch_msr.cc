@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// Rules about registers: refused, lost and unequal writes, SNP_EN over an RMP that is not zero.
+#include "watch.h"
+
+#include <algorithm>
+#include <array>
+#include <fmt/format.h>
+
+namespace rmpopt
+{
+
+namespace
+{
+
+/// A kernel writes RMPOPT_BASE core by core; so long they may differ.
+constexpr guest_time base_grace = 2 * guest_second;
+
+struct msr_name {
+    std::uint32_t index;
+    std::string_view name;
+};
+constexpr std::array names{
+    msr_name{hw::msr::syscfg, "SYSCFG"},           msr_name{hw::msr::hwcr, "HWCR"},
+    msr_name{hw::msr::vm_hsave_pa, "VM_HSAVE_PA"}, msr_name{hw::msr::rmp_base, "RMP_BASE"},
+    msr_name{hw::msr::rmp_end, "RMP_END"},         msr_name{hw::msr::rmp_cfg, "RMP_CFG"},
+    msr_name{hw::msr::rmpopt_base, "RMPOPT_BASE"},
+};
+
+std::string name_of(std::uint32_t index)
+{
+    const auto *known = std::ranges::find(names, index, &msr_name::index);
+    return known == names.end() ? fmt::format("MSR {:#x}", index) : std::string(known->name);
+}
+
+/// Address of the first word of the table's entries or bookkeeping that is not zero.
+std::optional<hw::spa_t> first_dirty_word(const hw::machine &m)
+{
+    std::vector<hw::spa_range> parts{{m.rmp().config().base, hw::rmp_bookkeeping_bytes}};
+    for (const hw::rmp_extent &e : m.rmp().extents()) {
+        parts.push_back({e.table, e.covered_bytes / hw::page_4k * hw::rmp_entry_bytes});
+    }
+    for (const hw::spa_range &part : parts) {
+        const auto *word =
+            reinterpret_cast<const std::uint64_t *>(m.memory().at(part.base, part.bytes));
+        if (word == nullptr) {
+            continue;
+        }
+        const auto *end = word + part.bytes / sizeof *word;
+        const auto *dirty = std::find_if(word, end, [](std::uint64_t w) { return w != 0; });
+        if (dirty != end) {
+            return part.base + static_cast<hw::spa_t>(dirty - word) * sizeof *word;
+        }
+    }
+    return std::nullopt;
+}
+
+} // namespace
+
+void watch::wrmsr(const place &where, std::uint32_t index, std::uint64_t value, hw::msr_result r)
+{
+    const std::scoped_lock lock(lock_);
+    online(where);
+    if (r == hw::msr_result::gp0) {
+        log_.add(finding_kind::msr_refused, fmt::format("{:#x}", index), where, now(), std::nullopt,
+                 fmt::format("WRMSR of {:#x} to {} refused", value, name_of(index)));
+    }
+    if (index == hw::msr::rmpopt_base) {
+        note_rmpopt_base(where, value, r);
+    } else if (index == hw::msr::syscfg && r == hw::msr_result::done) {
+        note_syscfg(where, value);
+    }
+}
+
+void watch::note_rmpopt_base(const place &where, std::uint64_t value, hw::msr_result r)
+{
+    const unsigned core = m().cpus().core_of_thread[*where.cpu];
+    const hw::rmpopt_table &table = m().core(core).rmpopt;
+    if (r == hw::msr_result::done && table.msr() != value) {
+        log_.add(finding_kind::msr_lost, "RMPOPT_BASE", where, now(), std::nullopt,
+                 fmt::format("RMPOPT_BASE of CPU {} is {:#x} after WRMSR of {:#x}", *where.cpu,
+                             table.msr(), value));
+    }
+    core_record &record = cores_[core];
+    base_written_at_ = now();
+    if (table.enabled()) {
+        record.enabled_at = base_written_at_;
+        record.was_enabled = true;
+    }
+    if (m().choices().msr_rewrite == hw::choice::clear) {
+        std::ranges::fill(record.regions, verification{});
+    }
+    ++generation_;
+}
+
+void watch::note_syscfg(const place &where, std::uint64_t value)
+{
+    const bool wanted = (value & hw::syscfg_snp_en) != 0;
+    const bool have = m().snp_enabled(*where.cpu);
+    if (wanted && !have) {
+        log_.add(finding_kind::msr_lost, "SYSCFG", where, now(), std::nullopt,
+                 fmt::format("SYSCFG.SNP_EN of CPU {} is clear after WRMSR of {:#x}", *where.cpu,
+                             value));
+    }
+    if (have && !snp_seen_) {
+        look_for_dirty_rmp(where);
+    }
+    snp_seen_ = m().snp_enabled_somewhere();
+}
+
+void watch::look_for_dirty_rmp(const place &where)
+{
+    if (const auto dirty = first_dirty_word(m())) {
+        log_.add(finding_kind::dirty_rmp, "", where, now(), dirty,
+                 fmt::format("SNP_EN set while the RMP holds something at {:#x}", *dirty));
+    }
+}
+
+/// Before SNP_INIT, which is where firmware looks.
+void watch::compare_msrs()
+{
+    for (const msr_name &r : names) {
+        std::uint64_t first = 0;
+        if (r.index == hw::msr::rmpopt_base ||
+            hw::rdmsr(m(), 0, r.index, first) != hw::msr_result::done) {
+            continue;
+        }
+        for (unsigned t = 1; t < m().cpus().threads(); ++t) {
+            std::uint64_t other = 0;
+            hw::rdmsr(m(), t, r.index, other);
+            if (other != first) {
+                log_.add(finding_kind::msr_unequal, std::string(r.name), {.cpu = t}, now(),
+                         std::nullopt,
+                         fmt::format("{} is {:#x} on CPU 0 and {:#x} on CPU {} at SNP_INIT", r.name,
+                                     first, other, t));
+            }
+        }
+    }
+}
+
+/// Once a kernel has had time to write it everywhere.
+void watch::compare_rmpopt_bases(guest_time at)
+{
+    if (!firmware_.snp_init || at < base_written_at_ + base_grace) {
+        return;
+    }
+    std::map<std::uint64_t, std::set<unsigned>> by_value;
+    for (unsigned c = 0; c < cores_.size(); ++c) {
+        if (!is_offline(c)) {
+            by_value[m().core(c).rmpopt.msr()].insert(c);
+        }
+    }
+    const bool any_enabled = std::ranges::any_of(
+        by_value, [](const auto &v) { return (v.first & hw::rmpopt_enable) != 0; });
+    if (by_value.size() < 2 || !any_enabled) {
+        return;
+    }
+    std::string text;
+    for (const auto &[value, cores] : by_value) {
+        text += fmt::format("{}{:#x} on CPUs {}", text.empty() ? "" : ", ", value, cpu_list(cores));
+    }
+    log_.add(finding_kind::rmpopt_base_unequal, text, {}, at, std::nullopt,
+             "RMPOPT_BASE is " + text);
+}
+
+} // namespace rmpopt

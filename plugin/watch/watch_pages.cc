@@ -1,0 +1,195 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// Rules about pages: failures repeated, stores refused, pages that nobody gives back.
+#include "watch.h"
+
+#include "hw/page_state.h"
+
+#include <algorithm>
+#include <fmt/format.h>
+
+namespace rmpopt
+{
+
+namespace
+{
+
+/// FAIL_OVERLAP means that another CPU is at it: a kernel tries again. The others don't go away.
+constexpr unsigned most_overlaps = 1000;
+constexpr unsigned most_failures = 3;
+
+std::string_view status_name(hw::rmp_status s)
+{
+    switch (s) {
+    case hw::rmp_status::success:
+        break;
+    case hw::rmp_status::fail_input:
+        return "FAIL_INPUT";
+    case hw::rmp_status::fail_permission:
+        return "FAIL_PERMISSION";
+    case hw::rmp_status::fail_inuse:
+        return "FAIL_INUSE";
+    case hw::rmp_status::fail_overlap:
+        return "FAIL_OVERLAP";
+    case hw::rmp_status::fail_sizemismatch:
+        return "FAIL_SIZEMISMATCH";
+    case hw::rmp_status::fail_badaddr:
+        return "FAIL_BADADDR";
+    }
+    return "success";
+}
+
+/// Pages that should have come back.
+struct leftovers {
+    std::uint64_t pages = 0;
+    hw::spa_t first = 0;
+
+    void add(hw::spa_t spa, std::uint64_t n)
+    {
+        first = pages == 0 ? spa : first;
+        pages += n;
+    }
+};
+
+/// Calls f(spa, entry, pages) for each assigned page; large pages once.
+template <class F> void for_each_assigned_page(const hw::rmp_table &rmp, F f)
+{
+    for (const hw::rmp_extent &e : rmp.extents()) {
+        const hw::spa_t end = e.covered + e.covered_bytes;
+        for (hw::spa_t block = hw::align_down(e.covered, hw::page_2m); block < end;
+             block += hw::page_2m) {
+            const hw::rmp_entry base = rmp.load(block);
+            if (base.assigned && base.size_2m) {
+                f(block, base, hw::pages_per_2m);
+                continue;
+            }
+            if (!base.assigned && base.subpage_count == 0) {
+                continue;
+            }
+            for (hw::spa_t spa = block; spa != block + hw::page_2m; spa += hw::page_4k) {
+                const hw::rmp_entry entry = rmp.load(spa);
+                if (entry.assigned) {
+                    f(spa, entry, 1u);
+                }
+            }
+        }
+    }
+}
+
+bool is_inside(const std::vector<hw::spa_range> &ranges, hw::spa_t spa)
+{
+    return std::ranges::any_of(ranges, [spa](const hw::spa_range &r) {
+        return r.overlaps({spa, hw::page_4k});
+    });
+}
+
+} // namespace
+
+void watch::rmpupdate(const place &where, hw::spa_t spa, hw::rmp_status status)
+{
+    const std::scoped_lock lock(lock_);
+    online(where);
+    note_status(where, spa, status, "RMPUPDATE");
+}
+
+void watch::psmash(const place &where, hw::spa_t spa, hw::rmp_status status)
+{
+    const std::scoped_lock lock(lock_);
+    online(where);
+    note_status(where, spa, status, "PSMASH");
+}
+
+void watch::note_status(const place &where, hw::spa_t spa, hw::rmp_status status,
+                        std::string_view insn)
+{
+    failure &last = failures_[*where.cpu];
+    if (status == hw::rmp_status::success) {
+        last = {};
+        touch(spa, now());
+        return;
+    }
+    if (last.spa != spa || last.status != status) {
+        last = {.spa = spa, .status = status, .times = 0};
+    }
+    const unsigned most = status == hw::rmp_status::fail_overlap ? most_overlaps : most_failures;
+    if (++last.times == most) {
+        log_.add(finding_kind::rmp_retry, fmt::format("{} {:#x}", insn, spa), where, now(), spa,
+                 fmt::format("{} of {:#x} failed {} times in a row with {}", insn, spa, most,
+                             status_name(status)));
+    }
+}
+
+void watch::write_refused(const place &where, std::optional<hw::spa_t> spa)
+{
+    const std::scoped_lock lock(lock_);
+    const std::string page =
+        spa.has_value() ? fmt::format("{:#x}", hw::align_down(*spa, hw::page_4k)) : "unknown";
+    log_.add(finding_kind::host_write, page, where, now(), spa,
+             "store of the host to page " + page + ", which is assigned");
+}
+
+void watch::note_ended_guests(const firmware_view &after, guest_time at)
+{
+    bool ended = false;
+    for (const std::uint32_t asid : firmware_.asids) {
+        if (!after.asids.contains(asid)) {
+            dead_asids_.insert(asid);
+            ended = true;
+        }
+    }
+    for (const std::uint32_t asid : after.asids) {
+        dead_asids_.erase(asid);
+    }
+    for (const hw::spa_t context : firmware_.contexts) {
+        if (!after.contexts.contains(context)) {
+            dead_contexts_.insert(context);
+            ended = true;
+        }
+    }
+    for (const hw::spa_t context : after.contexts) {
+        dead_contexts_.erase(context);
+    }
+    if (ended) {
+        guest_end_at_ = at;
+        leftovers_due_ = true;
+    }
+}
+
+/// Once nothing has moved for a while after a guest's or SNP's end.
+void watch::look_for_leftovers(guest_time at)
+{
+    if (!leftovers_due_ || at < std::max(guest_end_at_, page_activity_at_) + settings_.bound ||
+        !m().snp_enabled_somewhere()) {
+        return;
+    }
+    leftovers_due_ = false;
+    std::map<std::uint32_t, leftovers> guests;
+    leftovers firmware;
+    {
+        const std::scoped_lock rmp_lock(m().rmp_lock());
+        for_each_assigned_page(m().rmp(), [&](hw::spa_t spa, const hw::rmp_entry &e, unsigned n) {
+            const hw::page_state state = hw::state_of(e);
+            if (e.asid != 0) {
+                if (!firmware_.snp_init || dead_asids_.contains(e.asid)) {
+                    guests[e.asid].add(spa, n);
+                }
+            } else if (!is_inside(firmware_.memory, spa) &&
+                       (state == hw::page_state::reclaim || !firmware_.snp_init ||
+                        dead_contexts_.contains(spa))) {
+                firmware.add(spa, n);
+            }
+        });
+    }
+    for (const auto &[asid, left] : guests) {
+        log_.add(finding_kind::pages_leaked, std::to_string(asid), {}, at, left.first,
+                 fmt::format("{} pages from {:#x} on still belong to the guest with ASID {}, which "
+                             "has ended",
+                             left.pages, left.first, asid));
+    }
+    if (firmware.pages != 0) {
+        log_.add(finding_kind::firmware_pages_left, "", {}, at, firmware.first,
+                 fmt::format("{} pages from {:#x} on were firmware's and have not come back",
+                             firmware.pages, firmware.first));
+    }
+}
+
+} // namespace rmpopt

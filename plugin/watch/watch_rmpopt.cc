@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// Rules about RMPOPT itself: executed where it can't work, or in vain.
+#include "watch.h"
+
+#include <algorithm>
+#include <fmt/format.h>
+
+namespace rmpopt
+{
+
+namespace
+{
+
+/// RMPOPTs further apart belong to two passes.
+constexpr guest_time pass_gap = guest_second;
+constexpr std::size_t kept_passes = 256;
+
+} // namespace
+
+void watch::rmpopt(const place &where, hw::spa_t rax, std::uint64_t rcx, const hw::rmpopt_result &r)
+{
+    const std::scoped_lock lock(lock_);
+    online(where);
+    const hw::core_state &core = m().core_of(*where.cpu);
+    if (!core.snp_en.load() && snp_seen_) {
+        log_.add(finding_kind::rmpopt_after_shutdown, "", where, now(), rax,
+                 fmt::format("RMPOPT of {:#x} after SNP was shut down", rax));
+    } else if (r.exception != hw::fault::none) {
+        note_refused(where, rax, r.exception);
+    }
+    const bool counts = r.exception == hw::fault::none && rcx == 0 && core.rmpopt.in_window(rax);
+    if (counts && rax / hw::region_1g < regions_.size()) {
+        verified(where, hw::align_down(rax, hw::region_1g), r.cf);
+    }
+}
+
+void watch::note_refused(const place &where, hw::spa_t rax, hw::fault f)
+{
+    const hw::core_state &core = m().core_of(*where.cpu);
+    if (f == hw::fault::ud && m().cpu().rmpopt && !core.rmpopt.enabled()) {
+        const unsigned number = m().cpus().core_of_thread[*where.cpu];
+        log_.add(finding_kind::rmpopt_disabled, std::to_string(number), where, now(), rax,
+                 fmt::format("RMPOPT on a core whose RMPOPT_BASE is {:#x} (CPUs {})",
+                             core.rmpopt.msr(), cpu_list({number})));
+        return;
+    }
+    log_.add(finding_kind::rmpopt_refused, f == hw::fault::ud ? "ud" : "gp", where, now(), rax,
+             fmt::format("RMPOPT of {:#x} raised {}", rax, f == hw::fault::ud ? "#UD" : "#GP(0)"));
+}
+
+void watch::verified(const place &where, hw::spa_t region, bool optimised)
+{
+    const std::size_t number = region / hw::region_1g;
+    const unsigned core = m().cpus().core_of_thread[*where.cpu];
+    verification &last = cores_[core].regions[number];
+    const guest_time at = now();
+    rmpopt_pass &pass = current_pass(last, *where.cpu, at);
+    pass.end = at;
+    ++pass.executed;
+    pass.optimised += optimised ? 1 : 0;
+    pass.cores.insert(core);
+    if (last.generation == regions_[number].generation && last.optimised == optimised) {
+        note_repeat(where, last, region);
+    }
+    if (!optimised && holds_dead_pages(region)) {
+        log_.add(finding_kind::pass_during_teardown, std::to_string(pass_number_), where, at,
+                 region,
+                 fmt::format("RMPOPT of {:#x} fails on pages of a guest that has ended", region));
+    }
+    last = {.generation = regions_[number].generation,
+            .at = at,
+            .thread = *where.cpu,
+            .pass = pass_number_,
+            .optimised = optimised};
+}
+
+/// A pass ends when nothing happens for a while, or when a CPU comes by a region again.
+rmpopt_pass &watch::current_pass(const verification &last, unsigned thread, guest_time at)
+{
+    const bool again = last.generation != 0 && last.pass == pass_number_ && last.thread == thread;
+    if (passes_.empty() || again || at > passes_.back().end + pass_gap) {
+        previous_pass_generation_ = last_pass_generation_;
+        last_pass_generation_ = generation_;
+        ++pass_number_;
+        sibling_repeats_ = 0;
+        passes_.emplace_back().start = at;
+        if (passes_.size() > kept_passes) {
+            passes_.pop_front();
+        }
+    }
+    return passes_.back();
+}
+
+/// The region has not changed since this core last looked at it. A single repetition may have its
+/// reasons; one of more than half of all regions is a pass for nothing.
+void watch::note_repeat(const place &where, const verification &last, hw::spa_t region)
+{
+    rmpopt_pass &pass = passes_.back();
+    if (last.pass == pass_number_ && last.thread != *where.cpu) {
+        if (++sibling_repeats_ > regions_.size() / 2) {
+            log_.add(finding_kind::sibling_repeat, fmt::format("{}", *where.cpu), where, now(),
+                     region,
+                     fmt::format("CPU {} repeats RMPOPT of its sibling, CPU {}", *where.cpu,
+                                 last.thread));
+        }
+        return;
+    }
+    ++pass.repeated;
+    if (generation_ == previous_pass_generation_ && pass.repeated > regions_.size() / 2) {
+        log_.add(finding_kind::useless_pass, std::to_string(pass_number_), where, now(), region,
+                 fmt::format("pass {} repeats RMPOPT though nothing has changed since the start of "
+                             "the pass before",
+                             pass_number_));
+    }
+}
+
+bool watch::holds_dead_pages(hw::spa_t region) const
+{
+    if (dead_asids_.empty()) {
+        return false;
+    }
+    const std::scoped_lock rmp_lock(m().rmp_lock());
+    for (hw::spa_t block = region; block != region + hw::region_1g; block += hw::page_2m) {
+        const hw::rmp_entry base = m().rmp().load(block);
+        const unsigned step = base.assigned && base.size_2m ? hw::pages_per_2m : 1;
+        if (!base.assigned && base.subpage_count == 0) {
+            continue;
+        }
+        for (unsigned i = 0; i < hw::pages_per_2m; i += step) {
+            const hw::rmp_entry e = m().rmp().load(block + i * hw::page_4k);
+            if (e.assigned && dead_asids_.contains(e.asid)) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+} // namespace rmpopt
