@@ -62,4 +62,18 @@ rmp_entry firmware_iommu_entry()
     return e;
 }
 
+rmp_entry context_entry()
+{
+    rmp_entry e = firmware_entry();
+    e.vmsa = true;
+    return e;
+}
+
+rmp_entry metadata_entry()
+{
+    rmp_entry e = firmware_entry();
+    e.gpa = firmware_iommu_gpa + page_4k; // the lowest frame that is neither of the others
+    return e;
+}
+
 } // namespace rmpopt::hw

@@ -17,6 +17,7 @@ struct command_info {
     psp_handler run;
 };
 
+/// Commands that hosts do without: guests cannot be swapped out.
 psp_status unsupported(psp_call &)
 {
     return psp_status::unsupported;
@@ -35,15 +36,29 @@ constexpr std::array command_table{
     command_info{psp_command::snp_df_flush, "SNP_DF_FLUSH", 0, snp_df_flush},
     command_info{psp_command::snp_init_ex, "SNP_INIT_EX", 64, snp_init_ex},
     command_info{psp_command::snp_shutdown_ex, "SNP_SHUTDOWN_EX", 8, snp_shutdown_ex},
-    command_info{psp_command::snp_decommission, "SNP_DECOMMISSION", 8, unsupported},
-    command_info{psp_command::snp_activate, "SNP_ACTIVATE", 12, unsupported},
-    command_info{psp_command::snp_gctx_create, "SNP_GCTX_CREATE", 8, unsupported},
-    command_info{psp_command::snp_launch_start, "SNP_LAUNCH_START", 48, unsupported},
-    command_info{psp_command::snp_launch_update, "SNP_LAUNCH_UPDATE", 32, unsupported},
-    command_info{psp_command::snp_launch_finish, "SNP_LAUNCH_FINISH", 64, unsupported},
+    command_info{psp_command::snp_decommission, "SNP_DECOMMISSION", 8, snp_decommission},
+    command_info{psp_command::snp_activate, "SNP_ACTIVATE", 12, snp_activate},
+    command_info{psp_command::snp_guest_status, "SNP_GUEST_STATUS", 16, snp_guest_status},
+    command_info{psp_command::snp_gctx_create, "SNP_GCTX_CREATE", 8, snp_gctx_create},
+    command_info{psp_command::snp_guest_request, "SNP_GUEST_REQUEST", 24, snp_guest_request},
+    command_info{psp_command::snp_activate_ex, "SNP_ACTIVATE_EX", 32, snp_activate_ex},
+    command_info{psp_command::snp_launch_start, "SNP_LAUNCH_START", 48, snp_launch_start},
+    command_info{psp_command::snp_launch_update, "SNP_LAUNCH_UPDATE", 32, snp_launch_update},
+    command_info{psp_command::snp_launch_finish, "SNP_LAUNCH_FINISH", 64, snp_launch_finish},
+    command_info{psp_command::snp_dbg_decrypt, "SNP_DBG_DECRYPT", 24, snp_dbg_decrypt},
+    command_info{psp_command::snp_dbg_encrypt, "SNP_DBG_ENCRYPT", 24, snp_dbg_encrypt},
+    command_info{psp_command::snp_page_swap_out, "SNP_PAGE_SWAP_OUT", 64, unsupported},
+    command_info{psp_command::snp_page_swap_in, "SNP_PAGE_SWAP_IN", 64, unsupported},
+    command_info{psp_command::snp_page_move, "SNP_PAGE_MOVE", 32, snp_page_move},
+    command_info{psp_command::snp_page_md_init, "SNP_PAGE_MD_INIT", 8, snp_page_md_init},
+    command_info{psp_command::snp_page_set_state, "SNP_PAGE_SET_STATE", 16, snp_page_set_state},
     command_info{psp_command::snp_page_reclaim, "SNP_PAGE_RECLAIM", 8, snp_page_reclaim},
+    command_info{psp_command::snp_page_unsmash, "SNP_PAGE_UNSMASH", 8, snp_page_unsmash},
     command_info{psp_command::snp_config, "SNP_CONFIG", 64, snp_config},
+    command_info{psp_command::snp_download_firmware_ex, "SNP_DOWNLOAD_FIRMWARE_EX", 24,
+                 snp_download_firmware_ex},
     command_info{psp_command::snp_commit, "SNP_COMMIT", 4, snp_commit},
+    command_info{psp_command::snp_vlek_load, "SNP_VLEK_LOAD", 16, snp_vlek_load},
     command_info{psp_command::snp_feature_info, "SNP_FEATURE_INFO", 16, snp_feature_info},
 };
 
@@ -104,6 +119,7 @@ std::uint16_t psp_firmware::execute(std::uint16_t command, spa_t buffer, effect_
         psp_call call{
             .m = machine_, .s = *state_, .effects = effects, .buffer_spa = buffer & ~c_bit};
         status = run(*info, call);
+        ++state_->by_command[command];
     }
     ++state_->commands;
     state_->failed += status != psp_status::success ? 1 : 0;
@@ -118,10 +134,12 @@ void psp_firmware::reset()
     psp_state &s = *state_;
     s.platform_init = s.platform_es = false;
     s.tmr = {};
-    s.snp_init = s.rmp_init = s.df_flush_required = false;
+    s.snp_init = s.rmp_init = false;
+    s.asids.reset();
     s.iommu_pages.clear();
     s.current_tcb = s.reported_tcb = firmware_tcb(machine_.cpu());
-    s.mask_chip_id = s.mask_chip_key = false;
+    s.mask_chip_id = s.mask_chip_key = s.vlek_loaded = false;
+    s.guests.clear();
     for (auto &pending : s.wbinvd_pending) {
         pending.store(false);
     }
@@ -142,7 +160,22 @@ psp_snapshot psp_firmware::snapshot() const
             .commands = s.commands,
             .failed = s.failed,
             .last_command = s.last_command,
-            .last_status = s.last_status};
+            .last_status = s.last_status,
+            .guests = s.guests.size(),
+            .by_command = s.by_command};
+}
+
+std::vector<psp_guest_info> psp_firmware::active_guests() const
+{
+    const std::scoped_lock lock(lock_);
+    std::vector<psp_guest_info> out;
+    for (const auto &[context, guest] : state_->guests) {
+        out.push_back({.context = context,
+                       .asid = guest.asid,
+                       .state = guest.state,
+                       .launch_digest = guest.launch_digest});
+    }
+    return out;
 }
 
 } // namespace rmpopt::hw

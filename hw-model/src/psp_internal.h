@@ -3,8 +3,10 @@
 // the RMP lock held.
 #pragma once
 
+#include "hw/asid_owners.h"
 #include "hw/page_state.h"
 #include "hw/psp.h"
+#include "psp_guest.h"
 
 #include <array>
 #include <cstring>
@@ -29,17 +31,22 @@ struct psp_state {
 
     bool snp_init = false;
     bool rmp_init = false;
-    bool df_flush_required = false;
+    asid_owners asids;                  ///< of SEV, SEV-ES and SNP guests
     std::vector<spa_range> iommu_pages; ///< made firmware-owned by SNP_INIT
     std::uint64_t current_tcb = 0;
     std::uint64_t reported_tcb = 0;
     bool mask_chip_id = false, mask_chip_key = false;
+    bool vlek_loaded = false;
+
+    guest_table guests;
+    std::uint64_t guests_created = 0;
 
     bool tracks_wbinvd = false;
     /// Cores that have not written back their caches since the last command that demands it.
     std::vector<std::atomic<bool>> wbinvd_pending;
 
     std::uint64_t commands = 0, failed = 0;
+    std::map<std::uint16_t, std::uint64_t> by_command;
     std::uint16_t last_command = 0, last_status = 0;
 };
 
@@ -76,6 +83,17 @@ psp_status df_flush(psp_call &c);
 psp_status download_firmware(psp_call &c);
 psp_status get_id(psp_call &c);
 
+// psp_asids.cc: the life of an ASID
+/// Has an ASID that `first`..`last` bounds no owner, and was it flushed since it had one?
+psp_status check_free_asid(const psp_call &c, std::uint32_t asid, std::uint32_t first,
+                           std::uint32_t last);
+/// The guest of `asid` is gone: nobody gets it before WBINVD on all cores and a flush.
+void give_back_asid(psp_call &c, std::uint32_t asid);
+/// From now on every core has to write back its caches before a flush.
+void require_wbinvd(psp_call &c);
+/// DF_FLUSH and SNP_DF_FLUSH on an initialised platform.
+psp_status flush_asids(psp_call &c);
+
 // psp_snp_platform.cc: SNP platform commands
 psp_status snp_init(psp_call &c);
 psp_status snp_init_ex(psp_call &c);
@@ -85,7 +103,18 @@ psp_status snp_df_flush(psp_call &c);
 psp_status snp_config(psp_call &c);
 psp_status snp_commit(psp_call &c);
 psp_status snp_feature_info(psp_call &c);
+/// Page of ranges. They may lie where there is no RMP entry (MMIO); one that leaves the address
+/// space is wrong.
+psp_status read_range_list(const psp_call &c, spa_t list, std::vector<spa_range> &out);
 std::uint64_t firmware_tcb(const persona &cpu);
+
+// psp_snp_load.cc: what the host loads into firmware
+psp_status snp_vlek_load(psp_call &c);
+psp_status snp_download_firmware_ex(psp_call &c);
+
+// psp_page_states.cc: pages for other purposes
+psp_status snp_page_md_init(psp_call &c);
+psp_status snp_page_set_state(psp_call &c);
 
 // psp_pages.cc: page states as commands see them
 psp_status snp_page_reclaim(psp_call &c);
@@ -96,6 +125,10 @@ bool in_use_by_firmware(const psp_call &c, spa_t page);
 /// May firmware write `bytes` at `spa`? Before SNP_INIT any RAM will do; after it the pages must
 /// be firmware-owned or, unless `firmware_only`, the hypervisor's.
 psp_status check_output(const psp_call &c, spa_t spa, std::uint64_t bytes, bool firmware_only);
+/// A 4 KB firmware page that firmware itself does not use: address, state, size.
+psp_status check_firmware_page(const psp_call &c, spa_t page);
+/// Writes a status to a firmware-owned page, which is then handed back in state Reclaim.
+psp_status write_status(psp_call &c, spa_t out, std::span<const std::byte> status);
 /// Every page of the range is in state `wanted`; no RMP entry means hypervisor.
 bool all_pages_are(const machine &m, spa_range range, page_state wanted);
 

@@ -81,6 +81,39 @@ psp_status check_output(const psp_call &c, spa_t spa, std::uint64_t bytes, bool 
     return psp_status::success;
 }
 
+psp_status check_firmware_page(const psp_call &c, spa_t page)
+{
+    const psp_status status = check_page_address(c, {.spa = page});
+    if (status != psp_status::success) {
+        return status;
+    }
+    const rmp_entry e = governing_entry(c.m, page);
+    if (state_of(e) != page_state::firmware || in_use_by_firmware(c, page)) {
+        return psp_status::invalid_page_state;
+    }
+    return e.size_2m ? psp_status::invalid_page_size : psp_status::success;
+}
+
+psp_status write_status(psp_call &c, spa_t out, std::span<const std::byte> raw)
+{
+    const psp_status status = check_output(c, out, raw.size(), true);
+    if (status != psp_status::success) {
+        return status;
+    }
+    const bool crosses = align_down(out, page_4k) != align_down(out + raw.size() - 1, page_4k);
+    if (c.s.snp_init && crosses) {
+        return psp_status::invalid_address;
+    }
+    c.m.memory().write(out, raw.data(), raw.size());
+    if (c.s.snp_init && c.m.rmp().covers(out)) {
+        rmp_entry reclaim;
+        reclaim.assigned = true;
+        reclaim.size_2m = governing_entry(c.m, out).size_2m;
+        c.m.replace_entry(align_down(out, reclaim.size_2m ? page_2m : page_4k), reclaim, c.effects);
+    }
+    return psp_status::success;
+}
+
 bool all_pages_are(const machine &m, spa_range range, page_state wanted)
 {
     for (spa_t p = align_down(range.base, page_4k); p < range.end(); p += page_4k) {

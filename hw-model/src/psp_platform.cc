@@ -98,7 +98,7 @@ psp_status platform_status(psp_call &c)
 
 psp_status df_flush(psp_call &c)
 {
-    return c.s.platform_init ? psp_status::success : psp_status::invalid_platform_state;
+    return c.s.platform_init ? flush_asids(c) : psp_status::invalid_platform_state;
 }
 
 /// The model is no processor that AMD's signature could be checked on; hosts go on with the

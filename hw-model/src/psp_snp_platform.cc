@@ -81,44 +81,13 @@ psp_status check_platform(const machine &m)
     return rmp_is_usable(m) ? psp_status::success : psp_status::rmp_init_failed;
 }
 
-/// Ranges may lie where there is no RMP entry (MMIO); one that leaves the address space is wrong.
-psp_status read_range_list(const psp_call &c, spa_t list, std::vector<spa_range> &out)
-{
-    std::array<std::byte, page_4k> page;
-    if (!is_aligned(list, page_4k) || !c.m.memory().read(list, page.data(), page.size())) {
-        return psp_status::invalid_address;
-    }
-    std::uint32_t count = 0;
-    std::memcpy(&count, page.data(), sizeof count);
-    if (count > max_list_entries) {
-        return psp_status::invalid_param;
-    }
-    for (std::uint32_t i = 0; i < count; ++i) {
-        struct {
-            std::uint64_t base;
-            std::uint32_t pages;
-            std::uint32_t reserved;
-        } entry;
-        static_assert(sizeof entry == list_entry_bytes);
-        std::memcpy(&entry, page.data() + list_header_bytes + i * list_entry_bytes, sizeof entry);
-        const spa_t base = entry.base & ~c_bit;
-        if (!is_aligned(base, page_4k) || base >= c_bit) {
-            return psp_status::invalid_address;
-        }
-        out.push_back({base, entry.pages * page_4k});
-    }
-    return psp_status::success;
-}
-
 void begin_snp(psp_call &c)
 {
     c.s.snp_init = true;
     c.s.rmp_init = true;
     // ASIDs of a life before this one may still tag cache lines and data fabric entries.
-    c.s.df_flush_required = true;
-    for (auto &pending : c.s.wbinvd_pending) {
-        pending.store(c.s.tracks_wbinvd);
-    }
+    c.s.asids.require_flush_of_all();
+    require_wbinvd(c);
 }
 
 /// Common part of SNP_INIT and SNP_INIT_EX.
@@ -155,6 +124,34 @@ void release_iommu_pages(psp_call &c)
 }
 
 } // namespace
+
+psp_status read_range_list(const psp_call &c, spa_t list, std::vector<spa_range> &out)
+{
+    std::array<std::byte, page_4k> page;
+    if (!is_aligned(list, page_4k) || !c.m.memory().read(list, page.data(), page.size())) {
+        return psp_status::invalid_address;
+    }
+    std::uint32_t count = 0;
+    std::memcpy(&count, page.data(), sizeof count);
+    if (count > max_list_entries) {
+        return psp_status::invalid_param;
+    }
+    for (std::uint32_t i = 0; i < count; ++i) {
+        struct {
+            std::uint64_t base;
+            std::uint32_t pages;
+            std::uint32_t reserved;
+        } entry;
+        static_assert(sizeof entry == list_entry_bytes);
+        std::memcpy(&entry, page.data() + list_header_bytes + i * list_entry_bytes, sizeof entry);
+        const spa_t base = entry.base & ~c_bit;
+        if (!is_aligned(base, page_4k) || base >= c_bit) {
+            return psp_status::invalid_address;
+        }
+        out.push_back({base, entry.pages * page_4k});
+    }
+    return psp_status::success;
+}
 
 /// Family 1Ah counts FMC, boot loader, TEE, SNP from byte 0; before, boot loader and TEE stand in
 /// bytes 0 and 1, SNP in byte 6. Byte 7 is the microcode on all.
@@ -195,7 +192,9 @@ psp_status snp_init_ex(psp_call &c)
     return initialise(c, (flags & init_flag::init_rmp) != 0, std::move(fixed));
 }
 
-/// Without an initialised SNP there is nothing to do, which is no error. Clearing SNP_EN on the
+/// Without an initialised SNP there is nothing to do, which is no error. No ASID may belong to a
+/// guest or want a flush (AMD 56860, SNP_SHUTDOWN_EX); guests that have none yet end here, and so
+/// does the wrapped key of SNP_VLEK_LOAD. Clearing SNP_EN on the
 /// CPUs is an optional feature that SNP_FEATURE_INFO does not offer.
 psp_status snp_shutdown_ex(psp_call &c)
 {
@@ -212,24 +211,23 @@ psp_status snp_shutdown_ex(psp_call &c)
     if (c.s.platform_init) {
         return psp_status::invalid_platform_state;
     }
-    if (c.s.df_flush_required) {
+    if (std::ranges::any_of(c.s.guests, [](const auto &g) { return g.second.active(); })) {
+        return psp_status::active;
+    }
+    if (c.s.asids.any_needs_flush()) {
         return psp_status::df_flush_required;
     }
     if ((flags & shutdown_iommu) != 0) {
         release_iommu_pages(c);
     }
+    forget_guests(c);
+    c.s.vlek_loaded = false;
     c.s.snp_init = false;
     return psp_status::success;
 }
 
-/// The status page, once firmware-owned, is handed back in state Reclaim.
 psp_status snp_platform_status(psp_call &c)
 {
-    const spa_t out = c.get_address(0);
-    const psp_status status = check_output(c, out, status_bytes, true);
-    if (status != psp_status::success) {
-        return status;
-    }
     std::array<std::byte, status_bytes> raw{};
     const auto put = [&raw](std::size_t offset, auto v) {
         std::memcpy(raw.data() + offset, &v, sizeof v);
@@ -241,30 +239,17 @@ psp_status snp_platform_status(psp_call &c)
     put(2, static_cast<std::uint8_t>(c.s.snp_init ? 1 : 0));
     put(3, rmp_flags);
     put(4, std::uint32_t{api_build});
-    put(8, feature_info_flag | (c.s.mask_chip_id ? 1u : 0) | (c.s.mask_chip_key ? 2u : 0));
-    put(12, std::uint32_t{0}); // guests
+    put(8, feature_info_flag | (c.s.mask_chip_id ? 1u : 0) | (c.s.mask_chip_key ? 2u : 0) |
+               (c.s.vlek_loaded ? 4u : 0));
+    put(12, static_cast<std::uint32_t>(c.s.guests.size()));
     put(16, c.s.current_tcb);
     put(24, c.s.reported_tcb);
-    c.m.memory().write(out, raw.data(), raw.size());
-    if (c.s.snp_init && c.m.rmp().covers(out)) {
-        rmp_entry reclaim;
-        reclaim.assigned = true;
-        reclaim.size_2m = governing_entry(c.m, out).size_2m;
-        c.m.replace_entry(align_down(out, reclaim.size_2m ? page_2m : page_4k), reclaim, c.effects);
-    }
-    return psp_status::success;
+    return write_status(c, c.get_address(0), raw);
 }
 
 psp_status snp_df_flush(psp_call &c)
 {
-    if (!c.s.snp_init) {
-        return psp_status::invalid_platform_state;
-    }
-    if (std::ranges::any_of(c.s.wbinvd_pending, [](const auto &p) { return p.load(); })) {
-        return psp_status::wbinvd_required;
-    }
-    c.s.df_flush_required = false;
-    return psp_status::success;
+    return c.s.snp_init ? flush_asids(c) : psp_status::invalid_platform_state;
 }
 
 /// A reported version of 0 goes back to the current one; no component may claim more than it is.

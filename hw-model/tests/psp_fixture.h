@@ -14,6 +14,7 @@
 #include <gtest/gtest.h>
 #include <memory>
 #include <ostream>
+#include <set>
 
 namespace rmpopt::hw
 {

@@ -23,14 +23,6 @@ TEST_F(psp_platform, unknown_commands_are_invalid)
     EXPECT_EQ(psp_command_name(0x85), "SNP_INIT_EX");
 }
 
-TEST_F(psp_platform, guest_commands_are_unsupported_so_far)
-{
-    for (const psp_command c : {snp_decommission, snp_activate, snp_gctx_create, snp_launch_start,
-                                snp_launch_update, snp_launch_finish}) {
-        EXPECT_EQ(static_cast<psp_status>(run(c, command_page)), unsupported);
-    }
-}
-
 TEST_F(psp_platform, counts_commands_and_failures)
 {
     run(platform_status, command_page);

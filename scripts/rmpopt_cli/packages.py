@@ -20,6 +20,7 @@ NEEDED = {
     "libzydis-dev": "plugin",
     "nlohmann-json3-dev": "plugin",
     "libjson-c-dev": "secure processor transport",
+    "libmbedtls-dev": "digests and signatures of the secure processor",
     "libgtest-dev": "model tests",
     "librapidcheck-dev": "model tests",
     "clang": "fuzzers of the model",

@@ -31,5 +31,7 @@ page_state state_of(const rmp_entry &entry);
 rmp_entry hv_fixed_entry();
 rmp_entry firmware_entry();
 rmp_entry firmware_iommu_entry();
+rmp_entry context_entry();
+rmp_entry metadata_entry();
 
 } // namespace rmpopt::hw

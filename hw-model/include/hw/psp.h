@@ -3,16 +3,19 @@
 //
 // The mailbox (registers, interrupt) is not here; see plugin/psp/psp_device.h.
 //
-// Thread-safety: execute(), reset() and snapshot() may be called from any thread and exclude each
-// other. execute() takes the machine's RMP lock; the caller must not hold it.
+// Thread-safety: execute(), reset(), snapshot() and active_guests() may be called from any thread
+// and exclude each other. execute() takes the machine's RMP lock; the caller must not hold it.
 #pragma once
 
 #include "hw/effects.h"
 #include "hw/machine.h"
 
+#include <array>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <string_view>
+#include <vector>
 
 namespace rmpopt::hw
 {
@@ -24,8 +27,11 @@ enum class psp_status : std::uint16_t {
     invalid_guest_state = 0x02,
     invalid_config = 0x03,
     invalid_length = 0x04,
+    policy_failure = 0x07,
+    inactive = 0x08,
     invalid_address = 0x09,
     bad_signature = 0x0a,
+    bad_measurement = 0x0b,
     asid_owned = 0x0c,
     invalid_asid = 0x0d,
     wbinvd_required = 0x0e,
@@ -60,13 +66,26 @@ enum class psp_command : std::uint16_t {
     snp_shutdown_ex = 0x86,
     snp_decommission = 0x90,
     snp_activate = 0x91,
+    snp_guest_status = 0x92,
     snp_gctx_create = 0x93,
+    snp_guest_request = 0x94,
+    snp_activate_ex = 0x95,
     snp_launch_start = 0xa0,
     snp_launch_update = 0xa1,
     snp_launch_finish = 0xa2,
+    snp_dbg_decrypt = 0xb0,
+    snp_dbg_encrypt = 0xb1,
+    snp_page_swap_out = 0xc0,
+    snp_page_swap_in = 0xc1,
+    snp_page_move = 0xc2,
+    snp_page_md_init = 0xc3,
+    snp_page_set_state = 0xc6,
     snp_page_reclaim = 0xc7,
+    snp_page_unsmash = 0xc8,
     snp_config = 0xc9,
+    snp_download_firmware_ex = 0xca,
     snp_commit = 0xcb,
+    snp_vlek_load = 0xcd,
     snp_feature_info = 0xce,
 };
 
@@ -82,6 +101,24 @@ struct psp_snapshot {
     std::uint64_t failed = 0; ///< commands that answered anything but success
     std::uint16_t last_command = 0;
     std::uint16_t last_status = 0;
+    std::size_t guests = 0; ///< SNP guest contexts, activated or not
+    /// How often each command of the list above was called, by number; those never called are not
+    /// there.
+    std::map<std::uint16_t, std::uint64_t> by_command;
+};
+
+/// Guest states (AMD 56860); the numbers are those that SNP_GUEST_STATUS reports.
+enum class psp_guest_state : std::uint8_t { init = 0, launch = 1, running = 2 };
+
+/// A SHA-384 digest.
+using psp_digest = std::array<std::byte, 48>;
+
+/// An SNP guest as firmware knows it.
+struct psp_guest_info {
+    spa_t context = 0;      ///< its context page, which is also its name
+    std::uint32_t asid = 0; ///< 0 until SNP_ACTIVATE
+    psp_guest_state state = psp_guest_state::init;
+    psp_digest launch_digest{}; ///< of what SNP_LAUNCH_UPDATE measured so far
 };
 
 struct psp_state;
@@ -103,7 +140,8 @@ class psp_firmware
 
     /// Runs one mailbox command to its end. `buffer` is the system physical address that the
     /// mailbox was given (the C-bit is ignored). Whatever memory holds, at worst the command
-    /// fails; then it has changed nothing but, where the ABI says so, a length in its buffer.
+    /// fails; then it has changed nothing but, where the ABI says so, a length in its buffer or
+    /// the values of a CPUID page.
     std::uint16_t execute(std::uint16_t command, spa_t buffer, effect_list &effects);
 
     /// Device or machine reset: everything uninitialised. The RMP is left as it is.
@@ -113,6 +151,9 @@ class psp_firmware
     void note_wbinvd(unsigned thread);
 
     psp_snapshot snapshot() const;
+
+    /// All SNP guests that have a context, by its address.
+    std::vector<psp_guest_info> active_guests() const;
 
   private:
     machine &machine_;
