@@ -4,38 +4,24 @@
  * they must run as on any AMD machine, and the RMP must stop what they may not write.
  * Prints KTAP; exit status 0 if no case failed. Runs on any x86-64 Linux with /dev/kvm.
  */
+#include "cases.h"
 #include "kvm_vm.h"
 
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/time.h>
 #include <unistd.h>
 
-enum { CASE_SECONDS = 60, EXPLAINED = 8, REMAPS = 16, VCPUS = 2, DONE = 0x600d, SNP_EN = 24 };
+enum { REMAPS = 16, VCPUS = 2, DONE = 0x600d, SNP_EN = 24 };
 #define MSR_SYSCFG 0xc0010010
 #define MSR_RMP_BASE 0xc0010132
 #define PATTERN 0x9e3779b97f4a7c15ul
 #define SLOT_GPA (16 * MIB)
 #define COUNTER_GPA 0x1ff000ul
-
-static unsigned failures;
-static const char *skipped;
-
-#define EXPECT_EQ(got, want) expect_equal((uint64_t)(got), (uint64_t)(want), __LINE__, #got)
-
-static bool expect_equal(uint64_t got, uint64_t want, int line, const char *text)
-{
-    if (got == want)
-        return true;
-    if (failures++ < EXPLAINED)
-        printf("# kvm_guest.c:%d: %s is %#lx, expected %#lx\n", line, text, got, want);
-    return false;
-}
 
 /* RDI: first qword, RSI: how many, RDX: value of the first and distance to each next one. */
 GUEST_PROGRAM(fill, "mov %rdx, %rax; 1: mov %rax, (%rdi); add $8, %rdi; add %rdx, %rax;"
@@ -310,11 +296,11 @@ static uint64_t find_assigned_page(void)
     uint64_t syscfg, base;
 
     if (!read_msr(MSR_SYSCFG, &syscfg)) {
-        skipped = "/dev/cpu/0/msr does not tell whether SNP is active: is the module msr loaded?";
+        skip("/dev/cpu/0/msr does not tell whether SNP is active: is the module msr loaded?");
         return 0;
     }
     if (!(syscfg >> SNP_EN & 1) || !read_msr(MSR_RMP_BASE, &base)) {
-        skipped = "SNP is not active on this host";
+        skip("SNP is not active on this host");
         return 0;
     }
     return base & -GUEST_PAGE;
@@ -411,47 +397,36 @@ static void own_page(void)
 
 #define ASSIGNED_RULE "APM2 table 15-39, 15.36.10: write of a non-SNP guest, nested page fault"
 
-static const struct {
-    const char *name;
-    void (*run)(void);
-    const char *rule;
-} cases[] = {
-    {"small_pages", small_pages, "APM2 15.25: nested paging, 4 KiB; 15.9: HLT and OUT leave"},
-    {"huge_pages", huge_pages, "APM2 15.25: nested paging, 2 MiB"},
-    {"real_mode", real_mode, "APM2 15.25: nested paging of a guest without paging; REP STOS"},
-    {"two_vcpus", two_vcpus, "APM2 15.25: one nested page table, two cores; LOCK is atomic"},
-    {"new_page_in_slot", new_page_in_slot, "KVM_SET_USER_MEMORY_REGION: old page is out of reach"},
-    {"no_page_in_slot", no_page_in_slot, "KVM_EXIT_MMIO: no memory behind the address"},
-    {"cpuid_is_the_vmms", cpuid_is_the_vmms, "APM2 15.9: intercepted CPUID, KVM_SET_CPUID2"},
-    {"own_page", own_page, "APM2 table 15-39: unassigned page, write allowed"},
-    {"assigned_page", assigned_page, ASSIGNED_RULE},
-    {"assigned_page_real_mode", assigned_page_real_mode, ASSIGNED_RULE},
+static const struct test_case cases[] = {
+    {.name = "small_pages",
+     .run = small_pages,
+     .rule = "APM2 15.25: nested paging, 4 KiB; 15.9: HLT and OUT leave"},
+    {.name = "huge_pages", .run = huge_pages, .rule = "APM2 15.25: nested paging, 2 MiB"},
+    {.name = "real_mode",
+     .run = real_mode,
+     .rule = "APM2 15.25: nested paging of a guest without paging; REP STOS"},
+    {.name = "two_vcpus",
+     .run = two_vcpus,
+     .rule = "APM2 15.25: one nested page table, two cores; LOCK is atomic"},
+    {.name = "new_page_in_slot",
+     .run = new_page_in_slot,
+     .rule = "KVM_SET_USER_MEMORY_REGION: old page is out of reach"},
+    {.name = "no_page_in_slot",
+     .run = no_page_in_slot,
+     .rule = "KVM_EXIT_MMIO: no memory behind the address"},
+    {.name = "cpuid_is_the_vmms",
+     .run = cpuid_is_the_vmms,
+     .rule = "APM2 15.9: intercepted CPUID, KVM_SET_CPUID2"},
+    {.name = "own_page",
+     .run = own_page,
+     .rule = "APM2 table 15-39: unassigned page, write allowed"},
+    {.name = "assigned_page", .run = assigned_page, .rule = ASSIGNED_RULE},
+    {.name = "assigned_page_real_mode", .run = assigned_page_real_mode, .rule = ASSIGNED_RULE},
 };
 
-static bool run_case(size_t i)
+int main(int argc, char *argv[])
 {
-    failures = 0;
-    skipped = NULL;
-    alarm(CASE_SECONDS); /* a guest that hangs ends the program */
-    cases[i].run();
-    alarm(0);
-    if (failures)
-        printf("# rule: %s (%u failed)\n", cases[i].rule, failures);
-    printf("%s %zu %s", failures ? "not ok" : "ok", i + 1, cases[i].name);
-    if (skipped && !failures)
-        printf(" # SKIP %s", skipped);
-    printf("\n");
-    return failures == 0;
-}
-
-int main(void)
-{
-    const size_t count = sizeof(cases) / sizeof(cases[0]);
-    bool passed = true;
-
-    setvbuf(stdout, NULL, _IOLBF, 0);
-    printf("KTAP version 1\n1..%zu\n", count);
-    for (size_t i = 0; i < count; i++)
-        passed &= run_case(i);
-    return passed ? EXIT_SUCCESS : EXIT_FAILURE;
+    (void)argc;
+    return run_cases(cases, sizeof(cases) / sizeof(cases[0]), argv + 1) ? EXIT_SUCCESS
+                                                                        : EXIT_FAILURE;
 }

@@ -11,6 +11,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from . import selftests
+from .cache import Cache
 from .errors import GUEST_DIED, OK, QEMU_FAILED, SETUP_FAILED, TIMEOUT, USAGE
 from .paths import BUILD, CHECKOUT
 from .shell import environment, last_line, output
@@ -19,6 +21,7 @@ from .suites import Check, Checks
 PROGRAM = CHECKOUT / "scripts" / "rmpopt"
 BOOT_TAKES_AT_MOST = 400
 KVM_GUEST = ("--file", str(BUILD / "guest-tests" / "kvm-guest"), "--", "/root/kvm-guest")
+SNP_GUEST = ("--mem", "2G", "--file", str(BUILD / "guest-tests" / "snp-guest"), "--", "/root/snp-guest")
 KVM_GUEST_STOPPED = r"ok \d+ assigned_page\\n"  # in JSON: not skipped
 KVM_GUEST_SKIPPED = "assigned_page # SKIP SNP is not active"
 
@@ -30,6 +33,7 @@ class Boot:
     words: tuple[str, ...] = ()
     status: int = OK
     says: str = ""  # expression that stdout and stderr together must match
+    never: str = ""  # expression that they must not match
     has_table: bool | None = None  # whether the kernel shows its rmpopt-table
 
 
@@ -52,6 +56,9 @@ BOOTS = (
     Boot("KVM guest without SNP, a host thread for each CPU", ("--thread", "multi", *KVM_GUEST), OK,
          KVM_GUEST_STOPPED),
     Boot("KVM guest without SNP, stock QEMU", ("--no-plugin", "--mem", "2G", *KVM_GUEST), OK, KVM_GUEST_SKIPPED),
+    Boot("SNP guests", SNP_GUEST, OK, "ok 1 lifecycle", "# SKIP"),
+    Boot("SNP guests, Debian's kernel", ("--kernel", "debian", *SNP_GUEST), OK, "ok 1 lifecycle", "# SKIP"),
+    Boot("SNP guests, no RMP", ("--rmp", "none", *SNP_GUEST), OK, "ok 1 lifecycle # SKIP SNP is not active"),
     Boot("status of a command", ("--mem", "2G", "--", "echo from the guest; exit 42"), 42, "from the guest"),
 )
 
@@ -88,6 +95,9 @@ def _boot_problem(boot: Boot, status: int, result: dict, text: str) -> str | Non
         return f"status {status} instead of {boot.status}: {_first_failure(result) or last_line(text)}"
     if boot.says and not re.search(boot.says, text):
         return f"nothing about '{boot.says}', but: {last_line(text)}"
+    found = boot.never and re.search(boot.never, text)
+    if found:
+        return f"'{found[0]}' is in the output"
     if boot.has_table is not None and bool(result["tables"]["kernel"]) != boot.has_table:
         return "the kernel shows no rmpopt-table" if boot.has_table else "the kernel shows an rmpopt-table"
     return None
@@ -107,8 +117,16 @@ def _boot_check(boot: Boot) -> Check:
     return call
 
 
+def _sev_init2_tests() -> str | None:
+    """The kernel's own test; it ends with another status where it has to skip."""
+    program = selftests.ensure(Cache()) / "sev_init2_tests"
+    words = ("--mem", "2G", "--file", str(program), "--", "/root/sev_init2_tests")
+    return _boot_check(Boot("sev_init2_tests", words, OK, "Random seed", r"(?i)\bskip"))()
+
+
 def linux_tests() -> Checks:
-    return [(f"linux/{boot.name}", _boot_check(boot)) for boot in BOOTS]
+    checks = [(f"linux/{boot.name}", _boot_check(boot)) for boot in BOOTS]
+    return [*checks, ("linux/sev_init2_tests", _sev_init2_tests)]
 
 
 def bad_input_tests() -> Checks:

@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
-from . import kernel, linux_source, packages, qemu
+from . import kernel, linux_source, packages, qemu, selftests
 from .cache import Cache
 from .errors import OK, TEST_FAILED, Failure
 from .paths import BUILD, PLUGIN
@@ -65,7 +65,8 @@ def _kernel(cache: Cache) -> Verdict:
 
 CHECKS: tuple[Callable[[Cache], Verdict], ...] = (
     _cache, _packages, _qemu, _entry("libvfio-user", "libvfio-user source"), _build,
-    _entry(linux_source.KIND, "Linux source"), _kernel)
+    _entry(linux_source.KIND, "Linux source"), _kernel,
+    _entry(selftests.KIND, "Linux's selftests"))
 
 
 def _guarded(check: Callable[[Cache], Verdict], cache: Cache) -> Verdict:

@@ -30,6 +30,7 @@ NEEDED = {
     "flex": "kernel build",
     "libelf-dev": "kernel build",
     "libssl-dev": "kernel build",
+    "uuid-dev": "the kernel's selftests",
     "xz-utils": "unpacking",
     "lz4": "kernel build",
     "git": "applying patches",

@@ -2,7 +2,7 @@
 """Set-up: everything that boot, run and test need before they start."""
 from pathlib import Path
 
-from . import kernel, libvfio_user, packages, project, qemu
+from . import kernel, libvfio_user, packages, project, qemu, selftests
 from .cache import Cache
 from .paths import PLUGIN
 
@@ -31,8 +31,9 @@ def for_plugin(cache: Cache, plugin: Path | None, qemu_path: str | None) -> qemu
 
 
 def everything(cache: Cache) -> None:
-    """What the first boot would do on its way, and a look at all that is in the cache."""
+    """What the first boot and the first test would do on their way, and a look at the whole cache."""
     cache.prepare()
     cache.drop_damaged()
     built(cache)
     kernel.reference(cache)
+    selftests.ensure(cache)

@@ -1,0 +1,221 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * SNP guests under Linux's own kvm_amd, launched and destroyed but not run: see README.md. Without
+ * words it tests (KTAP); with words it does what they say, one after the other. Exit status 0 if
+ * all went well, 2 for words that make no sense.
+ */
+#include "host.h"
+#include "snp_cases.h"
+#include "snp_vm.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+enum { USAGE = 2 };
+
+static void usage(const char *what)
+{
+    fprintf(stderr,
+            "snp-guest: %s\n"
+            "usage: snp-guest [case NAME...] | WORDS...\n"
+            "  launch SIZE         launch a guest, destroy it, print how long it took\n"
+            "  hold SIZE SECONDS   the same, but keep it for a while\n"
+            "  cycle N SIZE        N guests, one after the other\n"
+            "  psp-latency N       N times SNP_PLATFORM_STATUS, and PLATFORM_STATUS\n"
+            "  sleep SECONDS\n"
+            "SIZE in bytes, or with K, M or G\n",
+            what);
+    exit(USAGE);
+}
+
+static uint64_t number(const char *text)
+{
+    char *end;
+    uint64_t value = strtoul(text, &end, 10);
+
+    if (end == text || *end)
+        usage(text);
+    return value;
+}
+
+static size_t size(const char *text)
+{
+    static const char units[] = "KMG";
+    char *end;
+    size_t value = strtoul(text, &end, 10);
+    const char *unit = *end ? strchr(units, *end) : NULL;
+
+    if (end == text || (*end && (!unit || end[1])))
+        usage(text);
+    if (unit)
+        value <<= 10 * (unit - units + 1);
+    if (!value || value % GUEST_PAGE)
+        usage("a size must be a multiple of 4K");
+    return value;
+}
+
+struct times {
+    double launch, destroy;
+};
+
+/* One guest from creation to end, kept for some seconds. */
+static struct times live(size_t length, unsigned seconds)
+{
+    struct snp_vm vm;
+    struct times took = {.launch = -host_time()};
+
+    snp_launch(&vm, length);
+    took.launch += host_time();
+    if (seconds) {
+        printf("# launched %zu KiB in %.3f s\n", length / KIB, took.launch);
+        sleep(seconds);
+    }
+    took.destroy = -host_time();
+    snp_destroy(&vm);
+    took.destroy += host_time();
+    return took;
+}
+
+static void word_launch(char *const arguments[])
+{
+    size_t length = size(arguments[0]);
+    struct times took = live(length, 0);
+
+    printf("# %zu KiB: launch %.3f s, destroy %.3f s\n", length / KIB, took.launch, took.destroy);
+}
+
+static void word_hold(char *const arguments[])
+{
+    struct times took = live(size(arguments[0]), (unsigned)number(arguments[1]));
+
+    printf("# destroyed in %.3f s\n", took.destroy);
+}
+
+static void word_sleep(char *const arguments[])
+{
+    sleep((unsigned)number(arguments[0]));
+}
+
+static int compare(const void *a, const void *b)
+{
+    const double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+/* Prints median, 99th percentile and largest of the values, in us; sorts them. */
+static void print_percentiles(const char *what, double *seconds, size_t count)
+{
+    qsort(seconds, count, sizeof(*seconds), compare);
+    printf("# %s: p50 %.1f us, p99 %.1f us, max %.1f us\n", what, seconds[count / 2] * 1e6,
+           seconds[count * 99 / 100] * 1e6, seconds[count - 1] * 1e6);
+}
+
+static double *times_of(size_t count)
+{
+    double *times = count ? calloc(count, sizeof(*times)) : NULL;
+
+    if (!times)
+        usage("a count must be at least 1");
+    return times;
+}
+
+static void word_cycle(char *const arguments[])
+{
+    size_t count = number(arguments[0]), length = size(arguments[1]);
+    double *launches = times_of(count), *destroys = times_of(count);
+
+    for (size_t i = 0; i < count; i++) {
+        struct times took = live(length, 0);
+        launches[i] = took.launch;
+        destroys[i] = took.destroy;
+        if ((i + 1) % 100 == 0)
+            printf("# %zu of %zu guests, %zu KiB free\n", i + 1, count, host_free_memory() / KIB);
+    }
+    print_percentiles("launch", launches, count);
+    print_percentiles("destroy", destroys, count);
+    free(launches);
+    free(destroys);
+}
+
+/* As in <linux/psp-sev.h>, of which distributions have one without SNP. */
+struct sev_request {
+    uint32_t command;
+    uint64_t data;
+    uint32_t error;
+} __attribute__((packed));
+#define ISSUE_CMD _IOWR('S', 0x0, struct sev_request)
+enum { PLATFORM_STATUS = 1, SNP_PLATFORM_STATUS = 9 };
+
+static void measure_command(uint32_t command, const char *name, size_t count)
+{
+    uint8_t status[64];
+    struct sev_request request = {.command = command, .data = (uintptr_t)status};
+    int device = must(open("/dev/sev", O_RDWR | O_CLOEXEC), "/dev/sev");
+    double *times = times_of(count);
+
+    for (size_t i = 0; i < count; i++) {
+        times[i] = -host_time();
+        must(ioctl(device, ISSUE_CMD, &request), name);
+        times[i] += host_time();
+    }
+    close(device);
+    print_percentiles(name, times, count);
+    free(times);
+}
+
+static void word_psp_latency(char *const arguments[])
+{
+    measure_command(SNP_PLATFORM_STATUS, "SNP_PLATFORM_STATUS", number(arguments[0]));
+    measure_command(PLATFORM_STATUS, "PLATFORM_STATUS", number(arguments[0]));
+}
+
+static const struct word {
+    const char *name;
+    int arguments;
+    void (*run)(char *const arguments[]);
+} words[] = {
+    {"launch", 1, word_launch},           {"hold", 2, word_hold},   {"cycle", 2, word_cycle},
+    {"psp-latency", 1, word_psp_latency}, {"sleep", 1, word_sleep},
+};
+
+static const struct word *find_word(const char *name)
+{
+    for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
+        if (!strcmp(words[i].name, name))
+            return &words[i];
+    usage(name);
+    return NULL;
+}
+
+static void run_words(int count, char *const argv[])
+{
+    const char *reason;
+
+    setvbuf(stdout, NULL, _IOLBF, 0);
+    if (!host_has_snp(&reason))
+        printf("# %s\n", reason);
+    for (int at = 0; at < count;) {
+        const struct word *word = find_word(argv[at++]);
+        if (at + word->arguments > count)
+            usage(word->name);
+        word->run(argv + at);
+        at += word->arguments;
+    }
+}
+
+int main(int argc, char *argv[])
+{
+    bool passed = true;
+
+    if (argc == 1)
+        passed = run_snp_cases(argv + 1);
+    else if (!strcmp(argv[1], "case"))
+        passed = run_snp_cases(argv + 2);
+    else
+        run_words(argc - 1, argv + 1);
+    return passed ? EXIT_SUCCESS : EXIT_FAILURE;
+}
