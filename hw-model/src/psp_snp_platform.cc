@@ -25,6 +25,8 @@ constexpr std::size_t list_entry_bytes = 16;
 constexpr std::uint32_t max_list_entries = (page_4k - list_header_bytes) / list_entry_bytes;
 
 constexpr std::uint32_t shutdown_iommu = 1u << 0;
+constexpr std::uint32_t shutdown_x86 = 1u << 1;
+constexpr std::uint32_t ecx_x86_shutdown = 1u << 1; ///< of SNP_FEATURE_INFO
 constexpr std::uint32_t feature_info_flag = 1u << 3;
 constexpr std::size_t feature_info_bytes = 16;
 constexpr std::size_t status_bytes = 32;
@@ -154,6 +156,20 @@ void release_iommu_pages(psp_call &c)
     c.s.iommu_pages.clear();
 }
 
+bool offers_x86_shutdown(const psp_call &c)
+{
+    return c.m.choices().x86_snp_shutdown == choice::on;
+}
+
+/// Without SNP_EN the RMP protects nothing. Software may write it, so firmware can't build on it
+/// any more.
+void shut_down_x86(psp_call &c)
+{
+    c.m.firmware_clear_snp_en();
+    c.m.rmp().for_each_assigned([&c](spa_t page) { c.effects.guard(page, page_4k, true); });
+    c.s.rmp_init = false;
+}
+
 } // namespace
 
 /// Family 1Ah counts FMC, boot loader, TEE, SNP from byte 0; before, boot loader and TEE stand in
@@ -195,15 +211,15 @@ psp_status snp_init_ex(psp_call &c)
     return initialise(c, (flags & init_flag::init_rmp) != 0, std::move(fixed));
 }
 
-/// Without an initialised SNP there is nothing to do, which is no error. Clearing SNP_EN on the
-/// CPUs is an optional feature that SNP_FEATURE_INFO does not offer.
+/// Without an initialised SNP there is nothing to do, which is no error.
 psp_status snp_shutdown_ex(psp_call &c)
 {
     if (c.get<std::uint32_t>(0) != c.buffer.size()) {
         return psp_status::invalid_length;
     }
     const auto flags = c.get<std::uint32_t>(4);
-    if ((flags & ~shutdown_iommu) != 0) {
+    const std::uint32_t known = shutdown_iommu | (offers_x86_shutdown(c) ? shutdown_x86 : 0);
+    if ((flags & ~known) != 0) {
         return psp_status::invalid_param;
     }
     if (!c.s.snp_init) {
@@ -217,6 +233,9 @@ psp_status snp_shutdown_ex(psp_call &c)
     }
     if ((flags & shutdown_iommu) != 0) {
         release_iommu_pages(c);
+    }
+    if ((flags & shutdown_x86) != 0) {
+        shut_down_x86(c);
     }
     c.s.snp_init = false;
     return psp_status::success;
@@ -299,7 +318,7 @@ psp_status snp_commit(psp_call &c)
                                                       : psp_status::invalid_length;
 }
 
-/// CPUID-like leaf 0 (8000_0024): no optional feature.
+/// CPUID-like leaf 0 (8000_0024): EAX, EBX, ECX, EDX. X86 shutdown is the only optional feature.
 psp_status snp_feature_info(psp_call &c)
 {
     if (c.get<std::uint32_t>(0) != c.buffer.size()) {
@@ -316,8 +335,10 @@ psp_status snp_feature_info(psp_call &c)
     if (status != psp_status::success) {
         return status;
     }
-    static constexpr std::array<std::byte, feature_info_bytes> none{};
-    c.m.memory().write(out, none.data(), none.size());
+    const std::array<std::uint32_t, 4> features{0, 0, offers_x86_shutdown(c) ? ecx_x86_shutdown : 0,
+                                                0};
+    static_assert(sizeof features == feature_info_bytes);
+    c.m.memory().write(out, features.data(), sizeof features);
     return psp_status::success;
 }
 
