@@ -90,7 +90,8 @@ def _arguments(cache: Cache, request: Request, qemu: Qemu, space: workspace.Work
         plugin = PluginOptions(request.plugin, request.persona, request.rmp, request.enforce, request.policies,
                                request.audit, psp_socket=space.psp_socket if request.rmp != "none" else None,
                                log=space.plugin_log, report=space.plugin_report)
-    machine = Machine(cpu.model(qemu, request.persona, cache), request.memory, request.smp, plugin, request.thread)
+    machine = Machine(cpu.model(qemu, request.persona, cache), request.memory, request.smp, plugin, request.thread,
+                      may_reboot=request.reboots > 0)
     return [*qemu.argv, *machine.arguments(), *_serial_ports(space, request), "-kernel", str(kernel_image),
             "-initrd", str(space.initrd), "-append", _command_line(request), *request.qemu_options]
 
@@ -130,7 +131,7 @@ def _boot(prepared: Prepared) -> int:
     say(f"booting {prepared.kernel} ({request.persona}, --smp {request.smp}, {request.memory >> 20} MiB)")
     view = View(request)
     link = GuestLink(prepared.token, on_output=view.output, on_section=view.section)
-    session = Session(prepared.argv, space, link, request.timeout, request.shell, request.verbose)
+    session = Session(prepared.argv, space, link, request.timeout, request.shell, request.verbose, request.reboots)
     started = time.monotonic()
     ending = session.run()
     result = judge(request, link, space, ending)
