@@ -38,7 +38,7 @@ void write_allowed(std::uintptr_t address, std::span<const std::byte> bytes)
 {
     auto *to = reinterpret_cast<std::byte *>(address);
     const auto spa = the_context->ram().spa_of(to);
-    if (spa.has_value() && !the_context->machine().rmp().load(*spa).host_writable()) {
+    if (spa.has_value() && !the_context->machine().is_host_writable(*spa)) {
         report_event(*spa);
         return;
     }

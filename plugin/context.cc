@@ -9,6 +9,8 @@
 #include "svm_guest.h"
 
 #include <algorithm>
+#include <chrono>
+#include <future>
 #include <map>
 
 namespace rmpopt
@@ -61,6 +63,24 @@ hw::topology read_topology(unsigned vcpus)
     return t;
 }
 
+/// The IOMMU's registers, read by a vCPU for another thread.
+struct iommu_reading {
+    hw::spa_t base;
+    std::promise<iommu_registers> result;
+
+    /// On a vCPU's thread; owns `data`.
+    static void read(void *data)
+    {
+        const std::unique_ptr<iommu_reading> self(static_cast<iommu_reading *>(data));
+        iommu_registers r;
+        read_system_memory(self->base + 0x10, &r.event_base, 8);
+        read_system_memory(self->base + 0x38, &r.ppr_base, 8);
+        read_system_memory(self->base + 0x20, &r.excl_base, 8);
+        read_system_memory(self->base + 0x28, &r.excl_limit, 8);
+        self->result.set_value(r);
+    }
+};
+
 } // namespace
 
 context::context(options opt, unsigned vcpus) : options_(std::move(opt)), vcpus_(vcpus) {}
@@ -78,7 +98,8 @@ std::string context::listen()
     if (options_.psp.empty()) {
         return {};
     }
-    return psp_.start(options_.psp, {.apply = [this](const hw::effect_list &e) { apply(e); },
+    return psp_.start(options_.psp, {.before = [this](std::uint16_t c) { before_command(c); },
+                                     .apply = [this](const hw::effect_list &e) { apply(e); },
                                      .executed =
                                          [this](std::uint16_t command, std::uint16_t status) {
                                              if (watch_ != nullptr) {
@@ -176,7 +197,7 @@ void context::enter_operating_system(std::uint32_t rsi, std::uint32_t rbx)
     boot_started_ns_ = virtual_clock_ns();
     const hw::memory_view &memory = machine_->memory();
     const iommu_setup iommu = announce_iommu_snp(memory);
-    iommu_registers_ = iommu.register_base;
+    iommu_base_ = iommu.register_base;
     if (!iommu.error.empty()) {
         log("{}: Linux will not enable SNP", iommu.error);
     }
@@ -209,18 +230,29 @@ void context::enter_operating_system(std::uint32_t rsi, std::uint32_t rbx)
         has_map ? ", cut out of the guest's memory map" : "; the guest must keep it free itself");
 }
 
+void context::before_command(std::uint16_t command)
+{
+    const auto id = static_cast<hw::psp_command>(command);
+    if (started() && (id == hw::psp_command::snp_init || id == hw::psp_command::snp_init_ex)) {
+        read_iommu();
+    }
+}
+
 void context::read_iommu()
 {
-    if (iommu_registers_ == 0) {
+    if (iommu_base_ == 0) {
         return;
     }
-    iommu_registers r;
-    read_system_memory(iommu_registers_ + 0x10, &r.event_base, 8);
-    read_system_memory(iommu_registers_ + 0x38, &r.ppr_base, 8);
-    read_system_memory(iommu_registers_ + 0x20, &r.excl_base, 8);
-    read_system_memory(iommu_registers_ + 0x28, &r.excl_limit, 8);
+    auto *reading = new iommu_reading{.base = iommu_base_, .result = {}};
+    std::future<iommu_registers> result = reading->result.get_future();
+    host_mmu::flush_then(iommu_reading::read, reading);
+    while (result.wait_for(std::chrono::milliseconds(20)) != std::future_status::ready) {
+        if (finishing_) {
+            return;
+        }
+    }
     const std::scoped_lock lock(machine_->rmp_lock());
-    machine_->set_iommu_buffers(iommu_buffers(r));
+    machine_->set_iommu_buffers(iommu_buffers(result.get()));
 }
 
 void context::apply(const hw::effect_list &effects)
@@ -287,6 +319,7 @@ void context::reset()
 
 void context::finish()
 {
+    finishing_ = true;
     psp_.stop();
     ticker_.stop();
     if (watch_ != nullptr) {

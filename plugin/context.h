@@ -40,9 +40,6 @@ class context
     /// part once for each boot of the machine.
     void enter_operating_system(std::uint32_t rsi, std::uint32_t rbx);
 
-    /// SNP_EN was just set on this vCPU: finds out where the IOMMU writes, for firmware.
-    void read_iommu();
-
     /// Makes the model's effects true for QEMU.
     void apply(const hw::effect_list &effects);
 
@@ -72,6 +69,10 @@ class context
     report_snapshot snapshot(bool complete) const;
     void start_watch();
     firmware_view view_firmware() const;
+    /// Firmware is about to run a command. Its own thread.
+    void before_command(std::uint16_t command);
+    /// Finds out where the IOMMU writes now. Waits for a vCPU, which alone can read its registers.
+    void read_iommu();
 
     options options_;
     unsigned vcpus_;
@@ -85,11 +86,12 @@ class context
     std::atomic<std::uint64_t> lstar_{0};
     psp_device psp_;
     reporter reporter_;
-    ticker ticker_; ///< last, so that it ends first
+    std::atomic<bool> finishing_{false};
     std::atomic<bool> booted_{false}; ///< the BIOS's part is done for this boot
     std::atomic<unsigned> since_audit_{0};
-    bool warm_ = false; ///< RAM may hold the contents of an earlier boot
-    hw::spa_t iommu_registers_ = 0;
+    bool warm_ = false;                    ///< RAM may hold the contents of an earlier boot
+    std::atomic<hw::spa_t> iommu_base_{0}; ///< its registers; 0 without an IOMMU
+    ticker ticker_;                        ///< last, so that it ends first
 };
 
 /// The only instance; set by install() before any callback can run.

@@ -70,9 +70,9 @@ void guard::apply(const hw::effect_list &effects)
 void guard::apply_range(const spa_range &range)
 {
     spa_t start = range.base;
-    bool writable = machine_->rmp().load(start).host_writable();
+    bool writable = machine_->is_host_writable(start);
     for (spa_t spa = range.base + page_4k; spa < range.end(); spa += page_4k) {
-        const bool w = machine_->rmp().load(spa).host_writable();
+        const bool w = machine_->is_host_writable(spa);
         if (w != writable) {
             protect({start, spa - start}, writable);
             start = spa;

@@ -192,8 +192,8 @@ void on_sigbus(int signal, siginfo_t *info, void *ucontext)
         pass_on(signal, info, ucontext);
         return;
     }
-    if (the_context->machine().rmp().load(*spa).host_writable()) {
-        return; // the page was given back between the write and now
+    if (the_context->machine().is_host_writable(*spa)) {
+        return; // the page was given back between the write and now, or SNP was shut down
     }
     auto &interrupted = *static_cast<ucontext_t *>(ucontext);
     if (host_cpu::on_vcpu_thread()) {

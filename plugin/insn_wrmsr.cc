@@ -23,7 +23,6 @@ bool write(const insn_event &event, std::uint32_t index, std::uint64_t value, bo
     const hw::msr_result r = hw::wrmsr(m, event.cpu.index(), index, value, effects);
     the_context->apply(effects);
     if (!snp_before && m.snp_enabled(event.cpu.index())) {
-        the_context->read_iommu();
         the_context->drop_translations();
     }
     if (watch *watcher = the_context->watcher()) {

@@ -41,6 +41,8 @@ constexpr std::array words{
     choice_word{choice::fault, "fault", "#PF with the RMP bit"},
     choice_word{choice::access, "access", "as the access that needed it"},
     choice_word{choice::write, "write", "always a write"},
+    choice_word{choice::off, "off", "not offered"},
+    choice_word{choice::on, "on", "offered"},
 };
 
 std::string known_names()

@@ -31,11 +31,12 @@ constexpr std::array two_or_zero{choice::code2, choice::code0};
 constexpr std::array gp_or_two{choice::gp, choice::code2};
 constexpr std::array allow_or_fault{choice::allow, choice::fault};
 constexpr std::array access_or_write{choice::access, choice::write};
+constexpr std::array off_or_on{choice::off, choice::on};
 constexpr std::array two_or_four{choice::code2, choice::code4};
 constexpr std::array four_or_two{choice::code4, choice::code2};
 constexpr std::array two_or_seven{choice::code2, choice::code7};
 
-constexpr std::array<policy_knob, 33> knobs{{
+constexpr std::array<policy_knob, 34> knobs{{
     {"oow", &policy::oow, cf0_or_gp, "RMPOPT of an address outside the core's 2 TB window",
      "not documented; nobody reported a fault from kernels that looked beyond the window"},
     {"maxphys", &policy::maxphys, cf0_or_gp,
@@ -133,6 +134,9 @@ constexpr std::array<policy_knob, 33> knobs{{
     {"segment-unit", &policy::segment_unit, bytes_or_mb,
      "CPUID 8000_0025 EAX: limits of the segment size as log2 of bytes or of MB",
      "APM vol. 2 reads like MB; Linux compares them with RMP_CFG, which is log2 bytes"},
+    {"x86-snp-shutdown", &policy::x86_snp_shutdown, off_or_on,
+     "X86_SNP_SHUTDOWN of SNP_SHUTDOWN_EX (SNP_FEATURE_INFO ECX[1]): SNP_EN cleared on all cores",
+     "an option of firmware; which processors' firmware has it is not documented"},
 }};
 
 } // namespace

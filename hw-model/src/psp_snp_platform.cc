@@ -25,6 +25,8 @@ constexpr std::size_t list_entry_bytes = 16;
 constexpr std::uint32_t max_list_entries = (page_4k - list_header_bytes) / list_entry_bytes;
 
 constexpr std::uint32_t shutdown_iommu = 1u << 0;
+constexpr std::uint32_t shutdown_x86 = 1u << 1;
+constexpr std::uint32_t ecx_x86_shutdown = 1u << 1; ///< of SNP_FEATURE_INFO
 constexpr std::uint32_t feature_info_flag = 1u << 3;
 constexpr std::size_t feature_info_bytes = 16;
 constexpr std::size_t status_bytes = 32;
@@ -123,6 +125,20 @@ void release_iommu_pages(psp_call &c)
     c.s.iommu_pages.clear();
 }
 
+bool offers_x86_shutdown(const psp_call &c)
+{
+    return c.m.choices().x86_snp_shutdown == choice::on;
+}
+
+/// Without SNP_EN the RMP protects nothing. Software may write it, so firmware can't build on it
+/// any more.
+void shut_down_x86(psp_call &c)
+{
+    c.m.firmware_clear_snp_en();
+    c.m.rmp().for_each_assigned([&c](spa_t page) { c.effects.guard(page, page_4k, true); });
+    c.s.rmp_init = false;
+}
+
 } // namespace
 
 psp_status read_range_list(const psp_call &c, spa_t list, std::vector<spa_range> &out)
@@ -194,15 +210,15 @@ psp_status snp_init_ex(psp_call &c)
 
 /// Without an initialised SNP there is nothing to do, which is no error. No ASID may belong to a
 /// guest or want a flush (AMD 56860, SNP_SHUTDOWN_EX); guests that have none yet end here, and so
-/// does the wrapped key of SNP_VLEK_LOAD. Clearing SNP_EN on the
-/// CPUs is an optional feature that SNP_FEATURE_INFO does not offer.
+/// does the wrapped key of SNP_VLEK_LOAD.
 psp_status snp_shutdown_ex(psp_call &c)
 {
     if (c.get<std::uint32_t>(0) != c.buffer.size()) {
         return psp_status::invalid_length;
     }
     const auto flags = c.get<std::uint32_t>(4);
-    if ((flags & ~shutdown_iommu) != 0) {
+    const std::uint32_t known = shutdown_iommu | (offers_x86_shutdown(c) ? shutdown_x86 : 0);
+    if ((flags & ~known) != 0) {
         return psp_status::invalid_param;
     }
     if (!c.s.snp_init) {
@@ -222,6 +238,9 @@ psp_status snp_shutdown_ex(psp_call &c)
     }
     forget_guests(c);
     c.s.vlek_loaded = false;
+    if ((flags & shutdown_x86) != 0) {
+        shut_down_x86(c);
+    }
     c.s.snp_init = false;
     return psp_status::success;
 }
@@ -284,7 +303,7 @@ psp_status snp_commit(psp_call &c)
                                                       : psp_status::invalid_length;
 }
 
-/// CPUID-like leaf 0 (8000_0024): no optional feature.
+/// CPUID-like leaf 0 (8000_0024): EAX, EBX, ECX, EDX. X86 shutdown is the only optional feature.
 psp_status snp_feature_info(psp_call &c)
 {
     if (c.get<std::uint32_t>(0) != c.buffer.size()) {
@@ -301,8 +320,10 @@ psp_status snp_feature_info(psp_call &c)
     if (status != psp_status::success) {
         return status;
     }
-    static constexpr std::array<std::byte, feature_info_bytes> none{};
-    c.m.memory().write(out, none.data(), none.size());
+    const std::array<std::uint32_t, 4> features{0, 0, offers_x86_shutdown(c) ? ecx_x86_shutdown : 0,
+                                                0};
+    static_assert(sizeof features == feature_info_bytes);
+    c.m.memory().write(out, features.data(), sizeof features);
     return psp_status::success;
 }
 

@@ -2,6 +2,7 @@
 // Each knob decides its own situation and nothing else. A probe brings about the situation of one
 // knob and puts into words what happened.
 #include "hw/cpuid.h"
+#include "hw/psp.h"
 #include "hw/rmp_check.h"
 #include "hw/rmp_guest_ops.h"
 #include "machine_fixture.h"
@@ -316,6 +317,25 @@ std::string segment_unit(probe_machine &w)
     return std::to_string(r.eax & 0x3f) + " " + std::to_string(r.eax >> 6 & 0x3f);
 }
 
+// Firmware.
+
+std::string x86_snp_shutdown(probe_machine &w)
+{
+    w.build_only();
+    psp_firmware firmware(*w.m);
+    effect_list ignored;
+    constexpr spa_t buffer = 0x10000, out = 0x11000;
+    const auto run = [&](psp_command command, std::uint64_t operand) {
+        w.m->memory().store(buffer, operand);
+        w.m->memory().store(buffer + 8, out);
+        return firmware.execute(static_cast<std::uint16_t>(command), buffer, ignored);
+    };
+    run(psp_command::snp_feature_info, 16);
+    const auto ecx = w.m->memory().load<std::uint32_t>(out + 8);
+    const std::uint16_t status = run(psp_command::snp_shutdown_ex, 8 | 2ull << 32);
+    return std::to_string(ecx.value_or(~0u)) + (status == 0 ? ", SUCCESS" : ", INVALID_PARAM");
+}
+
 struct outcome {
     std::string_view value, happens;
 };
@@ -359,6 +379,7 @@ const probe probes[] = {
     {"guest-size-order", guest_size_order, {{{"first", "6"}, {"last", "npf"}}}},
     {"rmp-msr-locked", rmp_msr_locked, {{{"gp", "gp, unchanged"}, {"ignore", "done, unchanged"}}}},
     {"segment-unit", segment_unit, {{{"bytes", "30 42"}, {"mb", "10 22"}}}},
+    {"x86-snp-shutdown", x86_snp_shutdown, {{{"off", "0, INVALID_PARAM"}, {"on", "2, SUCCESS"}}}},
 };
 
 std::string observe(const probe &p, const policy &choices)

@@ -43,10 +43,11 @@ class psp_fixture : public testing::Test
 
     void SetUp() override { build("venice", rmp_layout::segmented); }
 
-    void build(std::string_view persona_name, rmp_layout layout)
+    void build(std::string_view persona_name, rmp_layout layout, const policy &choices = {})
     {
         machine::settings s;
         s.cpu = find_persona(persona_name);
+        s.choices = choices;
         s.cpus.core_of_thread = {0, 1, 0, 1};
         s.memory = memory_view(
             {{low.base, low.bytes, low_ram_.data()}, {high.base, high.bytes, high_ram_.data()}});

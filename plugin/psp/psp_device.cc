@@ -284,6 +284,9 @@ std::uint16_t psp_device::server::execute(const psp_mailbox::request &request,
 
 void psp_device::server::run(const psp_mailbox::request &request)
 {
+    if (callbacks_.before) {
+        callbacks_.before(request.command);
+    }
     hw::effect_list effects;
     const std::uint16_t status = execute(request, effects);
     if (callbacks_.apply && !effects.ranges().empty()) {

@@ -3,15 +3,16 @@
 // is here, what the commands do is hw::psp_firmware's.
 //
 // Threads: a server thread answers QEMU and never waits for anything else, because QEMU holds its
-// big lock while it reads a register. A worker thread runs the commands and calls `apply`; it may
-// take the locks that vCPU callbacks take, as long as those are not held across a device access.
-// Neither thread calls QEMU. start(), stop() and the destructor belong to one thread;
-// attach_firmware() may come from any.
+// big lock while it reads a register. A worker thread runs the commands and calls `before` and
+// `apply`; it may take the locks that vCPU callbacks take, as long as those are not held across a
+// device access. Neither thread calls QEMU itself. start(), stop() and the destructor belong to one
+// thread; attach_firmware() may come from any.
 #pragma once
 
 #include "hw/effects.h"
 #include "hw/psp.h"
 
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <string>
@@ -24,6 +25,9 @@ class psp_device
 {
   public:
     struct callbacks {
+        /// A command is about to run; called by the worker thread, without locks held. May be
+        /// empty.
+        std::function<void(std::uint16_t command)> before;
         /// Makes the effects of a command true; called by the worker thread, without locks held,
         /// before the guest sees the command complete. May be empty.
         std::function<void(const hw::effect_list &)> apply;

@@ -52,10 +52,13 @@ facts() {
 	done
 }
 
+# It cannot be opened while RMPOPT is not in use.
+has_table() { cat $table >/dev/null 2>&1; }
+
 # The table counts as settled once two looks agree and the pass is known to be over: some region
 # is optimised, or our kernel says so. Of other kernels, three seconds without a change must do.
 settle() {
-	[ -r $table ] || return 0
+	has_table || return 0
 	seen=
 	same=0
 	looks=0
@@ -79,7 +82,7 @@ pass_is_over() {
 
 # Someone who pasted the command has no host that reads sections: show it on the console, too.
 show_table() {
-	[ -r $table ] || return 0
+	has_table || return 0
 	section table cat $table
 	[ "$pasted" ] && cat $table >/dev/ttyS0
 }
@@ -90,6 +93,7 @@ shell_on_console() {
 	cd /tmp && setsid sh -c 'exec sh -i </dev/ttyS0 >/dev/ttyS0 2>&1' 3>&-
 }
 
+echo >&3 # an earlier kernel may have ended in the middle of a line
 word hello
 load_modules
 section facts facts

@@ -88,10 +88,10 @@ def _arguments(cache: Cache, request: Request, qemu: Qemu, space: workspace.Work
     plugin = None
     if request.plugin:
         plugin = PluginOptions(request.plugin, request.persona, request.rmp, request.enforce, request.policies,
-                               request.audit, request.watch_bound, psp_socket=space.psp_socket if request.rmp != "none" else None,
-                               log=space.plugin_log, report=space.plugin_report)
+                               request.audit, request.watch_bound,
+                               psp_socket=space.psp_socket if request.rmp != "none" else None, log=space.plugin_log, report=space.plugin_report)
     machine = Machine(cpu.model(qemu, request.persona, cache), request.memory, request.smp, plugin, request.thread,
-                      request.virtual_time)
+                      request.virtual_time, may_reboot=request.reboots > 0)
     return [*qemu.argv, *machine.arguments(), *_serial_ports(space, request), "-kernel", str(kernel_image),
             "-initrd", str(space.initrd), "-append", _command_line(request), *request.qemu_options]
 
@@ -131,7 +131,7 @@ def _boot(prepared: Prepared) -> int:
     say(f"booting {prepared.kernel} ({request.persona}, --smp {request.smp}, {request.memory >> 20} MiB)")
     view = View(request)
     link = GuestLink(prepared.token, on_output=view.output, on_section=view.section)
-    session = Session(prepared.argv, space, link, request.timeout, request.shell, request.verbose)
+    session = Session(prepared.argv, space, link, request.timeout, request.shell, request.verbose, request.reboots)
     started = time.monotonic()
     ending = session.run()
     result = judge(request, link, space, ending, symbols.for_kernel(request.symbols, prepared.kernel))

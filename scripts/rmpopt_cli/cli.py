@@ -60,6 +60,8 @@ def _boot_arguments(parser: argparse.ArgumentParser) -> None:
                         help="System.map or vmlinux (default: the System.map beside the kernel)")
     parser.add_argument("--report", type=Path, metavar="DIR", help="where logs and result.json go")
     parser.add_argument("--timeout", type=float, default=300, metavar="S", help="seconds to wait (300)")
+    parser.add_argument("--reboots", type=int, default=0, metavar="N",
+                        help="let the guest start anew so often, by reset or kexec (0)")
     parser.add_argument("--qemu-opts", action="append", default=[], metavar="S", help="more QEMU options")
     parser.add_argument("--dry-run", action="store_true", help="print the QEMU command, ready to paste")
     parser.add_argument("--shell", action="store_true", help="interactive console (Ctrl-A X ends QEMU)")
@@ -177,8 +179,9 @@ def _boot(arguments: argparse.Namespace) -> int:
         smp=machine.check_smp(arguments.smp), memory=machine.parse_size(arguments.mem), persona=arguments.persona,
         policies=_checked_policies(arguments, cache, plugin), rmp=arguments.rmp,
         enforce=arguments.enforce, audit=arguments.audit, thread=arguments.thread, report=arguments.report,
-        timeout=arguments.timeout, virtual_time=arguments.time == "virtual",
-        watch_bound=_watch_bound(arguments), watch_fatal=arguments.watch_fatal, symbols=arguments.symbols,
+        timeout=arguments.timeout, reboots=arguments.reboots,
+        virtual_time=arguments.time == "virtual", watch_bound=_watch_bound(arguments),
+        watch_fatal=arguments.watch_fatal, symbols=arguments.symbols,
         qemu=arguments.qemu,
         qemu_options=_split(arguments.qemu_opts), plugin=plugin, shell=arguments.shell,
         json=arguments.json, verbose=arguments.verbose,

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 class Section:
     name: str
     content: bytes = b""
-    status: int | None = None  # None: not finished
+    status: int | None = None  # None: not finished, or cut off when the guest started anew
 
 
 @dataclass
@@ -20,6 +20,7 @@ class GuestLink:
     words: list[list[str]] = field(default_factory=list)
     sections: list[Section] = field(default_factory=list)
     _pending: bytes = b""
+    _before: int = 0  # sections of kernels that have ended
     _open: Section | None = None
     LIVE = "output"
 
@@ -31,9 +32,19 @@ class GuestLink:
     def said(self, word: str) -> list[str] | None:
         return next((w for w in self.words if w[0] == word), None)
 
+    @property
+    def starts(self) -> int:
+        """How many kernels have come as far as init."""
+        return sum(words == ["hello"] for words in self.words)
+
+    def text(self, name: str) -> str:
+        """All sections of a name, in a row; the last one of a kernel that ended has no end itself."""
+        return b"".join(s.content for s in self.sections if s.name == name).decode(errors="replace")
+
     def section(self, name: str) -> Section | None:
-        """The last finished section of a name."""
-        return next((s for s in reversed(self.sections) if s.name == name and s.status is not None), None)
+        """The last finished section of a name, of the kernel that runs now."""
+        recent = reversed(self.sections[self._before:])
+        return next((s for s in recent if s.name == name and s.status is not None), None)
 
     def _step(self) -> bool:
         return self._inside(self._open) if self._open else self._outside()
@@ -50,13 +61,22 @@ class GuestLink:
                 self._open = Section(words[1])
             elif words:
                 self.words.append(words)
+                if words == ["hello"]:
+                    self._before = len(self.sections)
         return True
 
     def _inside(self, section: Section) -> bool:
         mark = f"\n@{self.token} end {section.name} ".encode()
         at = self._pending.find(mark)
-        if at < 0:  # the mark may have arrived in part
-            complete = max(0, len(self._pending) - len(mark) + 1)
+        hello = f"\n@{self.token} hello\n".encode()
+        new_start = self._pending.find(hello)
+        if new_start >= 0 and (at < 0 or new_start < at):
+            self._take(section, self._pending[:new_start])
+            self._pending = self._pending[new_start + 1:]
+            self._finish(section, None)
+            return True
+        if at < 0:  # a mark may have arrived in part
+            complete = max(0, len(self._pending) - max(len(mark), len(hello)) + 1)
             self._take(section, self._pending[:complete])
             self._pending = self._pending[complete:]
             return False
@@ -68,7 +88,7 @@ class GuestLink:
         self._pending = rest
         return True
 
-    def _finish(self, section: Section, status: int) -> None:
+    def _finish(self, section: Section, status: int | None) -> None:
         section.status = status
         self.sections.append(section)
         self._open = None

@@ -75,10 +75,11 @@ class Machine:
     plugin: PluginOptions | None = None
     thread: str = "multi"
     virtual_time: bool = False
+    may_reboot: bool = False  # a reset of the guest does not end QEMU
 
     def arguments(self) -> list[str]:
         size = f"{self.memory >> 10}K"
-        words = ["-no-user-config", "-nodefaults", "-display", "none", "-no-reboot",
+        words = ["-no-user-config", "-nodefaults", "-display", "none", *([] if self.may_reboot else ["-no-reboot"]),
                  "-accel", f"tcg,thread={self.thread}", "-machine", "q35,smm=off,memory-backend=ram",
                  "-object", f"memory-backend-memfd,id=ram,size={size},share=on", "-m", size,
                  "-smp", self.smp, "-cpu", self.cpu]

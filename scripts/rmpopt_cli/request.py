@@ -32,6 +32,7 @@ class Request:
     symbols: Path | None = None  # System.map or vmlinux
     report: Path | None = None
     timeout: float = 300
+    reboots: int = 0  # how often a kernel starts anew, by reset or kexec
     qemu: str | None = None
     qemu_options: list[str] = field(default_factory=list)
     plugin: Path | None = None
@@ -46,6 +47,8 @@ class Request:
             raise BadInput(f"--mem: {self.memory >> 20} MiB is too small for a Linux guest: give 1G or more")
         if self.kernel not in ("", "debian"):
             image.check_kernel(Path(self.kernel))
+        if self.reboots < 0:
+            raise BadInput(f"--reboots {self.reboots}: give how often the guest starts anew")
         if self.initrd:
             image.check_readable(self.initrd, "initrd")
         self._check_files()

@@ -35,9 +35,10 @@ def qemu_messages(log: Path) -> list[str]:
 
 class Session:
     def __init__(self, argv: list[str], space: Workspace, link: GuestLink, timeout: float,
-                 interactive: bool = False, verbose: bool = False) -> None:
+                 interactive: bool = False, verbose: bool = False, reboots: int = 0) -> None:
         self._argv, self._space, self._link = argv, space, link
         self._timeout, self._interactive, self._verbose = timeout, interactive, verbose
+        self._reboots = reboots
         self._start = time.monotonic()
         self.seconds_to_init = 0.0
 
@@ -69,6 +70,9 @@ class Session:
             done = self._link.said("done")
             if done:
                 return Ending(OK, "done")
+            if self._link.starts > self._reboots + 1:
+                return Ending(GUEST_DIED, "died", f"the guest started anew more than {self._reboots} times, "
+                              f"last words: {self._whereabouts()}")
             if time.monotonic() - self._start > self._timeout and not self._link.said("shell"):
                 return Ending(TIMEOUT, "timeout", f"no end within {self._timeout:.0f} s, guest got to: "
                               f"{self._whereabouts()}: raise --timeout or look for a hang")

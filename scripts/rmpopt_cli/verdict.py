@@ -85,8 +85,8 @@ def judge(request: Request, link: GuestLink, space: Workspace, ending: Ending,
         "guest": _facts(link), "proofs": [{"title": p.title, "line": p.line} for p in found],
         "layout": proofs.layout(dmesg), "passes": proofs.passes(dmesg), "trouble": proofs.trouble(dmesg),
         "module_problems": [" ".join(words[1:]) for words in link.words if words[0] == "module-failed"],
-        "tables": _tables(link, report), "plugin": report,
-        "findings": watch.findings(report, names), "output": _text(link, "output"),
+        "tables": _tables(link, report), "plugin": report, "findings": watch.findings(report, names),
+        "output": link.text("output"), "starts": link.starts,
         "report": str(space.report),
     }
     if ending.status == OK:

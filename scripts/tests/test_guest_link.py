@@ -50,6 +50,27 @@ class GuestLinkTest(unittest.TestCase):
         self.assertIsNone(link.section("output"))
         self.assertIsNone(link.said("done"))
 
+    TWO_STARTS = (b"@tok hello\n@tok begin output\nfirst\nhalf a li\n@tok hello\n"
+                  b"@tok begin output\nsecond\n\n@tok end output 0\n@tok done 0\n")
+
+    def test_second_start_cuts_a_section_off(self) -> None:
+        for size in (1, 7, 1000):
+            link = self.feed([self.TWO_STARTS[i:i + size] for i in range(0, len(self.TWO_STARTS), size)])
+            self.assertEqual(link.starts, 2)
+            self.assertEqual(link.text("output"), "first\nhalf a lisecond\n")
+            section = link.section("output")
+            assert section
+            self.assertEqual((section.content, section.status), (b"second\n", 0))
+            self.assertEqual(link.said("done"), ["done", "0"])
+
+    def test_sections_of_an_earlier_kernel_do_not_count(self) -> None:
+        link = self.feed([b"@tok hello\n@tok begin table\nold\n\n@tok end table 0\n@tok hello\n"])
+        self.assertIsNone(link.section("table"))
+
+    def test_output_that_looks_like_a_start(self) -> None:
+        link = self.feed([b"@tok begin output\nsays @tok hello\n@tok hello you\n\n@tok end output 0\n"])
+        self.assertEqual(link.starts, 0)
+
     def test_empty_section(self) -> None:
         section = self.feed([b"@tok begin table\n\n@tok end table 1\n"]).section("table")
         assert section

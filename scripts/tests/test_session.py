@@ -50,6 +50,17 @@ class SessionTest(unittest.TestCase):
         self.assertEqual(ending.status, GUEST_DIED)
         self.assertIn("before its work was done", ending.message)
 
+    def test_start_anew_is_a_death_unless_expected(self) -> None:
+        again = HELLO + HELLO + "sleep 1; echo '@tok done 0' >> status.log; sleep 5"
+        ending = self.play(again)
+        self.assertEqual(ending.status, GUEST_DIED)
+        self.assertIn("started anew", ending.message)
+
+    def test_expected_start_anew(self) -> None:
+        argv = ["sh", "-c", f"cd {self.top}; {HELLO + HELLO} echo '@tok done 0' >> status.log; sleep 1"]
+        ending = Session(argv, self.space, self.link, 20, reboots=1).run()
+        self.assertEqual(ending.outcome, "done")
+
     def test_panic_is_named(self) -> None:
         ending = self.play("echo '[ 1.0] Kernel panic - not syncing: no root' > console.log")
         self.assertEqual((ending.outcome, ending.status), ("panic", GUEST_DIED))

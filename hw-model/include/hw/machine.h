@@ -95,6 +95,12 @@ class machine
     /// SNP_EN on every core, as SNP_INIT demands.
     bool snp_enabled_everywhere() const;
     bool snp_enabled_somewhere() const;
+    /// Whether anything keeps the host from writing the page: the RMP, while a core has SNP_EN.
+    /// Takes no lock.
+    bool is_host_writable(spa_t spa) const
+    {
+        return !snp_enabled_somewhere() || rmp_.load(spa).host_writable();
+    }
 
     /// What a BIOS does with the RMP before it starts an operating system: the registers of all
     /// cores, and for the segmented layout the RST in memory.

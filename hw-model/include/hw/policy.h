@@ -38,7 +38,9 @@ enum class choice : unsigned char {
     allow,
     fault,
     access,
-    write
+    write,
+    off,
+    on
 };
 
 struct policy {
@@ -84,6 +86,9 @@ struct policy {
     // Other registers and CPUID.
     choice rmp_msr_locked = choice::gp;  ///< WRMSR RMP_BASE/RMP_END with SNP_EN
     choice segment_unit = choice::bytes; ///< unit of the segment sizes in CPUID 8000_0025 EAX
+
+    // Firmware.
+    choice x86_snp_shutdown = choice::off; ///< SNP_SHUTDOWN_EX can clear SNP_EN
 };
 
 struct policy_knob {
