@@ -283,34 +283,52 @@ class attack
         effect_list ignored;
         rmpupdate(*m_, context, firmware, ignored);
         const std::uint64_t policy = 0x30000 | std::uint64_t{in_.pick(2)} << 19;
+        for (unsigned thread = 0; thread < 4; ++thread) {
+            fw_->note_wbinvd(thread);
+        }
         call(snp_df_flush, {});
         call(snp_gctx_create, {context});
         call(snp_launch_start, {context, policy, 0, std::uint64_t{in_.pick(2)} << 1});
-        call(snp_activate, {context, 5 + in_.pick(2)});
+        call(snp_activate, {context, 6 + in_.pick(8)});
+        make_guest_page();
+        call(snp_launch_update, {context, (1 + in_.pick(6)) << 1, high.base + page_4k});
     }
 
-    /// A page, 4 KB or 2 MB, for the guest of ASID 5 or 6.
+    /// A few pages of 4 KB, or one of 2 MB, for the guest that comes last, if there is any.
     void make_guest_page()
     {
-        if (!m_->snp_enabled(0)) {
+        const auto guests = fw_->active_guests();
+        if (!m_->snp_enabled(0) || guests.empty() || guests.back().asid == 0) {
             return;
         }
         rmp_record r;
-        r.assigned = true;
-        r.immutable = in_.pick(4) != 0;
-        r.asid = 5 + in_.pick(2);
-        r.size_2m = in_.pick(4) == 0;
-        r.gpa = in_.pick(2) * page_2m;
+        r.size_2m = in_.pick(8) == 0;
         effect_list ignored;
-        rmpupdate(*m_, guest_page(r.size_2m), r, ignored);
+        for (unsigned i = 0; i < (r.size_2m ? 1 : 4); ++i) {
+            const spa_t page = high.base + i * page_4k;
+            rmpupdate(*m_, page, {}, ignored);
+            r.assigned = true;
+            r.immutable = in_.pick(4) != 0;
+            r.asid = guests.back().asid;
+            r.gpa = in_.pick(2) * page_2m;
+            rmpupdate(*m_, page, r, ignored);
+        }
     }
     spa_t guest_page(bool size_2m) { return high.base + (size_2m ? 0 : in_.pick(4) * page_4k); }
+
+    /// Mostly a guest's.
+    spa_t some_context()
+    {
+        const auto guests = fw_->active_guests();
+        return guests.empty() || in_.pick(4) == 0 ? contexts[in_.pick(contexts.size())]
+                                                  : guests.back().context;
+    }
 
     /// Fields of commands on guests.
     void make_well_formed_guest_command(psp_command c, command_fields &fields)
     {
-        const spa_t context = contexts[in_.pick(contexts.size())];
-        const std::uint64_t size_2m = in_.pick(4) == 0 ? 1 : 0;
+        const spa_t context = some_context();
+        const std::uint64_t size_2m = in_.pick(8) == 0 ? 1 : 0;
         switch (c) {
         case snp_launch_start:
             fields = {context, 0x30000, contexts[0], in_.pick(4)};
