@@ -40,13 +40,14 @@ struct platform_identity {
 struct psp_state {
     bool platform_init = false;
     bool platform_es = false;
+    bool snp_init = false;
+    bool rmp_init = false;
+
     spa_range tmr{}; ///< trusted memory region of SEV-ES, empty unless INIT gave one
     spa_range nv{};  ///< non-volatile storage, empty unless INIT_EX gave one
     platform_identity identity;
     sev_guest_table sev_guests;
 
-    bool snp_init = false;
-    bool rmp_init = false;
     asid_owners asids;                  ///< of SEV, SEV-ES and SNP guests
     std::vector<spa_range> iommu_pages; ///< made firmware-owned by SNP_INIT
     std::uint64_t current_tcb = 0;
@@ -57,13 +58,14 @@ struct psp_state {
     guest_table guests;
     std::uint64_t guests_created = 0;
 
-    bool tracks_wbinvd = false;
     /// Cores that have not written back their caches since the last command that demands it.
     std::vector<std::atomic<bool>> wbinvd_pending;
 
     std::uint64_t commands = 0, failed = 0;
     std::map<std::uint16_t, std::uint64_t> by_command;
     std::uint16_t last_command = 0, last_status = 0;
+
+    bool tracks_wbinvd = false;
 };
 
 /// One command on its way: the machine, the firmware's state and a copy of the command buffer.
