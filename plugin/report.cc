@@ -120,23 +120,29 @@ void add_cpu(std::string &list, unsigned first, unsigned last)
     }
 }
 
-} // namespace
-
-std::string optimised_cpus(const hw::machine &m, hw::spa_t region)
+/// The CPUs whose core is so, as Linux lists CPUs.
+template <class F> std::string cpus_with(const hw::machine &m, F is_so)
 {
     std::string list;
     const unsigned n = m.cpus().threads();
     for (unsigned t = 0; t < n; ++t) {
-        if (!m.core_of(t).rmpopt.test(region)) {
+        if (!is_so(m.core_of(t))) {
             continue;
         }
         const unsigned first = t;
-        while (t + 1 < n && m.core_of(t + 1).rmpopt.test(region)) {
+        while (t + 1 < n && is_so(m.core_of(t + 1))) {
             ++t;
         }
         add_cpu(list, first, t);
     }
     return list;
+}
+
+} // namespace
+
+std::string optimised_cpus(const hw::machine &m, hw::spa_t region)
+{
+    return cpus_with(m, [region](const hw::core_state &c) { return c.rmpopt.test(region); });
 }
 
 std::string render_report(const report_snapshot &s)
@@ -153,6 +159,9 @@ std::string render_report(const report_snapshot &s)
         out["cores"] = m.cpus().cores();
         out["cpu_core"] = m.cpus().core_of_thread;
         out["snp_enabled"] = m.snp_enabled_everywhere();
+        out["snp_cpus"] = cpus_with(m, [](const hw::core_state &c) { return c.snp_en.load(); });
+        out["rmpopt_cpus"] =
+            cpus_with(m, [](const hw::core_state &c) { return c.rmpopt.enabled(); });
         out["counters"] = counters(m.counters());
         out["counters"]["guard_changes"] = s.guard_changes;
         out["regions"] = regions(m);

@@ -141,6 +141,17 @@ TEST_F(report_test, says_whether_all_cores_have_snp)
     EXPECT_EQ(report()["snp_enabled"], true);
 }
 
+TEST_F(report_test, lists_cpus_with_snp_and_with_rmpopt)
+{
+    build({0, 0, 1, 1});
+    EXPECT_EQ(report()["snp_cpus"], "");
+    EXPECT_EQ(report()["rmpopt_cpus"], "");
+    m->core(1).snp_en = true;
+    EXPECT_EQ(report()["snp_cpus"], "2-3");
+    m->core(0).rmpopt.set_msr(hw::rmpopt_enable);
+    EXPECT_EQ(report()["rmpopt_cpus"], "0-1");
+}
+
 TEST_F(report_test, names_every_policy)
 {
     const json r = report();
