@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .errors import GUEST_DIED, OK, QEMU_FAILED, SETUP_FAILED, TIMEOUT, USAGE
+from .lifecycle_tests import lifecycle_tests
 from .paths import BUILD, CHECKOUT
 from .shell import environment, last_line, output
 from .suites import Check, Checks
@@ -72,6 +73,9 @@ BAD_INPUT = (
     Boot("report directory not possible", ("--report", "/dev/null/x"), USAGE, "--report"),
     Boot("guest that hangs", ("--mem", "2G", "--timeout", "12", "--", "sleep 1000"), TIMEOUT, "no end within 12 s"),
     Boot("guest that powers off", ("--mem", "2G", "--", "poweroff -f"), GUEST_DIED, "before its work was done"),
+    Boot("reboot that nobody expected", ("--mem", "2G", "--reboots", "1", "--", "reboot -f"), GUEST_DIED,
+         "started anew more than 1 times"),
+    Boot("negative number of reboots", ("--reboots", "-1"), USAGE, "--reboots -1"),
     Boot("triple fault", ("--mem", "2G", "--append", "reboot=triple", "--", "reboot -f"), GUEST_DIED,
          "before its work was done"),
 )
@@ -108,7 +112,7 @@ def _boot_check(boot: Boot) -> Check:
 
 
 def linux_tests() -> Checks:
-    return [(f"linux/{boot.name}", _boot_check(boot)) for boot in BOOTS]
+    return [(f"linux/{boot.name}", _boot_check(boot)) for boot in BOOTS] + lifecycle_tests(_reference_image)
 
 
 def bad_input_tests() -> Checks:
