@@ -143,6 +143,7 @@ TEST_F(report_test, says_whether_all_cores_have_snp)
 
 TEST_F(report_test, lists_cpus_with_snp_and_with_rmpopt)
 {
+    build({0, 0, 1, 1});
     EXPECT_EQ(report()["snp_cpus"], "");
     EXPECT_EQ(report()["rmpopt_cpus"], "");
     m->core(1).snp_en = true;

@@ -4,6 +4,7 @@
 #include "psp_mailbox.h"
 #include "vfio_user_client.h"
 
+#include <atomic>
 #include <chrono>
 #include <cstdlib>
 #include <filesystem>
@@ -55,7 +56,8 @@ class psp_device_test : public testing::Test
 
     psp_device::callbacks logging()
     {
-        return {.apply = {},
+        return {.before = {},
+                .apply = {},
                 .executed =
                     [this](std::uint16_t command, std::uint16_t status) {
                         const std::scoped_lock lock(log_lock_);
@@ -243,6 +245,26 @@ TEST_F(psp_device_test, fails_commands_until_it_has_a_firmware)
     device_.attach_firmware(firmware_);
     submit(platform_status, false);
     EXPECT_EQ(poll_response(), psp_response | platform_status << 16);
+}
+
+TEST_F(psp_device_test, announces_a_command_before_it_runs)
+{
+    psp_device::callbacks cb = logging();
+    std::atomic<unsigned> announced = 0;
+    std::atomic<std::uint64_t> run_before = ~0ull;
+    cb.before = [&](std::uint16_t command) {
+        announced = command;
+        run_before = firmware_.snapshot().commands;
+    };
+    ASSERT_EQ(device_.start(socket_, cb), "");
+    device_.attach_firmware(firmware_);
+    connect();
+    submit(platform_status, false);
+    EXPECT_EQ(poll_response(), psp_response | platform_status << 16);
+    EXPECT_EQ(announced, platform_status);
+    EXPECT_EQ(run_before, 0u);
+    EXPECT_EQ(firmware_.snapshot().commands, 1u);
+    device_.stop(); // before what the callback refers to goes
 }
 
 TEST_F(psp_device_test, answers_registers_while_a_command_runs)
