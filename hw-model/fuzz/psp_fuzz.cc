@@ -28,6 +28,7 @@ constexpr spa_t rmp_base = 0x10'0000, segment = 0x20'0000;
 constexpr std::uint64_t segment_bytes = 0x6000; ///< entries of 6 MB
 constexpr spa_range low{0, segment + segment_bytes}, high{0x40'0000, page_2m};
 constexpr spa_t command_page = 0x1'0000, output_page = 0x1'2000, list_page = 0x1'4000;
+constexpr std::array<spa_t, 3> contexts{0x1'6000, 0x1'7000, 0x1'8000};
 constexpr spa_t c_bit = 1ull << 51;
 constexpr std::uint64_t command_bytes = 64;
 
@@ -44,10 +45,42 @@ void expect(bool ok, const char *what)
     }
 }
 
+/// Bytes that a command on guests may have written outside the RMP.
+std::vector<spa_range> guest_outputs(psp_command command, psp_status status,
+                                     const std::array<std::uint64_t, 8> &fields)
+{
+    const auto page = [&fields](unsigned i, bool size_2m = false) {
+        return std::vector<spa_range>{{fields[i] & ~c_bit, size_2m ? page_2m : page_4k}};
+    };
+    constexpr std::uint64_t type_mask = 7u << 1, cpuid_page = 6u << 1;
+    const bool corrected =
+        status == psp_status::invalid_param && (fields[1] & type_mask) == cpuid_page;
+    if (command == snp_launch_update && (corrected || status == psp_status::success)) {
+        return page(2, (fields[1] & 1) != 0);
+    }
+    if (status != psp_status::success) {
+        return {};
+    }
+    switch (command) {
+    case snp_guest_status:
+        return {{fields[1] & ~c_bit, 32}};
+    case snp_dbg_decrypt:
+    case snp_dbg_encrypt:
+        return page(2);
+    case snp_page_move:
+        return page(3, (fields[1] & 1) != 0);
+    case snp_page_md_init:
+        return page(0);
+    default:
+        return {};
+    }
+}
+
 /// Bytes that a command may have written outside the RMP.
-std::vector<spa_range> outputs(psp_command command, bool success, spa_t buffer,
+std::vector<spa_range> outputs(psp_command command, psp_status status, spa_t buffer,
                                const std::array<std::uint64_t, 8> &fields)
 {
+    const bool success = status == psp_status::success;
     if (command == get_id) { // also how long the id is, when there was too little room
         std::vector<spa_range> out{{buffer + 8, 4}};
         if (success) {
@@ -56,7 +89,7 @@ std::vector<spa_range> outputs(psp_command command, bool success, spa_t buffer,
         return out;
     }
     if (!success) {
-        return {};
+        return guest_outputs(command, status, fields);
     }
     switch (command) {
     case platform_status:
@@ -66,14 +99,24 @@ std::vector<spa_range> outputs(psp_command command, bool success, spa_t buffer,
     case snp_feature_info:
         return {{fields[1] & ~c_bit, 16}};
     default:
-        return {};
+        return guest_outputs(command, status, fields);
     }
 }
 
 bool may_change_rmp(psp_command command)
 {
-    return command == snp_init || command == snp_init_ex || command == snp_page_reclaim ||
-           command == snp_platform_status || command == snp_shutdown_ex;
+    constexpr std::array all{
+        snp_init,          snp_init_ex,     snp_page_reclaim, snp_platform_status,
+        snp_shutdown_ex,   snp_gctx_create, snp_decommission, snp_guest_status,
+        snp_launch_update, snp_page_move,   snp_page_md_init, snp_page_set_state,
+        snp_page_unsmash};
+    return std::ranges::find(all, command) != all.end();
+}
+
+/// Commands that write to pages which are a guest's already.
+bool writes_to_guests(psp_command command)
+{
+    return command == snp_launch_update || command == snp_dbg_encrypt || command == snp_page_move;
 }
 
 class attack
@@ -121,7 +164,10 @@ class attack
                 rmpupdate_somewhere();
                 break;
             case 7:
-                hand_page_to_guest();
+                in_.pick(2) == 0 ? hand_page_to_guest() : launch();
+                break;
+            case 8:
+                make_guest_page();
                 break;
             default:
                 command();
@@ -210,6 +256,115 @@ class attack
         }
     }
 
+    bool call(psp_command c, const std::array<std::uint64_t, 8> &fields)
+    {
+        effect_list ignored;
+        return may_hypervisor_write(command_page) &&
+               m_->memory().write(command_page, fields.data(), command_bytes) &&
+               fw_->execute(static_cast<std::uint16_t>(c), command_page, ignored) == 0;
+    }
+
+    /// A guest as software that means well launches it, as far as it gets.
+    void launch()
+    {
+        if (!m_->snp_enabled(0)) {
+            return;
+        }
+        const spa_t context = contexts[in_.pick(contexts.size())];
+        rmp_record firmware;
+        firmware.assigned = firmware.immutable = true;
+        effect_list ignored;
+        rmpupdate(*m_, context, firmware, ignored);
+        const std::uint64_t policy = 0x30000 | std::uint64_t{in_.pick(2)} << 19;
+        for (unsigned thread = 0; thread < 4; ++thread) {
+            fw_->note_wbinvd(thread);
+        }
+        call(snp_df_flush, {});
+        call(snp_gctx_create, {context});
+        call(snp_launch_start, {context, policy, 0, std::uint64_t{in_.pick(2)} << 1});
+        call(snp_activate, {context, 6 + in_.pick(8)});
+        make_guest_page();
+        call(snp_launch_update, {context, (1 + in_.pick(6)) << 1, high.base + page_4k});
+    }
+
+    /// A few pages of 4 KB, or one of 2 MB, for the guest that comes last, if there is any.
+    void make_guest_page()
+    {
+        const auto guests = fw_->active_guests();
+        if (!m_->snp_enabled(0) || guests.empty() || guests.back().asid == 0) {
+            return;
+        }
+        rmp_record r;
+        r.size_2m = in_.pick(8) == 0;
+        effect_list ignored;
+        for (unsigned i = 0; i < (r.size_2m ? 1 : 4); ++i) {
+            const spa_t page = high.base + i * page_4k;
+            rmpupdate(*m_, page, {}, ignored);
+            r.assigned = true;
+            r.immutable = in_.pick(4) != 0;
+            r.asid = guests.back().asid;
+            r.gpa = in_.pick(2) * page_2m;
+            rmpupdate(*m_, page, r, ignored);
+        }
+    }
+    spa_t guest_page(bool size_2m) { return high.base + (size_2m ? 0 : in_.pick(4) * page_4k); }
+
+    /// Mostly a guest's.
+    spa_t some_context()
+    {
+        const auto guests = fw_->active_guests();
+        return guests.empty() || in_.pick(4) == 0 ? contexts[in_.pick(contexts.size())]
+                                                  : guests.back().context;
+    }
+
+    /// Fields of commands on guests.
+    void make_well_formed_guest_command(psp_command c, std::array<std::uint64_t, 8> &fields)
+    {
+        const spa_t context = some_context();
+        const std::uint64_t size_2m = in_.pick(8) == 0 ? 1 : 0;
+        switch (c) {
+        case snp_launch_start:
+            fields = {context, 0x30000, contexts[0], in_.pick(4)};
+            break;
+        case snp_activate:
+            fields = {context, 4 + in_.pick(3)};
+            break;
+        case snp_activate_ex:
+            fields = {32, context, 5 | std::uint64_t{in_.pick(3)} << 32, address()};
+            break;
+        case snp_launch_update:
+            fields = {context, in_.pick(8) << 1 | size_2m, guest_page(size_2m != 0),
+                      std::uint64_t{in_.pick(2)} << 8};
+            break;
+        case snp_launch_finish:
+            fields = {context, address(), address(), in_.pick(4) == 0 ? 1u : 0u};
+            break;
+        case snp_page_move:
+            fields = {context, size_2m, guest_page(size_2m != 0), guest_page(false)};
+            break;
+        case snp_dbg_decrypt:
+            fields = {context, guest_page(false), address()};
+            break;
+        case snp_dbg_encrypt:
+            fields = {context, address(), guest_page(false)};
+            break;
+        case snp_guest_status:
+        case snp_guest_request:
+            fields = {context, address(), address()};
+            break;
+        case snp_page_unsmash:
+        case snp_page_md_init:
+            fields[0] = address();
+            break;
+        case snp_page_set_state:
+        case snp_vlek_load:
+            fields = {16, list_page};
+            break;
+        default: // those that take a context only
+            fields[0] = context;
+        }
+    }
+
     /// Fields that the command takes, so that it gets as far as to its addresses.
     void make_well_formed(psp_command c, std::array<std::uint64_t, 8> &fields)
     {
@@ -235,7 +390,7 @@ class attack
             fields = {in_.pick(2), address(), page_2m};
             break;
         default:
-            break;
+            make_well_formed_guest_command(c, fields);
         }
     }
 
@@ -332,8 +487,24 @@ class attack
                                    df_flush,
                                    get_id,
                                    download_firmware,
+                                   snp_gctx_create,
+                                   snp_decommission,
                                    snp_activate,
-                                   snp_launch_update};
+                                   snp_activate_ex,
+                                   snp_guest_status,
+                                   snp_guest_request,
+                                   snp_launch_start,
+                                   snp_launch_update,
+                                   snp_launch_update,
+                                   snp_launch_update,
+                                   snp_launch_finish,
+                                   snp_dbg_decrypt,
+                                   snp_dbg_encrypt,
+                                   snp_page_move,
+                                   snp_page_md_init,
+                                   snp_page_set_state,
+                                   snp_page_unsmash,
+                                   snp_vlek_load};
         const unsigned how = in_.pick(16);
         return how == 0 ? static_cast<psp_command>(in_.byte() << 8 | in_.byte())
                         : known[in_.pick(known.size())];
@@ -351,8 +522,10 @@ class attack
         }
         memory_.accept();
         effect_list effects;
-        const bool success = fw_->execute(static_cast<std::uint16_t>(c), buffer, effects) == 0;
-        const auto allowed = outputs(c, success, buffer & ~c_bit, fields);
+        const auto status =
+            static_cast<psp_status>(fw_->execute(static_cast<std::uint16_t>(c), buffer, effects));
+        const bool success = status == psp_status::success;
+        const auto allowed = outputs(c, status, buffer & ~c_bit, fields);
         check_writes(c, success, was_up, allowed);
         if (success && (c == snp_init || (c == snp_init_ex && (fields[0] & 1) != 0))) {
             by_hand_ = false;
@@ -388,17 +561,30 @@ class attack
                                                return r.overlaps({spa, 1});
                                            }),
                        "memory outside the command's output was written");
-                expect(!was_up || was_writable(spa), "a page that firmware may not write");
+                expect(!was_up || was_writable(spa) || (writes_to_guests(c) && was_a_guests(spa)),
+                       "a page that firmware may not write");
             });
         }
     }
 
-    /// In the RMP as it was before the command: hypervisor's or firmware's.
-    bool was_writable(spa_t spa) const
+    /// In the RMP as it was before the command.
+    const rmp_entry &entry_before(spa_t spa) const
     {
         const std::size_t page = spa / page_4k;
         const rmp_entry &base = before_[page / pages_per_2m * pages_per_2m];
-        const rmp_entry &e = base.assigned && base.size_2m ? base : before_[page];
+        return base.assigned && base.size_2m ? base : before_[page];
+    }
+
+    bool was_a_guests(spa_t spa) const
+    {
+        const rmp_entry &e = entry_before(spa);
+        return e.assigned && e.asid != 0;
+    }
+
+    /// Hypervisor's or firmware's.
+    bool was_writable(spa_t spa) const
+    {
+        const rmp_entry &e = entry_before(spa);
         return (!e.assigned && !e.immutable) ||
                (e.assigned && e.immutable && e.asid == 0 && e.gpa == 0 && !e.vmsa);
     }
@@ -421,6 +607,27 @@ class attack
                        "a page of the RMP is no longer firmware's");
             }
         }
+        check_contexts();
+    }
+
+    /// Context pages and guests are the same; no two guests have one ASID.
+    void check_contexts()
+    {
+        std::vector<spa_t> contexts_in_rmp, contexts_of_guests;
+        std::vector<std::uint32_t> asids;
+        for (spa_t p = 0; p < segment_bytes / rmp_entry_bytes * page_4k; p += page_4k) {
+            if (state_of(m_->rmp().load(p)) == page_state::context) {
+                contexts_in_rmp.push_back(p);
+            }
+        }
+        for (const psp_guest_info &g : fw_->active_guests()) {
+            contexts_of_guests.push_back(g.context);
+            if (g.asid != 0) {
+                expect(std::ranges::find(asids, g.asid) == asids.end(), "two guests, one ASID");
+                asids.push_back(g.asid);
+            }
+        }
+        expect(contexts_in_rmp == contexts_of_guests, "contexts and context pages differ");
     }
 
     arena &memory_;

@@ -287,6 +287,41 @@ TEST_F(psp_guest, status_goes_to_firmware_pages_only)
     EXPECT_TRUE(memory_is_zero(output_page, 2 * page_4k));
 }
 
+/// The commands and RMP updates of KVM (Linux 7.3, arch/x86/kvm/svm/sev.c), in its order.
+TEST_F(psp_guest, lives_and_ends_as_under_kvm)
+{
+    constexpr spa_t vmsa_page = 0x30000;
+    const auto share = [this](spa_t at) {
+        effect_list fx;
+        return rmpupdate(*m, at, rmp_record{}, fx);
+    };
+    launch();
+    pre_guest(page);
+    ASSERT_EQ(update(normal, page), success);
+    pre_guest(vmsa_page, 0xfffffffff000);
+    ASSERT_EQ(update(vmsa, vmsa_page), success);
+    ASSERT_EQ(finish(context), success);
+    EXPECT_EQ(share(vmsa_page), rmp_status::success) << "guest pages are not immutable";
+    ASSERT_EQ(decommission(context), success);
+    ASSERT_EQ(reclaim(context), success);
+    EXPECT_EQ(share(context), rmp_status::success);
+    EXPECT_EQ(share(page), rmp_status::success) << "guest memory may outlive the guest";
+    ASSERT_EQ(status_of(snp_df_flush), success);
+    EXPECT_EQ(shutdown_ex(1), success);
+    for (const spa_t at : {context, page, vmsa_page}) {
+        EXPECT_EQ(state(at), page_state::hypervisor);
+    }
+}
+
+TEST_F(psp_guest, a_launch_that_failed_is_cleaned_up_as_under_kvm)
+{
+    make_context();
+    ASSERT_EQ(start(context, 0x20000), policy_failure);
+    EXPECT_EQ(decommission(context), success);
+    EXPECT_EQ(reclaim(context), success);
+    EXPECT_EQ(shutdown_ex(0), success) << "no ASID was used";
+}
+
 class psp_guest_request : public psp_guest_fixture
 {
   protected:
