@@ -366,7 +366,7 @@ static const struct test_case cases[] = {
     SNP_CASE(large, LAUNCH_RULE),
     SNP_CASE(convert_both_ways, CONVERT_RULE),
     SNP_CASE(convert_single_pages, CONVERT_RULE),
-    ANY_CASE(several_at_once, LAUNCH_RULE),
+    SNP_CASE(several_at_once, LAUNCH_RULE),
     SNP_CASE(asids_run_out, "SEV-SNP firmware ABI: DF_FLUSH before an ASID is used again"),
     SNP_CASE(killed, "a guest whose process is gone leaves no page behind"),
     SNP_CASE(hostile_start, REFUSED),
