@@ -69,16 +69,6 @@ unsigned host_log_complaints(void)
     return count;
 }
 
-unsigned host_log_count(const char *text)
-{
-    unsigned count = 0;
-    const char *line;
-
-    while ((line = next_line()))
-        count += strstr(line, text) != NULL;
-    return count;
-}
-
 size_t host_free_memory(void)
 {
     FILE *info = fopen("/proc/meminfo", "re");

@@ -17,8 +17,6 @@ void host_log_mark(void);
  * KTAP comment.
  */
 unsigned host_log_complaints(void);
-/* Lines since the mark that contain the text. */
-unsigned host_log_count(const char *text);
 
 /* MemFree in bytes. */
 size_t host_free_memory(void);

@@ -7,6 +7,7 @@
 #include "host.h"
 #include "snp_cases.h"
 #include "snp_vm.h"
+#include "steer.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -26,6 +27,7 @@ static void usage(const char *what)
             "  hold SIZE SECONDS   the same, but keep it for a while\n"
             "  cycle N SIZE        N guests, one after the other\n"
             "  psp-latency N       N times SNP_PLATFORM_STATUS, and PLATFORM_STATUS\n"
+            "  region N            from now on guests get memory from GiB N of the host\n"
             "  sleep SECONDS\n"
             "SIZE in bytes, or with K, M or G\n",
             what);
@@ -98,6 +100,18 @@ static void word_hold(char *const arguments[])
 static void word_sleep(char *const arguments[])
 {
     sleep((unsigned)number(arguments[0]));
+}
+
+static void word_region(char *const arguments[])
+{
+    uint64_t gib = number(arguments[0]);
+    size_t length = steer_to_region(gib);
+
+    if (!length) {
+        printf("Bail out! nothing is free in region %lu\n", gib);
+        exit(EXIT_FAILURE);
+    }
+    printf("# %zu KiB of region %lu are free for guests\n", length / KIB, gib);
 }
 
 static int compare(const void *a, const void *b)
@@ -179,7 +193,7 @@ static const struct word {
     void (*run)(char *const arguments[]);
 } words[] = {
     {"launch", 1, word_launch},           {"hold", 2, word_hold},   {"cycle", 2, word_cycle},
-    {"psp-latency", 1, word_psp_latency}, {"sleep", 1, word_sleep},
+    {"psp-latency", 1, word_psp_latency}, {"sleep", 1, word_sleep}, {"region", 1, word_region},
 };
 
 static const struct word *find_word(const char *name)
