@@ -281,6 +281,19 @@ TEST_F(watch_test, no_pass_after_initialising_again)
     EXPECT_NE(only().what.find("no pass since SNP_INIT"), std::string::npos) << only().what;
 }
 
+TEST_F(watch_test, no_pass_after_initialising_again_with_rmpopt_left_on)
+{
+    bring_up();
+    command(hw::psp_command::snp_shutdown_ex);
+    {
+        const std::scoped_lock lock(m->rmp_lock());
+        m->clear_rmpopt_tables();
+    }
+    command(hw::psp_command::snp_init_ex);
+    wait(bound + guest_second);
+    EXPECT_EQ(ids(), list{"lost-optimisation"});
+}
+
 TEST_F(watch_test, regions_beyond_the_window)
 {
     initialise_snp();
