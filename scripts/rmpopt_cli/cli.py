@@ -42,7 +42,8 @@ def _machine_arguments(parser: argparse.ArgumentParser, memory: str, thread: str
 
 def _boot_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--kernel", default="", metavar="BZIMAGE",
-                        help='kernel to boot; "debian" takes Debian\'s own (default: the reference kernel)')
+                        help='kernel to boot; "debian" takes Debian\'s own, "variants" one that makes mistakes on '
+                             "demand (default: the reference kernel)")
     parser.add_argument("--modules", type=Path, metavar="DIR", help="lib/modules/VERSION to load ccp and kvm_amd from")
     parser.add_argument("--initrd", type=Path, metavar="F",
                         help="initrd to use; its /init runs unless COMMAND is given")
