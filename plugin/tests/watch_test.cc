@@ -90,6 +90,15 @@ TEST_F(watch_test, rmpopt_after_shutdown)
     EXPECT_EQ(ids(), list{"rmpopt-after-shutdown"});
 }
 
+TEST_F(watch_test, rmpopt_after_shutdown_and_another_write_of_syscfg)
+{
+    bring_up();
+    m->firmware_clear_snp_en();
+    wrmsr(0, hw::msr::syscfg, hw::syscfg_reset);
+    rmpopt(0, region_2);
+    EXPECT_EQ(ids(), list{"rmpopt-after-shutdown"});
+}
+
 TEST_F(watch_test, rmpopt_before_snp_is_no_shutdown)
 {
     rmpopt(0, region_2);

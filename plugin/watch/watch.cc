@@ -108,7 +108,7 @@ void watch::reset()
     failures_.clear();
     dead_asids_.clear();
     dead_contexts_.clear();
-    snp_seen_ = leftovers_due_ = false;
+    snp_was_on_ = snp_is_on_ = leftovers_due_ = false;
 }
 
 void watch::tick()
