@@ -110,7 +110,7 @@ SCENARIOS = (
     Scenario("initialise-again-fully", "the same, and firmware clears SNP_EN in between",
              "sleep 25; lifecycle shut-down; sleep 15; lifecycle sev-init; sleep 45; guest hold 1M 1",
              append=AGAIN, policies=X86_SHUTDOWN, guests=True, files=("snp-lifecycle",)),
-    Scenario("initialise-again-at-once", "SNP is shut down and initialised again at once, twice, while passes are due or run",
+    Scenario("initialise-again-at-once", "SNP is shut down and initialised again at once, twice, in the middle of passes",
              "lifecycle shut-down; lifecycle sev-init-again; guest hold 1M 1\n"
              "lifecycle shut-down; lifecycle sev-init-again; guest hold 1M 1",
              append=AGAIN, guests=True, files=("snp-lifecycle",)),
