@@ -16,6 +16,8 @@ X86_SHUTDOWN = ("x86-snp-shutdown=on",)
 PRELUDE = f"""
 skip() {{ echo "# SKIP $*"; exit {SKIPPED}; }}
 guest() {{ /root/snp-guest "$@" || exit 1; }}
+background() {{ guest "$@" & pids="$pids $!"; }}
+await() {{ for pid in $pids; do wait $pid || exit 1; done; }}
 # Memory above 4 GiB holds pages that firmware never gives back. Guests whose pages went there would keep no region
 # from being optimised: occupy it.
 needs_guests() {{
@@ -66,21 +68,22 @@ SCENARIOS = (
     Scenario("boot-segments", "memory that takes more than one segment of the RMP", memory="68G"),
     Scenario("guest", "a guest comes and goes", "guest hold 2M 5", guests=True),
     Scenario("guests-last-exit", "several guests, the last exit counts",
-             "guest hold 1M 4 & guest hold 1M 9 & guest hold 1M 13 & wait", guests=True),
+             "background hold 1M 4; background hold 1M 9; background hold 1M 13; await", guests=True),
     Scenario("guest-in-delay", "a guest starts before the pass for the one before",
              "guest hold 1M 2; sleep 5; guest hold 1M 20", guests=True),
     Scenario("guest-ends-in-pass", "guests end while a pass is due or runs",
-             "guest hold 1M 2; for s in 9.9 9.99 10 10.01; do guest hold 1M 1 & sleep $s; done; wait", guests=True),
+             "guest hold 1M 2; for s in 9.9 9.99 10 10.01; do background hold 1M 1; sleep $s; done; await",
+             guests=True),
     Scenario("guest-slow-exit", "a guest's memory takes long to be returned",
              "guest slow-exit 64M </dev/null", guests=True),
     Scenario("guests-last-exit-slow", "a guest's memory is being returned 10 s after another guest's end",
-             "mkfifo /tmp/end; guest slow-exit 256M </tmp/end & exec 5>/tmp/end; sleep 15\n"
-             "guest hold 1M 1; sleep 9.5; exec 5>&-; wait", guests=True),
+             "mkfifo /tmp/end; guest slow-exit 256M </tmp/end & pids=$!; exec 5>/tmp/end; sleep 15\n"
+             "guest hold 1M 1; sleep 9.1; exec 5>&-; await", guests=True),
     Scenario("guests-many", "guests come and go all the time, while the table is read and CPUs come and go",
              "while sleep 0.3; do cat $table; done >/dev/null 2>&1 & reader=$!\n"
-             "guest cycle 12 512K & guests=$!\n"
+             "background cycle 12 512K\n"
              "for i in 1 2 3; do offline 3; sleep 0.2; online 3; sleep 0.2; offline 2 3; sleep 0.1; online 3 2; done\n"
-             "wait $guests; kill $reader", guests=True),
+             "await; kill $reader", guests=True),
     Scenario("firmware-late", "firmware is asked for something long after the last pass",
              "sleep 100; guest psp-latency 3", guests=True),
     Scenario("cpu-off-and-on", "a core goes offline and comes back between passes",
@@ -89,8 +92,8 @@ SCENARIOS = (
              "for i in 1 2 3 4 5 6; do offline 3 2; online 2 3; sleep 3.3; offline 1; sleep 3.4; online 1; sleep 3.3\n"
              "done"),
     Scenario("cpu-off-with-guest", "a core goes and comes while a guest lives, and while it ends",
-             "guest hold 1M 20 & sleep 5; offline 2 3; sleep 3; online 2 3; sleep 11; offline 2 3\n"
-             "wait; sleep 5; online 2 3", guests=True),
+             "background hold 1M 20; sleep 5; offline 2 3; sleep 3; online 2 3; sleep 11; offline 2 3\n"
+             "await; sleep 5; online 2 3", guests=True),
     Scenario("second-thread-left", "only the second thread of a core stays online, guests end meanwhile",
              f"offline 2; sleep 2; guest hold 1M 2; sleep {QUIET}; online 2", guests=True),
     Scenario("smt-off-and-on", "SMT is switched off and on, with a guest in between",
@@ -98,8 +101,8 @@ SCENARIOS = (
              f"sleep 2; guest hold 1M 2; sleep {QUIET}; echo on >$cpus/smt/control", guests=True),
     Scenario("table-readers", "two readers of the table while passes run",
              "[ -r $table ] || skip the kernel shows no rmpopt-table\n"
-             "for r in 1 2; do while sleep 0.1; do cat $table; done >/dev/null & done\n"
-             "guest hold 1M 2; sleep 40; kill $(jobs -p)", guests=True),
+             "for r in 1 2; do while sleep 0.1; do cat $table; done >/dev/null & readers=\"$readers $!\"; done\n"
+             "guest hold 1M 2; sleep 40; kill $readers", guests=True),
     Scenario("shut-down", "SNP is shut down, because the secure processor's driver is unbound, while a pass is due",
              "unbind_psp", complete=False),
     Scenario("shut-down-fully", "the same, and firmware clears SNP_EN", "unbind_psp", policies=X86_SHUTDOWN,
@@ -110,7 +113,7 @@ SCENARIOS = (
     Scenario("initialise-again-fully", "the same, and firmware clears SNP_EN in between",
              "sleep 25; lifecycle shut-down; sleep 15; lifecycle sev-init; sleep 45; guest hold 1M 1",
              append=AGAIN, policies=X86_SHUTDOWN, guests=True, files=("snp-lifecycle",)),
-    Scenario("initialise-again-at-once", "SNP is shut down and initialised again at once, twice, in the middle of passes",
+    Scenario("initialise-again-at-once", "SNP is shut down and initialised again at once, twice",
              "lifecycle shut-down; lifecycle sev-init-again; guest hold 1M 1\n"
              "lifecycle shut-down; lifecycle sev-init-again; guest hold 1M 1",
              append=AGAIN, guests=True, files=("snp-lifecycle",)),
