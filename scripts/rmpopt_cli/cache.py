@@ -89,7 +89,7 @@ class Cache:
             self.root.mkdir(parents=True, exist_ok=True)
             probe = self.root / f".probe.{os.getpid()}"
             probe.write_text("")
-            probe.unlink()
+            probe.unlink(missing_ok=True)  # another thread may have been quicker
         except OSError as problem:
             raise Failure(f"cache directory {self.root} is not writable ({problem.strerror}): "
                           "make it writable or set RMPOPT_CACHE to another place") from problem

@@ -40,8 +40,16 @@ class Workspace:
         shutil.rmtree(self.run, ignore_errors=True)
 
 
+def modified(path: Path) -> float:
+    """Of a directory that another rmpopt may be removing: the distant past when it is gone."""
+    try:
+        return path.stat().st_mtime
+    except FileNotFoundError:
+        return 0
+
+
 def _prune(directory: Path) -> None:
-    reports = sorted((p for p in directory.iterdir() if p.is_dir()), key=lambda p: p.stat().st_mtime)
+    reports = sorted((p for p in directory.iterdir() if p.is_dir()), key=modified)
     for old in reports[:-KEPT_REPORTS]:
         shutil.rmtree(old, ignore_errors=True)
 
@@ -49,7 +57,7 @@ def _prune(directory: Path) -> None:
 def _drop_abandoned(runs: Path) -> None:
     """Removes what a killed rmpopt could not; a day is longer than any boot."""
     for run in runs.iterdir():
-        if time.time() - run.stat().st_mtime > ABANDONED_AFTER:
+        if time.time() - modified(run) > ABANDONED_AFTER:
             shutil.rmtree(run, ignore_errors=True)
 
 
