@@ -25,6 +25,7 @@ static void usage(const char *what)
             "usage: snp-guest [case NAME...] | WORDS...\n"
             "  launch SIZE         launch a guest, destroy it, print how long it took\n"
             "  hold SIZE SECONDS   the same, but keep it for a while\n"
+            "  slow-exit SIZE      launch a guest, destroy it and then its memory when stdin ends\n"
             "  cycle N SIZE        N guests, one after the other\n"
             "  psp-latency N       N times SNP_PLATFORM_STATUS, and PLATFORM_STATUS\n"
             "  region N            from now on guests get memory from GiB N of the host\n"
@@ -95,6 +96,36 @@ static void word_hold(char *const arguments[])
     struct times took = live(size(arguments[0]), (unsigned)number(arguments[1]));
 
     printf("# destroyed in %.3f s\n", took.destroy);
+}
+
+/*
+ * The guest's memory is closed last, thus the kernel decommissions the guest first and takes its
+ * pages back afterwards, which lasts the longer the more there are. Begins when stdin ends.
+ */
+static void word_slow_exit(char *const arguments[])
+{
+    struct snp_vm vm;
+    size_t length = size(arguments[0]);
+    char ignored;
+    int memory;
+    double took;
+
+    snp_create(&vm, length);
+    if (snp_start(&vm, SNP_POLICY) < 0 || snp_update(&vm, 0, GUEST_PAGE, SNP_PAGE_NORMAL) < 0 ||
+        snp_finish(&vm) < 0 || snp_populate(&vm, 0, length) < 0) {
+        printf("Bail out! no guest with %zu KiB\n", length / KIB);
+        exit(EXIT_FAILURE);
+    }
+    printf("# launched %zu KiB\n", length / KIB);
+    while (read(STDIN_FILENO, &ignored, 1) > 0)
+        ;
+    memory = vm.guest_memory;
+    vm.guest_memory = -1;
+    took = -host_time();
+    snp_destroy(&vm);
+    close(memory);
+    took += host_time();
+    printf("# destroyed in %.3f s\n", took);
 }
 
 static void word_sleep(char *const arguments[])
@@ -194,6 +225,7 @@ static const struct word {
 } words[] = {
     {"launch", 1, word_launch},           {"hold", 2, word_hold},   {"cycle", 2, word_cycle},
     {"psp-latency", 1, word_psp_latency}, {"sleep", 1, word_sleep}, {"region", 1, word_region},
+    {"slow-exit", 1, word_slow_exit},
 };
 
 static const struct word *find_word(const char *name)

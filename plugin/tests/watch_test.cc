@@ -90,6 +90,15 @@ TEST_F(watch_test, rmpopt_after_shutdown)
     EXPECT_EQ(ids(), list{"rmpopt-after-shutdown"});
 }
 
+TEST_F(watch_test, rmpopt_after_shutdown_and_another_write_of_syscfg)
+{
+    bring_up();
+    m->firmware_clear_snp_en();
+    wrmsr(0, hw::msr::syscfg, hw::syscfg_reset);
+    rmpopt(0, region_2);
+    EXPECT_EQ(ids(), list{"rmpopt-after-shutdown"});
+}
+
 TEST_F(watch_test, rmpopt_before_snp_is_no_shutdown)
 {
     rmpopt(0, region_2);
@@ -279,6 +288,19 @@ TEST_F(watch_test, no_pass_after_initialising_again)
     wait(bound + guest_second);
     EXPECT_EQ(ids(), list{"lost-optimisation"});
     EXPECT_NE(only().what.find("no pass since SNP_INIT"), std::string::npos) << only().what;
+}
+
+TEST_F(watch_test, no_pass_after_initialising_again_with_rmpopt_left_on)
+{
+    bring_up();
+    command(hw::psp_command::snp_shutdown_ex);
+    {
+        const std::scoped_lock lock(m->rmp_lock());
+        m->clear_rmpopt_tables();
+    }
+    command(hw::psp_command::snp_init_ex);
+    wait(bound + guest_second);
+    EXPECT_EQ(ids(), list{"lost-optimisation"});
 }
 
 TEST_F(watch_test, regions_beyond_the_window)

@@ -67,13 +67,13 @@ void watch::rmp_changed(const hw::effect_list &effects)
     }
 }
 
-/// SNP_INIT zeroes the tables of all cores.
+/// SNP_INIT zeroes the tables of all cores. RMPOPT_BASE stays as it is.
 void watch::forget_tables()
 {
     ++generation_;
-    for (core_record &c : cores_) {
-        c.was_enabled = false;
-        std::ranges::fill(c.regions, verification{});
+    for (unsigned core = 0; core < cores_.size(); ++core) {
+        cores_[core].was_enabled = m().core(core).rmpopt.enabled();
+        std::ranges::fill(cores_[core].regions, verification{});
     }
 }
 
@@ -108,7 +108,7 @@ void watch::reset()
     failures_.clear();
     dead_asids_.clear();
     dead_contexts_.clear();
-    snp_seen_ = leftovers_due_ = false;
+    snp_was_on_ = snp_is_on_ = leftovers_due_ = false;
 }
 
 void watch::tick()

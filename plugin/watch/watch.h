@@ -166,7 +166,8 @@ class watch
     std::uint64_t pass_number_ = 0;
     std::deque<rmpopt_pass> passes_;
     std::uint64_t sibling_repeats_ = 0; ///< in the current pass
-    bool snp_seen_ = false;             ///< SNP_EN was set since the reset
+    bool snp_was_on_ = false;           ///< SNP_EN was set since the reset
+    bool snp_is_on_ = false;            ///< ... and still was at the last WRMSR of SYSCFG
     bool leftovers_due_ = false;
     guest_time snp_init_at_ = 0, guest_end_at_ = 0, page_activity_at_ = 0, base_written_at_ = 0;
 };

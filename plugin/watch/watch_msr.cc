@@ -101,10 +101,11 @@ void watch::note_syscfg(const place &where, std::uint64_t value)
                  fmt::format("SYSCFG.SNP_EN of CPU {} is clear after WRMSR of {:#x}", *where.cpu,
                              value));
     }
-    if (have && !snp_seen_) {
+    if (have && !snp_is_on_) {
         look_for_dirty_rmp(where);
     }
-    snp_seen_ = m().snp_enabled_somewhere();
+    snp_is_on_ = m().snp_enabled_somewhere();
+    snp_was_on_ |= snp_is_on_;
 }
 
 void watch::look_for_dirty_rmp(const place &where)

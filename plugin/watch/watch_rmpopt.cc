@@ -22,7 +22,7 @@ void watch::rmpopt(const place &where, hw::spa_t rax, std::uint64_t rcx, const h
     const std::scoped_lock lock(lock_);
     online(where);
     const hw::core_state &core = m().core_of(*where.cpu);
-    if (!core.snp_en.load() && snp_seen_) {
+    if (!core.snp_en.load() && snp_was_on_) {
         log_.add(finding_kind::rmpopt_after_shutdown, "", where, now(), rax,
                  fmt::format("RMPOPT of {:#x} after SNP was shut down", rax));
     } else if (r.exception != hw::fault::none) {

@@ -37,6 +37,8 @@ class Prepared:
 def _find_kernel(cache: Cache, request: Request) -> debian_kernel.Kernel:
     if request.kernel == "debian":
         found = debian_kernel.ensure(cache)
+    elif request.kernel == "variants":
+        found = debian_kernel.Kernel(kernel.variants(cache))
     elif request.kernel:
         found = debian_kernel.Kernel(Path(request.kernel).absolute())
     else:

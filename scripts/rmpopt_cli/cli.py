@@ -7,7 +7,7 @@ import signal
 import sys
 from pathlib import Path
 
-from . import boot, check, cpu, kernel, machine, packages, policies, run, setup, testing, watch
+from . import boot, check, cpu, kernel, machine, packages, policies, run, scenario, setup, testing, watch
 from .cache import Cache
 from .console import error
 from .errors import SETUP_FAILED, SIGNALLED, BadInput, Failure
@@ -42,7 +42,8 @@ def _machine_arguments(parser: argparse.ArgumentParser, memory: str, thread: str
 
 def _boot_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--kernel", default="", metavar="BZIMAGE",
-                        help='kernel to boot; "debian" takes Debian\'s own (default: the reference kernel)')
+                        help='kernel to boot; "debian" takes Debian\'s own, "variants" one that makes mistakes on '
+                             "demand (default: the reference kernel)")
     parser.add_argument("--modules", type=Path, metavar="DIR", help="lib/modules/VERSION to load ccp and kvm_amd from")
     parser.add_argument("--initrd", type=Path, metavar="F",
                         help="initrd to use; its /init runs unless COMMAND is given")
@@ -68,6 +69,22 @@ def _boot_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="result as JSON on stdout")
     parser.add_argument("--verbose", action="store_true", help="show the guest's console")
     parser.add_argument("words", nargs="*", metavar="COMMAND", help="run this in the guest and return its status")
+
+
+def _scenario_arguments(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    sub = commands.add_parser("list", help="say what there is")
+    sub.add_argument("--json", action="store_true", help="as JSON")
+    sub.set_defaults(action=lambda arguments: scenario.show(arguments.json))
+    sub = commands.add_parser("run", help="boot a kernel for each scenario; prints KTAP")
+    sub.add_argument("names", nargs="+", metavar="NAME", help='scenarios, or "all"')
+    sub.add_argument("--kernel", default="", metavar="BZIMAGE", help="as in boot")
+    sub.add_argument("--modules", default="", metavar="DIR", help="as in boot")
+    sub.add_argument("--append", default="", metavar="S", help="more words for the kernel command line")
+    sub.add_argument("--policy", action="append", default=[], metavar="NAME=VALUE", help="as in boot")
+    sub.add_argument("--plugin", type=Path, default=PLUGIN, metavar="PATH", help="as in boot")
+    sub.add_argument("--jobs", type=int, default=0, metavar="N", help="boots at a time (default: one for each CPU)")
+    sub.add_argument("--json", action="store_true", help="results as JSON on stdout")
+    sub.set_defaults(action=_scenario)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -105,6 +122,9 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--qemu-opts", action="append", default=[], metavar="S", help="more QEMU options")
     _machine_arguments(sub, "2G", "multi")
     sub.set_defaults(action=_run)
+
+    sub = commands.add_parser("scenario", help="put a kernel through situations in which it may go wrong")
+    _scenario_arguments(sub.add_subparsers(dest="scenario_command", required=True, metavar="list|run"))
 
     sub = commands.add_parser("policies", help="list the choices for behaviour that AMD leaves open")
     sub.add_argument("--json", action="store_true", help="as JSON")
@@ -209,6 +229,20 @@ def _run(arguments: argparse.Namespace) -> int:
     status, output = run.execute(cache, qemu, test)
     sys.stdout.write(output)
     return status
+
+
+def _scenario(arguments: argparse.Namespace) -> int:
+    options = [word for name in ("kernel", "modules") if getattr(arguments, name)
+               for word in (f"--{name}", getattr(arguments, name))]
+    options += [word for policy in arguments.policy for word in ("--policy", policy)]
+    scenario.chosen(arguments.names)  # refuses bad names before anything is built
+    if arguments.plugin != PLUGIN:
+        options += ["--plugin", str(arguments.plugin)]
+    cache = Cache()
+    setup.for_plugin(cache, arguments.plugin, None)
+    if not arguments.kernel:
+        kernel.reference(cache)
+    return scenario.run(arguments.names, options, arguments.append, arguments.jobs, arguments.json)
 
 
 def _test(arguments: argparse.Namespace) -> int:

@@ -1,10 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Building a kernel from a source, a patch series and a configuration."""
+"""Building a kernel from a source, a patch series and a configuration.
+
+The kernel of variants is the reference kernel with patches on top. When both are missing, the second is built in
+the tree of the first, which takes a minute instead of many.
+"""
 import json
 import os
 import re
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from . import linux_source, series
@@ -12,7 +16,7 @@ from .cache import Cache, sha256_text
 from .console import Progress, note
 from .errors import BadInput, Failure
 from .linux_source import Source
-from .paths import KERNEL_FRAGMENT, SERIES
+from .paths import KERNEL_FRAGMENT, SERIES, VARIANTS
 from .shell import last_line, logged, output
 
 RECIPE = "1"  # raise when the way of building changes
@@ -32,11 +36,16 @@ class Recipe:
     source: Source
     patches: list[series.Patch]
     fragments: list[Path]
+    further: list[series.Patch] = field(default_factory=list)  # on top of patches
+
+    def base(self) -> "Recipe":
+        """The kernel that the further patches go on."""
+        return Recipe(self.source, self.patches, self.fragments)
 
     def key(self) -> str:
         _, compiler, _ = output(["cc", "--version"])
         configuration = [path.read_text() for path in self.fragments]
-        text = sha256_text(RECIPE, self.source.identity, series.digest(self.patches), *configuration,
+        text = sha256_text(RECIPE, self.source.identity, series.digest(self.patches + self.further), *configuration,
                            compiler.splitlines()[0] if compiler else "")
         return text[:24]
 
@@ -44,11 +53,12 @@ class Recipe:
 class Build:
     """One kernel build; what was done is remembered, so that an interrupted one goes on."""
 
-    def __init__(self, cache: Cache, recipe: Recipe) -> None:
-        self._recipe = recipe
-        self._top = cache.directory("work") / f"kernel-{recipe.key()}"
+    def __init__(self, cache: Cache, recipe: Recipe, keep_tree: bool = False) -> None:
+        self._recipe, self._keep_tree = recipe, keep_tree
+        self._top = cache.directory("work") / f"kernel-{recipe.base().key()}"
         self._tree, self._output = self._top / "linux", self._top / "build"
         self._log = self._top / "log"
+        self._applied = self._top / "applied"  # key of the recipe whose patches are in the tree
         self._environment = {**FIXED, "GIT_CEILING_DIRECTORIES": str(self._top)}
 
     def run(self, where: Path) -> None:
@@ -57,25 +67,38 @@ class Build:
         self._compile()
         for name in KEPT:
             shutil.copy2(self._output / name, where / Path(name).name.removeprefix("."))
-        shutil.rmtree(self._top)
+        if not self._keep_tree:
+            self.drop_tree()
+
+    def drop_tree(self) -> None:
+        shutil.rmtree(self._top, ignore_errors=True)
 
     def prepare_tree(self) -> None:
         """Unpacked and patched; done again from the start when interrupted half-way."""
-        ready = self._top / "patched"
-        if ready.exists():
+        applied = self._applied.read_text() if self._applied.exists() else ""
+        if applied == self._recipe.key():
             note("going on with an interrupted build")
-            return
+        elif applied == self._recipe.base().key():
+            self._patch(self._recipe.further)
+        else:
+            self._unpack()
+            self._patch(self._recipe.patches + self._recipe.further)
+
+    def _unpack(self) -> None:
         for abandoned in self._top.parent.glob("kernel-*"):  # a tree takes gigabytes
             shutil.rmtree(abandoned, ignore_errors=True)
         self._recipe.source.unpack(self._tree)
+
+    def _patch(self, patches: list[series.Patch]) -> None:
+        self._applied.unlink(missing_ok=True)
         try:
-            series.apply(self._recipe.patches, self._tree)
+            series.apply(patches, self._tree)
         except Failure as problem:
-            shutil.rmtree(self._top, ignore_errors=True)
+            self.drop_tree()
             raise DoesNotApply(f"{self._recipe.source.title}: {problem}") from problem
-        if self._recipe.patches:
-            note(f"{len(self._recipe.patches)} patches applied")
-        ready.touch()
+        if patches:
+            note(f"{len(patches)} patches applied")
+        self._applied.write_text(self._recipe.key())
 
     def _make(self, *words: str) -> list[str]:
         return ["make", "-C", str(self._tree), f"O={self._output}", *words]
@@ -137,9 +160,9 @@ def options(text: str) -> dict[str, str]:
     return found
 
 
-def ensure(cache: Cache, recipe: Recipe) -> Path:
+def ensure(cache: Cache, recipe: Recipe, keep_tree: bool = False) -> Path:
     """Directory with the built kernel."""
-    return cache.ensure(KIND, recipe.key(), Build(cache, recipe).run)
+    return cache.ensure(KIND, recipe.key(), Build(cache, recipe, keep_tree).run)
 
 
 def build(cache: Cache, source: Path | None, patches: Path | None, fragment: Path | None) -> Path:
@@ -152,7 +175,7 @@ def build(cache: Cache, source: Path | None, patches: Path | None, fragment: Pat
     wanted = series.load(patches) if patches else None
     if source:  # taken as it is: our series is for Debian's source only
         return _with_given_source(cache, Recipe(linux_source.given(source), wanted or [], fragments))
-    return _with_debian_source(cache, wanted if wanted is not None else series.load(SERIES), fragments)
+    return _with_debian_source(cache, wanted if wanted is not None else series.load(SERIES), [], fragments)
 
 
 def _with_given_source(cache: Cache, recipe: Recipe) -> Path:
@@ -172,19 +195,33 @@ def reference(cache: Cache) -> Path:
     return build(cache, None, None, None) / "bzImage"
 
 
-def _with_debian_source(cache: Cache, patches: list[series.Patch], fragments: list[Path]) -> Path:
-    refusals = _Refusals(cache, patches)
+def variants(cache: Cache) -> Path:
+    """Image of the reference kernel that can be asked to make mistakes."""
+    base, further = series.load(SERIES), series.load(VARIANTS)
+    return _with_debian_source(cache, base, further, [KERNEL_FRAGMENT]) / "bzImage"
+
+
+def _with_debian_source(cache: Cache, patches: list[series.Patch], further: list[series.Patch],
+                        fragments: list[Path]) -> Path:
+    refusals = _Refusals(cache, patches + further)
     for source in linux_source.candidates(cache):
         if source.identity in refusals.known:
             continue
         try:
-            return ensure(cache, Recipe(source, patches, fragments))
+            return with_base(cache, Recipe(source, patches, fragments, further))
         except DoesNotApply as problem:  # the next source may fit
             refusals.add(source.identity, str(problem))
             note(str(problem))
     reasons = "; ".join(refusals.known.values()) or "the archive has none"
     raise Failure(f"no linux-source that the series applies to ({reasons}): "
                   "rebase the series or give a tree with --source")
+
+
+def with_base(cache: Cache, recipe: Recipe) -> Path:
+    """Builds the base first if both are missing."""
+    if recipe.further and not cache.find(KIND, recipe.key()) and not cache.find(KIND, recipe.base().key()):
+        ensure(cache, recipe.base(), keep_tree=True)
+    return ensure(cache, recipe)
 
 
 class _Refusals:

@@ -8,6 +8,7 @@ BUILD = CHECKOUT / "build"
 PLUGIN = BUILD / "plugin" / "librmpopt.so"
 LINUX_PARTS = CHECKOUT / "guest-tests" / "linux"
 SERIES = LINUX_PARTS / "patches"
+VARIANTS = LINUX_PARTS / "variants"
 KERNEL_FRAGMENT = LINUX_PARTS / "kernel.config"
 
 

@@ -13,7 +13,7 @@ SMALLEST_MEMORY = 256 << 20
 @dataclass
 class Request:
     """What the user asked for, checked."""
-    kernel: str = ""  # "" reference kernel, "debian", or a path
+    kernel: str = ""  # "" reference kernel, "debian", "variants", or a path
     modules: Path | None = None
     initrd: Path | None = None
     append: str = ""
@@ -45,7 +45,7 @@ class Request:
         """Refuses bad input before anything long starts."""
         if self.memory < SMALLEST_MEMORY:
             raise BadInput(f"--mem: {self.memory >> 20} MiB is too small for a Linux guest: give 1G or more")
-        if self.kernel not in ("", "debian"):
+        if self.kernel not in ("", "debian", "variants"):
             image.check_kernel(Path(self.kernel))
         if self.reboots < 0:
             raise BadInput(f"--reboots {self.reboots}: give how often the guest starts anew")

@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The whole test suite behind one command and one closing line."""
 import json
+import os
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 
-from . import boot_tests, kernel, setup, suites
+from . import boot_tests, kernel, scenario_tests, setup, suites
 from .cache import Cache
 from .console import note, say
 from .errors import OK, TEST_FAILED, Failure
@@ -29,20 +31,27 @@ def _perform(name: str, check: suites.Check) -> Result:
 def run_all(cache: Cache, pattern: str, as_json: bool) -> int:
     setup.built(cache)
     linux = boot_tests.linux_tests() + boot_tests.bad_input_tests()
-    if any(pattern in name for name, _ in linux):
+    variants = scenario_tests.variant_tests()
+    scenarios = scenario_tests.scenario_tests()
+    if any(pattern in name for name, _ in variants):  # first, because the reference kernel comes on the way
+        kernel.variants(cache)
+    if any(pattern in name for name, _ in linux + scenarios):
         kernel.reference(cache)
     results = _group("scripts", suites.unit_tests(), pattern)
     say("testing: model, plugin, bare metal")
     results += suites.meson_results(cache, pattern)
     results += _group("Linux", linux, pattern)
+    jobs = len(os.sched_getaffinity(0))  # each keeps one CPU busy
+    results += _group("scenarios", scenarios + variants, pattern, jobs)
     return _close(results, as_json)
 
 
-def _group(title: str, checks: suites.Checks, pattern: str) -> list[Result]:
+def _group(title: str, checks: suites.Checks, pattern: str, jobs: int = 1) -> list[Result]:
     chosen = [(name, check) for name, check in checks if pattern in name]
     if chosen:
         say(f"testing: {title}")
-    return [_perform(name, check) for name, check in chosen]
+    with ThreadPoolExecutor(jobs) as pool:
+        return list(pool.map(lambda test: _perform(*test), chosen))
 
 
 def _close(results: list[Result], as_json: bool) -> int:
