@@ -123,7 +123,8 @@ def variant_problem(variant: Variant, options: Sequence[str]) -> str | None:
     """Boots the kernel of variants (options) with the mistake; None if all its findings came."""
     scenario = find(variant.scenario)
     assert scenario
-    outcome = perform(scenario, options, f"rmpopt.mistake={variant.mistakes}")
+    policies = [word for policy in variant.policies for word in ("--policy", policy)]
+    outcome = perform(scenario, [*policies, *options], f"rmpopt.mistake={variant.mistakes}")
     seen = {finding["id"] for finding in outcome.findings}
     missing = [wanted for wanted in variant.findings if wanted not in seen]
     if not missing and variant.says and not any(variant.says in f["what"] for f in outcome.findings):

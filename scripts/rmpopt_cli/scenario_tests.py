@@ -24,4 +24,5 @@ def scenario_tests() -> Checks:
 
 
 def variant_tests() -> Checks:
-    return [(f"watch/variant {variant.mistakes}", _variant_check(variant)) for variant in VARIANTS]
+    return [(f"watch/variant {' '.join((variant.mistakes, *variant.policies))}", _variant_check(variant))
+            for variant in VARIANTS]

@@ -127,6 +127,7 @@ class Variant:
     scenario: str
     findings: tuple[str, ...]
     says: str = ""  # words that one of the findings must contain
+    policies: tuple[str, ...] = ()  # of the machine
 
 
 VARIANTS = (
@@ -145,6 +146,7 @@ VARIANTS = (
     Variant("unequal-bases", "boot", ("rmpopt-base-unequal", "lost-optimisation")),
     Variant("bad-function", "boot", ("rmpopt-refused",)),
     Variant("base-before-snp", "boot", ("msr-refused",)),
+    Variant("base-before-snp", "boot", ("msr-lost",), policies=("wrmsr-nosnp=ignore",)),
     Variant("dirty-rmp", "boot", ("dirty-rmp",)),
     Variant("unequal-hwcr", "boot", ("msr-unequal",)),
     Variant("rmpupdate-retry", "boot", ("rmp-retry",)),
