@@ -16,7 +16,6 @@ from .cache import Cache
 from .errors import GUEST_DIED, OK, QEMU_FAILED, SETUP_FAILED, TIMEOUT, USAGE
 from .lifecycle_tests import lifecycle_tests
 from .paths import BUILD, CHECKOUT
-from .reoptimise_tests import reoptimise_tests
 from .shell import environment, last_line, output
 from .suites import Check, Checks
 
@@ -131,8 +130,7 @@ def _sev_init2_tests() -> str | None:
 
 def linux_tests() -> Checks:
     checks = [(f"linux/{boot.name}", _boot_check(boot)) for boot in BOOTS]
-    return [*checks, ("linux/sev_init2_tests", _sev_init2_tests), *lifecycle_tests(_reference_image),
-            *reoptimise_tests()]
+    return [*checks, ("linux/sev_init2_tests", _sev_init2_tests), *lifecycle_tests(_reference_image)]
 
 
 def bad_input_tests() -> Checks:

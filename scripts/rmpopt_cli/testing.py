@@ -7,7 +7,7 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-from . import boot_tests, kernel, scenario_tests, setup, suites
+from . import boot_tests, kernel, reoptimise_tests, scenario_tests, setup, suites
 from .cache import Cache
 from .console import note, say
 from .errors import OK, TEST_FAILED, Failure
@@ -32,7 +32,7 @@ def run_all(cache: Cache, pattern: str, as_json: bool) -> int:
     setup.built(cache)
     linux = boot_tests.linux_tests() + boot_tests.bad_input_tests()
     variants = scenario_tests.variant_tests()
-    scenarios = scenario_tests.scenario_tests()
+    scenarios = scenario_tests.scenario_tests() + reoptimise_tests.reoptimise_tests()
     if any(pattern in name for name, _ in variants):  # first, because the reference kernel comes on the way
         kernel.variants(cache)
     if any(pattern in name for name, _ in linux + scenarios):
