@@ -23,6 +23,9 @@ from .view import View
 
 SETTLE_SECONDS = 30
 CONSOLE = "console=ttyS0 panic=-1 no_timer_check tsc=reliable"
+# The secure processor works in real time. To a guest that skips its idle time it looks slow, and on a busy host so slow
+# that the driver would give it up.
+PATIENCE = "ccp.psp_probe_timeout=3600 ccp.psp_cmd_timeout=36000"
 
 
 @dataclass
@@ -82,7 +85,8 @@ def _serial_ports(space: workspace.Workspace, request: Request) -> list[str]:
 
 def _command_line(request: Request) -> str:
     level = "loglevel=7" if request.verbose else "loglevel=5"  # dmesg arrives whole on the status channel
-    return " ".join(word for word in (CONSOLE, level, request.append, initramfs.KERNEL_WORDS) if word)
+    patience = PATIENCE if request.virtual_time else ""
+    return " ".join(word for word in (CONSOLE, level, patience, request.append, initramfs.KERNEL_WORDS) if word)
 
 
 def _arguments(cache: Cache, request: Request, qemu: Qemu, space: workspace.Workspace,
