@@ -92,6 +92,7 @@ void machine::reset()
         threads_[t].syscfg = syscfg_reset;
         threads_[t].hwcr = hwcr_reset;
         threads_[t].vm_hsave_pa = 0;
+        threads_[t].fixed_mtrrs = {};
         leave_guest(t);
     }
     rmp_.configure({});

@@ -3,6 +3,7 @@
 
 #include "hw/cpuid.h"
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 
@@ -14,9 +15,22 @@ namespace
 
 constexpr std::uint64_t rmp_address_mask = ((1ull << 52) - 1) & ~rmp_end_low_bits; // [51:13]
 
+/// MTRRfix64K, MTRRfix16K, MTRRfix4K (APM vol. 2, 7.7.2).
+constexpr std::array<std::uint32_t, 11> fixed_mtrrs{0x250, 0x258, 0x259, 0x268, 0x269, 0x26a,
+                                                    0x26b, 0x26c, 0x26d, 0x26e, 0x26f};
+
 bool is_fixed_mtrr(std::uint32_t index)
 {
-    return index == 0x250 || index == 0x258 || index == 0x259 || (index >= 0x268 && index <= 0x26f);
+    return std::ranges::find(fixed_mtrrs, index) != fixed_mtrrs.end();
+}
+
+/// INIT leaves MTRRs as they are (APM vol. 2, 14.1.3). QEMU's do not survive it, and a kernel that
+/// puts them right when a CPU comes back online would run into the lock. So what software writes is
+/// kept here; nothing depends on it. nullptr for other registers.
+template <class Thread> auto *kept_mtrr(Thread &cpu, std::uint32_t index)
+{
+    const auto *const found = std::ranges::find(fixed_mtrrs, index);
+    return found == fixed_mtrrs.end() ? nullptr : &cpu.fixed_mtrrs[found - fixed_mtrrs.begin()];
 }
 
 /// Registers that SNP_EN locks (APM vol. 2, 15.36.2); apart from RMP_CFG the emulator holds them.
@@ -212,7 +226,9 @@ msr_result rdmsr(const machine &m, unsigned thread, std::uint32_t index, std::ui
         value = core.rmpopt.msr();
         return m.cpu().rmpopt ? msr_result::done : msr_result::gp0;
     default:
-        return msr_result::pass;
+        const auto *kept = kept_mtrr(m.thread(thread), index);
+        value = kept != nullptr ? kept->value_or(value) : value;
+        return kept != nullptr && kept->has_value() ? msr_result::done : msr_result::pass;
     }
 }
 
@@ -240,8 +256,13 @@ msr_result wrmsr(machine &m, unsigned thread, std::uint32_t index, std::uint64_t
     case msr::vm_hsave_pa:
         return write_vm_hsave_pa(m, thread, value);
     default:
-        return m.snp_enabled(thread) && is_locked_by_snp(index) ? msr_result::gp0
-                                                                : msr_result::pass;
+        if (m.snp_enabled(thread) && is_locked_by_snp(index)) {
+            return msr_result::gp0;
+        }
+        if (auto *kept = kept_mtrr(m.thread(thread), index)) {
+            *kept = value;
+        }
+        return msr_result::pass;
     }
 }
 

@@ -470,6 +470,45 @@ INSTANTIATE_TEST_SUITE_P(all, locked_msr,
                          testing::Values(0x250, 0x258, 0x259, 0x268, 0x26f, 0xc0010016, 0xc0010019,
                                          0xc001001a, 0xc001001d, 0xc0010119));
 
+class fixed_mtrr : public machine_fixture, public testing::WithParamInterface<std::uint32_t>
+{
+  protected:
+    static constexpr std::uint64_t written = 0x0606060606060606;
+};
+
+TEST_P(fixed_mtrr, keeps_over_init_what_software_wrote)
+{
+    ASSERT_EQ(write_msr(2, GetParam(), written), msr_result::pass);
+    enable_snp();
+    EXPECT_EQ(write_msr(2, GetParam(), 0), msr_result::gp0);
+    m->init_thread(2);
+    EXPECT_EQ(read_msr(2, GetParam()), written);
+}
+
+TEST_P(fixed_mtrr, is_each_cpu_s_own)
+{
+    ASSERT_EQ(write_msr(2, GetParam(), written), msr_result::pass);
+    std::uint64_t value = 0;
+    EXPECT_EQ(rdmsr(*m, 3, GetParam(), value), msr_result::pass);
+}
+
+TEST_P(fixed_mtrr, is_forgotten_at_reset)
+{
+    ASSERT_EQ(write_msr(2, GetParam(), written), msr_result::pass);
+    m->reset();
+    std::uint64_t value = 0;
+    EXPECT_EQ(rdmsr(*m, 2, GetParam(), value), msr_result::pass);
+}
+
+INSTANTIATE_TEST_SUITE_P(all, fixed_mtrr, testing::Values(0x250, 0x258, 0x259, 0x268, 0x26f));
+
+TEST_F(msr_test, other_locked_registers_are_not_kept)
+{
+    ASSERT_EQ(write_msr(2, msr::top_mem, 1), msr_result::pass);
+    std::uint64_t value = 0;
+    EXPECT_EQ(rdmsr(*m, 2, msr::top_mem, value), msr_result::pass);
+}
+
 class foreign_msr : public machine_fixture, public testing::WithParamInterface<std::uint32_t>
 {
 };

@@ -34,7 +34,10 @@ unbind_psp() {{
     [ -e "$psp" ] || skip the kernel has no ccp driver with a device
     echo "${{psp##*/}}" >/sys/bus/pci/drivers/ccp/unbind || exit 1
 }}
-lifecycle() {{ /root/snp-lifecycle "$@" || exit 1; }}
+lifecycle() {{
+    [ -e /dev/cpu/0/msr ] || skip there is no /dev/cpu/0/msr to clear VM_HSAVE_PA with
+    /root/snp-lifecycle "$@" || exit 1
+}}
 """
 
 

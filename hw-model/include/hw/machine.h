@@ -15,9 +15,11 @@
 #include "hw/rmp_table.h"
 #include "hw/rmpopt_table.h"
 
+#include <array>
 #include <atomic>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <vector>
 
 namespace rmpopt::hw
@@ -49,6 +51,9 @@ struct thread_state {
     std::atomic<std::uint64_t> syscfg{0}; ///< without SNP_EN and VMPL_EN, which are the core's
     std::atomic<std::uint64_t> hwcr{0};
     std::atomic<std::uint64_t> vm_hsave_pa{0};
+    /// Fixed MTRRs as software wrote them, in the order of their numbers; those that it did not
+    /// write are the emulator's.
+    std::array<std::optional<std::uint64_t>, 11> fixed_mtrrs{};
     bool in_guest = false; ///< counted in the machine's number of running guests; RMP lock
     held_page_slots held;  ///< empty in hypervisor mode
 };
