@@ -336,8 +336,8 @@ report_snapshot context::snapshot(bool complete) const
     s.psp_present = !options_.psp.empty();
     if (started_) {
         s.psp = firmware_->snapshot();
+        s.watcher = watch_.get();
     }
-    s.watcher = watch_.get();
     s.lstar = lstar_;
     s.guard_changes = guard_.changes();
     s.enforcement = enforces() ? (is_strict() ? "strict" : "on") : "off";
