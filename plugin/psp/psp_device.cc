@@ -17,6 +17,7 @@
 #include <optional>
 #include <poll.h>
 #include <pthread.h>
+#include <span>
 #include <string>
 #include <sys/eventfd.h>
 #include <system_error>
@@ -68,6 +69,19 @@ template <class F> std::thread start_thread(const char *name, F body)
     std::thread t(std::move(body));
     pthread_setname_np(t.native_handle(), name);
     return t;
+}
+
+/// A driver that has begun with a command asks again at once, and to be woken takes longer than to
+/// answer: so look for a while before going to sleep.
+int wait_for_any(std::span<pollfd> fds)
+{
+    constexpr std::chrono::microseconds patience{100};
+    const auto end = std::chrono::steady_clock::now() + patience;
+    int ready = 0;
+    do {
+        ready = poll(fds.data(), fds.size(), 0);
+    } while (ready == 0 && std::chrono::steady_clock::now() < end);
+    return ready != 0 ? ready : poll(fds.data(), fds.size(), -1);
 }
 
 } // namespace
@@ -216,7 +230,7 @@ void psp_device::server::serve()
         std::array<pollfd, 3> fds{{{stop_event_.fd(), POLLIN, 0},
                                    {interrupt_event_.fd(), POLLIN, 0},
                                    {vfio_user_port_fd(port_), POLLIN, 0}}};
-        if (poll(fds.data(), fds.size(), -1) < 0 && errno != EINTR) {
+        if (wait_for_any(fds) < 0 && errno != EINTR) {
             log(std::string("poll failed, the device stops answering: ") + std::strerror(errno));
             return;
         }
