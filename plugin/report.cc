@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "report.h"
 
+#include "cpu_list.h"
 #include "plugin_version.h"
 
 #include <cerrno>
@@ -176,30 +177,10 @@ ordered_json watch_json(const report_snapshot &s)
     return out;
 }
 
-void add_cpu(std::string &list, unsigned first, unsigned last)
-{
-    list += fmt::format("{}{}", list.empty() ? "" : ",", first);
-    if (last != first) {
-        list += fmt::format("-{}", last);
-    }
-}
-
-/// The CPUs whose core is so, as Linux lists CPUs.
+/// The CPUs whose core is so.
 template <class F> std::string cpus_with(const hw::machine &m, F is_so)
 {
-    std::string list;
-    const unsigned n = m.cpus().threads();
-    for (unsigned t = 0; t < n; ++t) {
-        if (!is_so(m.core_of(t))) {
-            continue;
-        }
-        const unsigned first = t;
-        while (t + 1 < n && is_so(m.core_of(t + 1))) {
-            ++t;
-        }
-        add_cpu(list, first, t);
-    }
-    return list;
+    return cpus_of(m.cpus(), [&](unsigned core) { return is_so(m.core(core)); });
 }
 
 } // namespace
@@ -250,22 +231,17 @@ std::string reporter::start(const std::string &path, std::function<report_snapsh
     source_ = std::move(source);
     std::string error = write(render_report(source_(false)));
     if (error.empty()) {
-        thread_ = std::thread([this] { run(); });
+        ticker_.start(interval, [this] { write_if_changed(); });
     }
     return error;
 }
 
 void reporter::finish()
 {
-    if (!thread_.joinable()) {
+    if (!ticker_.running()) {
         return;
     }
-    {
-        const std::scoped_lock lock(lock_);
-        stop_ = true;
-    }
-    wake_.notify_all();
-    thread_.join();
+    ticker_.stop();
     write(render_report(source_(true)));
 }
 
@@ -276,16 +252,12 @@ void reporter::write_now()
     }
 }
 
-void reporter::run()
+void reporter::write_if_changed()
 {
-    std::string last;
-    std::unique_lock lock(lock_);
-    while (!wake_.wait_for(lock, interval, [this] { return stop_; })) {
-        std::string text = render_report(source_(false));
-        if (text != last) {
-            write(text);
-            last = std::move(text);
-        }
+    std::string text = render_report(source_(false));
+    if (text != last_) {
+        write(text);
+        last_ = std::move(text);
     }
 }
 

@@ -6,13 +6,11 @@
 
 #include "hw/machine.h"
 #include "hw/psp.h"
+#include "ticker.h"
 #include "watch/watch.h"
 
-#include <condition_variable>
 #include <functional>
-#include <mutex>
 #include <string>
-#include <thread>
 #include <vector>
 
 namespace rmpopt
@@ -54,15 +52,13 @@ class reporter
     void write_now();
 
   private:
-    void run();
+    void write_if_changed();
     std::string write(const std::string &text) const;
 
     std::string path_;
     std::function<report_snapshot(bool)> source_;
-    std::mutex lock_;
-    std::condition_variable wake_;
-    bool stop_ = false;
-    std::thread thread_;
+    std::string last_; ///< what the ticker wrote last
+    ticker ticker_;    ///< last, so that it ends first
 };
 
 } // namespace rmpopt

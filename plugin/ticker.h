@@ -21,6 +21,7 @@ class ticker
     void start(std::chrono::milliseconds period, std::function<void()> f);
     /// Once it returns `f` is not called any more. Idempotent.
     void stop();
+    bool running() const { return thread_.joinable(); }
 
   private:
     std::mutex lock_;

@@ -2,6 +2,8 @@
 // What the rules of the watch have in common: which CPUs run, when a region last changed.
 #include "watch.h"
 
+#include "cpu_list.h"
+
 #include <algorithm>
 #include <fmt/format.h>
 
@@ -136,20 +138,7 @@ std::uint64_t watch::pass_count() const
 /// The logical CPUs of some cores in Linux's cpulist notation.
 std::string watch::cpu_list(const std::set<unsigned> &cores) const
 {
-    std::string list;
-    const auto &core_of = m().cpus().core_of_thread;
-    for (unsigned t = 0; t < core_of.size(); ++t) {
-        if (!cores.contains(core_of[t])) {
-            continue;
-        }
-        const unsigned first = t;
-        while (t + 1 < core_of.size() && cores.contains(core_of[t + 1])) {
-            ++t;
-        }
-        list += fmt::format("{}{}", list.empty() ? "" : ",", first);
-        list += t == first ? "" : fmt::format("-{}", t);
-    }
-    return list;
+    return cpus_of(m().cpus(), [&](unsigned core) { return cores.contains(core); });
 }
 
 } // namespace rmpopt

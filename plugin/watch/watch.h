@@ -128,6 +128,7 @@ class watch
     bool holds_dead_pages(hw::spa_t region) const;
 
     // watch_lost.cc
+    bool uses_rmpopt() const; ///< enabled on some core since SNP_INIT
     struct loss {
         std::string cause;
         std::set<unsigned> cores;

@@ -2,31 +2,18 @@
 // Lost optimisations: regions without assigned pages that cores go on checking.
 #include "watch.h"
 
+#include "cpu_list.h"
+
 #include <algorithm>
 #include <fmt/format.h>
 
 namespace rmpopt
 {
 
-namespace
+bool watch::uses_rmpopt() const
 {
-
-/// "0-3,5 GiB"
-std::string region_list(const std::vector<std::size_t> &regions)
-{
-    std::string list;
-    for (std::size_t i = 0; i < regions.size(); ++i) {
-        const std::size_t first = regions[i];
-        while (i + 1 < regions.size() && regions[i + 1] == regions[i] + 1) {
-            ++i;
-        }
-        list += fmt::format("{}{}", list.empty() ? "" : ",", first);
-        list += regions[i] == first ? "" : fmt::format("-{}", regions[i]);
-    }
-    return list + " GiB";
+    return std::ranges::any_of(cores_, [](const core_record &c) { return c.was_enabled; });
 }
-
-} // namespace
 
 bool watch::is_clean(std::size_t region) const
 {
@@ -81,9 +68,8 @@ std::map<std::string, std::set<unsigned>> watch::losses_of(std::size_t region, g
 /// While guests exist a kernel may put its passes off.
 void watch::look_for_lost_optimisations(guest_time at)
 {
-    const bool in_use =
-        std::ranges::any_of(cores_, [](const core_record &c) { return c.was_enabled; });
-    if (!firmware_.snp_init || !firmware_.asids.empty() || !firmware_.contexts.empty() || !in_use) {
+    if (!firmware_.snp_init || !firmware_.asids.empty() || !firmware_.contexts.empty() ||
+        !uses_rmpopt()) {
         return;
     }
     std::map<loss, std::vector<std::size_t>> regions;
@@ -100,8 +86,8 @@ void watch::look_for_lost_optimisations(guest_time at)
         const std::string cpus = cpu_list(what.cores);
         log_.add(finding_kind::lost_optimisation, what.cause + cpus, {}, at,
                  where.front() * hw::region_1g,
-                 fmt::format("{} without assigned pages, but not optimised on CPUs {}: {}",
-                             region_list(where), cpus, what.cause));
+                 fmt::format("{} GiB without assigned pages, but not optimised on CPUs {}: {}",
+                             number_list(where), cpus, what.cause));
     }
 }
 
@@ -109,9 +95,7 @@ void watch::look_for_unused(guest_time at)
 {
     const bool possible =
         m().cpu().rmpopt && m().rmp().config().layout == hw::rmp_layout::segmented;
-    const bool used =
-        std::ranges::any_of(cores_, [](const core_record &c) { return c.was_enabled; });
-    if (firmware_.snp_init && possible && !used && at > snp_init_at_ + settings_.bound) {
+    if (firmware_.snp_init && possible && !uses_rmpopt() && at > snp_init_at_ + settings_.bound) {
         log_.add(finding_kind::rmpopt_unused, "", {}, at, std::nullopt,
                  "SNP is initialised, but RMPOPT_BASE was not enabled on any core");
     }

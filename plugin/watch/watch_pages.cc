@@ -2,6 +2,7 @@
 // Rules about pages: failures repeated, stores refused, pages that nobody gives back.
 #include "watch.h"
 
+#include "assigned_pages.h"
 #include "hw/page_state.h"
 
 #include <algorithm>
@@ -49,31 +50,6 @@ struct leftovers {
         pages += n;
     }
 };
-
-/// Calls f(spa, entry, pages) for each assigned page; large pages once.
-template <class F> void for_each_assigned_page(const hw::rmp_table &rmp, F f)
-{
-    for (const hw::rmp_extent &e : rmp.extents()) {
-        const hw::spa_t end = e.covered + e.covered_bytes;
-        for (hw::spa_t block = hw::align_down(e.covered, hw::page_2m); block < end;
-             block += hw::page_2m) {
-            const hw::rmp_entry base = rmp.load(block);
-            if (base.assigned && base.size_2m) {
-                f(block, base, hw::pages_per_2m);
-                continue;
-            }
-            if (!base.assigned && base.subpage_count == 0) {
-                continue;
-            }
-            for (hw::spa_t spa = block; spa != block + hw::page_2m; spa += hw::page_4k) {
-                const hw::rmp_entry entry = rmp.load(spa);
-                if (entry.assigned) {
-                    f(spa, entry, 1u);
-                }
-            }
-        }
-    }
-}
 
 bool is_inside(const std::vector<hw::spa_range> &ranges, hw::spa_t spa)
 {
@@ -164,20 +140,25 @@ void watch::look_for_leftovers(guest_time at)
     leftovers_due_ = false;
     std::map<std::uint32_t, leftovers> guests;
     leftovers firmware;
+    const auto look_at = [&](hw::spa_t spa, const hw::rmp_entry &e, unsigned n) {
+        const hw::page_state state = hw::state_of(e);
+        if (e.asid != 0) {
+            if (!firmware_.snp_init || dead_asids_.contains(e.asid)) {
+                guests[e.asid].add(spa, n);
+            }
+        } else if (!is_inside(firmware_.memory, spa) &&
+                   (state == hw::page_state::reclaim || !firmware_.snp_init ||
+                    dead_contexts_.contains(spa))) {
+            firmware.add(spa, n);
+        }
+        return false; // go on
+    };
     {
         const std::scoped_lock rmp_lock(m().rmp_lock());
-        for_each_assigned_page(m().rmp(), [&](hw::spa_t spa, const hw::rmp_entry &e, unsigned n) {
-            const hw::page_state state = hw::state_of(e);
-            if (e.asid != 0) {
-                if (!firmware_.snp_init || dead_asids_.contains(e.asid)) {
-                    guests[e.asid].add(spa, n);
-                }
-            } else if (!is_inside(firmware_.memory, spa) &&
-                       (state == hw::page_state::reclaim || !firmware_.snp_init ||
-                        dead_contexts_.contains(spa))) {
-                firmware.add(spa, n);
-            }
-        });
+        for (const hw::rmp_extent &e : m().rmp().extents()) {
+            const hw::spa_t from = hw::align_down(e.covered, hw::page_2m);
+            any_assigned_page(m().rmp(), {from, e.covered + e.covered_bytes - from}, look_at);
+        }
     }
     for (const auto &[asid, left] : guests) {
         log_.add(finding_kind::pages_leaked, std::to_string(asid), {}, at, left.first,

@@ -2,6 +2,8 @@
 // Rules about RMPOPT itself: executed where it can't work, or in vain.
 #include "watch.h"
 
+#include "assigned_pages.h"
+
 #include <algorithm>
 #include <fmt/format.h>
 
@@ -120,20 +122,10 @@ bool watch::holds_dead_pages(hw::spa_t region) const
         return false;
     }
     const std::scoped_lock rmp_lock(m().rmp_lock());
-    for (hw::spa_t block = region; block != region + hw::region_1g; block += hw::page_2m) {
-        const hw::rmp_entry base = m().rmp().load(block);
-        const unsigned step = base.assigned && base.size_2m ? hw::pages_per_2m : 1;
-        if (!base.assigned && base.subpage_count == 0) {
-            continue;
-        }
-        for (unsigned i = 0; i < hw::pages_per_2m; i += step) {
-            const hw::rmp_entry e = m().rmp().load(block + i * hw::page_4k);
-            if (e.assigned && dead_asids_.contains(e.asid)) {
-                return true;
-            }
-        }
-    }
-    return false;
+    return any_assigned_page(m().rmp(), {region, hw::region_1g},
+                             [this](hw::spa_t, const hw::rmp_entry &e, unsigned) {
+                                 return dead_asids_.contains(e.asid);
+                             });
 }
 
 } // namespace rmpopt

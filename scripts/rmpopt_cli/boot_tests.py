@@ -15,11 +15,10 @@ from . import selftests
 from .cache import Cache
 from .errors import GUEST_DIED, OK, QEMU_FAILED, SETUP_FAILED, TIMEOUT, USAGE
 from .lifecycle_tests import lifecycle_tests
-from .paths import BUILD, CHECKOUT
+from .paths import BUILD, PROGRAM
 from .shell import environment, last_line, output
 from .suites import Check, Checks
 
-PROGRAM = CHECKOUT / "scripts" / "rmpopt"
 BOOT_TAKES_AT_MOST = 400
 KVM_GUEST = ("--file", str(BUILD / "guest-tests" / "kvm-guest"), "--", "/root/kvm-guest")
 SNP_GUEST = ("--mem", "2G", "--file", str(BUILD / "guest-tests" / "snp-guest"), "--", "/root/snp-guest")

@@ -7,11 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from .errors import OK
-from .paths import BUILD, CHECKOUT
+from .paths import BUILD, CHECKOUT, PROGRAM
 from .shell import last_line, output
 from .suites import Check, Checks
 
-PROGRAM = CHECKOUT / "scripts" / "rmpopt"
 FILES = (CHECKOUT / "guest-tests" / "linux" / "lifecycle.sh", BUILD / "guest-tests" / "snp-lifecycle")
 TAKES_AT_MOST = 400
 

@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 CHECKOUT = Path(__file__).resolve().parents[2]
+PROGRAM = CHECKOUT / "scripts" / "rmpopt"
 BUILD = CHECKOUT / "build"
 PLUGIN = BUILD / "plugin" / "librmpopt.so"
 LINUX_PARTS = CHECKOUT / "guest-tests" / "linux"

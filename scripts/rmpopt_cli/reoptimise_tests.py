@@ -6,12 +6,11 @@ from dataclasses import dataclass
 
 from . import tables
 from .errors import OK
-from .paths import BUILD, CHECKOUT
+from .paths import BUILD, PROGRAM
 from .scenarios import PRELUDE
 from .shell import last_line, output
 from .suites import Check, Checks
 
-PROGRAM = CHECKOUT / "scripts" / "rmpopt"
 TAKES_AT_MOST = 240
 DELAY = 10.0  # seconds, the kernel's
 TOLERANCE = 1.5  # guests end a little before the script knows; the plugin counts from a little before the kernel

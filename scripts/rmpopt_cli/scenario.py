@@ -9,13 +9,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from . import tables
+from . import tables, watch
 from .errors import OK, TEST_FAILED, VERDICT, BadInput
-from .paths import BUILD, CHECKOUT
+from .paths import BUILD, PROGRAM
 from .scenarios import PRELUDE, SCENARIOS, SKIPPED, Scenario, Variant, find
 from .shell import last_line, output
 
-PROGRAM = CHECKOUT / "scripts" / "rmpopt"
 PROGRAMS = BUILD / "guest-tests"
 TAKES_AT_MOST = 240  # seconds of real time, for a boot that hangs
 COMPLAINT = re.compile(r"^.*(?:WARNING: |BUG: |Oops: |unchecked MSR access|RMP violation|general protection|"
@@ -43,12 +42,16 @@ def _script(scenario: Scenario) -> str:
     return f"{PRELUDE}{needs}{scenario.script}\nsleep {scenario.quiet}\n"
 
 
+def _policy_words(policies: Sequence[str]) -> list[str]:
+    return [word for policy in policies for word in ("--policy", policy)]
+
+
 def words(scenario: Scenario, options: Sequence[str] = (), append: str = "") -> list[str]:
     """What boot is told. Options of the user come last, so that they win."""
     line = " ".join(word for word in (scenario.append, append) if word)
     programs = (*(["snp-guest"] if scenario.guests else []), *scenario.files)
     files = [word for name in programs for word in ("--file", str(PROGRAMS / name))]
-    policies = [word for policy in scenario.policies for word in ("--policy", policy)]
+    policies = _policy_words(scenario.policies)
     return ["boot", "--json", "--time", "virtual", "--watch-bound", str(scenario.bound), "--smp", scenario.smp,
             "--mem", scenario.memory, "--timeout", str(TAKES_AT_MOST), f"--append={line}", *files, *policies, *options,
             "--", _script(scenario)]
@@ -59,7 +62,7 @@ def _findings(result: dict) -> list[dict]:
 
 
 def _serious(scenario: Scenario, findings: list[dict]) -> list[dict]:
-    return [f for f in findings if f["severity"] != "note" and f["id"] not in scenario.allowed]
+    return [finding for finding in watch.serious(findings) if finding["id"] not in scenario.allowed]
 
 
 def _skip_reason(text: str) -> str:
@@ -79,7 +82,7 @@ def judge(scenario: Scenario, status: int, result: dict, dmesg: str) -> tuple[st
     """Verdict and what there is to say about it."""
     if status == SKIPPED:
         return "skip", _skip_reason(result["output"])
-    watch = (result.get("plugin") or {}).get("watch")
+    seen = (result.get("plugin") or {}).get("watch")
     serious = _serious(scenario, _findings(result))
     if serious:
         more = f" (and {len(serious) - 1} more)" if len(serious) > 1 else ""
@@ -87,12 +90,12 @@ def judge(scenario: Scenario, status: int, result: dict, dmesg: str) -> tuple[st
     if status != OK and not (status == VERDICT and not scenario.complete):
         said = last_line(result["output"]) if result["outcome"] == "guest-exit" else ""
         return "fail", f"{result['message']}{': ' + said if said else ''}"
-    if watch is None:
+    if seen is None:
         return "fail", "the plugin left no report of its watch"
     complaint = COMPLAINT.search(dmesg)
     if complaint:
         return "fail", f"the kernel says: {complaint.group().strip()}"
-    if scenario.rmpopt and not watch["pass_count"]:
+    if scenario.rmpopt and not seen["pass_count"]:
         return "skip", "the kernel does not use RMPOPT"
     missing = not_optimised(result) if scenario.complete else []
     if missing:
@@ -123,8 +126,7 @@ def variant_problem(variant: Variant, options: Sequence[str]) -> str | None:
     """Boots the kernel of variants (options) with the mistake; None if all its findings came."""
     scenario = find(variant.scenario)
     assert scenario
-    policies = [word for policy in variant.policies for word in ("--policy", policy)]
-    outcome = perform(scenario, [*policies, *options], f"rmpopt.mistake={variant.mistakes}")
+    outcome = perform(scenario, [*_policy_words(variant.policies), *options], f"rmpopt.mistake={variant.mistakes}")
     seen = {finding["id"] for finding in outcome.findings}
     missing = [wanted for wanted in variant.findings if wanted not in seen]
     if not missing and variant.says and not any(variant.says in f["what"] for f in outcome.findings):

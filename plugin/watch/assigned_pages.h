@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// Walks the assigned pages of a range without looking at the entries of 2 MB blocks that have none.
+#pragma once
+
+#include "hw/rmp_table.h"
+
+namespace rmpopt
+{
+
+/// True as soon as `is_it(spa, entry, pages)` is for an assigned page of the range; large pages are
+/// asked about once, with pages = 512. The range begins at a 2 MB boundary. RMP lock held.
+template <class F>
+bool any_assigned_page(const hw::rmp_table &rmp, const hw::spa_range &range, F is_it)
+{
+    for (hw::spa_t block = range.base; block < range.end(); block += hw::page_2m) {
+        const hw::rmp_entry base = rmp.load(block);
+        if (base.assigned && base.size_2m) {
+            if (is_it(block, base, hw::pages_per_2m)) {
+                return true;
+            }
+            continue;
+        }
+        if (!base.assigned && base.subpage_count == 0) {
+            continue;
+        }
+        for (hw::spa_t spa = block; spa != block + hw::page_2m; spa += hw::page_4k) {
+            const hw::rmp_entry entry = rmp.load(spa);
+            if (entry.assigned && is_it(spa, entry, 1u)) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+} // namespace rmpopt
