@@ -5,6 +5,7 @@
 #include "hw/audit.h"
 #include "hw/cpuid.h"
 #include "log.h"
+#include "measure/store_hooks.h"
 #include "rmp_access.h"
 #include "svm_guest.h"
 
@@ -20,6 +21,8 @@ context *the_context = nullptr;
 
 namespace
 {
+
+constexpr std::chrono::milliseconds tick_period{200};
 
 std::string cpu_advice(const hw::persona &p)
 {
@@ -102,6 +105,7 @@ std::string context::listen()
                                      .apply = [this](const hw::effect_list &e) { apply(e); },
                                      .executed =
                                          [this](std::uint16_t command, std::uint16_t status) {
+                                             measurement_->machine_changed();
                                              if (watch_ != nullptr) {
                                                  watch_->command(command, status, view_firmware());
                                              }
@@ -148,9 +152,11 @@ void context::start_machine()
     }
     machine_ = std::move(machine);
     firmware_ = std::make_unique<hw::psp_firmware>(*machine_);
+    start_measurement();
     if (options_.watch) {
         start_watch();
     }
+    ticker_.start(tick_period, [this] { tick(); });
     psp_.attach_firmware(*firmware_);
     log("persona {} ({}), {} CPUs in {} cores, {} MiB of RAM", options_.persona->name,
         options_.persona->description, machine_->cpus().threads(), machine_->cpus().cores(),
@@ -158,21 +164,54 @@ void context::start_machine()
     started_.store(true, std::memory_order_release);
 }
 
+std::uint64_t context::guest_time() const
+{
+    const std::uint64_t started = boot_started_ns_;
+    const std::uint64_t now = virtual_clock_ns();
+    return started != 0 && now > started ? now - started : 0;
+}
+
+void context::start_measurement()
+{
+    measurement_ = std::make_unique<measurement>(measurement::settings{
+        .machine = machine_.get(),
+        .clock = [this] { return guest_time(); },
+        .event = [](std::string_view, const nlohmann::ordered_json &) {},
+    });
+    store_hooks::start(*measurement_);
+    store_hooks::set_mode(options_.measure);
+    if (options_.measure.mode != measure_mode::off) {
+        measurement_->switched(options_.measure);
+    }
+}
+
+void context::set_measure(measure_request to)
+{
+    host_mmu::retranslate_then(
+        [](void *data) {
+            const std::unique_ptr<measure_request> request(static_cast<measure_request *>(data));
+            store_hooks::set_mode(*request);
+            the_context->measurement_->switched(*request);
+        },
+        new measure_request(to));
+}
+
+void context::tick()
+{
+    if (watch_ != nullptr) {
+        watch_->tick();
+    }
+    measurement_->tick();
+}
+
 void context::start_watch()
 {
-    constexpr std::chrono::milliseconds tick_period{200};
     watch_ = std::make_unique<watch>(watch::settings{
         .machine = machine_.get(),
-        .clock =
-            [this] {
-                const std::uint64_t started = boot_started_ns_;
-                const std::uint64_t now = virtual_clock_ns();
-                return now > started ? now - started : 0;
-            },
+        .clock = [this] { return guest_time(); },
         .bound = options_.watch_bound * guest_second,
         .on_new = [](const finding &f) { log("watch: {}", to_line(f)); },
     });
-    ticker_.start(tick_period, [this] { watch_->tick(); });
 }
 
 firmware_view context::view_firmware() const
@@ -313,6 +352,7 @@ void context::reset()
     if (watch_ != nullptr) {
         watch_->reset();
     }
+    measurement_->machine_changed();
     booted_ = false;
     log("machine reset");
 }
@@ -322,8 +362,8 @@ void context::finish()
     finishing_ = true;
     psp_.stop();
     ticker_.stop();
-    if (watch_ != nullptr) {
-        watch_->tick();
+    if (started_) {
+        tick();
     }
     reporter_.finish();
 }
@@ -337,6 +377,7 @@ report_snapshot context::snapshot(bool complete) const
     if (started_) {
         s.psp = firmware_->snapshot();
         s.watcher = watch_.get();
+        s.measure = measurement_->report();
     }
     s.lstar = lstar_;
     s.guard_changes = guard_.changes();

@@ -7,6 +7,7 @@
 #include "guest_ram.h"
 #include "hw/machine.h"
 #include "hw/psp.h"
+#include "measure/measurement.h"
 #include "options.h"
 #include "platform.h"
 #include "psp/psp_device.h"
@@ -56,6 +57,12 @@ class context
     /// QEMU ends.
     void finish();
 
+    /// Stores are counted like that from now on. Any thread, once the machine has started; takes
+    /// effect soon, on a vCPU's thread before its next instruction: then the caller must leave the
+    /// block that it was called from, after host_cpu::synchronise().
+    void set_measure(measure_request to);
+    measurement &measuring() { return *measurement_; }
+
     /// nullptr when nobody asked for it.
     watch *watcher() const { return watch_.get(); }
     /// The boot CPU wrote its entry point of system calls, by which symbols can be found.
@@ -68,6 +75,10 @@ class context
   private:
     report_snapshot snapshot(bool complete) const;
     void start_watch();
+    void tick();
+    void start_measurement();
+    /// Nanoseconds since Linux took over.
+    std::uint64_t guest_time() const;
     firmware_view view_firmware() const;
     /// Firmware is about to run a command. Its own thread.
     void before_command(std::uint16_t command);
@@ -82,6 +93,7 @@ class context
     std::unique_ptr<hw::machine> machine_;
     std::unique_ptr<hw::psp_firmware> firmware_;
     std::unique_ptr<watch> watch_;
+    std::unique_ptr<measurement> measurement_;
     std::atomic<std::uint64_t> boot_started_ns_{0}; ///< QEMU's virtual clock when Linux took over
     std::atomic<std::uint64_t> lstar_{0};
     psp_device psp_;

@@ -7,11 +7,11 @@
 #include <array>
 #include <cassert>
 #include <cstring>
-#include <utility>
 #include <dlfcn.h>
 #include <fmt/format.h>
 #include <malloc.h>
 #include <memory>
+#include <utility>
 
 namespace rmpopt
 {
@@ -69,6 +69,8 @@ constexpr std::size_t eflags_after_eip = 8;
 constexpr std::size_t df_after_eip = 5 * 8 + 4, hflags_after_eip = df_after_eip + 4;
 constexpr std::uint32_t hflags_cpl = 3, hflags_lma = 1u << 14, hflags_cs64 = 1u << 15,
                         hflags_svme = 1u << 20, hflags_guest = 1u << 21;
+/// Means nothing to QEMU, whose translations belong to one value of all flags.
+constexpr std::uint32_t hflags_marked = 1u << 31;
 constexpr std::uint64_t reset_vector = 0xfff0, reset_cr0 = 0x60000010, reset_eflags = 2;
 constexpr std::size_t env_scan = 0x1000;
 
@@ -297,6 +299,11 @@ std::string host_cpu::self_test()
     return error;
 }
 
+void *const *host_cpu::current_slot()
+{
+    return current_cpu_slot();
+}
+
 bool host_cpu::on_vcpu_thread()
 {
     return *current_cpu_slot() != nullptr;
@@ -364,6 +371,19 @@ bool host_cpu::code_64() const
 bool host_cpu::svm_enabled() const
 {
     return (hflags(env()) & hflags_svme) != 0;
+}
+
+void host_cpu::mark_next_block(bool marked) const
+{
+    auto *flags = reinterpret_cast<std::byte *>(env()) + hflags_offset;
+    const std::uint32_t now = hflags(env());
+    const std::uint32_t then = marked ? now | hflags_marked : now & ~hflags_marked;
+    std::memcpy(flags, &then, sizeof then);
+}
+
+bool host_cpu::is_next_block_marked() const
+{
+    return (hflags(env()) & hflags_marked) != 0;
 }
 
 bool host_cpu::in_guest() const

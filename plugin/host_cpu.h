@@ -44,6 +44,8 @@ class host_cpu
     static host_cpu current();
     /// True on a thread that executes a vCPU.
     static bool on_vcpu_thread();
+    /// Where QEMU keeps the calling thread's current vCPU, in its own pointer.
+    static void *const *current_slot();
     /// Any vCPU, from any thread.
     static host_cpu by_index(unsigned index);
     /// The vCPU that QEMU knows by this pointer.
@@ -59,6 +61,10 @@ class host_cpu
     bool code_64() const;   ///< 64-bit mode
     bool svm_enabled() const;
     bool in_guest() const; ///< between VMRUN and #VMEXIT
+    /// Makes the block that is executed next one of its own kind: QEMU translates it apart from the
+    /// same code without the mark. The mark stays until it is taken off.
+    void mark_next_block(bool marked) const;
+    bool is_next_block_marked() const;
     /// In the state that INIT and SIPI leave, with no instruction executed since. When QEMU's
     /// state is exact.
     bool is_at_startup() const;

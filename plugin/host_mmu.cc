@@ -45,6 +45,7 @@ struct qemu_symbols {
                                     std::uint64_t size);
     int (*x86_mmu_index_pl)(void *env, unsigned privilege);
     void (*tlb_flush)(void *cpu);
+    void (*tb_flush)();
     bool (*qemu_tcg_mttcg_enabled)();
     void *memory_region_dispatch_read;
     void *memory_region_dispatch_write;
@@ -147,8 +148,11 @@ class cpu_hooks
         void *env = vcpu.env();
         const bool user = mmu_index == user_index_64 || mmu_index == user_index_32;
         walk_record record{.access = {vcpu, address, kind_of(access), user, 0}, .ra = ra};
-        return walk_page_tables(thread, record, cpu, size, access, mmu_index, probe) &&
-               check(thread, record, cpu, env, mmu_index, probe);
+        if (!walk_page_tables(thread, record, cpu, size, access, mmu_index, probe)) {
+            return false;
+        }
+        the_rules.translated(vcpu, address);
+        return the_rules.may_write == nullptr || check(thread, record, cpu, env, mmu_index, probe);
     }
 
     static void do_interrupt(void *cpu)
@@ -224,15 +228,40 @@ void flush_all(const std::vector<void *> &cpus)
 }
 
 struct flush_work {
+    bool retranslate;
     void (*work)(void *data);
     void *data;
 };
 
+void do_flush(const flush_work &job)
+{
+    flush_all(host_cpu::all());
+    if (job.retranslate) {
+        qemu.tb_flush();
+    }
+    job.work(job.data);
+}
+
 void flush_in_exclusion(void *, void *data)
 {
     const std::unique_ptr<flush_work> job(static_cast<flush_work *>(data));
-    flush_all(host_cpu::all());
-    job->work(job->data);
+    do_flush(*job);
+}
+
+/// Does it before the calling vCPU's next instruction; elsewhere than on a vCPU's thread: soon.
+void flush_exclusively(const flush_work &job)
+{
+    const std::vector<void *> &cpus = host_cpu::all();
+    const bool on_vcpu = host_cpu::on_vcpu_thread();
+    if (on_vcpu && (cpus.size() == 1 || !qemu.qemu_tcg_mttcg_enabled())) {
+        do_flush(job);
+        return;
+    }
+    void *self = on_vcpu ? *host_cpu::current_slot() : cpus.front();
+    if (on_vcpu) {
+        qemu.tlb_flush(self); // an interrupt may be delivered before queued work is done
+    }
+    qemu.async_safe_run_on_cpu(self, flush_in_exclusion, new flush_work(job));
 }
 
 } // namespace
@@ -250,6 +279,7 @@ std::string host_mmu::resolve_symbols()
     resolve(qemu.tlb_set_page_with_attrs, "tlb_set_page_with_attrs", missing);
     resolve(qemu.x86_mmu_index_pl, "x86_mmu_index_pl", missing);
     resolve(qemu.tlb_flush, "tlb_flush", missing);
+    resolve(qemu.tb_flush, "tb_flush__exclusive_or_serial", missing);
     resolve(qemu.qemu_tcg_mttcg_enabled, "qemu_tcg_mttcg_enabled", missing);
     resolve(qemu.memory_region_dispatch_read, "memory_region_dispatch_read", missing);
     resolve(qemu.memory_region_dispatch_write, "memory_region_dispatch_write", missing);
@@ -302,14 +332,12 @@ std::string host_mmu::hook(const translation_rules &rules)
         return "QEMU's x86 CPUs do not translate addresses as those of QEMU 11 do";
     }
     the_rules = rules;
-    if (rules.may_write != nullptr) {
-        *fill = address_of(cpu_hooks::fill);
-    }
+    *fill = address_of(cpu_hooks::fill);
     *exception = address_of(cpu_hooks::do_interrupt);
     *interrupt = address_of(cpu_hooks::exec_interrupt);
     *used = ops.data();
     flush_all(host_cpu::all());
-    if (rules.may_write != nullptr && !hook_works()) {
+    if (!hook_works()) {
         return "QEMU's software MMU does not ask for translations as that of QEMU 11 does";
     }
     flush_all(host_cpu::all());
@@ -333,18 +361,12 @@ void host_mmu::try_write(const host_cpu &cpu, std::uint64_t address, std::size_t
 
 void host_mmu::flush_then(void (*work)(void *data), void *data)
 {
-    const std::vector<void *> &cpus = host_cpu::all();
-    const bool on_vcpu = host_cpu::on_vcpu_thread();
-    if (on_vcpu && (cpus.size() == 1 || !qemu.qemu_tcg_mttcg_enabled())) {
-        flush_all(cpus);
-        work(data);
-        return;
-    }
-    void *self = on_vcpu ? host_cpu::current().cpu_ : cpus.front();
-    if (on_vcpu) {
-        qemu.tlb_flush(self); // an interrupt may be delivered before queued work is done
-    }
-    qemu.async_safe_run_on_cpu(self, flush_in_exclusion, new flush_work{work, data});
+    flush_exclusively({.retranslate = false, .work = work, .data = data});
+}
+
+void host_mmu::retranslate_then(void (*work)(void *data), void *data)
+{
+    flush_exclusively({.retranslate = true, .work = work, .data = data});
 }
 
 const translation *host_mmu::walk_under_way(std::span<void *const> frames, std::uintptr_t &ra)

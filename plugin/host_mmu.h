@@ -40,6 +40,8 @@ struct translation_rules {
     void (*started)(const host_cpu &);
     /// The vCPU is about to execute the first instruction of an exception's handler.
     void (*delivered)(const host_cpu &);
+    /// The vCPU has been given a translation for a program's access to the page of `address`.
+    void (*translated)(const host_cpu &, std::uint64_t address);
 };
 
 class host_mmu
@@ -59,6 +61,10 @@ class host_mmu
     /// Drops all translations of all vCPUs, then calls `work(data)`; both before the calling vCPU's
     /// next instruction, and with no vCPU in between. Elsewhere than on a vCPU's thread: soon.
     static void flush_then(void (*work)(void *data), void *data);
+
+    /// The same, and blocks of code are translated anew. On a vCPU's thread the caller must leave
+    /// the block that it was called from, after host_cpu::synchronise().
+    static void retranslate_then(void (*work)(void *data), void *data);
 
     /// The access for which the calling thread walks page tables, when `frames`, a backtrace from a
     /// signal handler, shows that it does; else nullptr. `ra` is for host_cpu::raise().

@@ -78,5 +78,6 @@ void emulate_vmrun(const insn_event &event);
 void emulate_vmsave(const insn_event &event);
 /// Only looks; QEMU executes it.
 void emulate_hlt(const insn_event &event);
+void emulate_marker(insn_event event);
 
 } // namespace rmpopt

@@ -33,6 +33,9 @@ constexpr std::array<insn_pattern, 10> patterns{{
     {emulated_insn::hlt, repeat_prefix::any, {0xf4}, 1},
 }};
 
+/// NOPL 0x4f504d52(%rax,%rax,1): in this very form.
+constexpr std::array<std::uint8_t, 8> marker_bytes{0x0f, 0x1f, 0x84, 0x00, 0x52, 0x4d, 0x50, 0x4f};
+
 constexpr bool is_other_prefix(std::uint8_t b)
 {
     // Operand and address size, segments, REX. In 32-bit code 40h to 4Fh are instructions of their
@@ -70,7 +73,7 @@ emulated_insn match_insn(std::span<const std::uint8_t> bytes)
             return p.insn;
         }
     }
-    return emulated_insn::none;
+    return std::ranges::equal(bytes, marker_bytes) ? emulated_insn::marker : emulated_insn::none;
 }
 
 } // namespace rmpopt

@@ -24,6 +24,7 @@ enum class emulated_insn : std::uint8_t {
     vmrun,
     vmsave,
     hlt,
+    marker,
 };
 
 /// Says which emulated instruction the bytes of one whole instruction are.

@@ -16,6 +16,7 @@ void emulate_psmash(const insn_event &event)
     refresh_guests();
     const hw::rmp_status status = hw::psmash(m, event.reg(rax));
     the_context->audit(event.reg(rax));
+    the_context->measuring().psmash(event.reg(rax), status);
     if (watch *watcher = the_context->watcher()) {
         watcher->psmash(place_of(event), event.reg(rax), status);
     }

@@ -11,6 +11,7 @@ void emulate_rmpopt(const insn_event &event)
 {
     const hw::rmpopt_result r =
         hw::rmpopt(the_context->machine(), event.model_context(), event.reg(rax), event.reg(rcx));
+    the_context->measuring().rmpopt(event.cpu.index(), r);
     if (watch *watcher = the_context->watcher()) {
         watcher->rmpopt(place_of(event), event.reg(rax), event.reg(rcx), r);
     }

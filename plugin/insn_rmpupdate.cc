@@ -34,6 +34,7 @@ void emulate_rmpupdate(insn_event event)
         raise(event, bad);
     }
     const hw::rmp_status status = update(event.reg(rax), hw::rmp_record::decode(raw));
+    the_context->measuring().rmpupdate(event.reg(rax), status);
     if (watch *watcher = the_context->watcher()) {
         watcher->rmpupdate(place_of(event), event.reg(rax), status);
     }

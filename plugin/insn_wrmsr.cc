@@ -25,6 +25,7 @@ bool write(const insn_event &event, std::uint32_t index, std::uint64_t value, bo
     if (!snp_before && m.snp_enabled(event.cpu.index())) {
         the_context->drop_translations();
     }
+    the_context->measuring().machine_changed();
     if (watch *watcher = the_context->watcher()) {
         watcher->wrmsr(place_of(event), index, value, r);
     }

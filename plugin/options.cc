@@ -75,9 +75,7 @@ std::string set_audit(options &o, std::string_view v)
 std::string set_watch(options &o, std::string_view v)
 {
     o.watch = v == "on";
-    return v == "on" || v == "off"
-               ? ""
-               : "option watch: '" + std::string(v) + "' is not on or off";
+    return v == "on" || v == "off" ? "" : "option watch: '" + std::string(v) + "' is not on or off";
 }
 
 std::string set_watch_bound(options &o, std::string_view v)
@@ -85,8 +83,14 @@ std::string set_watch_bound(options &o, std::string_view v)
     constexpr unsigned most = 86400;
     return parse_number(o.watch_bound, v) && o.watch_bound > 0 && o.watch_bound <= most
                ? ""
-               : "option watch-bound: '" + std::string(v) +
-                     "' is no number of seconds from 1 to " + std::to_string(most);
+               : "option watch-bound: '" + std::string(v) + "' is no number of seconds from 1 to " +
+                     std::to_string(most);
+}
+
+std::string set_measure(options &o, std::string_view v)
+{
+    const std::string error = parse_measure(v, o.measure);
+    return error.empty() ? "" : "option measure: " + error;
 }
 
 std::string set_path(std::string &path, std::string_view name, std::string_view v)
@@ -119,6 +123,9 @@ std::string set_option(options &o, std::string_view name, std::string_view value
     if (name == "watch-bound") {
         return set_watch_bound(o, value);
     }
+    if (name == "measure") {
+        return set_measure(o, value);
+    }
     if (name == "psp") {
         return set_path(o.psp, name, value);
     }
@@ -132,7 +139,8 @@ std::string set_option(options &o, std::string_view name, std::string_view value
         return hw::set_policy(o.policy, name.substr(policy_prefix.size()), value);
     }
     return "unknown option '" + std::string(name) +
-           "'; known: persona, rmp, enforce, audit, watch, watch-bound, psp, log, report, policy.NAME";
+           "'; known: persona, rmp, enforce, audit, watch, watch-bound, measure, psp, log, report, "
+           "policy.NAME";
 }
 
 std::string check_combination(const options &o)

@@ -4,6 +4,7 @@
 
 #include "hw/persona.h"
 #include "hw/policy.h"
+#include "measure/measure_request.h"
 
 #include <string>
 
@@ -24,9 +25,10 @@ struct options {
     bool watch = false; ///< look for mistakes of the guest's kernel
     /// Seconds of guest time that a clean region may stay unoptimised.
     unsigned watch_bound = 30;
-    std::string psp;    ///< path of the secure processor's socket; empty: no secure processor
-    std::string log;    ///< path of the log; empty: stderr
-    std::string report; ///< path of the report; empty: none
+    measure_request measure; ///< from the start; may be changed while the guest runs
+    std::string psp;         ///< path of the secure processor's socket; empty: no secure processor
+    std::string log;         ///< path of the log; empty: stderr
+    std::string report;      ///< path of the report; empty: none
 
     /// The layout that the BIOS sets up.
     hw::rmp_layout layout() const;

@@ -6,6 +6,7 @@
 #include "insn.h"
 #include "insn_match.h"
 #include "log.h"
+#include "measure/store_hooks.h"
 #include "qemu_api.h"
 
 #include <array>
@@ -57,6 +58,9 @@ void on_translate(qemu_plugin_tb *tb, void *)
         } else if (the_context->started() && the_context->enforces()) {
             watch_split_store(insn, std::span(bytes).first(size));
         }
+    }
+    if (the_context->started()) {
+        store_hooks::instrument(tb);
     }
 }
 

@@ -211,6 +211,7 @@ std::string render_report(const report_snapshot &s)
         out["counters"]["guard_changes"] = s.guard_changes;
         out["regions"] = regions(m);
     }
+    out["measure"] = s.measure;
     out["watch"] = watch_json(s);
     out["lstar"] = s.lstar == 0 ? ordered_json() : ordered_json(hex(s.lstar));
     out["psp"] = psp(s);

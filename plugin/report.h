@@ -10,6 +10,7 @@
 #include "watch/watch.h"
 
 #include <functional>
+#include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
@@ -23,6 +24,7 @@ struct report_snapshot {
     bool psp_present = false;
     hw::psp_snapshot psp;
     const watch *watcher = nullptr; ///< nullptr: nobody watches
+    nlohmann::ordered_json measure; ///< measurement::report()
     std::uint64_t lstar = 0;        ///< the guest's MSR_LSTAR; 0 unless it was written
     std::uint64_t guard_changes = 0;
     std::string enforcement;

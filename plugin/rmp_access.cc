@@ -3,6 +3,7 @@
 
 #include "context.h"
 #include "guest_walk.h"
+#include "measure/store_hooks.h"
 #include "rmp_fault.h"
 #include "svm_guest.h"
 
@@ -48,6 +49,7 @@ bool may_write(const translation &t)
 void started(const host_cpu &cpu)
 {
     the_context->machine().init_thread(cpu.index());
+    the_context->measuring().machine_changed();
 }
 
 /// Error code bits of a page walk that could not update its table (policy walk-fault).
@@ -69,7 +71,8 @@ translation_rules rmp_translation_rules(bool enforce)
             .may_write = enforce ? may_write : nullptr,
             .refuse = refuse_write,
             .started = started,
-            .delivered = finish_rmp_fault};
+            .delivered = finish_rmp_fault,
+            .translated = store_hooks::translated};
 }
 
 bool is_write_forbidden(const host_cpu &cpu, hw::spa_t spa)

@@ -95,30 +95,30 @@ bool kept_out(const machine &m, spa_t region)
            (p.hv_fixed == choice::block && has_immutable(m.rmp(), region));
 }
 
-bool verify(machine &m, spa_t region)
+bool verify(machine &m, spa_t region, rmpopt_result &result)
 {
     if (known_clean(m, region)) {
+        result.cached = true;
         count(m.counters().rmpopt_cached);
         return true;
     }
-    unsigned looked_at = 0;
-    const bool clean = region_is_clean(m.rmp(), region, looked_at);
+    result.scanned = true;
+    const bool clean = region_is_clean(m.rmp(), region, result.looked_at);
     count(m.counters().rmpopt_scans);
-    m.counters().rmpopt_scanned_2m.fetch_add(looked_at, std::memory_order_relaxed);
+    m.counters().rmpopt_scanned_2m.fetch_add(result.looked_at, std::memory_order_relaxed);
     return clean && !kept_out(m, region);
 }
 
 /// Function 0.
-bool verify_and_report(machine &m, rmpopt_table &table, spa_t region)
+void verify_and_report(machine &m, rmpopt_table &table, spa_t region, rmpopt_result &result)
 {
     const std::scoped_lock lock(m.rmp_lock());
-    const bool clean = verify(m, region);
-    if (clean) {
+    result.cf = verify(m, region, result);
+    if (result.cf) {
         table.set(region);
     } else {
         table.clear(region);
     }
-    return clean;
 }
 
 } // namespace
@@ -152,7 +152,11 @@ rmpopt_result rmpopt(machine &m, const insn_context &ctx, std::uint64_t rax, std
     const spa_t region = align_down(rax, region_1g);
     rmpopt_table &table = m.core_of(ctx.thread).rmpopt;
     const bool only_report = rcx == static_cast<std::uint64_t>(rmpopt_function::report);
-    result.cf = only_report ? table.test(region) : verify_and_report(m, table, region);
+    if (only_report) {
+        result.cf = table.test(region);
+    } else {
+        verify_and_report(m, table, region, result);
+    }
     count(m.counters().rmpopt);
     if (result.cf) {
         count(m.counters().rmpopt_set);

@@ -94,7 +94,7 @@ def _arguments(cache: Cache, request: Request, qemu: Qemu, space: workspace.Work
     plugin = None
     if request.plugin:
         plugin = PluginOptions(request.plugin, request.persona, request.rmp, request.enforce, request.policies,
-                               request.audit, request.watch_bound,
+                               request.audit, request.watch_bound, request.measure,
                                psp_socket=space.psp_socket if request.rmp != "none" else None,
                                log=space.plugin_log, report=space.plugin_report)
     machine = Machine(cpu.model(qemu, request.persona, cache), request.memory, request.smp, plugin, request.thread,

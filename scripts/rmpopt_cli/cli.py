@@ -32,6 +32,8 @@ def _machine_arguments(parser: argparse.ArgumentParser, memory: str, thread: str
                         help="fault stores that the RMP forbids; strict: also stores through 2 MB mappings")
     parser.add_argument("--audit", type=int, default=0, metavar="N",
                         help="recount the RMP every N RMP instructions; a contradiction ends QEMU")
+    parser.add_argument("--measure", default="off", metavar="MODE",
+                        help="count RMP checks of stores: off, exact, or sampled=N (one in N blocks of code)")
     parser.add_argument("--thread", default=thread, choices=("single", "multi"),
                         help=f"host threads for the guest's CPUs ({thread})")
     parser.add_argument("--qemu", metavar="PATH", help="QEMU to use")
@@ -119,6 +121,7 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("elf", type=Path, metavar="TEST.elf")
     sub.add_argument("--append", default="", metavar="S", help="arguments for the test")
     sub.add_argument("--timeout", type=float, default=120, metavar="S", help="seconds to wait (120)")
+    sub.add_argument("--report", type=Path, metavar="FILE", help="the plugin's report as JSON")
     sub.add_argument("--qemu-opts", action="append", default=[], metavar="S", help="more QEMU options")
     _machine_arguments(sub, "2G", "multi")
     sub.set_defaults(action=_run)
@@ -198,7 +201,8 @@ def _boot(arguments: argparse.Namespace) -> int:
         files=arguments.file,
         smp=machine.check_smp(arguments.smp), memory=machine.parse_size(arguments.mem), persona=arguments.persona,
         policies=_checked_policies(arguments, cache, plugin), rmp=arguments.rmp,
-        enforce=arguments.enforce, audit=arguments.audit, thread=arguments.thread, report=arguments.report,
+        enforce=arguments.enforce, audit=arguments.audit, measure=machine.check_measure(arguments.measure),
+        thread=arguments.thread, report=arguments.report,
         timeout=arguments.timeout, reboots=arguments.reboots,
         virtual_time=arguments.time == "virtual", watch_bound=_watch_bound(arguments),
         watch_fatal=arguments.watch_fatal, symbols=arguments.symbols,
@@ -222,7 +226,8 @@ def _run(arguments: argparse.Namespace) -> int:
     test = run.BareMetalTest(
         elf=arguments.elf, persona=arguments.persona, memory=machine.parse_size(arguments.mem),
         smp=machine.check_smp(arguments.smp), rmp=arguments.rmp, enforce=arguments.enforce,
-        audit=arguments.audit, thread=arguments.thread, policies=_checked_policies(arguments, cache, plugin),
+        audit=arguments.audit, measure=machine.check_measure(arguments.measure), report=arguments.report,
+        thread=arguments.thread, policies=_checked_policies(arguments, cache, plugin),
         append=arguments.append,
         timeout=arguments.timeout, plugin=plugin, qemu_options=_split(arguments.qemu_opts))
     qemu = setup.for_plugin(cache, test.plugin, arguments.qemu)

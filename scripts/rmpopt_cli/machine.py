@@ -31,6 +31,14 @@ def check_smp(text: str) -> str:
     return text
 
 
+def check_measure(text: str) -> str:
+    if text in ("off", "exact"):
+        return text
+    if not re.fullmatch(r"sampled=\d{1,10}", text) or not 2 <= int(text.removeprefix("sampled=")) <= 10 ** 9:
+        raise BadInput(f"--measure {text}: give off, exact, or sampled=N with N from 2 to 1000000000")
+    return text
+
+
 def check_policy(text: str) -> str:
     if not re.fullmatch(r"[a-z0-9_.-]+=[A-Za-z0-9_.:-]+", text):
         raise BadInput(f"--policy {text}: give NAME=VALUE")
@@ -47,6 +55,7 @@ class PluginOptions:
     policies: list[str] = field(default_factory=list)
     audit: int = 0
     watch_bound: int = 0  # seconds; 0: nobody watches
+    measure: str = "off"
     psp_socket: Path | None = None
     log: Path | None = None
     report: Path | None = None
@@ -58,6 +67,8 @@ class PluginOptions:
             words.append(f"audit={self.audit}")
         if self.watch_bound:
             words += ["watch=on", f"watch-bound={self.watch_bound}"]
+        if self.measure != "off":
+            words.append(f"measure={self.measure}")
         for name, path in (("psp", self.psp_socket), ("log", self.log), ("report", self.report)):
             if path:
                 words.append(f"{name}={path}")

@@ -29,6 +29,7 @@ class Request:
     virtual_time: bool = False
     watch_bound: int = 30  # seconds; 0: no watch
     watch_fatal: bool = False
+    measure: str = "off"
     symbols: Path | None = None  # System.map or vmlinux
     report: Path | None = None
     timeout: float = 300

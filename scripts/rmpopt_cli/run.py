@@ -28,6 +28,8 @@ class BareMetalTest:
     thread: str = "multi"
     policies: list[str] = field(default_factory=list)
     audit: int = 0
+    measure: str = "off"
+    report: Path | None = None  # the plugin's report.json
     append: str = ""
     timeout: float = 120
     plugin: Path | None = None
@@ -49,7 +51,7 @@ def command(cache: Cache, qemu: Qemu, test: BareMetalTest, scratch: Path) -> lis
     plugin = None
     if test.plugin:
         plugin = PluginOptions(test.plugin, test.persona, test.rmp, test.enforce, test.policies, test.audit,
-                               log=scratch / "plugin.log")
+                               measure=test.measure, log=scratch / "plugin.log", report=test.report)
     machine = Machine(cpu.model(qemu, test.persona, cache), test.memory, test.smp, plugin, test.thread)
     words = [*qemu.argv, *machine.arguments(), *DEBUG_EXIT, "-chardev", "stdio,id=console,signal=off",
              "-serial", "chardev:console", "-kernel", str(test.elf), *test.qemu_options]

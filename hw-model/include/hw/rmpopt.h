@@ -16,6 +16,10 @@ struct rmpopt_result {
     fault exception = fault::none;
     bool cf = false;                       ///< the region is optimised on this core
     std::uint32_t changed_flags = flag_cf; ///< arithmetic flags to write; all but CF become 0
+    // For counters; software cannot see them.
+    bool cached = false;    ///< function 0, answered from another core's scan
+    bool scanned = false;   ///< function 0, walked the RMP
+    unsigned looked_at = 0; ///< 2 MB entries read by the scan
 };
 
 /// Executes RMPOPT on ctx.thread's core. RAX is rounded down to 1 GB and never written; the only

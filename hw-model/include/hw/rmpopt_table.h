@@ -21,7 +21,14 @@ class rmpopt_table
 {
   public:
     std::uint64_t msr() const { return msr_.load(std::memory_order_relaxed); }
-    void set_msr(std::uint64_t value) { msr_.store(value, std::memory_order_relaxed); }
+    void set_msr(std::uint64_t value)
+    {
+        if (msr_.exchange(value, std::memory_order_relaxed) != value) {
+            changed();
+        }
+    }
+    /// Goes up after each change of what test() answers, for those who keep its answers.
+    std::uint64_t version() const { return version_.load(std::memory_order_acquire); }
 
     bool enabled() const { return (msr() & rmpopt_enable) != 0; }
     spa_t base() const { return align_down(msr(), region_1g); }
@@ -37,21 +44,25 @@ class rmpopt_table
     void set(spa_t spa)
     {
         const std::uint64_t i = index(spa);
-        if (i < rmpopt_regions) {
-            bits_[i / 64].fetch_or(mask(i), std::memory_order_release);
+        if (i < rmpopt_regions &&
+            (bits_[i / 64].fetch_or(mask(i), std::memory_order_release) & mask(i)) == 0) {
+            changed();
         }
     }
     void clear(spa_t spa)
     {
         const std::uint64_t i = index(spa);
-        if (i < rmpopt_regions) {
-            bits_[i / 64].fetch_and(~mask(i), std::memory_order_seq_cst);
+        if (i < rmpopt_regions &&
+            (bits_[i / 64].fetch_and(~mask(i), std::memory_order_seq_cst) & mask(i)) != 0) {
+            changed();
         }
     }
     void clear_all()
     {
         for (auto &w : bits_) {
-            w.store(0, std::memory_order_seq_cst);
+            if (w.exchange(0, std::memory_order_seq_cst) != 0) {
+                changed();
+            }
         }
     }
 
@@ -64,8 +75,10 @@ class rmpopt_table
         return spa < from ? rmpopt_regions : (spa - from) / region_1g;
     }
     static std::uint64_t mask(std::uint64_t index) { return 1ull << (index % 64); }
+    void changed() { version_.fetch_add(1, std::memory_order_seq_cst); }
 
     std::atomic<std::uint64_t> msr_{0};
+    std::atomic<std::uint64_t> version_{0};
     std::array<std::atomic<std::uint64_t>, rmpopt_regions / 64> bits_{};
 };
 

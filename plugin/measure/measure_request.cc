@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "measure_request.h"
+
+#include <charconv>
+
+namespace rmpopt
+{
+
+std::string parse_measure(std::string_view text, measure_request &out)
+{
+    constexpr std::string_view sampled = "sampled=";
+    if (text == "off" || text == "exact") {
+        out = {.mode = text == "off" ? measure_mode::off : measure_mode::exact, .interval = 0};
+        return {};
+    }
+    unsigned n = 0;
+    if (text.starts_with(sampled)) {
+        const std::string_view number = text.substr(sampled.size());
+        const auto [end, error] = std::from_chars(number.data(), number.data() + number.size(), n);
+        if (error != std::errc{} || end != number.data() + number.size()) {
+            n = 0;
+        }
+    }
+    if (n < 2 || n > largest_interval) {
+        return std::string("'").append(text).append(
+            "' is not off, exact or sampled=N with N from 2 to 1000000000");
+    }
+    out = {.mode = measure_mode::sampled, .interval = n};
+    return {};
+}
+
+std::string_view mode_name(measure_mode m)
+{
+    switch (m) {
+    case measure_mode::exact:
+        return "exact";
+    case measure_mode::sampled:
+        return "sampled";
+    case measure_mode::off:
+        break;
+    }
+    return "off";
+}
+
+} // namespace rmpopt

@@ -1,0 +1,356 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "measurement.h"
+
+#include "cpu_list.h"
+#include "hw/rmp_check.h"
+
+#include <algorithm>
+
+namespace rmpopt
+{
+
+using nlohmann::ordered_json;
+
+namespace
+{
+
+constexpr double second = 1e9;
+
+double seconds(std::uint64_t ns)
+{
+    return static_cast<double>(ns) / second;
+}
+
+void add(cell_counter &c, std::uint64_t n)
+{
+    c.fetch_add(n, std::memory_order_relaxed);
+}
+
+std::uint64_t get(const cell_counter &c)
+{
+    return c.load(std::memory_order_relaxed);
+}
+
+rmpopt_work sum(const std::vector<rmpopt_work> &by_core)
+{
+    rmpopt_work all;
+    for (const rmpopt_work &w : by_core) {
+        all = all + w;
+    }
+    return all;
+}
+
+std::uint64_t sum(const std::vector<entry_changes> &by_region)
+{
+    std::uint64_t n = 0;
+    for (const entry_changes &c : by_region) {
+        n += c.count;
+    }
+    return n;
+}
+
+/// "0-3,5": GiB numbers of the regions that the core may skip checks for.
+std::string optimised_regions(const hw::rmpopt_table &table, unsigned regions)
+{
+    std::vector<std::size_t> set;
+    for (unsigned gb = 0; gb < regions; ++gb) {
+        if (table.test(gb * hw::region_1g)) {
+            set.push_back(gb);
+        }
+    }
+    return number_list(set);
+}
+
+} // namespace
+
+void vcpu_measure::close_block()
+{
+    if (block.stores != 0) {
+        const std::scoped_lock guard(lock);
+        drawn[static_cast<unsigned>(block.who)].add(block.stores, block.relevant, block.skipped);
+    }
+    block = {};
+}
+
+measurement::measurement(settings s)
+    : settings_(std::move(s)), machine_end_(settings_.machine->memory().end())
+{
+    const hw::topology &cpus = settings_.machine->cpus();
+    regions_ = static_cast<unsigned>(hw::align_up(machine_end_, hw::region_1g) / hw::region_1g);
+    for (unsigned i = 0; i < cpus.threads(); ++i) {
+        vcpus_.push_back(std::make_unique<vcpu_measure>(i, regions_));
+    }
+    seen_ = std::vector<std::atomic<std::uint64_t>>(cpus.cores());
+    work_ = std::vector<work_counters>(cpus.cores());
+    rmpupdate_ = std::vector<change_counters>(regions_);
+    psmash_ = std::vector<change_counters>(regions_);
+    told_tables_.assign(cpus.cores(), 0);
+    told_ = collect();
+    phase_base_ = told_;
+}
+
+cell_outcome measurement::outcome_of(unsigned thread, cell_accessor who, hw::spa_t spa) const
+{
+    const hw::rmp_verdict v = hw::rmp_check(
+        *settings_.machine, thread,
+        {.who = who == cell_accessor::host ? hw::accessor::host : hw::accessor::nonsnp_guest,
+         .kind = hw::rmp_access_kind::write,
+         .spa = spa});
+    return v.skipped   ? cell_outcome::skipped
+           : v.checked ? cell_outcome::checked
+                       : cell_outcome::off;
+}
+
+cell_counter &measurement::counter_of(unsigned thread, cell_accessor who, cell_level level,
+                                      hw::spa_t spa)
+{
+    return vcpus_[thread]->cells.at(static_cast<unsigned>(spa / hw::region_1g), who, level,
+                                    outcome_of(thread, who, spa));
+}
+
+void measurement::machine_changed()
+{
+    const hw::topology &cpus = settings_.machine->cpus();
+    std::vector<bool> changed(cpus.cores());
+    for (unsigned c = 0; c < cpus.cores(); ++c) {
+        const hw::core_state &core = settings_.machine->core(c);
+        const std::uint64_t now = core.rmpopt.version() << 1 | (core.snp_en.load() ? 1 : 0);
+        changed[c] = seen_[c].exchange(now) != now;
+    }
+    for (unsigned t = 0; t < cpus.threads(); ++t) {
+        if (changed[cpus.core_of_thread[t]]) {
+            vcpus_[t]->filter.invalidate();
+        }
+    }
+}
+
+void measurement::rmpopt(unsigned thread, const hw::rmpopt_result &r)
+{
+    if (r.exception != hw::fault::none) {
+        return;
+    }
+    work_counters &w = work_[settings_.machine->cpus().core_of_thread[thread]];
+    add(w.executed, 1);
+    add(w.optimised, r.cf ? 1 : 0);
+    add(w.scans, r.scanned ? 1 : 0);
+    add(w.cached, r.cached ? 1 : 0);
+    add(w.scanned_2m, r.looked_at);
+    machine_changed();
+}
+
+void measurement::rmpupdate(hw::spa_t spa, hw::rmp_status s)
+{
+    if (is_counted(spa)) {
+        change_counters &c = rmpupdate_[spa / hw::region_1g];
+        add(c.count, 1);
+        add(c.failed, s == hw::rmp_status::success ? 0 : 1);
+    }
+    machine_changed();
+}
+
+void measurement::psmash(hw::spa_t spa, hw::rmp_status s)
+{
+    if (is_counted(spa)) {
+        change_counters &c = psmash_[spa / hw::region_1g];
+        add(c.count, 1);
+        add(c.failed, s == hw::rmp_status::success ? 0 : 1);
+    }
+    machine_changed();
+}
+
+void measurement::guest_launched()
+{
+    add(guests_launched_, 1);
+}
+
+void measurement::guest_ended()
+{
+    add(guests_ended_, 1);
+}
+
+totals measurement::collect() const
+{
+    const hw::topology &cpus = settings_.machine->cpus();
+    totals t(cpus.cores(), regions_);
+    for (unsigned i = 0; i < cpus.threads(); ++i) {
+        t.add(cpus.core_of_thread[i], vcpus_[i]->cells);
+        const std::scoped_lock guard(vcpus_[i]->lock);
+        for (unsigned a = 0; a < cell_accessors; ++a) {
+            t.blocks[a] = t.blocks[a] + vcpus_[i]->drawn[a];
+        }
+    }
+    for (unsigned c = 0; c < cpus.cores(); ++c) {
+        const work_counters &w = work_[c];
+        t.rmpopt[c] = {get(w.executed), get(w.optimised), get(w.scans), get(w.cached),
+                       get(w.scanned_2m)};
+    }
+    for (unsigned r = 0; r < regions_; ++r) {
+        t.rmpupdate[r] = {get(rmpupdate_[r].count), get(rmpupdate_[r].failed)};
+        t.psmash[r] = {get(psmash_[r].count), get(psmash_[r].failed)};
+    }
+    t.guests_launched = get(guests_launched_);
+    t.guests_ended = get(guests_ended_);
+    return t;
+}
+
+void measurement::switched(measure_request to)
+{
+    const std::uint64_t now = settings_.clock();
+    const std::scoped_lock guard(lock_);
+    measured_ns_ = measured_ns(now);
+    started_ns_ = now;
+    mode_ = to;
+    if (to.mode != measure_mode::off) {
+        ever_ = to;
+        if (phases_.empty()) {
+            phases_.push_back({.name = "", .start = now, .end = 0, .counted = nullptr});
+            phase_base_ = collect();
+        }
+    }
+    used_ = used_ || to.mode != measure_mode::off;
+    settings_.event("measure",
+                    {{"mode", mode_name(to.mode)}, {"interval", to.interval}, {"tlb", false}});
+}
+
+measure_request measurement::mode() const
+{
+    const std::scoped_lock guard(lock_);
+    return mode_;
+}
+
+void measurement::mark(std::string_view name)
+{
+    const std::uint64_t now = settings_.clock();
+    const totals counted = collect();
+    const std::scoped_lock guard(lock_);
+    settings_.event("mark", {{"name", name}});
+    used_ = true;
+    if (phases_.size() >= most_phases) {
+        return;
+    }
+    end_phase(counted, now);
+    if (!name.empty()) {
+        phases_.push_back({.name = std::string(name), .start = now, .end = 0, .counted = nullptr});
+        phase_base_ = counted;
+    }
+}
+
+void measurement::end_phase(const totals &now, std::uint64_t at)
+{
+    if (phases_.empty() || phases_.back().end != 0) {
+        return;
+    }
+    phase &p = phases_.back();
+    p.end = std::max<std::uint64_t>(at, 1);
+    p.counted = phase_json(p, now - phase_base_);
+}
+
+ordered_json measurement::phase_json(const phase &p, const totals &counted) const
+{
+    ordered_json end;
+    if (p.end != 0) {
+        end = seconds(p.end);
+    }
+    return {{"name", p.name},
+            {"start", seconds(p.start)},
+            {"end", end},
+            {"cells", cells_json(counted)},
+            {"device", counted.device},
+            {"estimates", estimates_json(counted, interval())},
+            {"rmpopt", work_json(sum(counted.rmpopt))},
+            {"rmpupdate", sum(counted.rmpupdate)},
+            {"guests", {{"launched", counted.guests_launched}, {"ended", counted.guests_ended}}}};
+}
+
+void measurement::tick()
+{
+    const std::scoped_lock guard(lock_);
+    const totals now = collect();
+    const totals d = now - told_;
+    tell_tables();
+    tell_work(d);
+    ordered_json cells = cells_json(d);
+    if (!cells.empty() || d.device != 0) {
+        settings_.event("counts", {{"cells", std::move(cells)}, {"device", d.device}});
+    }
+    told_ = now;
+}
+
+void measurement::tell_tables()
+{
+    for (unsigned c = 0; c < told_tables_.size(); ++c) {
+        const hw::rmpopt_table &table = settings_.machine->core(c).rmpopt;
+        const std::uint64_t version = table.version();
+        if (std::exchange(told_tables_[c], version) != version) {
+            settings_.event("table",
+                            {{"core", c}, {"optimised", optimised_regions(table, regions_)}});
+        }
+    }
+}
+
+void measurement::tell_work(const totals &d)
+{
+    for (unsigned c = 0; c < d.rmpopt.size(); ++c) {
+        if (d.rmpopt[c] != rmpopt_work{}) {
+            ordered_json fields{{"core", c}};
+            fields.update(work_json(d.rmpopt[c]));
+            settings_.event("rmpopt", std::move(fields));
+        }
+    }
+    for (const auto &[type, changes] :
+         {std::pair{"rmpupdate", &d.rmpupdate}, std::pair{"psmash", &d.psmash}}) {
+        for (unsigned gb = 0; gb < changes->size(); ++gb) {
+            const entry_changes &c = (*changes)[gb];
+            if (c != entry_changes{}) {
+                settings_.event(type, {{"gb", gb}, {"count", c.count}, {"failed", c.failed}});
+            }
+        }
+    }
+}
+
+std::uint64_t measurement::measured_ns(std::uint64_t now) const
+{
+    return measured_ns_ + (mode_.mode == measure_mode::off ? 0 : now - started_ns_);
+}
+
+ordered_json measurement::report() const
+{
+    const std::uint64_t now = settings_.clock();
+    const std::scoped_lock guard(lock_);
+    if (!used_) {
+        return nullptr;
+    }
+    const totals counted = collect();
+    ordered_json out{{"mode", mode_name(ever_.mode)},
+                     {"interval", ever_.interval},
+                     {"seconds", seconds(measured_ns(now))},
+                     {"confidence", confidence},
+                     {"tlb", nullptr},
+                     {"model",
+                      {{"rmpopt_cycles", modelled_cycles(sum(counted.rmpopt))},
+                       {"rmpopt_base_cycles", rmpopt_base_cycles},
+                       {"rmpopt_entry_cycles", rmpopt_entry_cycles},
+                       {"source", "fitted to AMD's measurements (linux-crypto, 2026-03-04)"}}},
+                     {"cells", cells_json(counted)},
+                     {"device", counted.device},
+                     {"unresolved", counted.unresolved},
+                     {"estimates", estimates_json(counted, interval())},
+                     {"phases", ordered_json::array()}};
+    for (const phase &p : phases_) {
+        out["phases"].push_back(p.end != 0 ? p.counted : phase_json(p, counted - phase_base_));
+    }
+    return out;
+}
+
+std::size_t measurement::bytes() const
+{
+    const std::scoped_lock guard(lock_);
+    std::size_t n = sizeof *this + told_.bytes() + phase_base_.bytes() +
+                    (rmpupdate_.size() + psmash_.size()) * sizeof(change_counters);
+    for (const auto &v : vcpus_) {
+        n += sizeof *v + v->cells.bytes();
+    }
+    return n;
+}
+
+} // namespace rmpopt

@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// What one vCPU has found out about the pages that it writes to: which counter a store to them
+// belongs to. A direct-mapped cache by virtual page; a store that hits costs one addition.
+//
+// It is exact because a slot lives no longer than what it was made from: QEMU asks for a
+// translation whenever it does not hold one, and then forget() drops the slot; a change of what the
+// core may skip drops all of them with invalidate().
+//
+// Thread-safety: all members belong to the vCPU's thread, but invalidate() may be called by any.
+#pragma once
+
+#include "cells.h"
+
+namespace rmpopt
+{
+
+class page_filter
+{
+  public:
+    static constexpr unsigned slots = 1024;
+    static constexpr std::uint64_t page_mask = 0xfff;
+
+    page_filter() : current_(nothing().data()) {}
+    page_filter(const page_filter &) = delete;
+    page_filter &operator=(const page_filter &) = delete;
+
+    /// The counter of a store that begins at `vaddr`; nullptr when it has to be looked up.
+    cell_counter *find(std::uint64_t vaddr) const
+    {
+        const slot &s = current_.load(std::memory_order_relaxed)[index(vaddr)];
+        return s.page == (vaddr & ~page_mask) ? s.counter : nullptr;
+    }
+
+    /// To be called before the machine is asked about the page: only so does a change that comes
+    /// meanwhile, with its invalidate(), win over the remember() that follows.
+    void begin_lookup()
+    {
+        if (current_.load(std::memory_order_relaxed) != own_.data()) {
+            current_.store(own_.data(), std::memory_order_seq_cst);
+            own_.fill({});
+        }
+    }
+    void remember(std::uint64_t vaddr, cell_counter &counter)
+    {
+        own_[index(vaddr)] = {vaddr & ~page_mask, &counter};
+    }
+
+    void forget(std::uint64_t vaddr) { own_[index(vaddr)] = {}; }
+    void forget_all() { own_.fill({}); }
+
+    void invalidate() { current_.store(nothing().data(), std::memory_order_seq_cst); }
+
+  private:
+    struct slot {
+        std::uint64_t page = 1; ///< address; 1: none
+        cell_counter *counter = nullptr;
+    };
+    using table = std::array<slot, slots>;
+
+    static std::size_t index(std::uint64_t vaddr) { return (vaddr >> 12) % slots; }
+    static const table &nothing()
+    {
+        static constexpr table empty{};
+        return empty;
+    }
+
+    /// own_, or a table without entries that says: look again.
+    std::atomic<const slot *> current_;
+    table own_{};
+};
+
+} // namespace rmpopt

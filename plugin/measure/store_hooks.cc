@@ -1,0 +1,249 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "store_hooks.h"
+
+#include "hw/types.h"
+
+#include <utility>
+
+namespace rmpopt
+{
+
+namespace
+{
+
+measurement *the_measurement = nullptr;
+measure_request the_mode; ///< changes only while no vCPU runs
+
+/// What the thread knows of the vCPU that it executes. One host thread may take turns with several.
+struct thread_view {
+    void *const *current = nullptr; ///< QEMU's pointer to the vCPU
+    const void *cpu = nullptr;      ///< the vCPU that `state` belongs to
+    vcpu_measure *state = nullptr;
+    unsigned index = 0;
+};
+
+/// initial-exec: found without a call.
+[[gnu::tls_model("initial-exec")]] thread_local thread_view view;
+
+[[gnu::noinline]] void look_at_current(thread_view &v)
+{
+    v.current = host_cpu::current_slot();
+    v.cpu = *v.current;
+    v.index = host_cpu::current().index();
+    v.state = &the_measurement->vcpu(v.index);
+}
+
+thread_view &current_view()
+{
+    thread_view &v = view;
+    if (v.current == nullptr || v.cpu != *v.current) [[unlikely]] {
+        look_at_current(v);
+    }
+    return v;
+}
+
+// Stores of up to 64 bytes that begin further down do not reach into the next page.
+constexpr std::uint64_t surely_one_page = hw::page_4k - 64;
+
+struct page_target {
+    enum class kind : std::uint8_t { ram, device, unknown } what = kind::unknown;
+    hw::spa_t spa = 0;
+};
+
+page_target target_of(qemu_plugin_meminfo_t info, std::uint64_t vaddr)
+{
+    const qemu_plugin_hwaddr *hw = qemu_plugin_get_hwaddr(info, vaddr);
+    if (hw == nullptr) {
+        return {};
+    }
+    const hw::spa_t spa = qemu_plugin_hwaddr_phys_addr(hw);
+    if (qemu_plugin_hwaddr_is_io(hw) || !the_measurement->is_counted(spa)) {
+        return {page_target::kind::device, 0};
+    }
+    return {page_target::kind::ram, spa};
+}
+
+cell_accessor accessor_of(const host_cpu &cpu)
+{
+    return cpu.in_guest() ? cell_accessor::guest : cell_accessor::host;
+}
+
+/// Calls `f(first address)` for each page that the store touches.
+template <class F> void for_pages(qemu_plugin_meminfo_t info, std::uint64_t vaddr, F f)
+{
+    f(vaddr);
+    const std::uint64_t last = vaddr + (1ull << qemu_plugin_mem_size_shift(info)) - 1;
+    if (hw::align_down(last, hw::page_4k) != hw::align_down(vaddr, hw::page_4k)) {
+        f(hw::align_down(last, hw::page_4k));
+    }
+}
+
+void count_unusual(vcpu_cells &cells, const page_target &t)
+{
+    bump(t.what == page_target::kind::device ? cells.device : cells.unresolved);
+}
+
+[[gnu::noinline]] void count_page(const thread_view &v, qemu_plugin_meminfo_t info,
+                                  std::uint64_t vaddr)
+{
+    vcpu_measure &state = *v.state;
+    state.filter.begin_lookup();
+    const page_target t = target_of(info, vaddr);
+    if (t.what != page_target::kind::ram) {
+        count_unusual(state.cells, t);
+        return;
+    }
+    cell_counter &counter = the_measurement->counter_of(
+        v.index, accessor_of(host_cpu::by_index(v.index)), cell_level::store, t.spa);
+    state.filter.remember(vaddr, counter);
+    bump(counter);
+}
+
+[[gnu::noinline]] void count_slowly(const thread_view &v, qemu_plugin_meminfo_t info,
+                                    std::uint64_t vaddr)
+{
+    for_pages(info, vaddr, [&](std::uint64_t address) {
+        cell_counter *counter = v.state->filter.find(address);
+        if (counter != nullptr) {
+            bump(*counter);
+        } else {
+            count_page(v, info, address);
+        }
+    });
+}
+
+void on_store(unsigned, qemu_plugin_meminfo_t info, std::uint64_t vaddr, void *)
+{
+    const thread_view &v = current_view();
+    cell_counter *counter = v.state->filter.find(vaddr);
+    if (counter != nullptr && vaddr % hw::page_4k <= surely_one_page) [[likely]] {
+        bump(*counter);
+        return;
+    }
+    count_slowly(v, info, vaddr);
+}
+
+// Sampling. Each vCPU's countdown lets a random number of blocks pass; the block that it ends at is
+// left before its first instruction and executed in a translation of its own, whose stores are
+// looked at. QEMU keeps the two apart by host_cpu's flag of the next block.
+
+constexpr std::uint64_t due_at = 1ull << 62;
+
+qemu_plugin_u64 countdown()
+{
+    static const qemu_plugin_u64 word{qemu_plugin_scoreboard_new(sizeof(std::uint64_t)), 0};
+    return word;
+}
+
+void let_pass(unsigned vcpu_index, std::uint64_t blocks)
+{
+    auto *word =
+        static_cast<std::uint64_t *>(qemu_plugin_scoreboard_find(countdown().score, vcpu_index));
+    *word = due_at - blocks;
+}
+
+void on_due(unsigned vcpu_index, void *)
+{
+    // The countdown is the translating vCPU's, which QEMU names; the draw does not care whose it
+    // is.
+    let_pass(vcpu_index, current_view().state->intervals.next(the_mode.interval));
+    const host_cpu cpu = host_cpu::current();
+    cpu.synchronise(reinterpret_cast<std::uintptr_t>(__builtin_return_address(0)));
+    cpu.mark_next_block(true);
+    host_cpu::continue_at(cpu.rip());
+}
+
+void on_drawn_block(unsigned, void *)
+{
+    const thread_view &v = current_view();
+    const host_cpu cpu = host_cpu::by_index(v.index);
+    cpu.mark_next_block(false);
+    v.state->close_block();
+    v.state->block.who = accessor_of(cpu);
+}
+
+void on_drawn_store(unsigned, qemu_plugin_meminfo_t info, std::uint64_t vaddr, void *)
+{
+    const thread_view &v = current_view();
+    for_pages(info, vaddr, [&](std::uint64_t address) {
+        const page_target t = target_of(info, address);
+        if (t.what != page_target::kind::ram) {
+            count_unusual(v.state->cells, t);
+            return;
+        }
+        auto &block = v.state->block;
+        const cell_outcome outcome = the_measurement->outcome_of(v.index, block.who, t.spa);
+        bump(v.state->cells.at(static_cast<unsigned>(t.spa / hw::region_1g), block.who,
+                               cell_level::store, outcome));
+        ++block.stores;
+        block.relevant += outcome == cell_outcome::off ? 0 : 1;
+        block.skipped += outcome == cell_outcome::skipped ? 1 : 0;
+    });
+}
+
+void watch_stores(qemu_plugin_tb *tb, qemu_plugin_vcpu_mem_cb_t callback)
+{
+    const std::size_t n = qemu_plugin_tb_n_insns(tb);
+    for (std::size_t i = 0; i < n; ++i) {
+        qemu_plugin_register_vcpu_mem_cb(qemu_plugin_tb_get_insn(tb, i), callback,
+                                         QEMU_PLUGIN_CB_NO_REGS, QEMU_PLUGIN_MEM_W, nullptr);
+    }
+}
+
+void instrument_sampled(qemu_plugin_tb *tb)
+{
+    if (host_cpu::current().is_next_block_marked()) {
+        qemu_plugin_register_vcpu_tb_exec_cb(tb, on_drawn_block, QEMU_PLUGIN_CB_NO_REGS, nullptr);
+        watch_stores(tb, on_drawn_store);
+        return;
+    }
+    qemu_plugin_register_vcpu_tb_exec_inline_per_vcpu(tb, QEMU_PLUGIN_INLINE_ADD_U64, countdown(),
+                                                      1);
+    qemu_plugin_register_vcpu_tb_exec_cond_cb(tb, on_due, QEMU_PLUGIN_CB_RW_REGS_PC,
+                                              QEMU_PLUGIN_COND_GE, countdown(), due_at, nullptr);
+}
+
+} // namespace
+
+void store_hooks::start(measurement &m)
+{
+    the_measurement = &m;
+}
+
+void store_hooks::instrument(qemu_plugin_tb *tb)
+{
+    switch (the_mode.mode) {
+    case measure_mode::off:
+        break;
+    case measure_mode::exact:
+        watch_stores(tb, on_store);
+        break;
+    case measure_mode::sampled:
+        instrument_sampled(tb);
+        break;
+    }
+}
+
+void store_hooks::set_mode(measure_request to)
+{
+    the_mode = to;
+    for (unsigned i = 0; to.mode == measure_mode::sampled && i < host_cpu::all().size(); ++i) {
+        let_pass(i, the_measurement->vcpu(i).intervals.next(to.interval));
+    }
+}
+
+void store_hooks::translated(const host_cpu &cpu, std::uint64_t address)
+{
+    if (the_measurement == nullptr) {
+        return;
+    }
+    vcpu_measure &state = the_measurement->vcpu(cpu.index());
+    const bool in_guest = cpu.in_guest();
+    if (std::exchange(state.in_guest, in_guest) != in_guest) {
+        state.filter.forget_all();
+    } else {
+        state.filter.forget(address);
+    }
+}
+
+} // namespace rmpopt

@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "totals.h"
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+#include <span>
+
+namespace rmpopt
+{
+
+using nlohmann::ordered_json;
+
+namespace
+{
+
+constexpr std::array accessor_names{"host", "guest"};
+constexpr std::array level_names{"store", "fill"};
+
+template <class T> std::vector<T> minus(const std::vector<T> &a, const std::vector<T> &b)
+{
+    std::vector<T> out(a.size());
+    std::ranges::transform(a, b, out.begin(), std::minus<>{});
+    return out;
+}
+
+/// Sums over all cores and regions: [accessor][level][outcome].
+std::array<std::uint64_t, vcpu_cells::per_region> sums(const totals &t)
+{
+    std::array<std::uint64_t, vcpu_cells::per_region> out{};
+    for (std::size_t i = 0; i < t.cells.size(); ++i) {
+        out[i % out.size()] += t.cells[i];
+    }
+    return out;
+}
+
+ordered_json exact_estimate(std::span<const std::uint64_t> outcomes)
+{
+    const std::uint64_t relevant = outcomes[0] + outcomes[1], stores = relevant + outcomes[2];
+    ordered_json rate;
+    if (relevant != 0) {
+        rate = static_cast<double>(outcomes[1]) / static_cast<double>(relevant);
+    }
+    return {{"stores", stores},  {"stores_low", stores}, {"stores_high", stores},
+            {"skip_rate", rate}, {"low", rate},          {"high", rate},
+            {"blocks", nullptr}};
+}
+
+ordered_json sampled_estimate(const block_sums &b, unsigned interval)
+{
+    const interval_estimate stores = estimate_stores(b, interval);
+    ordered_json out{{"stores", std::llround(stores.value)},
+                     {"stores_low", std::llround(stores.low)},
+                     {"stores_high", std::llround(stores.high)},
+                     {"skip_rate", nullptr},
+                     {"low", nullptr},
+                     {"high", nullptr},
+                     {"blocks", b.blocks}};
+    if (const auto rate = estimate_skip_rate(b, interval)) {
+        out["skip_rate"] = rate->value;
+        out["low"] = rate->low;
+        out["high"] = rate->high;
+    }
+    return out;
+}
+
+} // namespace
+
+rmpopt_work rmpopt_work::operator-(const rmpopt_work &e) const
+{
+    return {executed - e.executed, optimised - e.optimised, scans - e.scans, cached - e.cached,
+            scanned_2m - e.scanned_2m};
+}
+
+rmpopt_work rmpopt_work::operator+(const rmpopt_work &o) const
+{
+    return {executed + o.executed, optimised + o.optimised, scans + o.scans, cached + o.cached,
+            scanned_2m + o.scanned_2m};
+}
+
+std::uint64_t modelled_cycles(const rmpopt_work &w)
+{
+    return static_cast<std::uint64_t>(
+        std::llround(rmpopt_base_cycles * static_cast<double>(w.executed) +
+                     rmpopt_entry_cycles * static_cast<double>(w.scanned_2m)));
+}
+
+totals::totals(unsigned cores_, unsigned regions_)
+    : cores(cores_), regions(regions_),
+      cells(std::size_t{cores_} * regions_ * vcpu_cells::per_region), rmpopt(cores_),
+      rmpupdate(regions_), psmash(regions_)
+{
+}
+
+void totals::add(unsigned core, const vcpu_cells &from)
+{
+    std::uint64_t *to = &cells[std::size_t{core} * regions * vcpu_cells::per_region];
+    const auto counters = from.all();
+    for (std::size_t i = 0; i < counters.size(); ++i) {
+        to[i] += counters[i].load(std::memory_order_relaxed);
+    }
+    device += from.device.load(std::memory_order_relaxed);
+    unresolved += from.unresolved.load(std::memory_order_relaxed);
+}
+
+totals totals::operator-(const totals &e) const
+{
+    totals d;
+    d.cores = cores;
+    d.regions = regions;
+    d.cells = minus(cells, e.cells);
+    d.device = device - e.device;
+    d.unresolved = unresolved - e.unresolved;
+    for (unsigned a = 0; a < cell_accessors; ++a) {
+        d.blocks[a] = blocks[a] - e.blocks[a];
+    }
+    d.rmpopt = minus(rmpopt, e.rmpopt);
+    d.rmpupdate = minus(rmpupdate, e.rmpupdate);
+    d.psmash = minus(psmash, e.psmash);
+    d.guests_launched = guests_launched - e.guests_launched;
+    d.guests_ended = guests_ended - e.guests_ended;
+    return d;
+}
+
+std::size_t totals::bytes() const
+{
+    return sizeof *this + cells.size() * sizeof cells[0] + rmpopt.size() * sizeof rmpopt[0] +
+           (rmpupdate.size() + psmash.size()) * sizeof(entry_changes);
+}
+
+ordered_json cells_json(const totals &t)
+{
+    ordered_json out = ordered_json::array();
+    for (std::size_t i = 0; i < t.cells.size(); i += cell_outcomes) {
+        const auto o = std::span(t.cells).subspan(i, cell_outcomes);
+        if (std::ranges::all_of(o, [](std::uint64_t n) { return n == 0; })) {
+            continue;
+        }
+        const std::size_t cell = i / cell_outcomes;
+        out.push_back({cell / cell_levels / cell_accessors / t.regions,
+                       cell / cell_levels / cell_accessors % t.regions,
+                       accessor_names[cell / cell_levels % cell_accessors],
+                       level_names[cell % cell_levels], o[0], o[1], o[2]});
+    }
+    return out;
+}
+
+ordered_json estimates_json(const totals &t, unsigned interval)
+{
+    ordered_json out = ordered_json::array();
+    const auto all = sums(t);
+    for (unsigned a = 0; a < cell_accessors; ++a) {
+        const auto stores =
+            std::span(all).subspan(std::size_t{a} * cell_levels * cell_outcomes, cell_outcomes);
+        if (std::reduce(stores.begin(), stores.end()) == 0) {
+            continue;
+        }
+        ordered_json one{{"accessor", accessor_names[a]}};
+        one.update(interval == 0 ? exact_estimate(stores)
+                                 : sampled_estimate(t.blocks[a], interval));
+        out.push_back(std::move(one));
+    }
+    return out;
+}
+
+ordered_json work_json(const rmpopt_work &w)
+{
+    return {{"executed", w.executed}, {"optimised", w.optimised},   {"scans", w.scans},
+            {"cached", w.cached},     {"scanned_2m", w.scanned_2m}, {"cycles", modelled_cycles(w)}};
+}
+
+} // namespace rmpopt

@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// All that is counted, at one moment or between two, by core. Value types; no thread-safety.
+#pragma once
+
+#include "cells.h"
+#include "estimate.h"
+
+#include <nlohmann/json.hpp>
+#include <vector>
+
+namespace rmpopt
+{
+
+/// What RMPOPT cost one core, or all.
+struct rmpopt_work {
+    std::uint64_t executed = 0, optimised = 0, scans = 0, cached = 0, scanned_2m = 0;
+
+    rmpopt_work operator-(const rmpopt_work &e) const;
+    rmpopt_work operator+(const rmpopt_work &o) const;
+    bool operator==(const rmpopt_work &) const = default;
+};
+
+/// Model of what RMPOPT costs, in cycles: a base for each execution and so much for each 2 MB entry
+/// looked at. From AMD's measurements (2026-03-04, linux-crypto): 60 at the least, 5,200 to 5,700
+/// on average where most regions are clean, so that all 512 entries are read.
+inline constexpr double rmpopt_base_cycles = 60, rmpopt_entry_cycles = 10.6;
+std::uint64_t modelled_cycles(const rmpopt_work &w);
+
+/// Changes of RMP entries in one region.
+struct entry_changes {
+    std::uint64_t count = 0, failed = 0;
+    bool operator==(const entry_changes &) const = default;
+    entry_changes operator-(const entry_changes &e) const
+    {
+        return {count - e.count, failed - e.failed};
+    }
+};
+
+struct totals {
+    unsigned cores = 0, regions = 0;
+    std::vector<std::uint64_t> cells; ///< [core][region][accessor][level][outcome]
+    std::uint64_t device = 0, unresolved = 0;
+    std::array<block_sums, cell_accessors> blocks{};
+    std::vector<rmpopt_work> rmpopt;              ///< by core
+    std::vector<entry_changes> rmpupdate, psmash; ///< by region
+    std::uint64_t guests_launched = 0, guests_ended = 0;
+
+    totals() = default;
+    totals(unsigned cores, unsigned regions);
+
+    void add(unsigned core, const vcpu_cells &from);
+    totals operator-(const totals &earlier) const;
+
+    std::size_t bytes() const;
+};
+
+/// Cells that are not all zero: [core, gb, accessor, level, checked, skipped, off].
+nlohmann::ordered_json cells_json(const totals &t);
+/// Stores and skip rate of each accessor that has stores. interval 0: counted exactly.
+nlohmann::ordered_json estimates_json(const totals &t, unsigned interval);
+nlohmann::ordered_json work_json(const rmpopt_work &w);
+
+} // namespace rmpopt
