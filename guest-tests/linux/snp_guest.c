@@ -16,22 +16,25 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-enum { USAGE = 2 };
+enum { USAGE = 2, MOST_PLACED = 64 };
 
 static void usage(const char *what)
 {
-    fprintf(stderr,
-            "snp-guest: %s\n"
-            "usage: snp-guest [case NAME...] | WORDS...\n"
-            "  launch SIZE         launch a guest, destroy it, print how long it took\n"
-            "  hold SIZE SECONDS   the same, but keep it for a while\n"
-            "  slow-exit SIZE      launch a guest, destroy it and then its memory when stdin ends\n"
-            "  cycle N SIZE        N guests, one after the other\n"
-            "  psp-latency N       N times SNP_PLATFORM_STATUS, and PLATFORM_STATUS\n"
-            "  region N            from now on guests get memory from GiB N of the host\n"
-            "  sleep SECONDS\n"
-            "SIZE in bytes, or with K, M or G\n",
-            what);
+    fprintf(
+        stderr,
+        "snp-guest: %s\n"
+        "usage: snp-guest [case NAME...] | WORDS...\n"
+        "  launch SIZE         launch a guest, destroy it, print how long it took\n"
+        "  hold SIZE SECONDS   the same, but keep it for a while\n"
+        "  slow-exit SIZE      launch a guest, destroy it and then its memory when stdin ends\n"
+        "  cycle N SIZE        N guests, one after the other\n"
+        "  psp-latency N       N times SNP_PLATFORM_STATUS, and PLATFORM_STATUS\n"
+        "  region N            from now on guests get memory from GiB N of the host\n"
+        "  place SIZE N[,N]... launch a guest in GiB N of the host for each N, destroy them when\n"
+        "                      stdin ends\n"
+        "  sleep SECONDS\n"
+        "SIZE in bytes, or with K, M or G\n",
+        what);
     exit(USAGE);
 }
 
@@ -98,6 +101,15 @@ static void word_hold(char *const arguments[])
     printf("# destroyed in %.3f s\n", took.destroy);
 }
 
+/* Returns when stdin ends. */
+static void wait_for_end(void)
+{
+    char ignored;
+
+    while (read(STDIN_FILENO, &ignored, 1) > 0)
+        ;
+}
+
 /*
  * The guest's memory is closed last, thus the kernel decommissions the guest first and takes its
  * pages back afterwards, which lasts the longer the more there are. Begins when stdin ends.
@@ -106,7 +118,6 @@ static void word_slow_exit(char *const arguments[])
 {
     struct snp_vm vm;
     size_t length = size(arguments[0]);
-    char ignored;
     int memory;
     double took;
 
@@ -117,8 +128,7 @@ static void word_slow_exit(char *const arguments[])
         exit(EXIT_FAILURE);
     }
     printf("# launched %zu KiB\n", length / KIB);
-    while (read(STDIN_FILENO, &ignored, 1) > 0)
-        ;
+    wait_for_end();
     memory = vm.guest_memory;
     vm.guest_memory = -1;
     took = -host_time();
@@ -133,9 +143,8 @@ static void word_sleep(char *const arguments[])
     sleep((unsigned)number(arguments[0]));
 }
 
-static void word_region(char *const arguments[])
+static void steer(uint64_t gib)
 {
-    uint64_t gib = number(arguments[0]);
     size_t length = steer_to_region(gib);
 
     if (!length) {
@@ -143,6 +152,43 @@ static void word_region(char *const arguments[])
         exit(EXIT_FAILURE);
     }
     printf("# %zu KiB of region %lu are free for guests\n", length / KIB, gib);
+}
+
+static void word_region(char *const arguments[])
+{
+    steer_end();
+    steer(number(arguments[0]));
+}
+
+/* The region after this one in a list "5,6,6". */
+static char *next_region(char *list, uint64_t *gib)
+{
+    char *comma = strchr(list, ',');
+
+    if (comma)
+        *comma = '\0';
+    *gib = number(list);
+    return comma ? comma + 1 : NULL;
+}
+
+static void word_place(char *const arguments[])
+{
+    static struct snp_vm guests[MOST_PLACED];
+    size_t length = size(arguments[0]), count = 0;
+    uint64_t gib;
+
+    for (char *list = arguments[1]; list;) {
+        if (count == MOST_PLACED)
+            usage("place takes at most 64 regions");
+        list = next_region(list, &gib);
+        steer(gib);
+        snp_launch_memory(&guests[count++], length);
+    }
+    steer_end();
+    printf("# placed %zu guests of %zu KiB\n", count, length / KIB);
+    wait_for_end();
+    for (size_t i = 0; i < count; i++)
+        snp_destroy(&guests[i]);
 }
 
 static int compare(const void *a, const void *b)
@@ -225,7 +271,7 @@ static const struct word {
 } words[] = {
     {"launch", 1, word_launch},           {"hold", 2, word_hold},   {"cycle", 2, word_cycle},
     {"psp-latency", 1, word_psp_latency}, {"sleep", 1, word_sleep}, {"region", 1, word_region},
-    {"slow-exit", 1, word_slow_exit},
+    {"slow-exit", 1, word_slow_exit},     {"place", 2, word_place},
 };
 
 static const struct word *find_word(const char *name)

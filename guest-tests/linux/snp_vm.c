@@ -93,12 +93,17 @@ static void add_vcpu(struct snp_vm *vm)
     vcpu_create(&vm->cpu, &plain, 0);
 }
 
-void snp_create(struct snp_vm *vm, size_t length)
+static void create_memory_alone(struct snp_vm *vm, size_t length)
 {
     sev_create(vm, VM_SNP);
     must(sev_init2(vm), "KVM_SEV_INIT2");
     must(ioctl(vm->fd, KVM_CREATE_IRQCHIP, 0), "KVM_CREATE_IRQCHIP");
     add_memory(vm, length);
+}
+
+void snp_create(struct snp_vm *vm, size_t length)
+{
+    create_memory_alone(vm, length);
     add_vcpu(vm);
 }
 
@@ -150,12 +155,23 @@ static void must_succeed(const struct snp_vm *vm, int result, const char *what)
     must(result, what);
 }
 
+static void launch(struct snp_vm *vm)
+{
+    must_succeed(vm, snp_start(vm, SNP_POLICY), "SNP_LAUNCH_START");
+    must_succeed(vm, snp_update(vm, 0, vm->length, SNP_PAGE_NORMAL), "SNP_LAUNCH_UPDATE");
+    must_succeed(vm, snp_finish(vm), "SNP_LAUNCH_FINISH");
+}
+
 void snp_launch(struct snp_vm *vm, size_t length)
 {
     snp_create(vm, length);
-    must_succeed(vm, snp_start(vm, SNP_POLICY), "SNP_LAUNCH_START");
-    must_succeed(vm, snp_update(vm, 0, length, SNP_PAGE_NORMAL), "SNP_LAUNCH_UPDATE");
-    must_succeed(vm, snp_finish(vm), "SNP_LAUNCH_FINISH");
+    launch(vm);
+}
+
+void snp_launch_memory(struct snp_vm *vm, size_t length)
+{
+    create_memory_alone(vm, length);
+    launch(vm);
 }
 
 static int set_attributes(const struct snp_vm *vm, uint64_t gpa, size_t length, uint64_t value)

@@ -89,6 +89,9 @@ int snp_update(struct snp_vm *vm, uint64_t gpa, size_t length, enum snp_page_typ
 int snp_finish(struct snp_vm *vm);
 /* Create, and launch with normal pages from 0 to `length`. */
 void snp_launch(struct snp_vm *vm, size_t length);
+/* The same without a vCPU, and thus without its save area, a page that the kernel takes from
+ * elsewhere. */
+void snp_launch_memory(struct snp_vm *vm, size_t length);
 
 /* Private to shared: the attribute, and the pages go back to the host. */
 int snp_share(struct snp_vm *vm, uint64_t gpa, size_t length);

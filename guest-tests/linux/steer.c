@@ -7,18 +7,30 @@
 #include <fcntl.h>
 #include <sched.h>
 #include <stdbool.h>
+#include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
 #include <unistd.h>
 
-enum { PAGEMAP_PFN_BITS = 55, REGION_BITS = 30, PAGE_BITS = 12 };
+enum { PAGEMAP_PFN_BITS = 55, PAGEMAP_PRESENT = 63, REGION_BITS = 30, PAGE_BITS = 12 };
 #define HUGE_PAGE (2 * MIB)
-#define MARGIN (192 * MIB)    /* for everybody else while memory is held */
-#define SCATTERED (256 * MIB) /* at most so much is free in pieces below HUGE_PAGE */
-#define IN_A_ROW 1024         /* so many right pages, and no wrong one is left in front */
+#define MARGIN (192 * MIB) /* for everybody else while memory is held */
+#define IN_A_ROW 1024      /* so many right pages, and no wrong one is left in front */
+#define NOWHERE UINT64_MAX
 
-/* Memory that is held: in huge pages, and what came page by page. */
-static uint8_t *held, *scattered;
+/*
+ * Memory that is held, in huge pages. What came page by page, as far as it has been used: the
+ * kernel keeps movable memory (of processes) apart from unmovable (its own, that of guests).
+ */
+static uint8_t *held;
 static size_t held_length;
+static struct pieces {
+    uint8_t *memory;
+    size_t length, used;
+} movable, unmovable;
+static int unmovable_file;
+static uint64_t region = NOWHERE; /* to which is steered, and what has been let go for that */
+static size_t region_length;
 
 static uint64_t region_of(int pagemap, const uint8_t *address)
 {
@@ -26,6 +38,8 @@ static uint64_t region_of(int pagemap, const uint8_t *address)
     off_t at = (off_t)((uintptr_t)address / GUEST_PAGE * sizeof(entry));
 
     must(pread(pagemap, &entry, sizeof(entry), at) == sizeof(entry) ? 0 : -1, "pagemap");
+    if (!(entry >> PAGEMAP_PRESENT))
+        return NOWHERE;
     return (entry & ((1ul << PAGEMAP_PFN_BITS) - 1)) >> (REGION_BITS - PAGE_BITS);
 }
 
@@ -38,6 +52,32 @@ static void stay_on_this_cpu(void)
     must(sched_setaffinity(0, sizeof(cpus), &cpus), "sched_setaffinity");
 }
 
+/* Pages of a file on a ramfs are unmovable, as those of guest_memfd. */
+static int ramfs_file(void)
+{
+    char place[] = "/tmp/steer-XXXXXX";
+    int file;
+
+    must(mkdtemp(place) ? 0 : -1, place);
+    must(mount("none", place, "ramfs", 0, NULL), "mount of a ramfs");
+    must(chdir(place), place);
+    file = must(open("memory", O_RDWR | O_CREAT | O_CLOEXEC, 0600), "file on a ramfs");
+    must(chdir("/"), "/");
+    must(umount2(place, MNT_DETACH), "umount");
+    must(rmdir(place), place);
+    return file;
+}
+
+static uint8_t *unmovable_memory(size_t length)
+{
+    uint8_t *memory;
+
+    unmovable_file = ramfs_file();
+    memory = mmap(NULL, length, PROT_READ | PROT_WRITE, MAP_SHARED, unmovable_file, 0);
+    must(memory == MAP_FAILED ? -1 : 0, "mmap");
+    return memory;
+}
+
 static void hold_free_memory(void)
 {
     size_t available = host_free_memory();
@@ -46,11 +86,29 @@ static void hold_free_memory(void)
     held = anonymous_memory(held_length, MADV_HUGEPAGE);
     for (size_t at = 0; at < held_length; at += GUEST_PAGE)
         held[at] = 1;
+    movable.length = unmovable.length = available & -HUGE_PAGE;
+    movable.memory = anonymous_memory(movable.length, MADV_NOHUGEPAGE);
+    unmovable.memory = unmovable_memory(unmovable.length);
+    movable.used = unmovable.used = 0;
+}
+
+/* Only movable ones: a file on a ramfs has no holes. */
+static size_t let_go_pieces(int pagemap, uint64_t gib)
+{
+    size_t count = 0;
+
+    for (size_t at = 0; at < movable.used; at += GUEST_PAGE) {
+        if (region_of(pagemap, movable.memory + at) != gib)
+            continue;
+        must(madvise(movable.memory + at, GUEST_PAGE, MADV_DONTNEED), "madvise");
+        count += GUEST_PAGE;
+    }
+    return count;
 }
 
 static size_t let_go(int pagemap, uint64_t gib)
 {
-    size_t count = 0;
+    size_t count = let_go_pieces(pagemap, gib);
 
     for (size_t at = 0; at < held_length; at += HUGE_PAGE) {
         if (region_of(pagemap, held + at) != gib ||
@@ -62,42 +120,60 @@ static size_t let_go(int pagemap, uint64_t gib)
     return count;
 }
 
-/* Small pieces would be taken first: takes them, and lets go those that are right. */
-static void swallow_pieces(int pagemap, uint64_t gib)
+/* Small pieces, and what is left of the last region, would be taken first: takes them. Result: how
+   many pages at the end are right. */
+static size_t swallow(struct pieces *pieces, int pagemap, uint64_t gib)
 {
-    size_t taken = 0, right = 0;
+    size_t right = 0;
 
-    scattered = anonymous_memory(SCATTERED, MADV_NOHUGEPAGE);
-    while (taken < SCATTERED && right < IN_A_ROW) {
-        scattered[taken] = 1;
-        right = region_of(pagemap, scattered + taken) == gib ? right + 1 : 0;
-        taken += GUEST_PAGE;
+    while (pieces->used < pieces->length && right < IN_A_ROW) {
+        uint8_t *page = pieces->memory + pieces->used;
+        *page = 1;
+        right = region_of(pagemap, page) == gib ? right + 1 : 0;
+        pieces->used += GUEST_PAGE;
     }
-    for (size_t at = 0; at < taken; at += GUEST_PAGE)
-        if (region_of(pagemap, scattered + at) == gib)
-            must(madvise(scattered + at, GUEST_PAGE, MADV_DONTNEED), "madvise");
+    return right;
+}
+
+/* The right ones at the end are let go, and will be the first that the kernel takes. */
+static void swallow_unmovable(int pagemap, uint64_t gib)
+{
+    must(ftruncate(unmovable_file, (off_t)unmovable.length), "length of a file");
+    unmovable.used -= swallow(&unmovable, pagemap, gib) * GUEST_PAGE;
+    must(ftruncate(unmovable_file, (off_t)unmovable.used), "length of a file");
+}
+
+static void swallow_movable(int pagemap, uint64_t gib)
+{
+    swallow(&movable, pagemap, gib);
+    let_go_pieces(pagemap, gib);
 }
 
 size_t steer_to_region(uint64_t gib)
 {
     int pagemap = must(open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC), "/proc/self/pagemap");
-    size_t count;
 
-    steer_end();
     stay_on_this_cpu();
-    hold_free_memory();
-    count = let_go(pagemap, gib);
-    if (count)
-        swallow_pieces(pagemap, gib);
+    if (!held)
+        hold_free_memory();
+    region_length = let_go(pagemap, gib) + (gib == region ? region_length : 0);
+    region = gib;
+    if (region_length) {
+        swallow_movable(pagemap, gib);
+        swallow_unmovable(pagemap, gib);
+    }
     close(pagemap);
-    return count;
+    return region_length;
 }
 
 void steer_end(void)
 {
-    if (held)
-        munmap(held, held_length);
-    if (scattered)
-        munmap(scattered, SCATTERED);
-    held = scattered = NULL;
+    if (!held)
+        return;
+    munmap(held, held_length);
+    munmap(movable.memory, movable.length);
+    munmap(unmovable.memory, unmovable.length);
+    close(unmovable_file);
+    held = NULL;
+    region = NOWHERE;
 }

@@ -11,12 +11,13 @@
 
 /*
  * Holds all free memory but some MiB, then lets go what lies in one GiB of system memory, so that
- * pages come from there. Ends an earlier steering first. The thread stays on CPU 0, whose lists of
- * free pages are now the right ones. Result: bytes let go; 0 if none of that GiB was free.
+ * pages come from there. After an earlier steering, what is left of that region is held first. The
+ * thread stays on CPU 0, whose lists of free pages are now the right ones. Result: bytes let go; 0
+ * if none of that GiB was free.
  */
 size_t steer_to_region(uint64_t gib);
 
-/* Gives everything back. */
+/* Gives everything back. The thread stays on CPU 0. */
 void steer_end(void);
 
 #endif

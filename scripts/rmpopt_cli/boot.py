@@ -59,12 +59,12 @@ def _action(request: Request) -> str:
     return "init" if request.initrd else "show"
 
 
-def _initrd(request: Request, token: str, modules: list[Path], pasted: bool) -> bytes:
+def _initrd(request: Request, token: str, modules: list[Path], tools: list[Path], pasted: bool) -> bytes:
     size = shutil.get_terminal_size()
     config = {"token": token, "action": _action(request), "wait": str(SETTLE_SECONDS),
               "modules": " ".join(initramfs.module_name(path) for path in modules), "pasted": "yes" if pasted else "",
               "columns": str(size.columns) if request.shell else "", "rows": str(size.lines) if request.shell else ""}
-    ours = initramfs.build(config, request.command, modules, request.files, with_root=request.initrd is None)
+    ours = initramfs.build(config, request.command, modules, request.files, request.initrd is None, tools)
     return initramfs.joined(request.initrd.read_bytes(), ours) if request.initrd else ours
 
 
@@ -107,7 +107,7 @@ def _prepare(cache: Cache, request: Request, dry_run: bool) -> Prepared:
     qemu = setup.for_plugin(cache, request.plugin, request.qemu)
     kernel_files = _find_kernel(cache, request)
     token = "dry-run" if dry_run else secrets.token_hex(8)
-    initrd = _initrd(request, token, kernel_files.modules, pasted=dry_run)
+    initrd = _initrd(request, token, kernel_files.modules, setup.guest_tools(cache), pasted=dry_run)
     key = hashlib.sha256(initrd + repr(request).encode()).hexdigest()[:16]
     space = workspace.lasting(cache, key) if dry_run else workspace.create(cache, request.report)
     space.clean()

@@ -5,6 +5,7 @@ import shlex
 import shutil
 import stat
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 from .errors import Failure
@@ -96,8 +97,10 @@ def _module_content(path: Path) -> bytes:
     raise Failure(f"{path.name}: compressed in a way that can't be read here: install zstd or unpack the module")
 
 
-def build(config: dict[str, str], command: str, modules: list[Path], files: list[Path], with_root: bool) -> bytes:
-    """The archive for one boot. files: for /root. with_root: no initrd of the user supplies /bin."""
+def build(config: dict[str, str], command: str, modules: list[Path], files: list[Path], with_root: bool,
+          tools: Sequence[Path] = ()) -> bytes:
+    """The archive for one boot. files: for /root; tools: for our /bin. with_root: no initrd of the user supplies
+    /bin, so that ours is it."""
     program = busybox()
     _check_static(program)
     cpio = Cpio()
@@ -113,6 +116,8 @@ def build(config: dict[str, str], command: str, modules: list[Path], files: list
     for applet in applets.split():
         if applet != "busybox":
             cpio.link(f"{HOME}/bin/{applet}", "busybox")
+    for path in tools:
+        cpio.file(f"{HOME}/bin/{path.name}", path.read_bytes(), 0o755)
     cpio.file(f"{HOME}/init", INIT.read_bytes(), 0o755)
     lines = [f"{name}={shlex.quote(value)}" for name, value in config.items()]
     cpio.file(f"{HOME}/config", ("\n".join(lines) + "\n").encode())

@@ -7,6 +7,7 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 PROGRAM = CHECKOUT / "scripts" / "rmpopt"
 BUILD = CHECKOUT / "build"
 PLUGIN = BUILD / "plugin" / "librmpopt.so"
+MARK = Path("guest-tests/rmpopt-mark")  # below BUILD, as Ninja names it
 LINUX_PARTS = CHECKOUT / "guest-tests" / "linux"
 SERIES = LINUX_PARTS / "patches"
 VARIANTS = LINUX_PARTS / "variants"

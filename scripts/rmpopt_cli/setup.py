@@ -4,7 +4,7 @@ from pathlib import Path
 
 from . import kernel, libvfio_user, packages, project, qemu, selftests
 from .cache import Cache
-from .paths import PLUGIN
+from .paths import BUILD, MARK, PLUGIN
 
 
 def tools(cache: Cache, qemu_path: str | None = None) -> qemu.Qemu:
@@ -28,6 +28,12 @@ def built(cache: Cache, qemu_path: str | None = None) -> qemu.Qemu:
 def for_plugin(cache: Cache, plugin: Path | None, qemu_path: str | None) -> qemu.Qemu:
     """What a guest needs that runs with our plugin, with one built elsewhere, or with none."""
     return built(cache, qemu_path) if plugin == PLUGIN else tools(cache, qemu_path)
+
+
+def guest_tools(cache: Cache) -> list[Path]:
+    """Programs of ours that each Linux guest gets, built if need be."""
+    project.build(cache, None, [MARK])
+    return [BUILD / MARK]
 
 
 def everything(cache: Cache) -> None:

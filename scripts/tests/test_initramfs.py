@@ -40,6 +40,15 @@ class CpioTest(unittest.TestCase):
         self.assertEqual((home / "command").read_text(), "echo hello\n")
         self.assertFalse((top / "bin").exists())
 
+    def test_tools_go_where_our_shell_finds_them(self) -> None:
+        with tempfile.NamedTemporaryFile(prefix="tool-") as tool:
+            tool.write(b"what it does")
+            tool.flush()
+            path = Path(tool.name)
+            top = self.unpack(initramfs.build({}, "", [], [], True, [path]))
+        self.assertEqual((top / initramfs.HOME / "bin" / path.name).read_bytes(), b"what it does")
+        self.assertEqual((top / "bin").readlink(), Path(initramfs.HOME, "bin"))
+
     def test_joined_archive_is_aligned(self) -> None:
         joined = initramfs.joined(b"12345", b"ours")
         self.assertEqual(joined, b"12345\0\0\0ours")

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Words from inside the guest to the plugin that measures it: a NOP whose bytes say "RMPO". To any
+ * other machine, real or emulated, it is a NOP; nobody can tell from inside whether it was heard.
+ * At any privilege level, in 64-bit mode. No register, flag or memory changes. Thread-safe.
+ */
+#ifndef RMPOPT_MARK_H
+#define RMPOPT_MARK_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+enum rmpopt_mark_function {
+    RMPOPT_MARK_PHASE = 0x4b52414d, /* "MARK" in EAX, address of the name in RDI, length in RDX */
+    RMPOPT_MARK_ON = 0x4f4e4d45,    /* interval in RDX, 0: each store */
+    RMPOPT_MARK_OFF = 0x46464f4d,
+};
+
+enum { RMPOPT_MARK_LONGEST = 63 }; /* bytes of a name */
+
+/* nopl 0x4f504d52(%rax,%rax,1) */
+static inline void rmpopt_mark_call(enum rmpopt_mark_function function, const void *address,
+                                    uint64_t value)
+{
+    __asm__ volatile(".byte 0x0f, 0x1f, 0x84, 0x00, 0x52, 0x4d, 0x50, 0x4f"
+                     :
+                     : "a"((uint64_t)function), "D"(address), "d"(value)
+                     : "memory");
+}
+
+/*
+ * A phase of this name begins, and the one before ends; an empty name only ends. The name's memory
+ * must be present, as it is after the program has read or written it.
+ */
+static inline void rmpopt_mark_phase(const char *name, size_t length)
+{
+    rmpopt_mark_call(RMPOPT_MARK_PHASE, name, length);
+}
+
+/* Measures each store (interval 0), or on average one of `interval`. */
+static inline void rmpopt_mark_on(uint64_t interval)
+{
+    rmpopt_mark_call(RMPOPT_MARK_ON, NULL, interval);
+}
+
+static inline void rmpopt_mark_off(void)
+{
+    rmpopt_mark_call(RMPOPT_MARK_OFF, NULL, 0);
+}
+
+#endif
