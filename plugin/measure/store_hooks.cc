@@ -87,9 +87,9 @@ template <class F> void for_pages(qemu_plugin_meminfo_t info, std::uint64_t vadd
     }
 }
 
-void count_unusual(vcpu_cells &cells, const page_target &t)
+void count_unusual(vcpu_cells &cells, const page_target &t, unsigned stores = 1)
 {
-    bump(t.what == page_target::kind::device ? cells.device : cells.unresolved);
+    bump(t.what == page_target::kind::device ? cells.device : cells.unresolved, stores);
 }
 
 [[gnu::noinline]] void count_page(const thread_view &v, qemu_plugin_meminfo_t info,
@@ -160,7 +160,7 @@ void on_drawn_block(unsigned, void *)
     const thread_view &v = current_view();
     const host_cpu cpu = host_cpu::by_index(v.index);
     cpu.mark_next_block(false);
-    v.state->close_block();
+    v.state->close_block(the_mode.interval);
     v.state->block.who = accessor_of(cpu);
 }
 
@@ -170,13 +170,14 @@ void look_at_store(const thread_view &v, qemu_plugin_meminfo_t info, std::uint64
     for_pages(info, vaddr, [&](std::uint64_t address) {
         const page_target t = target_of(info, address);
         if (t.what != page_target::kind::ram) {
-            count_unusual(v.state->cells, t);
+            count_unusual(v.state->cells, t, the_mode.interval);
             return;
         }
         auto &block = v.state->block;
         const cell_outcome outcome = the_measurement->outcome_of(v.index, block.who, t.spa);
         bump(v.state->cells.at(static_cast<unsigned>(t.spa / hw::region_1g), block.who,
-                               cell_level::store, outcome));
+                               cell_level::store, outcome),
+             the_mode.interval);
         ++block.stores;
         block.relevant += outcome == cell_outcome::off ? 0 : 1;
         block.skipped += outcome == cell_outcome::skipped ? 1 : 0;
@@ -197,10 +198,10 @@ void on_string_store(unsigned, qemu_plugin_meminfo_t info, std::uint64_t vaddr, 
     }
     const thread_view &v = current_view();
     string_stores_left = v.state->intervals.next(the_mode.interval);
-    v.state->close_block();
+    v.state->close_block(the_mode.interval);
     v.state->block.who = accessor_of(host_cpu::by_index(v.index));
     look_at_store(v, info, vaddr);
-    v.state->close_block();
+    v.state->close_block(the_mode.interval);
 }
 
 bool repeats(qemu_plugin_insn *insn)
@@ -266,6 +267,11 @@ void store_hooks::instrument(qemu_plugin_tb *tb)
 void store_hooks::set_mode(measure_request to)
 {
     the_mode = to;
+}
+
+void store_hooks::end_phase()
+{
+    current_view().state->close_block(the_mode.interval);
 }
 
 void store_hooks::translated(const host_cpu &cpu, std::uint64_t address)
