@@ -10,7 +10,9 @@
 #include "svm_guest.h"
 
 #include <algorithm>
+#include <cerrno>
 #include <chrono>
+#include <cstring>
 #include <future>
 #include <map>
 
@@ -86,7 +88,13 @@ struct iommu_reading {
 
 } // namespace
 
-context::context(options opt, unsigned vcpus) : options_(std::move(opt)), vcpus_(vcpus) {}
+context::context(options opt, unsigned vcpus)
+    : options_(std::move(opt)), vcpus_(vcpus),
+      firmware_events_([this](std::string_view type, const nlohmann::ordered_json &fields) {
+          tell(type, fields);
+      })
+{
+}
 
 std::string context::listen()
 {
@@ -98,19 +106,21 @@ std::string context::listen()
             return error;
         }
     }
+    if (!options_.events.empty()) {
+        std::string error = events_.open_file(options_.events);
+        if (!error.empty()) {
+            return error;
+        }
+    }
     if (options_.psp.empty()) {
         return {};
     }
-    return psp_.start(options_.psp, {.before = [this](std::uint16_t c) { before_command(c); },
-                                     .apply = [this](const hw::effect_list &e) { apply(e); },
-                                     .executed =
-                                         [this](std::uint16_t command, std::uint16_t status) {
-                                             measurement_->machine_changed();
-                                             if (watch_ != nullptr) {
-                                                 watch_->command(command, status, view_firmware());
-                                             }
-                                         },
-                                     .log = [](std::string_view line) { log("psp: {}", line); }});
+    return psp_.start(options_.psp,
+                      {.before = [this](std::uint16_t c) { before_command(c); },
+                       .apply = [this](const hw::effect_list &e) { apply(e); },
+                       .executed = [this](std::uint16_t command,
+                                          std::uint16_t status) { after_command(command, status); },
+                       .log = [](std::string_view line) { log("psp: {}", line); }});
 }
 
 void context::start_machine()
@@ -176,7 +186,8 @@ void context::start_measurement()
     measurement_ = std::make_unique<measurement>(measurement::settings{
         .machine = machine_.get(),
         .clock = [this] { return guest_time(); },
-        .event = [](std::string_view, const nlohmann::ordered_json &) {},
+        .event = [this](std::string_view type,
+                        const nlohmann::ordered_json &fields) { tell(type, fields); },
     });
     store_hooks::start(*measurement_);
     store_hooks::set_mode(options_.measure);
@@ -201,7 +212,11 @@ void context::tick()
     if (watch_ != nullptr) {
         watch_->tick();
     }
+    firmware_events_.flush();
     measurement_->tick();
+    if (!events_.write_file()) {
+        log("the file of events cannot be written any more: {}", std::strerror(errno));
+    }
 }
 
 void context::start_watch()
@@ -210,7 +225,13 @@ void context::start_watch()
         .machine = machine_.get(),
         .clock = [this] { return guest_time(); },
         .bound = options_.watch_bound * guest_second,
-        .on_new = [](const finding &f) { log("watch: {}", to_line(f)); },
+        .on_new =
+            [this](const finding &f) {
+                log("watch: {}", to_line(f));
+                const finding_info &info = info_of(f.kind);
+                tell("finding",
+                     {{"id", info.id}, {"severity", severity_name(info.level)}, {"what", f.what}});
+            },
     });
 }
 
@@ -234,6 +255,7 @@ void context::enter_operating_system(std::uint32_t rsi, std::uint32_t rbx)
         return;
     }
     boot_started_ns_ = virtual_clock_ns();
+    tell("boot", nlohmann::ordered_json::object());
     const hw::memory_view &memory = machine_->memory();
     const iommu_setup iommu = announce_iommu_snp(memory);
     iommu_base_ = iommu.register_base;
@@ -274,6 +296,16 @@ void context::before_command(std::uint16_t command)
     const auto id = static_cast<hw::psp_command>(command);
     if (started() && (id == hw::psp_command::snp_init || id == hw::psp_command::snp_init_ex)) {
         read_iommu();
+    }
+}
+
+void context::after_command(std::uint16_t command, std::uint16_t status)
+{
+    measurement_->machine_changed();
+    firmware_events_.executed(command, status, firmware_->active_guests());
+    measurement_->guests(firmware_events_.launched(), firmware_events_.ended());
+    if (watch_ != nullptr) {
+        watch_->command(command, status, view_firmware());
     }
 }
 
@@ -354,6 +386,8 @@ void context::reset()
     }
     measurement_->machine_changed();
     booted_ = false;
+    firmware_events_.forget();
+    tell("reset", nlohmann::ordered_json::object());
     log("machine reset");
 }
 
@@ -363,6 +397,9 @@ void context::finish()
     psp_.stop();
     ticker_.stop();
     if (started_) {
+        firmware_events_.flush();
+        measurement_->tick();
+        tell("end", nlohmann::ordered_json::object());
         tick();
     }
     reporter_.finish();

@@ -3,6 +3,8 @@
 // guest RAM and vCPUs follow in start_machine().
 #pragma once
 
+#include "event_log.h"
+#include "firmware_events.h"
 #include "guard.h"
 #include "guest_ram.h"
 #include "hw/machine.h"
@@ -63,6 +65,12 @@ class context
     void set_measure(measure_request to);
     measurement &measuring() { return *measurement_; }
 
+    /// Something has happened just now.
+    void tell(std::string_view type, const nlohmann::ordered_json &fields)
+    {
+        events_.add(guest_time(), type, fields);
+    }
+
     /// nullptr when nobody asked for it.
     watch *watcher() const { return watch_.get(); }
     /// The boot CPU wrote its entry point of system calls, by which symbols can be found.
@@ -75,6 +83,8 @@ class context
   private:
     report_snapshot snapshot(bool complete) const;
     void start_watch();
+    /// A command of the secure processor has been executed. Its thread.
+    void after_command(std::uint16_t command, std::uint16_t status);
     void tick();
     void start_measurement();
     /// Nanoseconds since Linux took over.
@@ -88,6 +98,8 @@ class context
     options options_;
     unsigned vcpus_;
     std::atomic<bool> started_{false};
+    event_log events_;
+    firmware_events firmware_events_;
     guest_ram ram_;
     guard guard_;
     std::unique_ptr<hw::machine> machine_;

@@ -4,6 +4,10 @@
 #include "hw/msr.h"
 #include "insn.h"
 
+#include <algorithm>
+#include <array>
+#include <fmt/format.h>
+
 namespace rmpopt
 {
 
@@ -13,6 +17,25 @@ namespace
 constexpr std::uint32_t msr_efer = 0xc0000080;
 constexpr std::uint32_t efer_lme = 1u << 8;
 constexpr std::uint32_t msr_lstar = 0xc0000082;
+
+/// Of the registers on which RMP checks depend.
+void tell_write(unsigned cpu, std::uint32_t index, std::uint64_t value)
+{
+    struct named {
+        std::uint32_t index;
+        std::string_view name;
+    };
+    constexpr std::array<named, 5> registers{{{hw::msr::syscfg, "SYSCFG"},
+                                              {hw::msr::rmp_base, "RMP_BASE"},
+                                              {hw::msr::rmp_end, "RMP_END"},
+                                              {hw::msr::rmp_cfg, "RMP_CFG"},
+                                              {hw::msr::rmpopt_base, "RMPOPT_BASE"}}};
+    const auto *const found = std::ranges::find(registers, index, &named::index);
+    if (found != registers.end()) {
+        the_context->tell(
+            "msr", {{"cpu", cpu}, {"msr", found->name}, {"value", fmt::format("{:#x}", value)}});
+    }
+}
 
 /// False when the write is QEMU's to do.
 bool write(const insn_event &event, std::uint32_t index, std::uint64_t value, bool &is_gp)
@@ -26,6 +49,7 @@ bool write(const insn_event &event, std::uint32_t index, std::uint64_t value, bo
         the_context->drop_translations();
     }
     the_context->measuring().machine_changed();
+    tell_write(event.cpu.index(), index, value);
     if (watch *watcher = the_context->watcher()) {
         watcher->wrmsr(place_of(event), index, value, r);
     }

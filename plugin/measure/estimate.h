@@ -22,6 +22,8 @@ namespace rmpopt
 struct block_sums {
     std::uint64_t blocks = 0; ///< drawn executions with a store
     double ss = 0, xx = 0, xy = 0, yy = 0;
+    /// Squares of the terms above: how much of a sum few large blocks decide.
+    double ssss = 0, xxxx = 0, xxxy = 0, xxyy = 0, xyyy = 0, yyyy = 0;
 
     void add(unsigned interval, std::uint64_t s, std::uint64_t x, std::uint64_t y);
     block_sums operator-(const block_sums &earlier) const;

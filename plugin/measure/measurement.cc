@@ -159,14 +159,10 @@ void measurement::psmash(hw::spa_t spa, hw::rmp_status s)
     machine_changed();
 }
 
-void measurement::guest_launched()
+void measurement::guests(std::uint64_t launched, std::uint64_t ended)
 {
-    add(guests_launched_, 1);
-}
-
-void measurement::guest_ended()
-{
-    add(guests_ended_, 1);
+    guests_launched_.store(launched, std::memory_order_relaxed);
+    guests_ended_.store(ended, std::memory_order_relaxed);
 }
 
 totals measurement::collect() const

@@ -69,8 +69,8 @@ class measurement
     void rmpopt(unsigned thread, const hw::rmpopt_result &r);
     void rmpupdate(hw::spa_t spa, hw::rmp_status s);
     void psmash(hw::spa_t spa, hw::rmp_status s);
-    void guest_launched();
-    void guest_ended();
+    /// SNP guests launched and ended so far.
+    void guests(std::uint64_t launched, std::uint64_t ended);
 
     /// Counting is switched; counters go on from where they are. The caller sees to it that stores
     /// are counted as asked from now on.

@@ -59,6 +59,7 @@ class PluginOptions:
     psp_socket: Path | None = None
     log: Path | None = None
     report: Path | None = None
+    events: Path | None = None
 
     def argument(self) -> str:
         words = [f"persona={self.persona}", f"rmp={self.rmp}", f"enforce={self.enforce}"]
@@ -69,7 +70,8 @@ class PluginOptions:
             words += ["watch=on", f"watch-bound={self.watch_bound}"]
         if self.measure != "off":
             words.append(f"measure={self.measure}")
-        for name, path in (("psp", self.psp_socket), ("log", self.log), ("report", self.report)):
+        for name, path in (("psp", self.psp_socket), ("log", self.log), ("report", self.report),
+                           ("events", self.events)):
             if path:
                 words.append(f"{name}={path}")
         if any("," in word for word in [str(self.library), *words]):

@@ -28,11 +28,13 @@ class Workspace:
         self.status = report / "status.log"
         self.plugin_log = report / "plugin.log"
         self.plugin_report = report / "report.json"
+        self.events = report / "events.jsonl"
         self.qemu_log = report / "qemu.log"
 
     def clean(self) -> None:
         """Removes what an earlier boot with the same report directory left."""
-        for path in (self.console, self.status, self.plugin_log, self.plugin_report, self.qemu_log):
+        for path in (self.console, self.status, self.plugin_log, self.plugin_report, self.events,
+                     self.qemu_log):
             path.unlink(missing_ok=True)
         free_socket(self.psp_socket)
 

@@ -1,0 +1,307 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "machine_fixture.h"
+#include "measure/measurement.h"
+
+#include <thread>
+
+namespace rmpopt
+{
+namespace
+{
+
+using nlohmann::json;
+
+class measurement_fixture : public hw::machine_fixture
+{
+  protected:
+    void SetUp() override
+    {
+        build();
+        m->memory().store(0, std::uint64_t{0});
+        measured = std::make_unique<measurement>(
+            measurement::settings{.machine = m.get(),
+                                  .clock = [this] { return time; },
+                                  .event =
+                                      [this](std::string_view type, nlohmann::ordered_json fields) {
+                                          events.emplace_back(type, json(fields));
+                                      }});
+    }
+    /// A store that misses the filter, as the plugin's callback does it.
+    void store(unsigned thread, hw::spa_t spa, cell_accessor who = cell_accessor::host)
+    {
+        vcpu_measure &v = measured->vcpu(thread);
+        cell_counter *c = v.filter.find(spa);
+        if (c == nullptr) {
+            v.filter.begin_lookup();
+            c = &measured->counter_of(thread, who, cell_level::store, spa);
+            v.filter.remember(spa, *c);
+        }
+        bump(*c);
+    }
+    bool optimise_and_tell(unsigned thread, hw::spa_t region)
+    {
+        const hw::rmpopt_result r = optimise(thread, region, 0);
+        measured->rmpopt(thread, r);
+        return r.cf;
+    }
+    json report() const { return measured->report(); }
+    std::vector<json> told(std::string_view type) const
+    {
+        std::vector<json> out;
+        for (const auto &[t, fields] : events) {
+            if (t == type) {
+                out.push_back(fields);
+            }
+        }
+        return out;
+    }
+    void enable()
+    {
+        enable_snp();
+        enable_rmpopt();
+        measured->machine_changed();
+    }
+
+    std::unique_ptr<measurement> measured;
+    std::uint64_t time = 0;
+    std::vector<std::pair<std::string, json>> events;
+};
+
+TEST_F(measurement_fixture, NothingToReportWhenNobodyAsked)
+{
+    EXPECT_TRUE(report().is_null());
+}
+
+TEST_F(measurement_fixture, WithoutSnpNothingIsChecked)
+{
+    measured->switched({.mode = measure_mode::exact});
+    store(0, low_2m);
+    EXPECT_EQ(report()["cells"], json::parse(R"([[0, 0, "host", "store", 0, 0, 1]])"));
+    EXPECT_TRUE(report()["estimates"][0]["skip_rate"].is_null());
+}
+
+TEST_F(measurement_fixture, ByCoreRegionAccessorAndOutcome)
+{
+    enable();
+    ASSERT_TRUE(optimise_and_tell(0, high.base));
+    measured->switched({.mode = measure_mode::exact});
+    store(0, high_2m);
+    store(1, high_2m); // the sibling shares the table
+    store(2, high_2m); // another core
+    store(3, low_2m);
+    store(2, low_2m, cell_accessor::guest);
+    EXPECT_EQ(report()["cells"], json::parse(R"([
+        [0, 2, "host", "store", 0, 2, 0],
+        [1, 0, "host", "store", 1, 0, 0],
+        [1, 0, "guest", "store", 1, 0, 0],
+        [1, 2, "host", "store", 1, 0, 0]])"));
+    EXPECT_EQ(report()["estimates"][0]["skip_rate"], 0.5);
+}
+
+TEST_F(measurement_fixture, TheFilterDoesNotOutliveTheTable)
+{
+    enable();
+    measured->switched({.mode = measure_mode::exact});
+    store(0, high_2m);
+    optimise_and_tell(0, high.base);
+    store(0, high_2m);
+    measured->rmpupdate(high_2m, update(high_2m, guest_page()));
+    store(0, high_2m + hw::page_2m);
+    store(0, high_2m);
+    EXPECT_EQ(report()["cells"], json::parse(R"([[0, 2, "host", "store", 3, 1, 0]])"));
+}
+
+TEST_F(measurement_fixture, AnRmpupdateElsewhereCostsNoFilter)
+{
+    enable();
+    optimise_and_tell(0, high.base);
+    measured->switched({.mode = measure_mode::exact});
+    store(0, high_2m);
+    measured->rmpupdate(low_2m, update(low_2m, guest_page()));
+    EXPECT_NE(measured->vcpu(0).filter.find(high_2m), nullptr);
+}
+
+TEST_F(measurement_fixture, PhasesAreCountedApart)
+{
+    enable();
+    measured->switched({.mode = measure_mode::exact});
+    store(0, low_2m);
+    time = 2'000'000'000;
+    measured->mark("first");
+    store(0, low_2m);
+    store(0, low_2m);
+    optimise_and_tell(0, high.base);
+    time = 3'500'000'000;
+    measured->mark("");
+    store(0, low_2m);
+    measured->mark("second");
+    const json phases = report()["phases"];
+    ASSERT_EQ(phases.size(), 3u);
+    EXPECT_EQ(phases[0]["name"], "");
+    EXPECT_EQ(phases[0]["estimates"][0]["stores"], 1);
+    EXPECT_EQ(phases[1]["name"], "first");
+    EXPECT_EQ(phases[1]["start"], 2.0);
+    EXPECT_EQ(phases[1]["end"], 3.5);
+    EXPECT_EQ(phases[1]["estimates"][0]["stores"], 2);
+    EXPECT_EQ(phases[1]["rmpopt"]["executed"], 1);
+    EXPECT_EQ(phases[1]["rmpopt"]["scanned_2m"], 512);
+    EXPECT_EQ(phases[2]["name"], "second");
+    EXPECT_TRUE(phases[2]["end"].is_null());
+    EXPECT_TRUE(phases[2]["estimates"].empty());
+    EXPECT_EQ(report()["estimates"][0]["stores"], 4) << "between phases counts as well";
+}
+
+TEST_F(measurement_fixture, EventsTellWhatIsNew)
+{
+    enable();
+    measured->tick();
+    events.clear();
+    measured->tick();
+    EXPECT_TRUE(events.empty());
+    optimise_and_tell(2, high.base);
+    store(2, high_2m);
+    measured->tick();
+    ASSERT_EQ(told("table").size(), 1u);
+    EXPECT_EQ(told("table")[0], json::parse(R"({"core": 1, "optimised": "2"})"));
+    ASSERT_EQ(told("rmpopt").size(), 1u);
+    EXPECT_EQ(told("rmpopt")[0]["scans"], 1);
+    ASSERT_EQ(told("counts").size(), 1u);
+    EXPECT_EQ(told("counts")[0]["cells"], json::parse(R"([[1, 2, "host", "store", 0, 1, 0]])"));
+    events.clear();
+    measured->rmpupdate(high_2m, update(high_2m, guest_page()));
+    measured->rmpupdate(high_2m, hw::rmp_status::fail_overlap);
+    measured->tick();
+    EXPECT_EQ(told("rmpupdate")[0], json::parse(R"({"gb": 2, "count": 2, "failed": 1})"));
+    EXPECT_EQ(told("table")[0]["optimised"], "");
+    EXPECT_TRUE(told("counts").empty());
+}
+
+TEST_F(measurement_fixture, CountsOfEventsAddUpToTheReport)
+{
+    enable();
+    measured->switched({.mode = measure_mode::exact});
+    std::uint64_t sum = 0;
+    for (unsigned i = 0; i < 100; ++i) {
+        store(i % 4, i % 3 == 0 ? low_2m : high_2m);
+        if (i % 7 == 0) {
+            measured->tick();
+        }
+    }
+    measured->tick();
+    for (const json &counts : told("counts")) {
+        for (const json &cell : counts["cells"]) {
+            sum += cell[4].get<std::uint64_t>() + cell[5].get<std::uint64_t>();
+        }
+    }
+    EXPECT_EQ(sum, 100u);
+}
+
+TEST_F(measurement_fixture, TimeCountsWhileMeasured)
+{
+    measured->switched({.mode = measure_mode::exact});
+    time = 1'000'000'000;
+    measured->switched({});
+    time = 5'000'000'000;
+    measured->switched({.mode = measure_mode::sampled, .interval = 10});
+    time = 7'000'000'000;
+    EXPECT_EQ(report()["seconds"], 3.0);
+    EXPECT_EQ(report()["mode"], "sampled");
+}
+
+TEST_F(measurement_fixture, PhasesWithoutEndCannotFillMemory)
+{
+    measured->switched({.mode = measure_mode::exact});
+    for (std::size_t i = 0; i < 2 * measurement::most_phases; ++i) {
+        measured->mark("x");
+    }
+    EXPECT_EQ(report()["phases"].size(), measurement::most_phases);
+}
+
+TEST_F(measurement_fixture, ADrawnBlockCountsItsStoresTimesTheInterval)
+{
+    vcpu_measure &v = measured->vcpu(0);
+    v.block = {.who = cell_accessor::host, .stores = 3, .relevant = 2, .skipped = 1};
+    v.close_block(10);
+    v.close_block(10); // nothing in it
+    EXPECT_EQ(v.drawn[0].blocks, 1u);
+    EXPECT_EQ(v.drawn[0].ss, 10 * 9 * 9);
+}
+
+TEST(PageFilter, FindsOnlyThePageThatItWasToldOf)
+{
+    page_filter filter;
+    cell_counter counter{0};
+    filter.begin_lookup();
+    filter.remember(0x7000, counter);
+    EXPECT_EQ(filter.find(0x7fff), &counter);
+    EXPECT_EQ(filter.find(0x8000), nullptr);
+    EXPECT_EQ(filter.find(0x7000 + page_filter::slots * 0x1000ull), nullptr) << "same slot";
+    filter.forget(0x7123);
+    EXPECT_EQ(filter.find(0x7000), nullptr);
+}
+
+TEST(PageFilter, PageZeroIsNoEmptySlot)
+{
+    const page_filter filter;
+    EXPECT_EQ(filter.find(0), nullptr);
+}
+
+TEST(PageFilter, InvalidatedUntilTheNextLookup)
+{
+    page_filter filter;
+    cell_counter counter{0};
+    filter.begin_lookup();
+    filter.remember(0x7000, counter);
+    filter.invalidate();
+    EXPECT_EQ(filter.find(0x7000), nullptr);
+    filter.begin_lookup();
+    EXPECT_EQ(filter.find(0x7000), nullptr) << "what was known is forgotten";
+    filter.remember(0x7000, counter);
+    EXPECT_EQ(filter.find(0x7000), &counter);
+}
+
+TEST(PageFilter, AChangeDuringALookupWins)
+{
+    page_filter filter;
+    cell_counter counter{0};
+    filter.begin_lookup();
+    filter.invalidate(); // another CPU's RMPUPDATE
+    filter.remember(0x7000, counter);
+    EXPECT_EQ(filter.find(0x7000), nullptr);
+}
+
+TEST(MeasureRequest, Words)
+{
+    measure_request r;
+    EXPECT_EQ(parse_measure("exact", r), "");
+    EXPECT_EQ(r.mode, measure_mode::exact);
+    EXPECT_EQ(parse_measure("sampled=1000", r), "");
+    EXPECT_EQ(r.interval, 1000u);
+    EXPECT_EQ(parse_measure("off", r), "");
+    EXPECT_EQ(r, measure_request{});
+    for (const char *bad : {"", "on", "sampled", "sampled=", "sampled=1", "sampled=0", "sampled=-5",
+                            "sampled=5x", "sampled=1000000001", "sampled=99999999999", "exact "}) {
+        EXPECT_NE(parse_measure(bad, r).find("is not off, exact or sampled=N"), std::string::npos)
+            << bad;
+    }
+}
+
+/// One counter for each region, CPU and outcome: that grows with memory.
+TEST(Measurement, StaysSmallWithTwoTerabytesAndSixtyFourCpus)
+{
+    hw::machine::settings s;
+    s.cpu = hw::find_persona("venice");
+    for (unsigned t = 0; t < 64; ++t) {
+        s.cpus.core_of_thread.push_back(t / 2);
+    }
+    std::byte nothing{};
+    s.memory = hw::memory_view({{0, 2048 * hw::region_1g, &nothing}});
+    const hw::machine m(std::move(s));
+    const measurement measured(
+        {.machine = &m, .clock = [] { return std::uint64_t{0}; }, .event = [](auto, auto) {}});
+    EXPECT_LE(measured.bytes(), 64u << 20);
+    EXPECT_GT(measured.bytes(), 10u << 20);
+}
+
+} // namespace
+} // namespace rmpopt
