@@ -2,6 +2,7 @@
 // The marker: NOPL 0x4f504d52(%rax,%rax,1), which does nothing on any machine. EAX says what is
 // wanted of the measurement; nothing in the guest changes. Any privilege, 64-bit mode.
 #include "insn.h"
+#include "measure/store_hooks.h"
 
 #include <array>
 
@@ -32,6 +33,7 @@ void mark(const insn_event &event)
     std::string text(name.begin(), name.begin() + static_cast<std::ptrdiff_t>(read));
     std::ranges::replace_if(
         text, [](char c) { return !is_printable(c); }, '?');
+    store_hooks::end_phase();
     the_context->measuring().mark(text);
 }
 

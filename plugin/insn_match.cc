@@ -61,7 +61,17 @@ std::span<const std::uint8_t> skip_prefixes(std::span<const std::uint8_t> bytes,
     return bytes;
 }
 
+constexpr std::array<std::uint8_t, 6> string_stores{0xa4, 0xa5, 0xaa, 0xab, 0x6c, 0x6d};
+
 } // namespace
+
+bool is_repeated_string_store(std::span<const std::uint8_t> bytes)
+{
+    auto repeat = repeat_prefix::any;
+    const auto opcode = skip_prefixes(bytes, repeat);
+    return repeat != repeat_prefix::any && opcode.size() == 1 &&
+           std::ranges::find(string_stores, opcode.front()) != string_stores.end();
+}
 
 emulated_insn match_insn(std::span<const std::uint8_t> bytes)
 {

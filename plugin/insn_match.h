@@ -30,4 +30,7 @@ enum class emulated_insn : std::uint8_t {
 /// Says which emulated instruction the bytes of one whole instruction are.
 emulated_insn match_insn(std::span<const std::uint8_t> bytes);
 
+/// REP MOVS, REP STOS, REP INS.
+bool is_repeated_string_store(std::span<const std::uint8_t> bytes);
+
 } // namespace rmpopt

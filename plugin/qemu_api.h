@@ -46,34 +46,10 @@ enum qemu_plugin_cb_flags : int {
     QEMU_PLUGIN_CB_RW_REGS_PC,
 };
 
-/// Says when a conditional callback is called: entry COND imm.
-enum qemu_plugin_cond : int {
-    QEMU_PLUGIN_COND_NEVER,
-    QEMU_PLUGIN_COND_ALWAYS,
-    QEMU_PLUGIN_COND_EQ,
-    QEMU_PLUGIN_COND_NE,
-    QEMU_PLUGIN_COND_LT,
-    QEMU_PLUGIN_COND_LE,
-    QEMU_PLUGIN_COND_GT,
-    QEMU_PLUGIN_COND_GE,
-};
-
-enum qemu_plugin_op : int {
-    QEMU_PLUGIN_INLINE_ADD_U64,
-    QEMU_PLUGIN_INLINE_STORE_U64,
-};
-
 enum qemu_plugin_mem_rw : int {
     QEMU_PLUGIN_MEM_R = 1,
     QEMU_PLUGIN_MEM_W,
     QEMU_PLUGIN_MEM_RW,
-};
-
-/// One element for each vCPU.
-struct qemu_plugin_scoreboard;
-struct qemu_plugin_u64 {
-    qemu_plugin_scoreboard *score;
-    std::size_t offset;
 };
 
 /// What QEMU tells of one memory access, and where it went; opaque.
@@ -100,16 +76,6 @@ void qemu_plugin_register_vcpu_mem_cb(qemu_plugin_insn *insn, qemu_plugin_vcpu_m
                                       void *userdata);
 void qemu_plugin_register_vcpu_tb_exec_cb(qemu_plugin_tb *tb, qemu_plugin_vcpu_udata_cb_t cb,
                                           qemu_plugin_cb_flags flags, void *userdata);
-void qemu_plugin_register_vcpu_tb_exec_cond_cb(qemu_plugin_tb *tb, qemu_plugin_vcpu_udata_cb_t cb,
-                                               qemu_plugin_cb_flags flags, qemu_plugin_cond cond,
-                                               qemu_plugin_u64 entry, std::uint64_t imm,
-                                               void *userdata);
-void qemu_plugin_register_vcpu_tb_exec_inline_per_vcpu(qemu_plugin_tb *tb, qemu_plugin_op op,
-                                                       qemu_plugin_u64 entry, std::uint64_t imm);
-
-qemu_plugin_scoreboard *qemu_plugin_scoreboard_new(std::size_t element_size);
-void *qemu_plugin_scoreboard_find(qemu_plugin_scoreboard *score, unsigned int vcpu_index);
-
 /// Only in a memory callback; nullptr when QEMU does not know.
 qemu_plugin_hwaddr *qemu_plugin_get_hwaddr(qemu_plugin_meminfo_t info, std::uint64_t vaddr);
 bool qemu_plugin_hwaddr_is_io(const qemu_plugin_hwaddr *hwaddr);

@@ -24,58 +24,54 @@ interval_estimate wilson(double p, double n)
 
 } // namespace
 
-void block_sums::add(std::uint64_t stores, std::uint64_t relevant, std::uint64_t skipped)
+void block_sums::add(unsigned interval, std::uint64_t s, std::uint64_t x, std::uint64_t y)
 {
+    const double weight = static_cast<double>(interval) * (interval - 1.0);
+    const auto product = [weight](std::uint64_t a, std::uint64_t b) {
+        return weight * static_cast<double>(a) * static_cast<double>(b);
+    };
     ++blocks;
-    s += stores;
-    x += relevant;
-    y += skipped;
-    ss += stores * stores;
-    xx += relevant * relevant;
-    xy += relevant * skipped;
-    yy += skipped * skipped;
+    ss += product(s, s);
+    xx += product(x, x);
+    xy += product(x, y);
+    yy += product(y, y);
 }
 
 block_sums block_sums::operator-(const block_sums &e) const
 {
-    return {blocks - e.blocks, s - e.s,   x - e.x,   y - e.y,
-            ss - e.ss,         xx - e.xx, xy - e.xy, yy - e.yy};
+    return {blocks - e.blocks, ss - e.ss, xx - e.xx, xy - e.xy, yy - e.yy};
 }
 
 block_sums block_sums::operator+(const block_sums &o) const
 {
-    return {blocks + o.blocks, s + o.s,   x + o.x,   y + o.y,
-            ss + o.ss,         xx + o.xx, xy + o.xy, yy + o.yy};
+    return {blocks + o.blocks, ss + o.ss, xx + o.xx, xy + o.xy, yy + o.yy};
 }
 
-interval_estimate estimate_stores(const block_sums &b, unsigned interval)
+interval_estimate estimate_stores(std::uint64_t stores, const block_sums &b)
 {
-    const double n = interval, value = n * static_cast<double>(b.s);
-    // Horvitz-Thompson's variance under Bernoulli sampling, itself estimated without bias.
-    const double half = z * std::sqrt(n * (n - 1) * static_cast<double>(b.ss));
-    return {value, std::max(static_cast<double>(b.s), value - half), value + half};
+    const auto value = static_cast<double>(stores);
+    const double half = z * std::sqrt(std::max(0.0, b.ss));
+    return {value, std::max(0.0, value - half), value + half};
 }
 
-std::optional<interval_estimate> estimate_skip_rate(const block_sums &b, unsigned interval)
+std::optional<interval_estimate> estimate_skip_rate(std::uint64_t checked, std::uint64_t skipped,
+                                                    const block_sums &b)
 {
-    if (b.x == 0) {
+    if (checked + skipped == 0) {
         return std::nullopt;
     }
-    const double x = static_cast<double>(b.x);
-    const double rate = static_cast<double>(b.y) / x;
-    if (interval <= 1) {
+    const double x = static_cast<double>(checked + skipped);
+    const double rate = static_cast<double>(skipped) / x;
+    if (b.xx <= 0) {
         return interval_estimate{rate, rate, rate};
     }
     // Linearised variance of a quotient of two sums over clusters.
-    const double residuals = static_cast<double>(b.yy) - 2 * rate * static_cast<double>(b.xy) +
-                             rate * rate * static_cast<double>(b.xx);
-    const double variance = std::max(0.0, residuals) * (1 - 1.0 / interval) / (x * x);
-    // As many independent stores as would tell as much; with a rate of 0 or 1 the variance says
-    // nothing, and clusters of the observed size are taken for one observation each.
-    const double clusters = x * x / static_cast<double>(b.xx);
+    const double variance = std::max(0.0, b.yy - 2 * rate * b.xy + rate * rate * b.xx) / (x * x);
+    // As many independent stores as would tell as much. With a rate of 0 or 1 the variance says
+    // nothing; then each cluster counts as one observation.
     const double spread = rate * (1 - rate);
-    const double n = variance > 0 && spread > 0 ? spread / variance : clusters;
-    return wilson(rate, std::max(1.0, std::min(n, x)));
+    const double n = variance > 0 && spread > 0 ? spread / variance : x * x / b.xx;
+    return wilson(rate, std::max(1.0, n));
 }
 
 std::uint64_t interval_source::next(unsigned mean)

@@ -15,14 +15,15 @@
 namespace rmpopt
 {
 
-/// Sums over drawn executions. Of one execution: `s` stores, `x` of them checked or skipped, `y`
-/// skipped.
+/// What the counts of a sample leave open. A drawn execution with `s` stores stands for `interval`
+/// times as many, and its variance is interval * (interval - 1) * s * s (Horvitz-Thompson under
+/// Bernoulli sampling, itself without bias); sums of these, also of products. Of the `s` stores `x`
+/// were checked or skipped, `y` skipped. All zero for what was counted store by store.
 struct block_sums {
-    std::uint64_t blocks = 0; ///< executions with a store
-    std::uint64_t s = 0, x = 0, y = 0;
-    std::uint64_t ss = 0, xx = 0, xy = 0, yy = 0;
+    std::uint64_t blocks = 0; ///< drawn executions with a store
+    double ss = 0, xx = 0, xy = 0, yy = 0;
 
-    void add(std::uint64_t stores, std::uint64_t relevant, std::uint64_t skipped);
+    void add(unsigned interval, std::uint64_t s, std::uint64_t x, std::uint64_t y);
     block_sums operator-(const block_sums &earlier) const;
     block_sums operator+(const block_sums &other) const;
 };
@@ -33,10 +34,11 @@ struct interval_estimate {
 
 inline constexpr double confidence = 0.95;
 
-/// Stores in all. `interval` as drawn with, not 0.
-interval_estimate estimate_stores(const block_sums &b, unsigned interval);
-/// Skipped of checked and skipped; nothing when none of either was drawn.
-std::optional<interval_estimate> estimate_skip_rate(const block_sums &b, unsigned interval);
+/// Of an estimated number of stores.
+interval_estimate estimate_stores(std::uint64_t stores, const block_sums &b);
+/// Skipped of checked and skipped, from their estimated numbers; nothing when there is neither.
+std::optional<interval_estimate> estimate_skip_rate(std::uint64_t checked, std::uint64_t skipped,
+                                                    const block_sums &b);
 
 /// How many executions to let pass until the next is drawn: geometrically distributed, at least 1.
 /// A generator for each vCPU.

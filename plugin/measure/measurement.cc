@@ -63,11 +63,12 @@ std::string optimised_regions(const hw::rmpopt_table &table, unsigned regions)
 
 } // namespace
 
-void vcpu_measure::close_block()
+void vcpu_measure::close_block(unsigned interval)
 {
     if (block.stores != 0) {
         const std::scoped_lock guard(lock);
-        drawn[static_cast<unsigned>(block.who)].add(block.stores, block.relevant, block.skipped);
+        drawn[static_cast<unsigned>(block.who)].add(interval, block.stores, block.relevant,
+                                                    block.skipped);
     }
     block = {};
 }
@@ -256,7 +257,7 @@ ordered_json measurement::phase_json(const phase &p, const totals &counted) cons
             {"end", end},
             {"cells", cells_json(counted)},
             {"device", counted.device},
-            {"estimates", estimates_json(counted, interval())},
+            {"estimates", estimates_json(counted)},
             {"rmpopt", work_json(sum(counted.rmpopt))},
             {"rmpupdate", sum(counted.rmpupdate)},
             {"guests", {{"launched", counted.guests_launched}, {"ended", counted.guests_ended}}}};
@@ -334,7 +335,7 @@ ordered_json measurement::report() const
                      {"cells", cells_json(counted)},
                      {"device", counted.device},
                      {"unresolved", counted.unresolved},
-                     {"estimates", estimates_json(counted, interval())},
+                     {"estimates", estimates_json(counted)},
                      {"phases", ordered_json::array()}};
     for (const phase &p : phases_) {
         out["phases"].push_back(p.end != 0 ? p.counted : phase_json(p, counted - phase_base_));

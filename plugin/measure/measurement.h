@@ -38,8 +38,8 @@ struct alignas(64) vcpu_measure {
     std::mutex lock; ///< guards `drawn`; taken once for a drawn block
     std::array<block_sums, cell_accessors> drawn{};
 
-    /// Ends the block.
-    void close_block();
+    /// Ends the block, which was one of `interval`.
+    void close_block(unsigned interval);
 };
 
 class measurement
@@ -88,7 +88,7 @@ class measurement
     std::size_t bytes() const;
 
     /// Phases that are kept; more are counted into the last.
-    static constexpr std::size_t most_phases = 256;
+    static constexpr std::size_t most_phases = 4096;
 
   private:
     struct phase {
@@ -103,7 +103,6 @@ class measurement
     void tell_tables();
     void tell_work(const totals &now);
     std::uint64_t measured_ns(std::uint64_t now) const;
-    unsigned interval() const { return ever_.mode == measure_mode::sampled ? ever_.interval : 0; }
 
     const settings settings_;
     unsigned regions_;

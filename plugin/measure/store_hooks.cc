@@ -2,7 +2,9 @@
 #include "store_hooks.h"
 
 #include "hw/types.h"
+#include "insn_match.h"
 
+#include <array>
 #include <utility>
 
 namespace rmpopt
@@ -24,6 +26,13 @@ struct thread_view {
 
 /// initial-exec: found without a call.
 [[gnu::tls_model("initial-exec")]] thread_local thread_view view;
+
+/// Of this thread, to the next one that is drawn. At first some number: a geometric distribution
+/// does not remember where it began.
+[[gnu::tls_model("initial-exec")]] thread_local std::uint64_t blocks_left = 1;
+
+/// The same for the stores of repeated string instructions.
+[[gnu::tls_model("initial-exec")]] thread_local std::uint64_t string_stores_left = 1;
 
 [[gnu::noinline]] void look_at_current(thread_view &v)
 {
@@ -78,9 +87,9 @@ template <class F> void for_pages(qemu_plugin_meminfo_t info, std::uint64_t vadd
     }
 }
 
-void count_unusual(vcpu_cells &cells, const page_target &t)
+void count_unusual(vcpu_cells &cells, const page_target &t, unsigned stores = 1)
 {
-    bump(t.what == page_target::kind::device ? cells.device : cells.unresolved);
+    bump(t.what == page_target::kind::device ? cells.device : cells.unresolved, stores);
 }
 
 [[gnu::noinline]] void count_page(const thread_view &v, qemu_plugin_meminfo_t info,
@@ -123,34 +132,27 @@ void on_store(unsigned, qemu_plugin_meminfo_t info, std::uint64_t vaddr, void *)
     count_slowly(v, info, vaddr);
 }
 
-// Sampling. Each vCPU's countdown lets a random number of blocks pass; the block that it ends at is
-// left before its first instruction and executed in a translation of its own, whose stores are
-// looked at. QEMU keeps the two apart by host_cpu's flag of the next block.
+// Sampling. A countdown lets a random number of blocks pass; the block that it ends at is left
+// before its first instruction and executed in a translation of its own, whose stores are looked
+// at. QEMU keeps the two apart by host_cpu's mark of the next block. (The API's inline operations
+// and conditional callbacks would not be faster, and QEMU 11.1 spoils the constants of a block that
+// has one when several vCPUs take turns on a thread.)
 
-constexpr std::uint64_t due_at = 1ull << 62;
-
-qemu_plugin_u64 countdown()
+[[gnu::noinline]] void draw_block(std::uintptr_t ra)
 {
-    static const qemu_plugin_u64 word{qemu_plugin_scoreboard_new(sizeof(std::uint64_t)), 0};
-    return word;
-}
-
-void let_pass(unsigned vcpu_index, std::uint64_t blocks)
-{
-    auto *word =
-        static_cast<std::uint64_t *>(qemu_plugin_scoreboard_find(countdown().score, vcpu_index));
-    *word = due_at - blocks;
-}
-
-void on_due(unsigned vcpu_index, void *)
-{
-    // The countdown is the translating vCPU's, which QEMU names; the draw does not care whose it
-    // is.
-    let_pass(vcpu_index, current_view().state->intervals.next(the_mode.interval));
-    const host_cpu cpu = host_cpu::current();
-    cpu.synchronise(reinterpret_cast<std::uintptr_t>(__builtin_return_address(0)));
+    const thread_view &v = current_view();
+    blocks_left = v.state->intervals.next(the_mode.interval);
+    const host_cpu cpu = host_cpu::by_index(v.index);
+    cpu.synchronise(ra);
     cpu.mark_next_block(true);
     host_cpu::continue_at(cpu.rip());
+}
+
+void on_block(unsigned, void *)
+{
+    if (--blocks_left == 0) [[unlikely]] {
+        draw_block(reinterpret_cast<std::uintptr_t>(__builtin_return_address(0)));
+    }
 }
 
 void on_drawn_block(unsigned, void *)
@@ -158,49 +160,87 @@ void on_drawn_block(unsigned, void *)
     const thread_view &v = current_view();
     const host_cpu cpu = host_cpu::by_index(v.index);
     cpu.mark_next_block(false);
-    v.state->close_block();
+    v.state->close_block(the_mode.interval);
     v.state->block.who = accessor_of(cpu);
 }
 
-void on_drawn_store(unsigned, qemu_plugin_meminfo_t info, std::uint64_t vaddr, void *)
+/// Looks at a store of the drawn block.
+void look_at_store(const thread_view &v, qemu_plugin_meminfo_t info, std::uint64_t vaddr)
 {
-    const thread_view &v = current_view();
     for_pages(info, vaddr, [&](std::uint64_t address) {
         const page_target t = target_of(info, address);
         if (t.what != page_target::kind::ram) {
-            count_unusual(v.state->cells, t);
+            count_unusual(v.state->cells, t, the_mode.interval);
             return;
         }
         auto &block = v.state->block;
         const cell_outcome outcome = the_measurement->outcome_of(v.index, block.who, t.spa);
         bump(v.state->cells.at(static_cast<unsigned>(t.spa / hw::region_1g), block.who,
-                               cell_level::store, outcome));
+                               cell_level::store, outcome),
+             the_mode.interval);
         ++block.stores;
         block.relevant += outcome == cell_outcome::off ? 0 : 1;
         block.skipped += outcome == cell_outcome::skipped ? 1 : 0;
     });
 }
 
-void watch_stores(qemu_plugin_tb *tb, qemu_plugin_vcpu_mem_cb_t callback)
+void on_drawn_store(unsigned, qemu_plugin_meminfo_t info, std::uint64_t vaddr, void *)
+{
+    look_at_store(current_view(), info, vaddr);
+}
+
+/// Repeated string instructions store as often as their count says, all in one block. Drawn as a
+/// whole they would decide the sample; so each of their stores is drawn for itself.
+void on_string_store(unsigned, qemu_plugin_meminfo_t info, std::uint64_t vaddr, void *)
+{
+    if (--string_stores_left != 0) [[likely]] {
+        return;
+    }
+    const thread_view &v = current_view();
+    string_stores_left = v.state->intervals.next(the_mode.interval);
+    v.state->close_block(the_mode.interval);
+    v.state->block.who = accessor_of(host_cpu::by_index(v.index));
+    look_at_store(v, info, vaddr);
+    v.state->close_block(the_mode.interval);
+}
+
+bool repeats(qemu_plugin_insn *insn)
+{
+    std::array<std::uint8_t, longest_instruction> bytes{};
+    const std::size_t size = std::min(qemu_plugin_insn_size(insn), bytes.size());
+    qemu_plugin_insn_data(insn, bytes.data(), size);
+    return is_repeated_string_store(std::span(bytes).first(size));
+}
+
+void watch_stores(qemu_plugin_insn *insn, qemu_plugin_vcpu_mem_cb_t callback)
+{
+    qemu_plugin_register_vcpu_mem_cb(insn, callback, QEMU_PLUGIN_CB_NO_REGS, QEMU_PLUGIN_MEM_W,
+                                     nullptr);
+}
+
+template <class F> void for_insns(qemu_plugin_tb *tb, F f)
 {
     const std::size_t n = qemu_plugin_tb_n_insns(tb);
     for (std::size_t i = 0; i < n; ++i) {
-        qemu_plugin_register_vcpu_mem_cb(qemu_plugin_tb_get_insn(tb, i), callback,
-                                         QEMU_PLUGIN_CB_NO_REGS, QEMU_PLUGIN_MEM_W, nullptr);
+        f(qemu_plugin_tb_get_insn(tb, i));
     }
 }
 
 void instrument_sampled(qemu_plugin_tb *tb)
 {
-    if (host_cpu::current().is_next_block_marked()) {
+    const bool drawn = host_cpu::current().is_next_block_marked();
+    if (drawn) {
         qemu_plugin_register_vcpu_tb_exec_cb(tb, on_drawn_block, QEMU_PLUGIN_CB_NO_REGS, nullptr);
-        watch_stores(tb, on_drawn_store);
-        return;
+    } else {
+        qemu_plugin_register_vcpu_tb_exec_cb(tb, on_block, QEMU_PLUGIN_CB_RW_REGS_PC, nullptr);
     }
-    qemu_plugin_register_vcpu_tb_exec_inline_per_vcpu(tb, QEMU_PLUGIN_INLINE_ADD_U64, countdown(),
-                                                      1);
-    qemu_plugin_register_vcpu_tb_exec_cond_cb(tb, on_due, QEMU_PLUGIN_CB_RW_REGS_PC,
-                                              QEMU_PLUGIN_COND_GE, countdown(), due_at, nullptr);
+    for_insns(tb, [drawn](qemu_plugin_insn *insn) {
+        if (repeats(insn)) {
+            watch_stores(insn, on_string_store);
+        } else if (drawn) {
+            watch_stores(insn, on_drawn_store);
+        }
+    });
 }
 
 } // namespace
@@ -216,7 +256,7 @@ void store_hooks::instrument(qemu_plugin_tb *tb)
     case measure_mode::off:
         break;
     case measure_mode::exact:
-        watch_stores(tb, on_store);
+        for_insns(tb, [](qemu_plugin_insn *insn) { watch_stores(insn, on_store); });
         break;
     case measure_mode::sampled:
         instrument_sampled(tb);
@@ -227,9 +267,11 @@ void store_hooks::instrument(qemu_plugin_tb *tb)
 void store_hooks::set_mode(measure_request to)
 {
     the_mode = to;
-    for (unsigned i = 0; to.mode == measure_mode::sampled && i < host_cpu::all().size(); ++i) {
-        let_pass(i, the_measurement->vcpu(i).intervals.next(to.interval));
-    }
+}
+
+void store_hooks::end_phase()
+{
+    current_view().state->close_block(the_mode.interval);
 }
 
 void store_hooks::translated(const host_cpu &cpu, std::uint64_t address)

@@ -23,6 +23,9 @@ class store_hooks
     /// next is translated.
     static void set_mode(measure_request to);
 
+    /// On the current vCPU: what was drawn so far belongs to the phase that ends.
+    static void end_phase();
+
     /// QEMU has looked a translation up for the page of `address`.
     static void translated(const host_cpu &cpu, std::uint64_t address);
 };

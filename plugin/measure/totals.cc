@@ -34,21 +34,9 @@ std::array<std::uint64_t, vcpu_cells::per_region> sums(const totals &t)
     return out;
 }
 
-ordered_json exact_estimate(std::span<const std::uint64_t> outcomes)
+ordered_json estimate_json(std::span<const std::uint64_t> outcomes, const block_sums &b)
 {
-    const std::uint64_t relevant = outcomes[0] + outcomes[1], stores = relevant + outcomes[2];
-    ordered_json rate;
-    if (relevant != 0) {
-        rate = static_cast<double>(outcomes[1]) / static_cast<double>(relevant);
-    }
-    return {{"stores", stores},  {"stores_low", stores}, {"stores_high", stores},
-            {"skip_rate", rate}, {"low", rate},          {"high", rate},
-            {"blocks", nullptr}};
-}
-
-ordered_json sampled_estimate(const block_sums &b, unsigned interval)
-{
-    const interval_estimate stores = estimate_stores(b, interval);
+    const interval_estimate stores = estimate_stores(outcomes[0] + outcomes[1] + outcomes[2], b);
     ordered_json out{{"stores", std::llround(stores.value)},
                      {"stores_low", std::llround(stores.low)},
                      {"stores_high", std::llround(stores.high)},
@@ -56,7 +44,7 @@ ordered_json sampled_estimate(const block_sums &b, unsigned interval)
                      {"low", nullptr},
                      {"high", nullptr},
                      {"blocks", b.blocks}};
-    if (const auto rate = estimate_skip_rate(b, interval)) {
+    if (const auto rate = estimate_skip_rate(outcomes[0], outcomes[1], b)) {
         out["skip_rate"] = rate->value;
         out["low"] = rate->low;
         out["high"] = rate->high;
@@ -145,7 +133,7 @@ ordered_json cells_json(const totals &t)
     return out;
 }
 
-ordered_json estimates_json(const totals &t, unsigned interval)
+ordered_json estimates_json(const totals &t)
 {
     ordered_json out = ordered_json::array();
     const auto all = sums(t);
@@ -156,8 +144,7 @@ ordered_json estimates_json(const totals &t, unsigned interval)
             continue;
         }
         ordered_json one{{"accessor", accessor_names[a]}};
-        one.update(interval == 0 ? exact_estimate(stores)
-                                 : sampled_estimate(t.blocks[a], interval));
+        one.update(estimate_json(stores, t.blocks[a]));
         out.push_back(std::move(one));
     }
     return out;

@@ -56,8 +56,8 @@ struct totals {
 
 /// Cells that are not all zero: [core, gb, accessor, level, checked, skipped, off].
 nlohmann::ordered_json cells_json(const totals &t);
-/// Stores and skip rate of each accessor that has stores. interval 0: counted exactly.
-nlohmann::ordered_json estimates_json(const totals &t, unsigned interval);
+/// Stores and skip rate of each accessor that has stores.
+nlohmann::ordered_json estimates_json(const totals &t);
 nlohmann::ordered_json work_json(const rmpopt_work &w);
 
 } // namespace rmpopt

@@ -1,0 +1,122 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Runs tests/measure.c in a measured guest and compares what was counted with what it printed.
+
+Usage: measured_stores.py exact|SAMPLES RUNNER [ARGUMENT...]
+RUNNER with its arguments starts the guest test; --measure, --report and --append are added.
+"exact": every count must be the one that the guest printed, and nothing else may be counted in its
+regions. SAMPLES, an interval: the skip rates and the numbers of stores of 1000 equal phases, sampled,
+must lie in their confidence intervals at least 930 times.
+"""
+import json
+import subprocess
+import sys
+import tempfile
+from collections import defaultdict
+from pathlib import Path
+
+ROUNDS = 1000
+ENOUGH = 930  # of ROUNDS, at 95 %: true intervals miss that once in five hundred runs
+OUTCOMES = ("checked", "skipped", "off")
+Counts = dict[tuple[int, int, str], int]  # by core, GiB, outcome
+
+
+def run(runner: list[str], mode: str, rounds: int) -> tuple[str, dict]:
+    """The guest's output and what the plugin measured."""
+    with tempfile.TemporaryDirectory(prefix="rmpopt-") as directory:
+        report = Path(directory, "report.json")
+        done = subprocess.run([*runner, "--measure", mode, "--report", str(report),
+                               "--append", f"rounds={rounds} interval={mode.partition('=')[2] or 0}"],
+                              stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            sys.exit(f"measured_stores.py: the guest test failed: {(done.stdout + done.stderr)[-2000:]}")
+        return done.stdout, json.loads(report.read_text())
+
+
+def expectations(output: str, cpu_core: list[int]) -> tuple[dict[str, Counts], dict[str, int]]:
+    """By phase: the cells that the guest filled, and its stores to devices."""
+    cells: dict[str, Counts] = defaultdict(lambda: defaultdict(int))
+    devices = {}
+    for line in output.splitlines():
+        if not line.startswith("# expect"):
+            continue
+        words = dict(word.split("=", 1) for word in line.split()[2:])
+        if line.startswith("# expect-device"):
+            devices[words["phase"]] = int(words["stores"])
+        else:
+            cells[words["phase"]][cpu_core[int(words["cpu"])], int(words["gb"]), words["outcome"]] += int(words["stores"])
+    return cells, devices
+
+
+def counted(phase: dict) -> Counts:
+    """Of the regions that only the test's stores go to: all but the first, in which the test itself runs."""
+    found: Counts = defaultdict(int)
+    for core, gb, accessor, level, *numbers in phase["cells"]:
+        if gb == 0 or level != "store":
+            continue
+        if accessor != "host":
+            sys.exit(f"measured_stores.py: phase {phase['name']}: stores of a guest, where there is none")
+        for outcome, number in zip(OUTCOMES, numbers):
+            if number:
+                found[core, gb, outcome] += number
+    return found
+
+
+def sums_agree(measured: dict) -> list[str]:
+    """Totals of all cells against what is said of the whole."""
+    stores = sum(sum(cell[4:]) for cell in measured["cells"] if cell[3] == "store")
+    said = sum(estimate["stores"] for estimate in measured["estimates"])
+    return [] if stores == said else [f"cells have {stores} stores, the estimate says {said}"]
+
+
+def exact(runner: list[str]) -> list[str]:
+    output, report = run(runner, "exact", 0)
+    measured = report["measure"]
+    cells, devices = expectations(output, report["cpu_core"])
+    problems = sums_agree(measured)
+    phases = {phase["name"]: phase for phase in measured["phases"] if phase["name"]}
+    if not cells or set(cells) | set(devices) != set(phases):
+        problems.append(f"phases differ: {sorted(set(cells) ^ set(phases))}")
+    for name, want in cells.items():
+        got = counted(phases.get(name, {"cells": []}))
+        if got != want:
+            problems.append(f"phase {name}: counted {dict(got)}, executed {dict(want)}")
+    for name, stores in devices.items():
+        if phases[name]["device"] != stores:
+            problems.append(f"phase {name}: counted {phases[name]['device']} device stores, executed {stores}")
+    print(f"{len(phases)} phases, {sum(sum(c.values()) for c in cells.values())} stores compared")
+    return problems
+
+
+def mixed(runner: list[str], mode: str, rounds: int) -> list[dict]:
+    _, report = run(runner, mode, rounds)
+    return [phase["estimates"][0] for phase in report["measure"]["phases"] if phase["name"] == "mixed"]
+
+
+def sampled(runner: list[str], interval: int) -> list[str]:
+    truth = mixed(runner, "exact", 2)[1]
+    samples = mixed(runner, f"sampled={interval}", ROUNDS)
+    problems = [] if len(samples) == ROUNDS else [f"{len(samples)} of {ROUNDS} phases"]
+    for what, value, low, high in (("skip rate", "skip_rate", "low", "high"),
+                                   ("stores", "stores", "stores_low", "stores_high")):
+        hits = sum(sample[low] is not None and sample[low] <= truth[value] <= sample[high] for sample in samples)
+        mean = sum(sample[value] or 0 for sample in samples) / len(samples)
+        print(f"{what}: {truth[value]:.6g}, mean of the samples {mean:.6g}, {hits} of {len(samples)} intervals hold it")
+        if hits < ENOUGH:
+            problems.append(f"{what}: only {hits} of {len(samples)} intervals hold {truth[value]}")
+    return problems
+
+
+def main(words: list[str]) -> int:
+    if len(words) < 2:
+        print(__doc__, file=sys.stderr)
+        return 2
+    mode, *runner = words
+    problems = exact(runner) if mode == "exact" else sampled(runner, int(mode))
+    for problem in problems:
+        print(f"not ok: {problem}")
+    return 1 if problems else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
