@@ -33,7 +33,7 @@ struct workload {
 };
 
 extern const struct workload files_workload, memcpy_workload, pagecache_workload, forks_workload,
-    network_workload, idle_workload, boot_workload;
+    network_workload, age_workload, idle_workload, boot_workload;
 
 /* The result of a system call that must not fail; `what` goes into the message. */
 long workload_must(long result, const char *what);

@@ -7,7 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { BATCH = 64, HEADERS = 8, INCLUDED = 4, NAME_LENGTH = 64 };
+enum { HEADERS = 8, INCLUDED = 4, NAME_LENGTH = 64 };
 #define LARGEST (16 * WORKLOAD_KIB)
 #define SMALLEST WORKLOAD_KIB
 #define MOST (64 * WORKLOAD_MIB)
@@ -92,37 +92,36 @@ static void clean(const struct directory *in, unsigned count)
     workload_must(unlink(path(in, "linked", 0)), "unlink");
 }
 
-/* Sources of `budget` bytes or a little more, at most BATCH; result: what they were. */
-static size_t build(const struct directory *in, size_t budget, uint32_t *random)
+/* Sources of `length` bytes or a little more; result: how many. */
+static unsigned write_sources(const struct directory *in, size_t length)
 {
+    uint32_t random = in->process + 1;
     unsigned count = 0;
-    size_t written = 0;
 
-    for (; count < BATCH && written < budget; count++) {
-        size_t length = SMALLEST + workload_random(random) % (LARGEST - SMALLEST);
-        put(in, path(in, "source", count), O_EXCL, length);
-        written += length;
+    for (size_t written = 0; written < length; count++) {
+        size_t next = SMALLEST + workload_random(&random) % (LARGEST - SMALLEST);
+        put(in, path(in, "source", count), O_EXCL, next);
+        written += next;
     }
-    for (unsigned i = 0; i < count; i++)
-        compile(in, i);
-    link_objects(in, count);
-    clean(in, count);
-    in->done->of[0] += 3ul * count;
-    return written;
+    return count;
 }
 
 static void work_files(unsigned process, size_t share, struct workload_amounts *done)
 {
     const struct directory here = {process, done};
-    uint32_t random = process + 1;
     char name[NAME_LENGTH];
+    unsigned count;
 
     snprintf(name, sizeof(name), "%u", process);
     workload_must(mkdir(name, 0700), name);
     workload_fill(content, process, sizeof(content));
     write_headers(&here);
-    for (size_t written = 0; written < share;)
-        written += build(&here, share - written, &random);
+    count = write_sources(&here, share);
+    for (unsigned i = 0; i < count; i++)
+        compile(&here, i);
+    link_objects(&here, count);
+    clean(&here, count);
+    done->of[0] = 3ul * count + HEADERS + 1;
     done->of[1] /= WORKLOAD_KIB;
     done->of[2] /= WORKLOAD_KIB;
 }

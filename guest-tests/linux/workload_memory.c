@@ -4,12 +4,14 @@
 
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
 #define SPARE (64 * WORKLOAD_MIB) /* for everybody else while memory is in use */
 #define BLOCK (64 * WORKLOAD_KIB)
 #define LARGEST_FILES (512 * WORKLOAD_MIB)
+#define CHUNK (2 * WORKLOAD_MIB)
 #define SEED 0x9e3779b97f4a7c15ul
 
 static size_t most_of(size_t free_memory)
@@ -53,6 +55,46 @@ const struct workload memcpy_workload = {
     .fit = most_of,
     .work = work_memcpy,
     .amounts = {"KiB written"},
+};
+
+/*
+ * The allocator of a machine that has just booted hands out memory from one end; here it comes back
+ * in an order as after days of work.
+ */
+static void work_age(unsigned process, size_t share, struct workload_amounts *done)
+{
+    size_t count = share / CHUNK;
+    uint8_t *memory = map(-1, share);
+    uint32_t *order = calloc(count, sizeof(*order)), random = process + 1;
+
+    workload_must(order ? 0 : -1, "calloc");
+    for (size_t at = 0; at < share; at += WORKLOAD_PAGE)
+        memory[at] = 1;
+    for (size_t i = 0; i < count; i++) {
+        size_t other = workload_random(&random) % (i + 1);
+        order[i] = order[other];
+        order[other] = (uint32_t)i;
+    }
+    for (size_t i = 0; i < count; i++)
+        workload_must(madvise(memory + order[i] * CHUNK, CHUNK, MADV_DONTNEED), "madvise");
+    done->of[0] = count * CHUNK / WORKLOAD_KIB;
+}
+
+static unsigned one(unsigned cpus)
+{
+    (void)cpus;
+    return 1;
+}
+
+const struct workload age_workload = {
+    .name = "age",
+    .what = "takes all free memory and gives it back in a random order",
+    .unit = "bytes",
+    .smallest = CHUNK,
+    .fit = most_of,
+    .processes = one,
+    .work = work_age,
+    .amounts = {"KiB"},
 };
 
 static size_t an_eighth(size_t free_memory)
