@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "context.h"
 
+#include "control/control_commands.h"
 #include "guard_signal.h"
 #include "hw/audit.h"
 #include "hw/cpuid.h"
@@ -112,6 +113,12 @@ std::string context::listen()
             return error;
         }
     }
+    if (!options_.control.empty()) {
+        std::string error = start_control();
+        if (!error.empty()) {
+            return error;
+        }
+    }
     if (options_.psp.empty()) {
         return {};
     }
@@ -121,6 +128,28 @@ std::string context::listen()
                        .executed = [this](std::uint16_t command,
                                           std::uint16_t status) { after_command(command, status); },
                        .log = [](std::string_view line) { log("psp: {}", line); }});
+}
+
+std::string context::start_control()
+{
+    return control_.start(
+        options_.control,
+        [this](const nlohmann::json &request) {
+            control_target target;
+            if (started()) {
+                target = {.machine = machine_.get(),
+                          .measured = measurement_.get(),
+                          .set_measure = [this](measure_request to) { set_measure(to); },
+                          .report =
+                              [this] {
+                                  return nlohmann::ordered_json::parse(
+                                      render_report(snapshot(false)));
+                              },
+                          .seconds = static_cast<double>(guest_time()) / guest_second};
+            }
+            return control_command(target, request);
+        },
+        events_);
 }
 
 void context::start_machine()
@@ -394,6 +423,7 @@ void context::reset()
 void context::finish()
 {
     finishing_ = true;
+    control_.stop();
     psp_.stop();
     ticker_.stop();
     if (started_) {

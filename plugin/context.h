@@ -3,6 +3,7 @@
 // guest RAM and vCPUs follow in start_machine().
 #pragma once
 
+#include "control/control_server.h"
 #include "event_log.h"
 #include "firmware_events.h"
 #include "guard.h"
@@ -87,6 +88,7 @@ class context
     void after_command(std::uint16_t command, std::uint16_t status);
     void tick();
     void start_measurement();
+    std::string start_control();
     /// Nanoseconds since Linux took over.
     std::uint64_t guest_time() const;
     firmware_view view_firmware() const;
@@ -115,7 +117,8 @@ class context
     std::atomic<unsigned> since_audit_{0};
     bool warm_ = false;                    ///< RAM may hold the contents of an earlier boot
     std::atomic<hw::spa_t> iommu_base_{0}; ///< its registers; 0 without an IOMMU
-    ticker ticker_;                        ///< last, so that it ends first
+    control_server control_;
+    ticker ticker_; ///< last, so that it ends first
 };
 
 /// The only instance; set by install() before any callback can run.

@@ -129,6 +129,9 @@ std::string set_option(options &o, std::string_view name, std::string_view value
     if (name == "psp") {
         return set_path(o.psp, name, value);
     }
+    if (name == "control") {
+        return set_path(o.control, name, value);
+    }
     if (name == "events") {
         return set_path(o.events, name, value);
     }
@@ -142,7 +145,7 @@ std::string set_option(options &o, std::string_view name, std::string_view value
         return hw::set_policy(o.policy, name.substr(policy_prefix.size()), value);
     }
     return "unknown option '" + std::string(name) +
-           "'; known: persona, rmp, enforce, audit, watch, watch-bound, measure, psp, events, log, report, "
+           "'; known: persona, rmp, enforce, audit, watch, watch-bound, measure, psp, control, events, log, report, "
            "policy.NAME";
 }
 

@@ -138,13 +138,13 @@ class psp_device::server : public std::enable_shared_from_this<server>
 
 std::string psp_device::server::start()
 {
-    if (std::string error = claim_socket_path(path_); !error.empty()) {
+    if (std::string error = claim_socket_path("psp", path_); !error.empty()) {
         return error;
     }
     const vfio_user_handler h = handler();
     port_ = vfio_user_port_open(path_.c_str(), psp_bar2_bytes, &h);
     if (port_ == nullptr) {
-        return socket_error(path_, errno);
+        return socket_error("psp", path_, errno);
     }
     try {
         worker_thread_ = start_thread("rmpopt-psp", [this] { work(); });

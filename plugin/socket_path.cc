@@ -16,6 +16,11 @@ namespace
 
 constexpr std::size_t max_path = sizeof(sockaddr_un::sun_path) - 1;
 
+std::string prefix_of(std::string_view option, const std::string &path)
+{
+    return std::string(option) + "=" + path + ": ";
+}
+
 /// errno of an attempt to connect, 0 when it worked.
 int try_connect(const std::string &path)
 {
@@ -34,9 +39,9 @@ int try_connect(const std::string &path)
 
 } // namespace
 
-std::string socket_error(const std::string &path, int error)
+std::string socket_error(std::string_view option, const std::string &path, int error)
 {
-    const std::string prefix = "psp=" + path + ": ";
+    const std::string prefix = prefix_of(option, path);
     switch (error) {
     case ENOENT:
     case ENOTDIR:
@@ -50,9 +55,9 @@ std::string socket_error(const std::string &path, int error)
     }
 }
 
-std::string claim_socket_path(const std::string &path)
+std::string claim_socket_path(std::string_view option, const std::string &path)
 {
-    const std::string prefix = "psp=" + path + ": ";
+    const std::string prefix = prefix_of(option, path);
     if (path.empty()) {
         return prefix + "the path is empty; give the path of a unix socket to create";
     }
@@ -63,7 +68,7 @@ std::string claim_socket_path(const std::string &path)
     struct stat st {
     };
     if (lstat(path.c_str(), &st) != 0) {
-        return errno == ENOENT ? std::string() : socket_error(path, errno);
+        return errno == ENOENT ? std::string() : socket_error(option, path, errno);
     }
     if (!S_ISSOCK(st.st_mode)) {
         return prefix + "exists and is no socket; remove it or choose another path";
@@ -72,9 +77,9 @@ std::string claim_socket_path(const std::string &path)
     if (error != ECONNREFUSED) {
         return error == 0 || error == EAGAIN
                    ? prefix + "another process listens there; stop it or choose another path"
-                   : socket_error(path, error);
+                   : socket_error(option, path, error);
     }
-    return unlink(path.c_str()) == 0 ? std::string() : socket_error(path, errno);
+    return unlink(path.c_str()) == 0 ? std::string() : socket_error(option, path, errno);
 }
 
 } // namespace rmpopt

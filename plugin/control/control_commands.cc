@@ -1,0 +1,201 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "control_commands.h"
+
+#include "control_session.h"
+#include "cpu_list.h"
+#include "hw/rmp_check.h"
+#include "report.h"
+
+#include <array>
+#include <charconv>
+#include <fmt/format.h>
+
+namespace rmpopt
+{
+
+using nlohmann::json;
+using nlohmann::ordered_json;
+
+namespace
+{
+
+using command = ordered_json (*)(const control_target &, const json &request);
+
+struct named_command {
+    std::string_view name;
+    std::string_view help;
+    command run;
+};
+
+std::string text(const json &request, const char *name)
+{
+    const auto found = request.find(name);
+    if (found == request.end() || !found->is_string()) {
+        throw control_error{fmt::format("give \"{}\" as a string", name)};
+    }
+    return found->get<std::string>();
+}
+
+/// A system address: a number, or a string in decimal or after 0x.
+hw::spa_t address(const json &request)
+{
+    const auto found = request.find("address");
+    if (found != request.end() && found->is_number_unsigned()) {
+        return found->get<hw::spa_t>();
+    }
+    const std::string word = text(request, "address");
+    const bool hex = word.starts_with("0x");
+    const char *const begin = word.data() + (hex ? 2 : 0), *const end = word.data() + word.size();
+    hw::spa_t spa = 0;
+    const auto [stop, error] = std::from_chars(begin, end, spa, hex ? 16 : 10);
+    if (error != std::errc{} || stop != end) {
+        throw control_error{"\"address\" is no address: give a number such as \"0x12345000\""};
+    }
+    return spa;
+}
+
+ordered_json status(const control_target &t, const json &)
+{
+    const measure_request mode = t.measured->mode();
+    return {{"seconds", t.seconds},
+            {"persona", t.machine->cpu().name},
+            {"cpus", t.machine->cpus().threads()},
+            {"cores", t.machine->cpus().cores()},
+            {"snp_enabled", t.machine->snp_enabled_everywhere()},
+            {"measure", mode_name(mode.mode)},
+            {"interval", mode.interval}};
+}
+
+/// By region: the CPUs for which it is optimised.
+ordered_json table(const control_target &t, const json &)
+{
+    ordered_json out = ordered_json::array();
+    for (hw::spa_t r = 0; r < t.machine->memory().end(); r += hw::region_1g) {
+        out.push_back({{"gb", r / hw::region_1g}, {"cpus", optimised_cpus(*t.machine, r)}});
+    }
+    return out;
+}
+
+ordered_json entry_json(const hw::rmp_entry &e)
+{
+    return {{"assigned", e.assigned},
+            {"asid", e.asid},
+            {"gpa", fmt::format("{:#x}", e.gpa)},
+            {"size", e.size_2m ? "2M" : "4K"},
+            {"immutable", e.immutable},
+            {"validated", e.validated},
+            {"subpage_count", e.subpage_count}};
+}
+
+ordered_json rmp(const control_target &t, const json &request)
+{
+    const hw::spa_t spa = address(request), page = hw::align_down(spa, hw::page_4k);
+    const hw::rmp_table &rmp = t.machine->rmp();
+    if (!rmp.covers(page)) {
+        throw control_error{fmt::format("the RMP has no entry for {:#x}", spa)};
+    }
+    return {{"address", fmt::format("{:#x}", page)},
+            {"entry", entry_json(rmp.load(page))},
+            {"owner", entry_json(hw::rmp_owner(rmp, page))},
+            {"host_writable", t.machine->is_host_writable(page)},
+            {"optimised_cpus", optimised_cpus(*t.machine, page)}};
+}
+
+ordered_json cores(const control_target &t, const json &)
+{
+    ordered_json out = ordered_json::array();
+    for (unsigned c = 0; c < t.machine->cpus().cores(); ++c) {
+        const hw::core_state &core = t.machine->core(c);
+        out.push_back({{"core", c},
+                       {"cpus", cpus_of(t.machine->cpus(), [c](unsigned n) { return n == c; })},
+                       {"snp", core.snp_en.load()},
+                       {"rmpopt_base", fmt::format("{:#x}", core.rmpopt.msr())}});
+    }
+    return out;
+}
+
+ordered_json part_of_report(const control_target &t, const char *name)
+{
+    return t.report()[name];
+}
+
+ordered_json regions(const control_target &t, const json &)
+{
+    return part_of_report(t, "regions");
+}
+
+ordered_json counters(const control_target &t, const json &)
+{
+    ordered_json out = part_of_report(t, "counters");
+    out["measure"] = t.measured->report();
+    return out;
+}
+
+ordered_json report(const control_target &t, const json &)
+{
+    return t.report();
+}
+
+ordered_json measure(const control_target &t, const json &request)
+{
+    measure_request wanted;
+    const std::string error = parse_measure(text(request, "mode"), wanted);
+    if (!error.empty()) {
+        throw control_error{"measure: " + error};
+    }
+    t.set_measure(wanted);
+    return {{"measure", mode_name(wanted.mode)}, {"interval", wanted.interval}};
+}
+
+ordered_json mark(const control_target &t, const json &request)
+{
+    constexpr std::size_t longest = 63;
+    const std::string name = text(request, "name");
+    if (name.size() > longest) {
+        throw control_error{"a name has at most 63 bytes"};
+    }
+    t.measured->mark(name);
+    return {{"phase", name}};
+}
+
+ordered_json help(const control_target &, const json &);
+
+constexpr std::array<named_command, 10> commands{{
+    {"help", "this list", help},
+    {"status", "guest time, CPUs, what is measured", status},
+    {"table", "for which CPUs each 1 GB region is optimised", table},
+    {"rmp", "the RMP entry of \"address\"", rmp},
+    {"regions", "assigned pages and optimised CPUs of each 1 GB region", regions},
+    {"cores", "SNP_EN and RMPOPT_BASE of each core", cores},
+    {"counters", "what was executed, and what was measured", counters},
+    {"measure", "\"mode\": \"off\", \"exact\" or \"sampled=N\"", measure},
+    {"mark", "a phase called \"name\" begins; \"\" ends it", mark},
+    {"report", "the whole report", report},
+}};
+
+ordered_json help(const control_target &, const json &)
+{
+    ordered_json out = ordered_json::object();
+    for (const named_command &c : commands) {
+        out[std::string(c.name)] = c.help;
+    }
+    out["events"] = "from \"since\" on, up to \"limit\"; \"follow\": true sends those to come";
+    return out;
+}
+
+} // namespace
+
+ordered_json control_command(const control_target &target, const json &request)
+{
+    const auto name = request["cmd"].get<std::string_view>();
+    const auto *const found = std::ranges::find(commands, name, &named_command::name);
+    if (found == commands.end()) {
+        throw control_error{"no such command; {\"cmd\": \"help\"} lists them"};
+    }
+    if (target.machine == nullptr && found->name != "help") {
+        throw control_error{"the guest has not started yet; try again"};
+    }
+    return found->run(target, request);
+}
+
+} // namespace rmpopt

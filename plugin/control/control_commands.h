@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// What clients of the control socket may ask for.
+#pragma once
+
+#include "hw/machine.h"
+#include "measure/measurement.h"
+
+#include <functional>
+#include <nlohmann/json.hpp>
+
+namespace rmpopt
+{
+
+/// What the commands work on.
+struct control_target {
+    const hw::machine *machine = nullptr; ///< nullptr: QEMU has not started the guest
+    measurement *measured = nullptr;      ///< with `machine`
+    std::function<void(measure_request)> set_measure;
+    std::function<nlohmann::ordered_json()> report; ///< the whole report
+    double seconds = 0;                             ///< guest time
+};
+
+/// Executes {"cmd": ...}. Throws control_error. Any thread.
+nlohmann::ordered_json control_command(const control_target &target, const nlohmann::json &request);
+
+} // namespace rmpopt

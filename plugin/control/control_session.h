@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// One client of the control socket: bytes in, requests answered, bytes out; all within bounds.
+// Knows nothing of sockets. A request is a line with a JSON object, {"cmd": ..., "id": ...}; each
+// gets one line, {"id", "ok": true, "result"} or {"id", "ok": false, "error"}. Not thread-safe.
+#pragma once
+
+#include "event_log.h"
+
+#include <functional>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <string_view>
+
+namespace rmpopt
+{
+
+/// Thrown by a command that cannot be done: one line for the client.
+struct control_error {
+    std::string what;
+};
+
+/// Executes a command. Throws control_error.
+using control_handler = std::function<nlohmann::ordered_json(const nlohmann::json &request)>;
+
+class control_session
+{
+  public:
+    static constexpr std::size_t longest_request = 64u << 10;
+    /// Output that a client may leave unread; beyond it events wait, and are lost in the end.
+    static constexpr std::size_t most_output = 1u << 20;
+
+    control_session(control_handler handler, const event_log &events)
+        : handler_(std::move(handler)), events_(events)
+    {
+    }
+
+    /// Bytes from the client. False: it is to be closed, after what output() holds.
+    bool receive(std::string_view bytes);
+    /// Bytes for the client; forget() those that it took.
+    std::string_view output() const { return output_; }
+    void forget(std::size_t bytes) { output_.erase(0, bytes); }
+    /// Moves new events to the output, if the client follows them and reads.
+    void follow_events();
+    bool is_following() const { return following_; }
+
+  private:
+    void answer(std::string_view line);
+    nlohmann::ordered_json execute(const nlohmann::json &request);
+    nlohmann::ordered_json events(const nlohmann::json &request);
+    void write(const nlohmann::ordered_json &line);
+
+    const control_handler handler_;
+    const event_log &events_;
+    std::string input_, output_;
+    bool following_ = false;
+    std::uint64_t next_event_ = 1;
+};
+
+} // namespace rmpopt
