@@ -96,7 +96,8 @@ def _arguments(cache: Cache, request: Request, qemu: Qemu, space: workspace.Work
         plugin = PluginOptions(request.plugin, request.persona, request.rmp, request.enforce, request.policies,
                                request.audit, request.watch_bound, request.measure,
                                psp_socket=space.psp_socket if request.rmp != "none" else None,
-                               log=space.plugin_log, report=space.plugin_report, events=space.events)
+                               log=space.plugin_log, report=space.plugin_report, events=space.events,
+                               control=space.control_socket)
     machine = Machine(cpu.model(qemu, request.persona, cache), request.memory, request.smp, plugin, request.thread,
                       request.virtual_time, may_reboot=request.reboots > 0)
     return [*qemu.argv, *machine.arguments(), *_serial_ports(space, request), "-kernel", str(kernel_image),

@@ -7,7 +7,7 @@ import signal
 import sys
 from pathlib import Path
 
-from . import boot, check, cpu, kernel, machine, packages, policies, run, scenario, setup, testing, watch
+from . import boot, check, cpu, ctl, kernel, machine, packages, policies, run, scenario, setup, testing, top, watch
 from .cache import Cache
 from .console import error
 from .errors import SETUP_FAILED, SIGNALLED, BadInput, Failure
@@ -128,6 +128,13 @@ def _parser() -> argparse.ArgumentParser:
 
     sub = commands.add_parser("scenario", help="put a kernel through situations in which it may go wrong")
     _scenario_arguments(sub.add_subparsers(dest="scenario_command", required=True, metavar="list|run"))
+
+    sub = commands.add_parser("ctl", help="talk to a running guest's plugin")
+    ctl.add_arguments(sub.add_subparsers(dest="ctl_command", required=True, metavar="COMMAND"))
+    sub = commands.add_parser("top", help="a running guest at a glance; q quits")
+    sub.add_argument("--socket", type=Path, metavar="PATH", help="control socket (default: of the newest boot)")
+    sub.add_argument("--once", action="store_true", help="one look only")
+    sub.set_defaults(action=top.run)
 
     sub = commands.add_parser("policies", help="list the choices for behaviour that AMD leaves open")
     sub.add_argument("--json", action="store_true", help="as JSON")

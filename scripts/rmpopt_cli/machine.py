@@ -60,6 +60,7 @@ class PluginOptions:
     log: Path | None = None
     report: Path | None = None
     events: Path | None = None
+    control: Path | None = None
 
     def argument(self) -> str:
         words = [f"persona={self.persona}", f"rmp={self.rmp}", f"enforce={self.enforce}"]
@@ -71,7 +72,7 @@ class PluginOptions:
         if self.measure != "off":
             words.append(f"measure={self.measure}")
         for name, path in (("psp", self.psp_socket), ("log", self.log), ("report", self.report),
-                           ("events", self.events)):
+                           ("events", self.events), ("control", self.control)):
             if path:
                 words.append(f"{name}={path}")
         if any("," in word for word in [str(self.library), *words]):

@@ -24,6 +24,7 @@ class Workspace:
         self.report, self.run = report, run
         self.initrd = run / "initrd.cpio"
         self.psp_socket = run / "psp.sock"
+        self.control_socket = run / "control.sock"
         self.console = report / "console.log"
         self.status = report / "status.log"
         self.plugin_log = report / "plugin.log"
@@ -37,6 +38,7 @@ class Workspace:
                      self.qemu_log):
             path.unlink(missing_ok=True)
         free_socket(self.psp_socket)
+        free_socket(self.control_socket)
 
     def drop_run(self) -> None:
         shutil.rmtree(self.run, ignore_errors=True)
@@ -93,8 +95,8 @@ def lasting(cache: Cache, key: str) -> Workspace:
 
 
 def _fitting(space: Workspace) -> Workspace:
-    if len(os.fsencode(space.psp_socket)) > SOCKET_PATH_LIMIT:
-        raise BadInput(f"socket path {space.psp_socket} is longer than {SOCKET_PATH_LIMIT} bytes: "
+    if len(os.fsencode(space.control_socket)) > SOCKET_PATH_LIMIT:
+        raise BadInput(f"socket path {space.control_socket} is longer than {SOCKET_PATH_LIMIT} bytes: "
                        "set RMPOPT_CACHE to a shorter directory")
     return space
 
