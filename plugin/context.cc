@@ -214,6 +214,7 @@ void context::start_measurement()
 {
     measurement_ = std::make_unique<measurement>(measurement::settings{
         .machine = machine_.get(),
+        .tlb = options_.tlb,
         .clock = [this] { return guest_time(); },
         .event = [this](std::string_view type,
                         const nlohmann::ordered_json &fields) { tell(type, fields); },
@@ -359,6 +360,11 @@ void context::apply(const hw::effect_list &effects)
 {
     if (watch_ != nullptr && !effects.ranges().empty()) {
         watch_->rmp_changed(effects);
+    }
+    if (!host_cpu::on_vcpu_thread()) { // firmware; instructions say it themselves
+        for (const hw::guard_range &r : effects.ranges()) {
+            measurement_->rmp_changed({r.base, r.bytes});
+        }
     }
     if (!enforces() || effects.ranges().empty()) {
         return;

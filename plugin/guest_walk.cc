@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "guest_walk.h"
 
+#include <algorithm>
+
 namespace rmpopt
 {
 
 namespace
 {
 
-constexpr std::uint64_t pte_present = 1u << 0, pte_large = 1u << 7;
+constexpr std::uint64_t pte_present = 1u << 0, pte_large = 1u << 7, pte_global = 1u << 8;
 constexpr std::uint64_t cr0_pg = 1u << 31, cr4_pse = 1u << 4, cr4_pae = 1u << 5,
                         cr4_la57 = 1u << 12;
 constexpr std::uint64_t address_mask = ((1ull << 51) - 1) & ~(hw::page_4k - 1);
@@ -85,6 +87,7 @@ std::optional<guest_path> walk_tables(const hw::memory_view &memory, const table
         if (level == 0 || large) {
             const std::uint64_t page = 1ull << shift;
             path.page_bytes = page;
+            path.global = (*entry & pte_global) != 0;
             path.gpa = page_base(*entry, form, page) + (va & (page - 1));
             return path;
         }
@@ -98,12 +101,15 @@ std::optional<guest_path> walk_tables(const hw::memory_view &memory, const table
 std::optional<guest_path> find_guest_path(const hw::memory_view &memory, const guest_paging &paging,
                                           std::uint64_t va)
 {
+    const auto nested_path = [&](std::uint64_t gpa) {
+        return walk_tables(memory, form_of(paging.host, true), paging.host.cr3, gpa,
+                           [](std::uint64_t spa) { return std::optional(spa); });
+    };
     const auto to_spa = [&](std::uint64_t gpa) -> std::optional<hw::spa_t> {
         if (!paging.nested) {
             return gpa;
         }
-        const auto path = walk_tables(memory, form_of(paging.host, true), paging.host.cr3, gpa,
-                                      [](std::uint64_t spa) { return std::optional(spa); });
+        const auto path = nested_path(gpa);
         return path.has_value() ? std::optional(path->gpa) : std::nullopt;
     };
     if ((paging.guest.cr0 & cr0_pg) == 0) {
@@ -111,8 +117,13 @@ std::optional<guest_path> find_guest_path(const hw::memory_view &memory, const g
         flat.gpa = va;
         return flat;
     }
-    return walk_tables(memory, form_of(paging.guest, paging.long_mode), paging.guest.cr3, va,
-                       to_spa);
+    auto path = walk_tables(memory, form_of(paging.guest, paging.long_mode), paging.guest.cr3, va,
+                            to_spa);
+    if (path.has_value() && paging.nested) {
+        const auto nested = nested_path(path->gpa);
+        path->page_bytes = std::min(path->page_bytes, nested.value_or(*path).page_bytes);
+    }
+    return path;
 }
 
 } // namespace rmpopt

@@ -27,7 +27,9 @@ struct guest_path {
     };
 
     std::uint64_t gpa = 0;        ///< of the address itself
-    std::uint64_t page_bytes = 0; ///< of the page that maps it; 0 without paging
+    /// Of the page that maps it, with nested paging the smaller of both; 0 without paging.
+    std::uint64_t page_bytes = 0;
+    bool global = false; ///< bit G of its entry
     std::array<table_entry, 5> entries{};
     unsigned count = 0;
 };

@@ -4,6 +4,7 @@
 // ends in complete() or raise(), which do not return: nothing with a destructor may be alive then.
 #pragma once
 
+#include "address_form.h"
 #include "context.h"
 #include "guest_memory.h"
 #include "hw/rmp_ops.h"
@@ -49,6 +50,14 @@ qemu_plugin_vcpu_udata_cb_t find_emulation(std::span<const std::uint8_t> bytes);
 /// Sees to it that the store of `insn`, if QEMU makes it in several parts, faults before any of
 /// them. While QEMU translates.
 void watch_split_store(qemu_plugin_insn *insn, std::span<const std::uint8_t> code);
+
+/// Tells the modelled TLB when `insn`, with the bytes `code`, drops translations. While QEMU
+/// translates.
+void watch_tlb_insn(qemu_plugin_insn *insn, std::span<const std::uint8_t> code);
+
+/// The linear address of an operand of the instruction at `rip`, which only forms that are relative
+/// to it need.
+std::uint64_t address_of(const address_form &form, const host_cpu &cpu, std::uint64_t rip);
 
 // Ends of an emulation.
 

@@ -13,9 +13,10 @@ namespace
 {
 
 enum class marker : std::uint32_t {
-    mark = 0x4b52414d, ///< "MARK": a phase named by RDX bytes at RDI begins; none: it ends
-    on = 0x4f4e4d45,   ///< "EMNO": count; RDX = interval, 0: each store
-    off = 0x46464f4d,  ///< "MOFF"
+    mark = 0x4b52414d,   ///< "MARK": a phase named by RDX bytes at RDI begins; none: it ends
+    on = 0x4f4e4d45,     ///< "EMNO": count; RDX = interval, 0: each store
+    on_tlb = 0x4d424c54, ///< "TLBM": count each store and model TLBs
+    off = 0x46464f4d,    ///< "MOFF"
 };
 constexpr std::size_t longest_name = 63;
 
@@ -47,7 +48,10 @@ bool is_request(const insn_event &event, measure_request &request)
                                                   interval, largest_interval))
                                             : 0};
     }
-    return function == marker::on || function == marker::off;
+    if (function == marker::on_tlb) {
+        request = {.mode = measure_mode::exact, .interval = 0, .tlb = true};
+    }
+    return function == marker::on || function == marker::on_tlb || function == marker::off;
 }
 
 } // namespace

@@ -17,6 +17,9 @@ void emulate_psmash(const insn_event &event)
     const hw::rmp_status status = hw::psmash(m, event.reg(rax));
     the_context->audit(event.reg(rax));
     the_context->measuring().psmash(event.reg(rax), status);
+    if (status == hw::rmp_status::success) {
+        the_context->measuring().rmp_changed({event.reg(rax), hw::page_2m});
+    }
     if (watch *watcher = the_context->watcher()) {
         watcher->psmash(place_of(event), event.reg(rax), status);
     }

@@ -33,8 +33,13 @@ void emulate_rmpupdate(insn_event event)
     if (bad.what != operand_fault::kind::none) {
         raise(event, bad);
     }
-    const hw::rmp_status status = update(event.reg(rax), hw::rmp_record::decode(raw));
+    const hw::rmp_record record = hw::rmp_record::decode(raw);
+    const hw::rmp_status status = update(event.reg(rax), record);
     the_context->measuring().rmpupdate(event.reg(rax), status);
+    if (status == hw::rmp_status::success) {
+        the_context->measuring().rmp_changed(
+            {event.reg(rax), record.size_2m ? hw::page_2m : hw::page_4k});
+    }
     if (watch *watcher = the_context->watcher()) {
         watcher->rmpupdate(place_of(event), event.reg(rax), status);
     }

@@ -14,24 +14,6 @@ namespace rmpopt
 namespace
 {
 
-std::uint64_t address_of(const address_form &form, const host_cpu &cpu, std::uint64_t rip)
-{
-    std::uint64_t a = static_cast<std::uint64_t>(form.displacement);
-    if (form.base != address_form::no_register) {
-        a += cpu.reg(static_cast<gpr>(form.base));
-    }
-    if (form.index != address_form::no_register) {
-        a += cpu.reg(static_cast<gpr>(form.index)) * form.scale;
-    }
-    a += form.rip_relative ? rip : 0;
-    if (form.address_bytes == 4) {
-        a = static_cast<std::uint32_t>(a);
-    }
-    return a + (form.segment == address_form::segment::fs   ? cpu.fs_base()
-                : form.segment == address_form::segment::gs ? cpu.gs_base()
-                                                            : 0);
-}
-
 void on_execute(unsigned, void *data)
 {
     const auto &store = *static_cast<const split_store *>(data);

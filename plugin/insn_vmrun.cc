@@ -3,6 +3,7 @@
 // with encrypted memory are not emulated: their VMRUN fails as one with a bad VMCB does.
 #include "insn.h"
 #include "log.h"
+#include "measure/tlb_hooks.h"
 #include "svm_guest.h"
 
 #include <fmt/format.h>
@@ -30,6 +31,7 @@ bool fails(const host_cpu &cpu, hw::spa_t vmcb)
     const char *reason = reason_to_fail(v, cpu.index());
     if (reason == nullptr) {
         guest_may_start(cpu, vmcb, v.held);
+        tlb_hooks::guest_starts(cpu, v.asid, v.tlb_control);
         return false;
     }
     static std::atomic<unsigned> logged{0};

@@ -87,6 +87,12 @@ std::string set_watch_bound(options &o, std::string_view v)
                      std::to_string(most);
 }
 
+std::string set_tlb(options &o, std::string_view v)
+{
+    const std::string error = parse_tlb(v, o.tlb);
+    return error.empty() ? "" : "option tlb: " + error;
+}
+
 std::string set_measure(options &o, std::string_view v)
 {
     const std::string error = parse_measure(v, o.measure);
@@ -123,6 +129,9 @@ std::string set_option(options &o, std::string_view name, std::string_view value
     if (name == "watch-bound") {
         return set_watch_bound(o, value);
     }
+    if (name == "tlb") {
+        return set_tlb(o, value);
+    }
     if (name == "measure") {
         return set_measure(o, value);
     }
@@ -145,7 +154,7 @@ std::string set_option(options &o, std::string_view name, std::string_view value
         return hw::set_policy(o.policy, name.substr(policy_prefix.size()), value);
     }
     return "unknown option '" + std::string(name) +
-           "'; known: persona, rmp, enforce, audit, watch, watch-bound, measure, psp, control, events, log, report, "
+           "'; known: persona, rmp, enforce, audit, watch, watch-bound, measure, tlb, psp, control, events, log, report, "
            "policy.NAME";
 }
 

@@ -5,6 +5,7 @@
 #include "hw/persona.h"
 #include "hw/policy.h"
 #include "measure/measure_request.h"
+#include "measure/tlb_geometry.h"
 
 #include <string>
 
@@ -26,6 +27,7 @@ struct options {
     /// Seconds of guest time that a clean region may stay unoptimised.
     unsigned watch_bound = 30;
     measure_request measure; ///< from the start; may be changed while the guest runs
+    tlb_geometry tlb = tlb_presets().back(); ///< of a core, where a TLB is modelled
     std::string psp;         ///< path of the secure processor's socket; empty: no secure processor
     std::string control;     ///< path of the control socket; empty: none
     std::string events;      ///< path of the events; empty: none

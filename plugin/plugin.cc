@@ -55,8 +55,11 @@ void on_translate(qemu_plugin_tb *tb, void *)
         if (callback != nullptr) {
             qemu_plugin_register_vcpu_insn_exec_cb(insn, callback, QEMU_PLUGIN_CB_RW_REGS_PC,
                                                    reinterpret_cast<void *>(size));
-        } else if (the_context->started() && the_context->enforces()) {
-            watch_split_store(insn, std::span(bytes).first(size));
+        } else if (the_context->started()) {
+            watch_tlb_insn(insn, std::span(bytes).first(size));
+            if (the_context->enforces()) {
+                watch_split_store(insn, std::span(bytes).first(size));
+            }
         }
     }
     if (the_context->started()) {

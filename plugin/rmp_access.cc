@@ -2,7 +2,6 @@
 #include "rmp_access.h"
 
 #include "context.h"
-#include "guest_walk.h"
 #include "measure/store_hooks.h"
 #include "rmp_fault.h"
 #include "svm_guest.h"
@@ -32,10 +31,7 @@ bool is_forbidden(const host_cpu &cpu, hw::spa_t spa, bool large_mapping)
 /// The page tables map `address` with a page of 2 MB or more.
 bool is_mapped_large(const host_cpu &cpu, std::uint64_t address)
 {
-    const auto path = find_guest_path(
-        the_context->machine().memory(),
-        {.guest = cpu.paging(), .long_mode = cpu.long_mode(), .nested = false, .host = {}},
-        address);
+    const auto path = find_page(cpu, address);
     return path.has_value() && path->page_bytes >= hw::page_2m;
 }
 
@@ -50,6 +46,7 @@ void started(const host_cpu &cpu)
 {
     the_context->machine().init_thread(cpu.index());
     the_context->measuring().machine_changed();
+    the_context->measuring().tlb_reset(cpu.index());
 }
 
 /// Error code bits of a page walk that could not update its table (policy walk-fault).

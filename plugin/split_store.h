@@ -7,6 +7,8 @@
 // nothing of QEMU.
 #pragma once
 
+#include "address_form.h"
+
 #include <array>
 #include <cstdint>
 #include <optional>
@@ -14,19 +16,6 @@
 
 namespace rmpopt
 {
-
-/// How to compute the address: base + index * scale + displacement, in `address_bytes`.
-struct address_form {
-    static constexpr std::uint8_t no_register = 0xff;
-
-    std::uint8_t base = no_register; ///< encoding order
-    std::uint8_t index = no_register;
-    std::uint8_t scale = 0;
-    std::uint8_t address_bytes = 8;
-    enum class segment : std::uint8_t { none, fs, gs } segment = segment::none;
-    bool rip_relative = false; ///< to the next instruction
-    std::int64_t displacement = 0;
-};
 
 struct split_store {
     struct part {

@@ -91,6 +91,17 @@ std::optional<guest_path> path_of(const translation &access)
 
 } // namespace
 
+std::optional<guest_path> find_page(const host_cpu &cpu, std::uint64_t va)
+{
+    const guest_paging paging =
+        cpu.in_guest() ? paging_of(cpu)
+                       : guest_paging{.guest = cpu.paging(),
+                                      .long_mode = cpu.long_mode(),
+                                      .nested = false,
+                                      .host = {}};
+    return find_guest_path(the_context->machine().memory(), paging, va);
+}
+
 bool is_host_svm_insn(const host_cpu &cpu, hw::spa_t spa)
 {
     return cpu.svm_enabled() && !cpu.in_guest() && cpu.cpl() == 0 &&
@@ -102,6 +113,8 @@ vmcb_view read_vmcb(const hw::memory_view &memory, hw::spa_t vmcb)
     vmcb_view v;
     hold(v.held, vmcb);
     const std::uint64_t control = field(memory, vmcb, vmcb_field::nested_control);
+    v.asid = static_cast<std::uint16_t>(field(memory, vmcb, vmcb_field::asid));
+    v.tlb_control = static_cast<std::uint8_t>(field(memory, vmcb, vmcb_field::asid) >> 32);
     v.sev = (control & sev_enable) != 0;
     v.sev_es = (control & sev_es_enable) != 0;
     if ((field(memory, vmcb, vmcb_field::virtual_interrupt) & avic_enable) != 0) {

@@ -3,6 +3,7 @@
 // the RMP stops a guest.
 #pragma once
 
+#include "guest_walk.h"
 #include "host_cpu.h"
 #include "host_mmu.h"
 #include "hw/rmp_check.h"
@@ -19,6 +20,8 @@ bool is_host_svm_insn(const host_cpu &cpu, hw::spa_t spa);
 struct vmcb_view {
     bool sev = false;    ///< any kind of encrypted guest
     bool sev_es = false; ///< its registers are in a VMSA
+    std::uint16_t asid = 0;
+    std::uint8_t tlb_control = 0;
     hw::vmrun_pages pages;
     hw::held_pages held; ///< while the guest runs
 };
@@ -31,6 +34,9 @@ void guest_may_start(const host_cpu &cpu, hw::spa_t vmcb, const hw::held_pages &
 
 /// Tells the model which vCPUs run guests now. Before anything that asks whether a page is in use.
 void refresh_guests();
+
+/// Where `va` leads on the vCPU now, in its guest if it runs one. In a callback.
+std::optional<guest_path> find_page(const host_cpu &cpu, std::uint64_t va);
 
 /// Makes VMRUN fail: what a #VMEXIT with VMEXIT_INVALID leaves in the VMCB.
 void write_vmexit_invalid(const hw::memory_view &memory, hw::spa_t vmcb);

@@ -21,6 +21,7 @@ static void usage(const char *what)
             "rmpopt-mark: %s\n"
             "usage: rmpopt-mark NAME       a phase of this name begins (\"\": the last one ends)\n"
             "       rmpopt-mark --on [N]   measure each store, or on average one of N\n"
+            "       rmpopt-mark --on tlb   measure each store, and model TLBs\n"
             "       rmpopt-mark --off      measure no longer\n",
             what);
     exit(USAGE);
@@ -34,7 +35,7 @@ static uint64_t interval(const char *text)
     errno = 0;
     value = strtoul(text, &end, 10);
     if (!isdigit((unsigned char)text[0]) || *end || errno || value < 1 || value > LARGEST_INTERVAL)
-        usage("--on takes a number from 1 to 4294967295");
+        usage("--on takes a number from 1 to 4294967295, or tlb");
     return value;
 }
 
@@ -65,7 +66,9 @@ int main(int argc, char *argv[])
 
     if (!word)
         usage("what begins?");
-    if (!strcmp(word, "--on") && argc <= 3)
+    if (!strcmp(word, "--on") && argc == 3 && !strcmp(argv[2], "tlb"))
+        rmpopt_mark_on_tlb();
+    else if (!strcmp(word, "--on") && argc <= 3)
         rmpopt_mark_on(argc == 3 ? interval(argv[2]) : 0);
     else if (!strcmp(word, "--off") && argc == 2)
         rmpopt_mark_off();

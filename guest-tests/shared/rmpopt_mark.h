@@ -13,6 +13,7 @@
 enum rmpopt_mark_function {
     RMPOPT_MARK_PHASE = 0x4b52414d, /* "MARK" in EAX, address of the name in RDI, length in RDX */
     RMPOPT_MARK_ON = 0x4f4e4d45,    /* interval in RDX, 0: each store */
+    RMPOPT_MARK_ON_TLB = 0x4d424c54, /* "TLBM": each store, and TLBs are modelled */
     RMPOPT_MARK_OFF = 0x46464f4d,
 };
 
@@ -41,6 +42,11 @@ static inline void rmpopt_mark_phase(const char *name, size_t length)
 static inline void rmpopt_mark_on(uint64_t interval)
 {
     rmpopt_mark_call(RMPOPT_MARK_ON, NULL, interval);
+}
+
+static inline void rmpopt_mark_on_tlb(void)
+{
+    rmpopt_mark_call(RMPOPT_MARK_ON_TLB, NULL, 0);
 }
 
 static inline void rmpopt_mark_off(void)

@@ -63,7 +63,8 @@ ordered_json status(const control_target &t, const json &)
             {"cores", t.machine->cpus().cores()},
             {"snp_enabled", t.machine->snp_enabled_everywhere()},
             {"measure", mode_name(mode.mode)},
-            {"interval", mode.interval}};
+            {"interval", mode.interval},
+            {"tlb", mode.tlb}};
 }
 
 /// By region: the CPUs for which it is optimised.
@@ -144,7 +145,8 @@ ordered_json measure(const control_target &t, const json &request)
         throw control_error{"measure: " + error};
     }
     t.set_measure(wanted);
-    return {{"measure", mode_name(wanted.mode)}, {"interval", wanted.interval}};
+    return {
+        {"measure", mode_name(wanted.mode)}, {"interval", wanted.interval}, {"tlb", wanted.tlb}};
 }
 
 ordered_json mark(const control_target &t, const json &request)
@@ -168,7 +170,7 @@ constexpr std::array<named_command, 10> commands{{
     {"regions", "assigned pages and optimised CPUs of each 1 GB region", regions},
     {"cores", "SNP_EN and RMPOPT_BASE of each core", cores},
     {"counters", "what was executed, and what was measured", counters},
-    {"measure", "\"mode\": \"off\", \"exact\" or \"sampled=N\"", measure},
+    {"measure", "\"mode\": \"off\", \"exact\", \"exact+tlb\" or \"sampled=N\"", measure},
     {"mark", "a phase called \"name\" begins; \"\" ends it", mark},
     {"report", "the whole report", report},
 }};

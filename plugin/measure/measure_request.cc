@@ -9,8 +9,12 @@ namespace rmpopt
 std::string parse_measure(std::string_view text, measure_request &out)
 {
     constexpr std::string_view sampled = "sampled=";
-    if (text == "off" || text == "exact") {
-        out = {.mode = text == "off" ? measure_mode::off : measure_mode::exact, .interval = 0};
+    if (text == "off") {
+        out = {};
+        return {};
+    }
+    if (text == "exact" || text == "exact+tlb") {
+        out = {.mode = measure_mode::exact, .interval = 0, .tlb = text != "exact"};
         return {};
     }
     unsigned n = 0;
@@ -23,7 +27,7 @@ std::string parse_measure(std::string_view text, measure_request &out)
     }
     if (n < 2 || n > largest_interval) {
         return std::string("'").append(text).append(
-            "' is not off, exact or sampled=N with N from 2 to 1000000000");
+            "' is not off, exact, exact+tlb or sampled=N with N from 2 to 1000000000");
     }
     out = {.mode = measure_mode::sampled, .interval = n};
     return {};

@@ -73,6 +73,23 @@ void vcpu_measure::close_block(unsigned interval)
     block = {};
 }
 
+void vcpu_measure::forget(std::uint64_t address)
+{
+    filter.forget(address);
+    if (vcpu_tlb *t = tlb.load(std::memory_order_relaxed)) {
+        t->loads.forget(address);
+        t->stores.forget(address);
+    }
+}
+
+void vcpu_measure::forget_all()
+{
+    filter.forget_all();
+    if (vcpu_tlb *t = tlb.load(std::memory_order_relaxed)) {
+        t->forget_all();
+    }
+}
+
 measurement::measurement(settings s)
     : settings_(std::move(s)), machine_end_(settings_.machine->memory().end())
 {
@@ -121,8 +138,49 @@ void measurement::machine_changed()
     for (unsigned t = 0; t < cpus.threads(); ++t) {
         if (changed[cpus.core_of_thread[t]]) {
             vcpus_[t]->filter.invalidate();
+            if (vcpu_tlb *tlb = vcpus_[t]->tlb) {
+                tlb->invalidate();
+            }
         }
     }
+}
+
+void measurement::rmp_changed(hw::spa_range r)
+{
+    for (const auto &v : vcpus_) {
+        if (vcpu_tlb *tlb = v->tlb) {
+            tlb->model.rmp_changed(r);
+            tlb->invalidate();
+        }
+    }
+}
+
+void measurement::tlb_reset(unsigned thread)
+{
+    if (vcpu_tlb *tlb = vcpus_[thread]->tlb) {
+        tlb->model.flush_all(tlb_flush::reset);
+        tlb->forget_all();
+    }
+}
+
+/// A core's threads share its entries.
+void measurement::make_tlbs()
+{
+    const hw::topology &cpus = settings_.machine->cpus();
+    for (unsigned t = 0; t < cpus.threads(); ++t) {
+        const auto sharing =
+            static_cast<unsigned>(std::ranges::count(cpus.core_of_thread, cpus.core_of_thread[t]));
+        vcpu_measure &v = *vcpus_[t];
+        if (v.tlb_owner_ == nullptr) {
+            v.tlb_owner_ = std::make_unique<vcpu_tlb>(settings_.tlb.share_of(sharing));
+            v.tlb.store(v.tlb_owner_.get(), std::memory_order_release);
+        } else {
+            // Accesses went by unseen meanwhile.
+            v.tlb_owner_->model.flush_all(tlb_flush::reset);
+            v.tlb_owner_->invalidate();
+        }
+    }
+    tlb_used_ = true;
 }
 
 void measurement::rmpopt(unsigned thread, const hw::rmpopt_result &r)
@@ -175,6 +233,9 @@ totals measurement::collect() const
         for (unsigned a = 0; a < cell_accessors; ++a) {
             t.blocks[a] = t.blocks[a] + vcpus_[i]->drawn[a];
         }
+        if (const vcpu_tlb *tlb = vcpus_[i]->tlb) {
+            t.tlb.add(tlb->model.counters);
+        }
     }
     for (unsigned c = 0; c < cpus.cores(); ++c) {
         const work_counters &w = work_[c];
@@ -199,14 +260,22 @@ void measurement::switched(measure_request to)
     mode_ = to;
     if (to.mode != measure_mode::off) {
         ever_ = to;
+        if (to.tlb) {
+            make_tlbs();
+        }
         if (phases_.empty()) {
             phases_.push_back({.name = "", .start = now, .end = 0, .counted = nullptr});
             phase_base_ = collect();
         }
     }
     used_ = used_ || to.mode != measure_mode::off;
-    settings_.event("measure",
-                    {{"mode", mode_name(to.mode)}, {"interval", to.interval}, {"tlb", false}});
+    ordered_json tlb = false;
+    if (to.tlb) {
+        tlb = settings_.tlb.name;
+    }
+    settings_.event(
+        "measure",
+        {{"mode", mode_name(to.mode)}, {"interval", to.interval}, {"tlb", std::move(tlb)}});
 }
 
 measure_request measurement::mode() const
@@ -248,12 +317,17 @@ ordered_json measurement::phase_json(const phase &p, const totals &counted) cons
     if (p.end != 0) {
         end = seconds(p.end);
     }
+    ordered_json tlb;
+    if (tlb_used_) {
+        tlb = tlb_work_json(counted);
+    }
     return {{"name", p.name},
             {"start", seconds(p.start)},
             {"end", end},
             {"cells", cells_json(counted)},
             {"device", counted.device},
             {"estimates", estimates_json(counted)},
+            {"tlb", std::move(tlb)},
             {"rmpopt", work_json(sum(counted.rmpopt))},
             {"rmpupdate", sum(counted.rmpupdate)},
             {"guests", {{"launched", counted.guests_launched}, {"ended", counted.guests_ended}}}};
@@ -305,6 +379,21 @@ void measurement::tell_work(const totals &d)
     }
 }
 
+ordered_json measurement::tlb_json(const totals &t) const
+{
+    if (!tlb_used_) {
+        return nullptr;
+    }
+    const tlb_geometry &g = settings_.tlb;
+    ordered_json out{{"preset", g.name},
+                     {"levels",
+                      {{{"name", "L1 DTLB"}, {"entries", g.l1_entries}, {"ways", g.l1_entries}},
+                       {{"name", "L2 DTLB"}, {"entries", g.l2_entries}, {"ways", g.l2_ways}}}},
+                     {"source", g.source}};
+    out.update(tlb_work_json(t));
+    return out;
+}
+
 std::uint64_t measurement::measured_ns(std::uint64_t now) const
 {
     return measured_ns_ + (mode_.mode == measure_mode::off ? 0 : now - started_ns_);
@@ -322,7 +411,7 @@ ordered_json measurement::report() const
                      {"interval", ever_.interval},
                      {"seconds", seconds(measured_ns(now))},
                      {"confidence", confidence},
-                     {"tlb", nullptr},
+                     {"tlb", tlb_json(counted)},
                      {"model",
                       {{"rmpopt_cycles", modelled_cycles(sum(counted.rmpopt))},
                        {"rmpopt_base_cycles", rmpopt_base_cycles},
@@ -346,6 +435,9 @@ std::size_t measurement::bytes() const
                     (rmpupdate_.size() + psmash_.size()) * sizeof(change_counters);
     for (const auto &v : vcpus_) {
         n += sizeof *v + v->cells.bytes();
+        if (const vcpu_tlb *tlb = v->tlb) {
+            n += tlb->bytes();
+        }
     }
     return n;
 }

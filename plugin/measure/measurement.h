@@ -11,6 +11,7 @@
 #include "measure_request.h"
 #include "page_filter.h"
 #include "totals.h"
+#include "vcpu_tlb.h"
 
 #include <deque>
 #include <functional>
@@ -25,9 +26,11 @@ namespace rmpopt
 struct alignas(64) vcpu_measure {
     vcpu_measure(unsigned index, unsigned regions) : cells(regions), intervals(index + 1) {}
 
-    page_filter filter;
+    page_filter<cell_counter *> filter;
     vcpu_cells cells;
-    bool in_guest = false; ///< when filter was filled
+    bool in_guest = false; ///< when filters were filled
+    /// Once a TLB is modelled, and from then on.
+    std::atomic<vcpu_tlb *> tlb{nullptr};
     interval_source intervals;
 
     /// The drawn execution of a block that is being looked at.
@@ -40,6 +43,14 @@ struct alignas(64) vcpu_measure {
 
     /// Ends the block, which was one of `interval`.
     void close_block(unsigned interval);
+
+    // What filters found for a page, or for all, may not hold any more. The vCPU's thread.
+    void forget(std::uint64_t address);
+    void forget_all();
+
+  private:
+    friend class measurement;
+    std::unique_ptr<vcpu_tlb> tlb_owner_;
 };
 
 class measurement
@@ -47,6 +58,7 @@ class measurement
   public:
     struct settings {
         const hw::machine *machine = nullptr;
+        tlb_geometry tlb{};                   ///< of a core, for when it is asked for
         std::function<std::uint64_t()> clock; ///< guest time in ns
         /// Called with a lock held: must not call back.
         std::function<void(std::string_view type, nlohmann::ordered_json fields)> event;
@@ -64,6 +76,10 @@ class measurement
 
     /// RMPOPT tables or SNP_EN may have changed.
     void machine_changed();
+    /// RMP entries of `r` have changed, for which hardware drops translations.
+    void rmp_changed(hw::spa_range r);
+    /// Nothing is translated any more on this thread: INIT or reset.
+    void tlb_reset(unsigned thread);
 
     // Of the vCPU that executed it, after it.
     void rmpopt(unsigned thread, const hw::rmpopt_result &r);
@@ -100,6 +116,8 @@ class measurement
     totals collect() const;
     nlohmann::ordered_json phase_json(const phase &p, const totals &counted) const;
     void end_phase(const totals &now, std::uint64_t at);
+    void make_tlbs();
+    nlohmann::ordered_json tlb_json(const totals &t) const;
     void tell_tables();
     void tell_work(const totals &now);
     std::uint64_t measured_ns(std::uint64_t now) const;
@@ -122,7 +140,7 @@ class measurement
 
     mutable std::mutex lock_;     ///< guards what follows; never taken on a store's path
     measure_request mode_, ever_; ///< ever_: the last that was not off
-    bool used_ = false;
+    bool used_ = false, tlb_used_ = false;
     std::uint64_t started_ns_ = 0, measured_ns_ = 0;
     totals told_, phase_base_;
     std::deque<phase> phases_;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// What one vCPU has found out about the pages that it writes to: which counter a store to them
-// belongs to. A direct-mapped cache by virtual page; a store that hits costs one addition.
+// What one vCPU has found out about the pages that it accesses, such as which counter a store to
+// them belongs to. A direct-mapped cache by virtual page; a store that hits costs one addition.
 //
 // It is exact because a slot lives no longer than what it was made from: QEMU asks for a
 // translation whenever it does not hold one, and then forget() drops the slot; a change of what the
@@ -9,12 +9,14 @@
 // Thread-safety: all members belong to the vCPU's thread, but invalidate() may be called by any.
 #pragma once
 
-#include "cells.h"
+#include <array>
+#include <atomic>
+#include <cstdint>
 
 namespace rmpopt
 {
 
-class page_filter
+template <class Finding> class page_filter
 {
   public:
     static constexpr unsigned slots = 1024;
@@ -24,11 +26,11 @@ class page_filter
     page_filter(const page_filter &) = delete;
     page_filter &operator=(const page_filter &) = delete;
 
-    /// The counter of a store that begins at `vaddr`; nullptr when it has to be looked up.
-    cell_counter *find(std::uint64_t vaddr) const
+    /// Of the page of `vaddr`; nullptr when it has to be looked up.
+    const Finding *find(std::uint64_t vaddr) const
     {
         const slot &s = current_.load(std::memory_order_relaxed)[index(vaddr)];
-        return s.page == (vaddr & ~page_mask) ? s.counter : nullptr;
+        return s.page == (vaddr & ~page_mask) ? &s.finding : nullptr;
     }
 
     /// To be called before the machine is asked about the page: only so does a change that comes
@@ -40,10 +42,7 @@ class page_filter
             own_.fill({});
         }
     }
-    void remember(std::uint64_t vaddr, cell_counter &counter)
-    {
-        own_[index(vaddr)] = {vaddr & ~page_mask, &counter};
-    }
+    void remember(std::uint64_t vaddr, Finding f) { own_[index(vaddr)] = {vaddr & ~page_mask, f}; }
 
     void forget(std::uint64_t vaddr) { own_[index(vaddr)] = {}; }
     void forget_all() { own_.fill({}); }
@@ -53,7 +52,7 @@ class page_filter
   private:
     struct slot {
         std::uint64_t page = 1; ///< address; 1: none
-        cell_counter *counter = nullptr;
+        Finding finding{};
     };
     using table = std::array<slot, slots>;
 

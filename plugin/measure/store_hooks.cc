@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "store_hooks.h"
 
-#include "hw/types.h"
+#include "hook_view.h"
 #include "insn_match.h"
+#include "tlb_hooks.h"
 
 #include <array>
 #include <utility>
@@ -13,19 +14,7 @@ namespace rmpopt
 namespace
 {
 
-measurement *the_measurement = nullptr;
 measure_request the_mode; ///< changes only while no vCPU runs
-
-/// What the thread knows of the vCPU that it executes. One host thread may take turns with several.
-struct thread_view {
-    void *const *current = nullptr; ///< QEMU's pointer to the vCPU
-    const void *cpu = nullptr;      ///< the vCPU that `state` belongs to
-    vcpu_measure *state = nullptr;
-    unsigned index = 0;
-};
-
-/// initial-exec: found without a call.
-[[gnu::tls_model("initial-exec")]] thread_local thread_view view;
 
 /// Of this thread, to the next one that is drawn. At first some number: a geometric distribution
 /// does not remember where it began.
@@ -34,65 +23,7 @@ struct thread_view {
 /// The same for the stores of repeated string instructions.
 [[gnu::tls_model("initial-exec")]] thread_local std::uint64_t string_stores_left = 1;
 
-[[gnu::noinline]] void look_at_current(thread_view &v)
-{
-    v.current = host_cpu::current_slot();
-    v.cpu = *v.current;
-    v.index = host_cpu::current().index();
-    v.state = &the_measurement->vcpu(v.index);
-}
-
-thread_view &current_view()
-{
-    thread_view &v = view;
-    if (v.current == nullptr || v.cpu != *v.current) [[unlikely]] {
-        look_at_current(v);
-    }
-    return v;
-}
-
-// Stores of up to 64 bytes that begin further down do not reach into the next page.
-constexpr std::uint64_t surely_one_page = hw::page_4k - 64;
-
-struct page_target {
-    enum class kind : std::uint8_t { ram, device, unknown } what = kind::unknown;
-    hw::spa_t spa = 0;
-};
-
-page_target target_of(qemu_plugin_meminfo_t info, std::uint64_t vaddr)
-{
-    const qemu_plugin_hwaddr *hw = qemu_plugin_get_hwaddr(info, vaddr);
-    if (hw == nullptr) {
-        return {};
-    }
-    const hw::spa_t spa = qemu_plugin_hwaddr_phys_addr(hw);
-    if (qemu_plugin_hwaddr_is_io(hw) || !the_measurement->is_counted(spa)) {
-        return {page_target::kind::device, 0};
-    }
-    return {page_target::kind::ram, spa};
-}
-
-cell_accessor accessor_of(const host_cpu &cpu)
-{
-    return cpu.in_guest() ? cell_accessor::guest : cell_accessor::host;
-}
-
-/// Calls `f(first address)` for each page that the store touches.
-template <class F> void for_pages(qemu_plugin_meminfo_t info, std::uint64_t vaddr, F f)
-{
-    f(vaddr);
-    const std::uint64_t last = vaddr + (1ull << qemu_plugin_mem_size_shift(info)) - 1;
-    if (hw::align_down(last, hw::page_4k) != hw::align_down(vaddr, hw::page_4k)) {
-        f(hw::align_down(last, hw::page_4k));
-    }
-}
-
-void count_unusual(vcpu_cells &cells, const page_target &t, unsigned stores = 1)
-{
-    bump(t.what == page_target::kind::device ? cells.device : cells.unresolved, stores);
-}
-
-[[gnu::noinline]] void count_page(const thread_view &v, qemu_plugin_meminfo_t info,
+[[gnu::noinline]] void count_page(const hook_view &v, qemu_plugin_meminfo_t info,
                                   std::uint64_t vaddr)
 {
     vcpu_measure &state = *v.state;
@@ -102,19 +33,18 @@ void count_unusual(vcpu_cells &cells, const page_target &t, unsigned stores = 1)
         count_unusual(state.cells, t);
         return;
     }
-    cell_counter &counter = the_measurement->counter_of(
-        v.index, accessor_of(host_cpu::by_index(v.index)), cell_level::store, t.spa);
-    state.filter.remember(vaddr, counter);
+    cell_counter &counter =
+        hook_measurement->counter_of(v.index, accessor_of(v.host()), cell_level::store, t.spa);
+    state.filter.remember(vaddr, &counter);
     bump(counter);
 }
 
-[[gnu::noinline]] void count_slowly(const thread_view &v, qemu_plugin_meminfo_t info,
+[[gnu::noinline]] void count_slowly(const hook_view &v, qemu_plugin_meminfo_t info,
                                     std::uint64_t vaddr)
 {
     for_pages(info, vaddr, [&](std::uint64_t address) {
-        cell_counter *counter = v.state->filter.find(address);
-        if (counter != nullptr) {
-            bump(*counter);
+        if (cell_counter *const *counter = v.state->filter.find(address)) {
+            bump(**counter);
         } else {
             count_page(v, info, address);
         }
@@ -123,10 +53,10 @@ void count_unusual(vcpu_cells &cells, const page_target &t, unsigned stores = 1)
 
 void on_store(unsigned, qemu_plugin_meminfo_t info, std::uint64_t vaddr, void *)
 {
-    const thread_view &v = current_view();
-    cell_counter *counter = v.state->filter.find(vaddr);
+    const hook_view &v = current_view();
+    cell_counter *const *counter = v.state->filter.find(vaddr);
     if (counter != nullptr && vaddr % hw::page_4k <= surely_one_page) [[likely]] {
-        bump(*counter);
+        bump(**counter);
         return;
     }
     count_slowly(v, info, vaddr);
@@ -140,9 +70,9 @@ void on_store(unsigned, qemu_plugin_meminfo_t info, std::uint64_t vaddr, void *)
 
 [[gnu::noinline]] void draw_block(std::uintptr_t ra)
 {
-    const thread_view &v = current_view();
+    const hook_view &v = current_view();
     blocks_left = v.state->intervals.next(the_mode.interval);
-    const host_cpu cpu = host_cpu::by_index(v.index);
+    const host_cpu cpu = v.host();
     cpu.synchronise(ra);
     cpu.mark_next_block(true);
     host_cpu::continue_at(cpu.rip());
@@ -157,15 +87,15 @@ void on_block(unsigned, void *)
 
 void on_drawn_block(unsigned, void *)
 {
-    const thread_view &v = current_view();
-    const host_cpu cpu = host_cpu::by_index(v.index);
+    const hook_view &v = current_view();
+    const host_cpu cpu = v.host();
     cpu.mark_next_block(false);
     v.state->close_block(the_mode.interval);
     v.state->block.who = accessor_of(cpu);
 }
 
 /// Looks at a store of the drawn block.
-void look_at_store(const thread_view &v, qemu_plugin_meminfo_t info, std::uint64_t vaddr)
+void look_at_store(const hook_view &v, qemu_plugin_meminfo_t info, std::uint64_t vaddr)
 {
     for_pages(info, vaddr, [&](std::uint64_t address) {
         const page_target t = target_of(info, address);
@@ -174,7 +104,7 @@ void look_at_store(const thread_view &v, qemu_plugin_meminfo_t info, std::uint64
             return;
         }
         auto &block = v.state->block;
-        const cell_outcome outcome = the_measurement->outcome_of(v.index, block.who, t.spa);
+        const cell_outcome outcome = hook_measurement->outcome_of(v.index, block.who, t.spa);
         bump(v.state->cells.at(static_cast<unsigned>(t.spa / hw::region_1g), block.who,
                                cell_level::store, outcome),
              the_mode.interval);
@@ -196,10 +126,10 @@ void on_string_store(unsigned, qemu_plugin_meminfo_t info, std::uint64_t vaddr, 
     if (--string_stores_left != 0) [[likely]] {
         return;
     }
-    const thread_view &v = current_view();
+    const hook_view &v = current_view();
     string_stores_left = v.state->intervals.next(the_mode.interval);
     v.state->close_block(the_mode.interval);
-    v.state->block.who = accessor_of(host_cpu::by_index(v.index));
+    v.state->block.who = accessor_of(v.host());
     look_at_store(v, info, vaddr);
     v.state->close_block(the_mode.interval);
 }
@@ -216,14 +146,6 @@ void watch_stores(qemu_plugin_insn *insn, qemu_plugin_vcpu_mem_cb_t callback)
 {
     qemu_plugin_register_vcpu_mem_cb(insn, callback, QEMU_PLUGIN_CB_NO_REGS, QEMU_PLUGIN_MEM_W,
                                      nullptr);
-}
-
-template <class F> void for_insns(qemu_plugin_tb *tb, F f)
-{
-    const std::size_t n = qemu_plugin_tb_n_insns(tb);
-    for (std::size_t i = 0; i < n; ++i) {
-        f(qemu_plugin_tb_get_insn(tb, i));
-    }
 }
 
 void instrument_sampled(qemu_plugin_tb *tb)
@@ -247,7 +169,7 @@ void instrument_sampled(qemu_plugin_tb *tb)
 
 void store_hooks::start(measurement &m)
 {
-    the_measurement = &m;
+    hook_measurement = &m;
 }
 
 void store_hooks::instrument(qemu_plugin_tb *tb)
@@ -256,7 +178,11 @@ void store_hooks::instrument(qemu_plugin_tb *tb)
     case measure_mode::off:
         break;
     case measure_mode::exact:
-        for_insns(tb, [](qemu_plugin_insn *insn) { watch_stores(insn, on_store); });
+        if (models_tlb()) {
+            tlb_hooks::instrument(tb);
+        } else {
+            for_insns(tb, [](qemu_plugin_insn *insn) { watch_stores(insn, on_store); });
+        }
         break;
     case measure_mode::sampled:
         instrument_sampled(tb);
@@ -269,6 +195,11 @@ void store_hooks::set_mode(measure_request to)
     the_mode = to;
 }
 
+bool store_hooks::models_tlb()
+{
+    return the_mode.mode == measure_mode::exact && the_mode.tlb;
+}
+
 void store_hooks::end_phase()
 {
     current_view().state->close_block(the_mode.interval);
@@ -276,15 +207,15 @@ void store_hooks::end_phase()
 
 void store_hooks::translated(const host_cpu &cpu, std::uint64_t address)
 {
-    if (the_measurement == nullptr) {
+    if (hook_measurement == nullptr) {
         return;
     }
-    vcpu_measure &state = the_measurement->vcpu(cpu.index());
+    vcpu_measure &state = hook_measurement->vcpu(cpu.index());
     const bool in_guest = cpu.in_guest();
     if (std::exchange(state.in_guest, in_guest) != in_guest) {
-        state.filter.forget_all();
+        state.forget_all();
     } else {
-        state.filter.forget(address);
+        state.forget(address);
     }
 }
 

@@ -23,6 +23,9 @@ class store_hooks
     /// next is translated.
     static void set_mode(measure_request to);
 
+    /// Blocks are instrumented for a modelled TLB.
+    static bool models_tlb();
+
     /// On the current vCPU: what was drawn so far belongs to the phase that ends.
     static void end_phase();
 

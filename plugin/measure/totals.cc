@@ -34,6 +34,14 @@ std::array<std::uint64_t, vcpu_cells::per_region> sums(const totals &t)
     return out;
 }
 
+/// Of the accessor's fills.
+std::uint64_t outcome_sum(std::span<const std::uint64_t> all, unsigned accessor, cell_outcome o)
+{
+    return all[(std::size_t{accessor} * cell_levels + static_cast<unsigned>(cell_level::fill)) *
+                   cell_outcomes +
+               static_cast<unsigned>(o)];
+}
+
 ordered_json estimate_json(std::span<const std::uint64_t> outcomes, const block_sums &b)
 {
     const interval_estimate stores = estimate_stores(outcomes[0] + outcomes[1] + outcomes[2], b);
@@ -64,6 +72,25 @@ rmpopt_work rmpopt_work::operator+(const rmpopt_work &o) const
 {
     return {executed + o.executed, optimised + o.optimised, scans + o.scans, cached + o.cached,
             scanned_2m + o.scanned_2m};
+}
+
+void tlb_work::add(const tlb_counters &c)
+{
+    walks += c.walks.load(std::memory_order_relaxed);
+    l2_hits += c.l2_hits.load(std::memory_order_relaxed);
+    stale += c.stale.load(std::memory_order_relaxed);
+    for (unsigned i = 0; i < tlb_flushes; ++i) {
+        flushes[i] += c.flushes[i].load(std::memory_order_relaxed);
+    }
+}
+
+tlb_work tlb_work::operator-(const tlb_work &e) const
+{
+    tlb_work d{walks - e.walks, l2_hits - e.l2_hits, stale - e.stale, {}};
+    for (unsigned i = 0; i < tlb_flushes; ++i) {
+        d.flushes[i] = flushes[i] - e.flushes[i];
+    }
+    return d;
 }
 
 std::uint64_t modelled_cycles(const rmpopt_work &w)
@@ -102,6 +129,7 @@ totals totals::operator-(const totals &e) const
     for (unsigned a = 0; a < cell_accessors; ++a) {
         d.blocks[a] = blocks[a] - e.blocks[a];
     }
+    d.tlb = tlb - e.tlb;
     d.rmpopt = minus(rmpopt, e.rmpopt);
     d.rmpupdate = minus(rmpupdate, e.rmpupdate);
     d.psmash = minus(psmash, e.psmash);
@@ -150,10 +178,56 @@ ordered_json estimates_json(const totals &t)
     return out;
 }
 
+namespace
+{
+
+/// Translations that came to be used for stores: what becomes of their RMP checks.
+ordered_json fills_json(const totals &t)
+{
+    ordered_json out = ordered_json::array();
+    const auto all = sums(t);
+    for (unsigned a = 0; a < cell_accessors; ++a) {
+        const auto [checked, skipped, off] = std::array{outcome_sum(all, a, cell_outcome::checked),
+                                                        outcome_sum(all, a, cell_outcome::skipped),
+                                                        outcome_sum(all, a, cell_outcome::off)};
+        if (checked + skipped + off == 0) {
+            continue;
+        }
+        ordered_json rate;
+        if (checked + skipped != 0) {
+            rate = static_cast<double>(skipped) / static_cast<double>(checked + skipped);
+        }
+        out.push_back({{"accessor", accessor_names[a]},
+                       {"checked", checked},
+                       {"skipped", skipped},
+                       {"off", off},
+                       {"skip_rate", std::move(rate)}});
+    }
+    return out;
+}
+
+} // namespace
+
 ordered_json work_json(const rmpopt_work &w)
 {
     return {{"executed", w.executed}, {"optimised", w.optimised},   {"scans", w.scans},
             {"cached", w.cached},     {"scanned_2m", w.scanned_2m}, {"cycles", modelled_cycles(w)}};
+}
+
+ordered_json tlb_work_json(const totals &t)
+{
+    const tlb_work &w = t.tlb;
+    ordered_json flushes = ordered_json::object();
+    for (unsigned i = 0; i < tlb_flushes; ++i) {
+        if (w.flushes[i] != 0) {
+            flushes[std::string(flush_name(static_cast<tlb_flush>(i)))] = w.flushes[i];
+        }
+    }
+    return {{"walks", w.walks},
+            {"l2_hits", w.l2_hits},
+            {"stale", w.stale},
+            {"flushes", std::move(flushes)},
+            {"fills", fills_json(t)}};
 }
 
 } // namespace rmpopt

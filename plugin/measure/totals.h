@@ -4,6 +4,7 @@
 
 #include "cells.h"
 #include "estimate.h"
+#include "tlb_model.h"
 
 #include <nlohmann/json.hpp>
 #include <vector>
@@ -36,11 +37,21 @@ struct entry_changes {
     }
 };
 
+/// What the modelled TLBs did, together.
+struct tlb_work {
+    std::uint64_t walks = 0, l2_hits = 0, stale = 0;
+    std::array<std::uint64_t, tlb_flushes> flushes{};
+
+    void add(const tlb_counters &c);
+    tlb_work operator-(const tlb_work &e) const;
+};
+
 struct totals {
     unsigned cores = 0, regions = 0;
     std::vector<std::uint64_t> cells; ///< [core][region][accessor][level][outcome]
     std::uint64_t device = 0, unresolved = 0;
     std::array<block_sums, cell_accessors> blocks{};
+    tlb_work tlb;
     std::vector<rmpopt_work> rmpopt;              ///< by core
     std::vector<entry_changes> rmpupdate, psmash; ///< by region
     std::uint64_t guests_launched = 0, guests_ended = 0;
@@ -59,5 +70,7 @@ nlohmann::ordered_json cells_json(const totals &t);
 /// Stores and skip rate of each accessor that has stores.
 nlohmann::ordered_json estimates_json(const totals &t);
 nlohmann::ordered_json work_json(const rmpopt_work &w);
+/// What the modelled TLBs did, and the RMP checks of each accessor that comes with it.
+nlohmann::ordered_json tlb_work_json(const totals &t);
 
 } // namespace rmpopt

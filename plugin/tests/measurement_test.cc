@@ -20,6 +20,7 @@ class measurement_fixture : public hw::machine_fixture
         m->memory().store(0, std::uint64_t{0});
         measured = std::make_unique<measurement>(
             measurement::settings{.machine = m.get(),
+                                  .tlb = tlb_presets().front(),
                                   .clock = [this] { return time; },
                                   .event =
                                       [this](std::string_view type, nlohmann::ordered_json fields) {
@@ -30,11 +31,12 @@ class measurement_fixture : public hw::machine_fixture
     void store(unsigned thread, hw::spa_t spa, cell_accessor who = cell_accessor::host)
     {
         vcpu_measure &v = measured->vcpu(thread);
-        cell_counter *c = v.filter.find(spa);
+        cell_counter *const *known = v.filter.find(spa);
+        cell_counter *c = known != nullptr ? *known : nullptr;
         if (c == nullptr) {
             v.filter.begin_lookup();
             c = &measured->counter_of(thread, who, cell_level::store, spa);
-            v.filter.remember(spa, *c);
+            v.filter.remember(spa, c);
         }
         bump(*c);
     }
@@ -229,44 +231,46 @@ TEST_F(measurement_fixture, ADrawnBlockCountsItsStoresTimesTheInterval)
 
 TEST(PageFilter, FindsOnlyThePageThatItWasToldOf)
 {
-    page_filter filter;
+    page_filter<cell_counter *> filter;
     cell_counter counter{0};
     filter.begin_lookup();
-    filter.remember(0x7000, counter);
-    EXPECT_EQ(filter.find(0x7fff), &counter);
+    filter.remember(0x7000, &counter);
+    ASSERT_NE(filter.find(0x7fff), nullptr);
+    EXPECT_EQ(*filter.find(0x7fff), &counter);
     EXPECT_EQ(filter.find(0x8000), nullptr);
-    EXPECT_EQ(filter.find(0x7000 + page_filter::slots * 0x1000ull), nullptr) << "same slot";
+    EXPECT_EQ(filter.find(0x7000 + page_filter<cell_counter *>::slots * 0x1000ull), nullptr)
+        << "same slot";
     filter.forget(0x7123);
     EXPECT_EQ(filter.find(0x7000), nullptr);
 }
 
 TEST(PageFilter, PageZeroIsNoEmptySlot)
 {
-    const page_filter filter;
+    const page_filter<cell_counter *> filter;
     EXPECT_EQ(filter.find(0), nullptr);
 }
 
 TEST(PageFilter, InvalidatedUntilTheNextLookup)
 {
-    page_filter filter;
+    page_filter<cell_counter *> filter;
     cell_counter counter{0};
     filter.begin_lookup();
-    filter.remember(0x7000, counter);
+    filter.remember(0x7000, &counter);
     filter.invalidate();
     EXPECT_EQ(filter.find(0x7000), nullptr);
     filter.begin_lookup();
     EXPECT_EQ(filter.find(0x7000), nullptr) << "what was known is forgotten";
-    filter.remember(0x7000, counter);
-    EXPECT_EQ(filter.find(0x7000), &counter);
+    filter.remember(0x7000, &counter);
+    EXPECT_NE(filter.find(0x7000), nullptr);
 }
 
 TEST(PageFilter, AChangeDuringALookupWins)
 {
-    page_filter filter;
+    page_filter<cell_counter *> filter;
     cell_counter counter{0};
     filter.begin_lookup();
     filter.invalidate(); // another CPU's RMPUPDATE
-    filter.remember(0x7000, counter);
+    filter.remember(0x7000, &counter);
     EXPECT_EQ(filter.find(0x7000), nullptr);
 }
 
@@ -275,13 +279,18 @@ TEST(MeasureRequest, Words)
     measure_request r;
     EXPECT_EQ(parse_measure("exact", r), "");
     EXPECT_EQ(r.mode, measure_mode::exact);
+    EXPECT_FALSE(r.tlb);
+    EXPECT_EQ(parse_measure("exact+tlb", r), "");
+    EXPECT_EQ(r.mode, measure_mode::exact);
+    EXPECT_TRUE(r.tlb);
     EXPECT_EQ(parse_measure("sampled=1000", r), "");
     EXPECT_EQ(r.interval, 1000u);
     EXPECT_EQ(parse_measure("off", r), "");
     EXPECT_EQ(r, measure_request{});
     for (const char *bad : {"", "on", "sampled", "sampled=", "sampled=1", "sampled=0", "sampled=-5",
                             "sampled=5x", "sampled=1000000001", "sampled=99999999999", "exact "}) {
-        EXPECT_NE(parse_measure(bad, r).find("is not off, exact or sampled=N"), std::string::npos)
+        EXPECT_NE(parse_measure(bad, r).find("is not off, exact, exact+tlb or sampled=N"),
+                  std::string::npos)
             << bad;
     }
 }
@@ -297,10 +306,67 @@ TEST(Measurement, StaysSmallWithTwoTerabytesAndSixtyFourCpus)
     std::byte nothing{};
     s.memory = hw::memory_view({{0, 2048 * hw::region_1g, &nothing}});
     const hw::machine m(std::move(s));
-    const measurement measured(
-        {.machine = &m, .clock = [] { return std::uint64_t{0}; }, .event = [](auto, auto) {}});
-    EXPECT_LE(measured.bytes(), 64u << 20);
+    measurement measured({.machine = &m,
+                          .tlb = tlb_presets().back(),
+                          .clock = [] { return std::uint64_t{0}; },
+                          .event = [](auto, auto) {}});
     EXPECT_GT(measured.bytes(), 10u << 20);
+    measured.switched({.mode = measure_mode::exact, .tlb = true});
+    EXPECT_LE(measured.bytes(), 64u << 20);
+}
+
+TEST_F(measurement_fixture, ATlbIsModelledOnceItIsAskedFor)
+{
+    measured->switched({.mode = measure_mode::exact});
+    EXPECT_EQ(measured->vcpu(0).tlb.load(), nullptr);
+    EXPECT_TRUE(report()["tlb"].is_null());
+    measured->switched({.mode = measure_mode::exact, .tlb = true});
+    vcpu_tlb *tlb = measured->vcpu(0).tlb;
+    ASSERT_NE(tlb, nullptr);
+    tlb->model.fill(0x1000, {.spa = 0x1000, .page_bytes = hw::page_4k});
+    bump(measured->counter_of(0, cell_accessor::host, cell_level::fill, 0x1000));
+    const json told = report()["tlb"];
+    EXPECT_EQ(told["preset"], "zen3");
+    EXPECT_EQ(told["walks"], 1);
+    EXPECT_EQ(told["fills"][0]["accessor"], "host");
+    EXPECT_EQ(report()["phases"][0]["tlb"]["walks"], 1);
+}
+
+TEST_F(measurement_fixture, FiltersOfATlbEndWithChanges)
+{
+    measured->switched({.mode = measure_mode::exact, .tlb = true});
+    vcpu_tlb &tlb = *measured->vcpu(0).tlb;
+    const auto remember = [&] {
+        for (page_filter<tlb_hit> *f : {&tlb.loads, &tlb.stores}) {
+            f->begin_lookup();
+            f->remember(0x1000, {});
+        }
+    };
+    const auto known = [&] { return tlb.stores.find(0x1000) != nullptr; };
+    remember();
+    measured->rmp_changed({0, hw::page_4k});
+    EXPECT_FALSE(known());
+    remember();
+    EXPECT_TRUE(known());
+    measured->tlb_reset(0);
+    EXPECT_FALSE(known());
+    remember();
+    measured->vcpu(0).forget(0x1234);
+    EXPECT_FALSE(known());
+    EXPECT_EQ(tlb.loads.find(0x1000), nullptr);
+    remember();
+    measured->vcpu(0).forget_all();
+    EXPECT_FALSE(known());
+}
+
+TEST_F(measurement_fixture, ATlbThatWasNotLookedAtIsEmptyAfterwards)
+{
+    measured->switched({.mode = measure_mode::exact, .tlb = true});
+    vcpu_tlb &tlb = *measured->vcpu(0).tlb;
+    tlb.model.fill(0x1000, {.spa = 0x1000, .page_bytes = hw::page_4k});
+    measured->switched({.mode = measure_mode::off});
+    measured->switched({.mode = measure_mode::exact, .tlb = true});
+    EXPECT_EQ(tlb.model.find(0x1000, 0x1000), nullptr);
 }
 
 } // namespace

@@ -94,7 +94,7 @@ def _arguments(cache: Cache, request: Request, qemu: Qemu, space: workspace.Work
     plugin = None
     if request.plugin:
         plugin = PluginOptions(request.plugin, request.persona, request.rmp, request.enforce, request.policies,
-                               request.audit, request.watch_bound, request.measure,
+                               request.audit, request.watch_bound, request.measure, request.tlb,
                                psp_socket=space.psp_socket if request.rmp != "none" else None,
                                log=space.plugin_log, report=space.plugin_report, events=space.events,
                                control=space.control_socket)

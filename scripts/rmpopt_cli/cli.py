@@ -33,7 +33,10 @@ def _machine_arguments(parser: argparse.ArgumentParser, memory: str, thread: str
     parser.add_argument("--audit", type=int, default=0, metavar="N",
                         help="recount the RMP every N RMP instructions; a contradiction ends QEMU")
     parser.add_argument("--measure", default="off", metavar="MODE",
-                        help="count RMP checks of stores: off, exact, or sampled=N (one in N blocks of code)")
+                        help="count RMP checks of stores: off, exact, exact+tlb (also those of modelled TLBs), or "
+                             "sampled=N (one in N blocks of code)")
+    parser.add_argument("--tlb", default=machine.TLB, metavar="SIZE",
+                        help="data TLBs to model: zen3, zen4, zen5, or entries such as 64/2048x16")
     parser.add_argument("--thread", default=thread, choices=("single", "multi"),
                         help=f"host threads for the guest's CPUs ({thread})")
     parser.add_argument("--qemu", metavar="PATH", help="QEMU to use")
@@ -208,7 +211,7 @@ def _boot(arguments: argparse.Namespace) -> int:
         files=arguments.file,
         smp=machine.check_smp(arguments.smp), memory=machine.parse_size(arguments.mem), persona=arguments.persona,
         policies=_checked_policies(arguments, cache, plugin), rmp=arguments.rmp,
-        enforce=arguments.enforce, audit=arguments.audit, measure=machine.check_measure(arguments.measure),
+        enforce=arguments.enforce, audit=arguments.audit, measure=machine.check_measure(arguments.measure), tlb=machine.check_tlb(arguments.tlb),
         thread=arguments.thread, report=arguments.report,
         timeout=arguments.timeout, reboots=arguments.reboots,
         virtual_time=arguments.time == "virtual", watch_bound=_watch_bound(arguments),
@@ -233,7 +236,8 @@ def _run(arguments: argparse.Namespace) -> int:
     test = run.BareMetalTest(
         elf=arguments.elf, persona=arguments.persona, memory=machine.parse_size(arguments.mem),
         smp=machine.check_smp(arguments.smp), rmp=arguments.rmp, enforce=arguments.enforce,
-        audit=arguments.audit, measure=machine.check_measure(arguments.measure), report=arguments.report,
+        audit=arguments.audit, measure=machine.check_measure(arguments.measure),
+        tlb=machine.check_tlb(arguments.tlb), report=arguments.report,
         thread=arguments.thread, policies=_checked_policies(arguments, cache, plugin),
         append=arguments.append,
         timeout=arguments.timeout, plugin=plugin, qemu_options=_split(arguments.qemu_opts))

@@ -29,7 +29,7 @@ def _pairs(result: dict) -> str:
 
 
 def _status(result: dict) -> str:
-    mode = result["measure"] + (f"={result['interval']}" if result["interval"] else "")
+    mode = result["measure"] + (f"={result['interval']}" if result["interval"] else "") + ("+tlb" if result["tlb"] else "")
     return (f"{result['seconds']:.1f} s of guest time, {result['persona']}, {result['cpus']} CPUs in "
             f"{result['cores']} cores, SNP {'on' if result['snp_enabled'] else 'off'}, measure {mode}")
 
@@ -144,7 +144,7 @@ def add_arguments(commands: "argparse._SubParsersAction[argparse.ArgumentParser]
                        ("cores", "SNP_EN and RMPOPT_BASE of each core"),
                        ("counters", "what was executed and what was measured"),
                        ("events", "what happened"),
-                       ("measure", "on, off, exact or sampled=N"),
+                       ("measure", "on, off, exact, exact+tlb or sampled=N"),
                        ("mark", 'a phase of this name begins; "" ends it'),
                        ("save", "write the report to a file"),
                        ("help", "commands of the socket")):
@@ -154,7 +154,7 @@ def add_arguments(commands: "argparse._SubParsersAction[argparse.ArgumentParser]
         if name == "rmp":
             sub.add_argument("address", metavar="ADDR", help="system physical address")
         elif name == "measure":
-            sub.add_argument("mode", metavar="MODE", help="on, off, exact, sampled=N")
+            sub.add_argument("mode", metavar="MODE", help="on, off, exact, exact+tlb, sampled=N")
         elif name == "mark":
             sub.add_argument("name", metavar="NAME")
         elif name == "save":

@@ -14,6 +14,7 @@ VIRTUAL_TIME = ["-icount", "shift=3,sleep=off"]
 SIZE = re.compile(r"(\d+)([KMGT]?)", re.I)
 UNITS = {"": 1 << 20, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 SMP_ITEM = re.compile(r"(?:cpus=)?[1-9]\d*|(?:maxcpus|sockets|dies|cores|threads)=[1-9]\d*")
+TLB = "zen5"  # the plugin's default
 
 
 def parse_size(text: str) -> int:
@@ -32,10 +33,17 @@ def check_smp(text: str) -> str:
 
 
 def check_measure(text: str) -> str:
-    if text in ("off", "exact"):
+    if text in ("off", "exact", "exact+tlb"):
         return text
     if not re.fullmatch(r"sampled=\d{1,10}", text) or not 2 <= int(text.removeprefix("sampled=")) <= 10 ** 9:
-        raise BadInput(f"--measure {text}: give off, exact, or sampled=N with N from 2 to 1000000000")
+        raise BadInput(f"--measure {text}: give off, exact, exact+tlb, or sampled=N with N from 2 to "
+                       "1000000000")
+    return text
+
+
+def check_tlb(text: str) -> str:
+    if not re.fullmatch(r"zen[345]|[1-9]\d{0,3}/(0|\d{1,5}x\d{1,3})", text):
+        raise BadInput(f"--tlb {text}: give zen3, zen4, zen5, or entries of both levels such as 64/2048x16")
     return text
 
 
@@ -56,6 +64,7 @@ class PluginOptions:
     audit: int = 0
     watch_bound: int = 0  # seconds; 0: nobody watches
     measure: str = "off"
+    tlb: str = TLB
     psp_socket: Path | None = None
     log: Path | None = None
     report: Path | None = None
@@ -71,6 +80,8 @@ class PluginOptions:
             words += ["watch=on", f"watch-bound={self.watch_bound}"]
         if self.measure != "off":
             words.append(f"measure={self.measure}")
+        if self.tlb != TLB:
+            words.append(f"tlb={self.tlb}")
         for name, path in (("psp", self.psp_socket), ("log", self.log), ("report", self.report),
                            ("events", self.events), ("control", self.control)):
             if path:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from . import image
 from .errors import BadInput
+from .machine import TLB
 
 SMALLEST_MEMORY = 256 << 20
 
@@ -30,6 +31,7 @@ class Request:
     watch_bound: int = 30  # seconds; 0: no watch
     watch_fatal: bool = False
     measure: str = "off"
+    tlb: str = TLB
     symbols: Path | None = None  # System.map or vmlinux
     report: Path | None = None
     timeout: float = 300

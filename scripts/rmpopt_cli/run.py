@@ -9,7 +9,7 @@ from pathlib import Path
 from . import cpu
 from .cache import Cache
 from .errors import QEMU_FAILED, TEST_FAILED, TIMEOUT, BadInput, Failure
-from .machine import Machine, PluginOptions
+from .machine import TLB, Machine, PluginOptions
 from .qemu import Qemu
 from .shell import environment, last_line
 
@@ -29,6 +29,7 @@ class BareMetalTest:
     policies: list[str] = field(default_factory=list)
     audit: int = 0
     measure: str = "off"
+    tlb: str = TLB
     report: Path | None = None  # the plugin's report.json
     append: str = ""
     timeout: float = 120
@@ -51,7 +52,7 @@ def command(cache: Cache, qemu: Qemu, test: BareMetalTest, scratch: Path) -> lis
     plugin = None
     if test.plugin:
         plugin = PluginOptions(test.plugin, test.persona, test.rmp, test.enforce, test.policies, test.audit,
-                               measure=test.measure, log=scratch / "plugin.log", report=test.report)
+                               measure=test.measure, tlb=test.tlb, log=scratch / "plugin.log", report=test.report)
     machine = Machine(cpu.model(qemu, test.persona, cache), test.memory, test.smp, plugin, test.thread)
     words = [*qemu.argv, *machine.arguments(), *DEBUG_EXIT, "-chardev", "stdio,id=console,signal=off",
              "-serial", "chardev:console", "-kernel", str(test.elf), *test.qemu_options]

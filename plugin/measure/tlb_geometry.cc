@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "tlb_geometry.h"
+
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <charconv>
+#include <optional>
+
+namespace rmpopt
+{
+
+namespace
+{
+
+constexpr unsigned most_l1 = 1024, most_l2 = 65536;
+
+/// Takes a number off the front of `text`.
+std::optional<unsigned> take_number(std::string_view &text)
+{
+    unsigned n = 0;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), n);
+    if (error != std::errc{}) {
+        return std::nullopt;
+    }
+    text.remove_prefix(static_cast<std::size_t>(end - text.data()));
+    return n;
+}
+
+bool take(std::string_view &text, char c)
+{
+    const bool there = !text.empty() && text.front() == c;
+    text.remove_prefix(there ? 1 : 0);
+    return there;
+}
+
+bool is_sensible(const tlb_geometry &g)
+{
+    return g.l1_entries >= 1 && g.l1_entries <= most_l1 && g.l2_entries <= most_l2 &&
+           g.l2_ways >= 1 && g.l2_entries % g.l2_ways == 0 &&
+           (g.l2_entries == 0 || std::has_single_bit(g.l2_entries / g.l2_ways));
+}
+
+std::optional<tlb_geometry> parse_sizes(std::string_view text)
+{
+    tlb_geometry g{.name = std::string(text), .source = "as asked for"};
+    const auto l1 = take_number(text);
+    if (!l1.has_value() || !take(text, '/')) {
+        return std::nullopt;
+    }
+    const auto l2 = take_number(text);
+    g.l1_entries = *l1;
+    g.l2_entries = l2.value_or(0);
+    if (g.l2_entries != 0) {
+        g.l2_ways = take(text, 'x') ? take_number(text).value_or(0) : 0;
+    }
+    return l2.has_value() && text.empty() && is_sensible(g) ? std::optional(g) : std::nullopt;
+}
+
+} // namespace
+
+tlb_geometry tlb_geometry::share_of(unsigned threads) const
+{
+    tlb_geometry share = *this;
+    const unsigned parts = std::bit_ceil(std::max(threads, 1u)); // sets stay a power of two
+    share.l1_entries = std::max(l1_entries / std::max(threads, 1u), 1u);
+    share.l2_entries = l2_entries / l2_ways >= parts ? l2_entries / parts : l2_entries;
+    return share;
+}
+
+std::span<const tlb_geometry> tlb_presets()
+{
+    static const std::array<tlb_geometry, 3> presets{{
+        {"zen3", 64, 2048, 16, "entries: AMD 56665, Software Optimization Guide for family 19h"},
+        {"zen4", 72, 3072, 24, "entries: AMD 57647, Software Optimization Guide for Zen 4"},
+        {"zen5", 96, 4096, 16, "entries: AMD 58455, Software Optimization Guide for Zen 5"},
+    }};
+    return presets;
+}
+
+std::string parse_tlb(std::string_view text, tlb_geometry &out)
+{
+    const auto preset = std::ranges::find(tlb_presets(), text, &tlb_geometry::name);
+    const auto sizes = preset != tlb_presets().end() ? std::optional(*preset) : parse_sizes(text);
+    if (!sizes.has_value()) {
+        return std::string("'").append(text).append(
+            "' is not zen3, zen4, zen5 or L1/L2xWAYS such as 64/2048x16, with a power of two "
+            "of sets");
+    }
+    out = *sizes;
+    return {};
+}
+
+} // namespace rmpopt

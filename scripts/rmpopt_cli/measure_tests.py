@@ -1,0 +1,200 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Boots of Linux that are measured, watched from outside while they run, and killed."""
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from .control_client import connect
+from .errors import OK, QEMU_FAILED
+from .paths import PROGRAM
+from .shell import environment, last_line, output
+from .suites import Check, Checks
+
+TAKES_AT_MOST = 200
+PHASES = ("rmpopt-mark churn; for i in 1 2 3; do ls -lR /sys >/dev/null; done; rmpopt-mark copy; "
+          "dd if=/dev/zero of=/tmp/file bs=1M count=100 2>/dev/null; rmpopt-mark ''")
+BUSY = "while :; do ls -lR /sys >/dev/null; done"
+
+
+def _boot(directory: str, *words: str) -> str | None:
+    status, text, problem = output([sys.executable, PROGRAM, "boot", "--report", directory, *words],
+                                   timeout=TAKES_AT_MOST)
+    return None if status == OK else f"status {status}: {last_line(problem) or last_line(text)}"
+
+
+def _events(directory: str) -> list[dict]:
+    lines = Path(directory, "events.jsonl").read_text().split("\n")
+    return [json.loads(line) for line in lines[:-1]]  # what a killed QEMU was writing has no end
+
+
+def _sums(cells: list[list]) -> Counter:
+    """Stores by core, GiB, accessor, level and outcome."""
+    out: Counter = Counter()
+    for *where, checked, skipped, off in cells:
+        for outcome, number in (("checked", checked), ("skipped", skipped), ("off", off)):
+            if number:
+                out[(*where, outcome)] += number
+    return out
+
+
+def _events_equal_report(directory: str) -> str | None:
+    """What the events told adds up to what the report says."""
+    report = json.loads(Path(directory, "report.json").read_text())
+    events = _events(directory)
+    told: Counter = Counter()
+    for event in events:
+        if event["type"] == "counts":
+            told += _sums(event["cells"])
+    if told != _sums(report["measure"]["cells"]):
+        return "the counts of the events do not add up to the report's"
+    if [event["seq"] for event in events] != list(range(1, len(events) + 1)):
+        return "events are missing or out of order"
+    names = [phase["name"] for phase in report["measure"]["phases"]]
+    if names != ["", "churn", "copy"]:
+        return f"phases {names}"
+    types = {event["type"] for event in events}
+    missing = {"boot", "measure", "mark", "counts", "table", "rmpopt", "rmpupdate", "msr", "psp", "end"} - types
+    return f"no events of type {', '.join(sorted(missing))}" if missing else None
+
+
+def _measured(mode: str, *words: str) -> Check:
+    def call() -> str | None:
+        with tempfile.TemporaryDirectory(prefix="rmpopt-") as directory:
+            return _boot(directory, "--measure", mode, *words, "--", PHASES) or _events_equal_report(directory)
+    return call
+
+
+def _sampled_agrees() -> str | None:
+    """Two boots in virtual time do the same, but for what firmware's real time changes: exact and sampled numbers of
+    stores of a phase differ little."""
+    stores = []
+    for mode in ("exact", "sampled=500"):
+        with tempfile.TemporaryDirectory(prefix="rmpopt-") as directory:
+            problem = _boot(directory, "--measure", mode, "--time", "virtual", "--", PHASES)
+            if problem:
+                return problem
+            phases = json.loads(Path(directory, "report.json").read_text())["measure"]["phases"]
+            stores.append(phases[1]["estimates"][0]["stores"])
+    exact, sampled = stores
+    return None if abs(sampled - exact) < 0.05 * exact else f"{exact} stores, sampled {sampled}"
+
+
+@contextmanager
+def _running(*words: str) -> Iterator[tuple[subprocess.Popen[str], Path, str]]:
+    """A boot whose command does not end by itself, once its control socket answers; the socket; its report."""
+    with tempfile.TemporaryDirectory(prefix="rmpopt-") as directory:
+        process = subprocess.Popen([sys.executable, PROGRAM, "boot", "--report", directory, *words],
+                                   stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                                   text=True, env=environment())
+        try:
+            yield process, _socket_of(directory), directory
+        finally:
+            process.kill()
+            process.wait()
+
+
+def _socket_of(directory: str) -> Path:
+    """From the QEMU command of the boot; waits until it answers."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        command = Path(directory, "command")
+        text = command.read_text() if command.exists() else ""
+        path = Path(text.partition("control=")[2].partition(",")[0].split()[0] if "control=" in text else "/none")
+        try:
+            connect(path).close()
+            return path
+        except OSError:
+            time.sleep(0.2)
+    raise TimeoutError("no control socket within 60 s")
+
+
+def _ctl(path: Path, *words: str) -> tuple[int, str, str]:
+    return output([sys.executable, PROGRAM, "ctl", *words, "--socket", str(path)], timeout=60)
+
+
+def _wait_for_guest(path: Path) -> None:
+    """Until Linux has set SNP up."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        status, text, _ = _ctl(path, "status", "--json")
+        if status == OK and json.loads(text)["snp_enabled"]:
+            return
+        time.sleep(0.3)
+    raise TimeoutError("SNP was not enabled within 60 s")
+
+
+COMMANDS = (("status",), ("table",), ("regions",), ("cores",), ("counters",), ("rmp", "0x100000"), ("help",),
+            ("measure", "on"), ("mark", "outside"), ("events",), ("measure", "sampled=100"), ("measure", "off"))
+
+
+def _clients() -> str | None:
+    with _running("--", BUSY) as (process, path, _):
+        _wait_for_guest(path)
+        idle, rude = connect(path), connect(path)
+        idle.sendall(b'{"cmd": "events", "follow": true}\n')  # and never reads
+        _be_rude(rude)
+        for words in COMMANDS:
+            for form in ((), ("--json",)):
+                status, text, problem = _ctl(path, *words, *form)
+                if status != OK or not text.strip():
+                    return f"ctl {' '.join(words)}: status {status}: {last_line(problem)}"
+                if form and words[0] != "events":
+                    json.loads(text)
+        status, text, _ = _ctl(path, "counters", "--json")
+        if not json.loads(text)["measure"]["cells"]:
+            return "nothing was counted between measure on and measure off"
+        idle.close()
+        rude.close()
+        return None if process.poll() is None else "the boot ended early"
+
+
+def _be_rude(client: socket.socket) -> None:
+    """Sends garbage without end; the server closes such a client while it still sends."""
+    client.setblocking(False)
+    try:
+        client.send(b"\xff\x00garbage" * 20_000)
+    except OSError:
+        pass
+
+
+def _killed() -> str | None:
+    """kill -9 of QEMU loses a second at most of report and events."""
+    with _running("--measure", "exact", "--", BUSY) as (process, path, directory):
+        _wait_for_guest(path)
+        time.sleep(2)
+        _, text, _ = _ctl(path, "status", "--json")
+        seconds = json.loads(text)["seconds"]
+        os.kill(_qemu_of(process.pid), signal.SIGKILL)
+        status = process.wait(timeout=60)
+        report = json.loads(Path(directory, "report.json").read_text())
+        last = max(event["t"] for event in _events(directory))
+        if status != QEMU_FAILED:
+            return f"status {status}, not {QEMU_FAILED}"
+        if last < seconds - 1 or report["measure"]["seconds"] < seconds - 2:
+            return f"killed after {seconds} s, events end at {last}, the report at {report['measure']['seconds']}"
+    return None
+
+
+def _qemu_of(parent: int) -> int:
+    children = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
+    return int(children[0])
+
+
+def measure_tests() -> Checks:
+    return [
+        ("measure/exact: events add up to the report", _measured("exact")),
+        ("measure/exact, a host thread for each CPU", _measured("exact", "--thread", "multi", "--smp", "2")),
+        ("measure/sampled: events add up to the report", _measured("sampled=100")),
+        ("measure/sampled agrees with exact", _sampled_agrees),
+        ("measure/clients of the control socket", _clients),
+        ("measure/QEMU killed", _killed),
+    ]
