@@ -65,12 +65,18 @@ constexpr std::array<std::uint8_t, 6> string_stores{0xa4, 0xa5, 0xaa, 0xab, 0x6c
 
 } // namespace
 
-bool is_repeated_string_store(std::span<const std::uint8_t> bytes)
+string_store match_string_store(std::span<const std::uint8_t> bytes)
 {
+    constexpr std::uint8_t address_size = 0x67;
     auto repeat = repeat_prefix::any;
     const auto opcode = skip_prefixes(bytes, repeat);
-    return repeat != repeat_prefix::any && opcode.size() == 1 &&
-           std::ranges::find(string_stores, opcode.front()) != string_stores.end();
+    if (repeat == repeat_prefix::any || opcode.size() != 1 ||
+        std::ranges::find(string_stores, opcode.front()) == string_stores.end()) {
+        return string_store::none;
+    }
+    const auto prefixes = bytes.first(bytes.size() - opcode.size());
+    return std::ranges::find(prefixes, address_size) == prefixes.end() ? string_store::full_count
+                                                                       : string_store::half_count;
 }
 
 emulated_insn match_insn(std::span<const std::uint8_t> bytes)

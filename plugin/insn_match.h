@@ -30,7 +30,13 @@ enum class emulated_insn : std::uint8_t {
 /// Says which emulated instruction the bytes of one whole instruction are.
 emulated_insn match_insn(std::span<const std::uint8_t> bytes);
 
+enum class string_store : std::uint8_t {
+    none,
+    full_count, ///< as often as the whole count register of the mode says
+    half_count, ///< an address size prefix halves it: ECX in 64-bit mode
+};
+
 /// REP MOVS, REP STOS, REP INS.
-bool is_repeated_string_store(std::span<const std::uint8_t> bytes);
+string_store match_string_store(std::span<const std::uint8_t> bytes);
 
 } // namespace rmpopt

@@ -38,6 +38,8 @@ struct alignas(64) vcpu_measure {
         cell_accessor who = cell_accessor::host;
         std::uint64_t stores = 0, relevant = 0, skipped = 0;
     } block;
+    /// The marked block is there for a string instruction's stores alone; so is the one to come.
+    bool only_strings = false, only_strings_next = false;
     std::mutex lock; ///< guards `drawn`; taken once for a drawn block
     std::array<block_sums, cell_accessors> drawn{};
 

@@ -16,12 +16,24 @@ namespace
 
 measure_request the_mode; ///< changes only while no vCPU runs
 
-/// Of this thread, to the next one that is drawn. At first some number: a geometric distribution
-/// does not remember where it began.
+// Draws of this thread. At first some number: a geometric distribution does not remember where it
+// began.
+
+/// Executions of blocks until the next one that is drawn.
 [[gnu::tls_model("initial-exec")]] thread_local std::uint64_t blocks_left = 1;
 
-/// The same for the stores of repeated string instructions.
-[[gnu::tls_model("initial-exec")]] thread_local std::uint64_t string_stores_left = 1;
+/// The same for stores of repeated string instructions.
+thread_local std::uint64_t string_stores_left = 1;
+
+/// A repeated string instruction that executes unwatched, as none of its stores can be drawn. How
+/// many it made shows when the next block begins; until then blocks_left is 1.
+struct string_run {
+    std::uint64_t count = 0; ///< 0: there is none
+    std::uint64_t mask = 0;  ///< of the count register
+    unsigned cpu = 0;
+    std::uint64_t blocks_left = 0;
+};
+thread_local string_run unwatched;
 
 [[gnu::noinline]] void count_page(const hook_view &v, qemu_plugin_meminfo_t info,
                                   std::uint64_t vaddr)
@@ -78,10 +90,29 @@ void on_store(unsigned, qemu_plugin_meminfo_t info, std::uint64_t vaddr, void *)
     host_cpu::continue_at(cpu.rip());
 }
 
+void end_unwatched(std::uint64_t remaining)
+{
+    const std::uint64_t made = unwatched.count - std::min(remaining, unwatched.count);
+    string_stores_left -= std::min(made, string_stores_left - 1);
+    blocks_left = unwatched.blocks_left;
+    unwatched.count = 0;
+}
+
+[[gnu::noinline]] void block_event(std::uintptr_t ra)
+{
+    if (unwatched.count != 0) {
+        end_unwatched(host_cpu::by_index(unwatched.cpu).reg(rcx) & unwatched.mask);
+        if (--blocks_left != 0) {
+            return;
+        }
+    }
+    draw_block(ra);
+}
+
 void on_block(unsigned, void *)
 {
     if (--blocks_left == 0) [[unlikely]] {
-        draw_block(reinterpret_cast<std::uintptr_t>(__builtin_return_address(0)));
+        block_event(reinterpret_cast<std::uintptr_t>(__builtin_return_address(0)));
     }
 }
 
@@ -92,6 +123,7 @@ void on_drawn_block(unsigned, void *)
     cpu.mark_next_block(false);
     v.state->close_block(the_mode.interval);
     v.state->block.who = accessor_of(cpu);
+    v.state->only_strings = std::exchange(v.state->only_strings_next, false);
 }
 
 /// Looks at a store of the drawn block.
@@ -116,11 +148,17 @@ void look_at_store(const hook_view &v, qemu_plugin_meminfo_t info, std::uint64_t
 
 void on_drawn_store(unsigned, qemu_plugin_meminfo_t info, std::uint64_t vaddr, void *)
 {
-    look_at_store(current_view(), info, vaddr);
+    const hook_view &v = current_view();
+    if (!v.state->only_strings) {
+        look_at_store(v, info, vaddr);
+    }
 }
 
-/// Repeated string instructions store as often as their count says, all in one block. Drawn as a
-/// whole they would decide the sample; so each of their stores is drawn for itself.
+// Repeated string instructions store as often as their count says, all in one block. Drawn as a
+// whole they would decide the sample; so each of their stores is drawn for itself. The count tells
+// before whether one of them will be; only then the instruction is executed in a marked block, in
+// which its stores are counted down.
+
 void on_string_store(unsigned, qemu_plugin_meminfo_t info, std::uint64_t vaddr, void *)
 {
     if (--string_stores_left != 0) [[likely]] {
@@ -134,12 +172,39 @@ void on_string_store(unsigned, qemu_plugin_meminfo_t info, std::uint64_t vaddr, 
     v.state->close_block(the_mode.interval);
 }
 
-bool repeats(qemu_plugin_insn *insn)
+[[gnu::noinline]] void watch_string(const hook_view &v, std::uintptr_t ra)
+{
+    const host_cpu cpu = v.host();
+    v.state->only_strings_next = true;
+    cpu.synchronise(ra);
+    cpu.mark_next_block(true);
+    host_cpu::continue_at(cpu.rip());
+}
+
+/// Before the instruction; `mask` of its count register.
+void on_string(unsigned, void *mask)
+{
+    const hook_view &v = current_view();
+    if (unwatched.count != 0) {
+        end_unwatched(0); // no block began since, so it came to its end
+    }
+    const std::uint64_t bits = reinterpret_cast<std::uintptr_t>(mask);
+    const std::uint64_t count = v.host().reg(rcx) & bits;
+    if (count >= string_stores_left) {
+        watch_string(v, reinterpret_cast<std::uintptr_t>(__builtin_return_address(0)));
+    }
+    if (count != 0) {
+        unwatched = {.count = count, .mask = bits, .cpu = v.index, .blocks_left = blocks_left};
+        blocks_left = 1;
+    }
+}
+
+string_store string_store_of(qemu_plugin_insn *insn)
 {
     std::array<std::uint8_t, longest_instruction> bytes{};
     const std::size_t size = std::min(qemu_plugin_insn_size(insn), bytes.size());
     qemu_plugin_insn_data(insn, bytes.data(), size);
-    return is_repeated_string_store(std::span(bytes).first(size));
+    return match_string_store(std::span(bytes).first(size));
 }
 
 void watch_stores(qemu_plugin_insn *insn, qemu_plugin_vcpu_mem_cb_t callback)
@@ -157,10 +222,17 @@ void instrument_sampled(qemu_plugin_tb *tb)
         qemu_plugin_register_vcpu_tb_exec_cb(tb, on_block, QEMU_PLUGIN_CB_RW_REGS_PC, nullptr);
     }
     for_insns(tb, [drawn](qemu_plugin_insn *insn) {
-        if (repeats(insn)) {
+        const string_store kind = string_store_of(insn);
+        if (kind == string_store::none) {
+            if (drawn) {
+                watch_stores(insn, on_drawn_store);
+            }
+        } else if (drawn || !host_cpu::current().code_64()) {
             watch_stores(insn, on_string_store);
-        } else if (drawn) {
-            watch_stores(insn, on_drawn_store);
+        } else {
+            const std::uint64_t mask = kind == string_store::full_count ? ~0ull : ~0u;
+            qemu_plugin_register_vcpu_insn_exec_cb(insn, on_string, QEMU_PLUGIN_CB_RW_REGS_PC,
+                                                   reinterpret_cast<void *>(mask));
         }
     });
 }

@@ -7,6 +7,7 @@
 #include <array>
 #include <gtest/gtest.h>
 #include <random>
+#include <vector>
 #include <Zydis/Zydis.h>
 
 namespace rmpopt
@@ -197,6 +198,26 @@ TEST_P(any_mode, match_agrees_with_the_decoder)
 INSTANTIATE_TEST_SUITE_P(modes, any_mode, testing::Values(true, false), [](const auto &info) {
     return info.param ? std::string("code_64") : std::string("code_32");
 });
+
+TEST(insn_match, repeated_string_stores)
+{
+    const auto kind = [](std::initializer_list<std::uint8_t> code) {
+        return match_string_store(std::vector<std::uint8_t>(code));
+    };
+    EXPECT_EQ(kind({0xf3, 0xaa}), string_store::full_count);             // rep stosb
+    EXPECT_EQ(kind({0xf3, 0x48, 0xab}), string_store::full_count);       // rep stosq
+    EXPECT_EQ(kind({0xf2, 0xa4}), string_store::full_count);             // repne movsb: the same
+    EXPECT_EQ(kind({0xf3, 0x6d}), string_store::full_count);             // rep insl
+    EXPECT_EQ(kind({0x67, 0xf3, 0x48, 0xa5}), string_store::half_count); // rep movsq, (%esi)
+    EXPECT_EQ(kind({0xf3, 0x67, 0xaa}), string_store::half_count);
+    EXPECT_EQ(kind({0xaa}), string_store::none);       // stosb
+    EXPECT_EQ(kind({0xf3, 0xa6}), string_store::none); // repe cmpsb
+    EXPECT_EQ(kind({0xf3, 0xac}), string_store::none); // rep lodsb
+    EXPECT_EQ(kind({0xf3, 0x6e}), string_store::none); // rep outsb
+    EXPECT_EQ(kind({0xf3, 0x0f, 0xaa}), string_store::none);
+    EXPECT_EQ(kind({0xf3}), string_store::none);
+    EXPECT_EQ(kind({}), string_store::none);
+}
 
 } // namespace
 
