@@ -115,13 +115,17 @@ std::optional<guest_path> find_guest_path(const hw::memory_view &memory, const g
     if ((paging.guest.cr0 & cr0_pg) == 0) {
         guest_path flat;
         flat.gpa = va;
+        flat.spa = to_spa(va).value_or(0);
         return flat;
     }
-    auto path = walk_tables(memory, form_of(paging.guest, paging.long_mode), paging.guest.cr3, va,
-                            to_spa);
+    auto path =
+        walk_tables(memory, form_of(paging.guest, paging.long_mode), paging.guest.cr3, va, to_spa);
     if (path.has_value() && paging.nested) {
         const auto nested = nested_path(path->gpa);
         path->page_bytes = std::min(path->page_bytes, nested.value_or(*path).page_bytes);
+        path->spa = nested.has_value() ? nested->gpa : 0;
+    } else if (path.has_value()) {
+        path->spa = path->gpa;
     }
     return path;
 }

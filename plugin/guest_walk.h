@@ -26,7 +26,8 @@ struct guest_path {
         hw::spa_t spa;
     };
 
-    std::uint64_t gpa = 0;        ///< of the address itself
+    std::uint64_t gpa = 0; ///< of the address itself
+    hw::spa_t spa = 0; ///< where it leads; without nested paging the same; 0 when it leads nowhere
     /// Of the page that maps it, with nested paging the smaller of both; 0 without paging.
     std::uint64_t page_bytes = 0;
     bool global = false; ///< bit G of its entry

@@ -38,8 +38,6 @@ struct alignas(64) vcpu_measure {
         cell_accessor who = cell_accessor::host;
         std::uint64_t stores = 0, relevant = 0, skipped = 0;
     } block;
-    /// The marked block is there for a string instruction's stores alone; so is the one to come.
-    bool only_strings = false, only_strings_next = false;
     std::mutex lock; ///< guards `drawn`; taken once for a drawn block
     std::array<block_sums, cell_accessors> drawn{};
 
@@ -73,6 +71,7 @@ class measurement
     cell_outcome outcome_of(unsigned thread, cell_accessor who, hw::spa_t spa) const;
     /// The counter of such writes on this vCPU.
     cell_counter &counter_of(unsigned thread, cell_accessor who, cell_level level, hw::spa_t spa);
+    bool is_ram(hw::spa_t spa) const { return settings_.machine->memory().at(spa, 1) != nullptr; }
     /// `spa` has a counter.
     bool is_counted(hw::spa_t spa) const { return spa < machine_end_; }
 

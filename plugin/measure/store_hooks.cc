@@ -3,6 +3,7 @@
 
 #include "hook_view.h"
 #include "insn_match.h"
+#include "svm_guest.h"
 #include "tlb_hooks.h"
 
 #include <array>
@@ -25,15 +26,17 @@ measure_request the_mode; ///< changes only while no vCPU runs
 /// The same for stores of repeated string instructions.
 thread_local std::uint64_t string_stores_left = 1;
 
-/// A repeated string instruction that executes unwatched, as none of its stores can be drawn. How
-/// many it made shows when the next block begins; until then blocks_left is 1.
+/// A repeated string instruction under way. How many stores it made, and to where, shows when the
+/// next block begins; until then blocks_left is 1.
 struct string_run {
-    std::uint64_t count = 0; ///< 0: there is none
-    std::uint64_t mask = 0;  ///< of the count register
+    std::uint64_t count = 0; ///< at its start; 0: there is none
+    std::uint64_t to = 0;    ///< address of its first store
+    std::uint64_t mask = 0;  ///< of its count and address
     unsigned cpu = 0;
+    cell_accessor who = cell_accessor::host;
     std::uint64_t blocks_left = 0;
 };
-thread_local string_run unwatched;
+thread_local string_run running_string;
 
 [[gnu::noinline]] void count_page(const hook_view &v, qemu_plugin_meminfo_t info,
                                   std::uint64_t vaddr)
@@ -90,18 +93,137 @@ void on_store(unsigned, qemu_plugin_meminfo_t info, std::uint64_t vaddr, void *)
     host_cpu::continue_at(cpu.rip());
 }
 
-void end_unwatched(std::uint64_t remaining)
+void on_drawn_block(unsigned, void *)
 {
-    const std::uint64_t made = unwatched.count - std::min(remaining, unwatched.count);
-    string_stores_left -= std::min(made, string_stores_left - 1);
-    blocks_left = unwatched.blocks_left;
-    unwatched.count = 0;
+    const hook_view &v = current_view();
+    const host_cpu cpu = v.host();
+    cpu.mark_next_block(false);
+    v.state->close_block(the_mode.interval);
+    v.state->block.who = accessor_of(cpu);
+}
+
+/// Looks at a drawn store to the page at `t`.
+void look_at_page(vcpu_measure &state, unsigned thread, const page_target &t)
+{
+    if (t.what != page_target::kind::ram) {
+        count_unusual(state.cells, t, the_mode.interval);
+        return;
+    }
+    auto &block = state.block;
+    const cell_outcome outcome = hook_measurement->outcome_of(thread, block.who, t.spa);
+    bump(state.cells.at(static_cast<unsigned>(t.spa / hw::region_1g), block.who, cell_level::store,
+                        outcome),
+         the_mode.interval);
+    ++block.stores;
+    block.relevant += outcome == cell_outcome::off ? 0 : 1;
+    block.skipped += outcome == cell_outcome::skipped ? 1 : 0;
+}
+
+void look_at_store(const hook_view &v, qemu_plugin_meminfo_t info, std::uint64_t vaddr)
+{
+    for_pages(info, vaddr, [&](std::uint64_t address) {
+        look_at_page(*v.state, v.index, target_of(info, address));
+    });
+}
+
+void on_drawn_store(unsigned, qemu_plugin_meminfo_t info, std::uint64_t vaddr, void *)
+{
+    look_at_store(current_view(), info, vaddr);
+}
+
+// Repeated string instructions store as often as their count says, all in one block. Drawn as a
+// whole they would decide the sample; so each of their stores is drawn for itself, and nothing is
+// done for the others: where a drawn one went, page tables tell afterwards.
+
+template <class F> void as_block_of_its_own(vcpu_measure &state, cell_accessor who, F look)
+{
+    state.close_block(the_mode.interval);
+    state.block.who = who;
+    look();
+    state.close_block(the_mode.interval);
+}
+
+/// Where a store went that the vCPU has made just now.
+page_target target_by_tables(const host_cpu &cpu, cell_accessor who, std::uint64_t va)
+{
+    const auto path = accessor_of(cpu) == who ? find_page(cpu, va) : std::nullopt;
+    return !path.has_value()                     ? page_target{}
+           : hook_measurement->is_ram(path->spa) ? page_target{page_target::kind::ram, path->spa}
+                                                 : page_target{page_target::kind::device, 0};
+}
+
+void look_at_string_store(const string_run &run, std::uint64_t va, std::uint64_t bytes)
+{
+    const host_cpu cpu = host_cpu::by_index(run.cpu);
+    vcpu_measure &state = hook_measurement->vcpu(run.cpu);
+    as_block_of_its_own(state, run.who, [&] {
+        const std::uint64_t last = (va + bytes - 1) & run.mask;
+        look_at_page(state, run.cpu, target_by_tables(cpu, run.who, va));
+        if (hw::align_down(last, hw::page_4k) != hw::align_down(va, hw::page_4k)) {
+            look_at_page(state, run.cpu, target_by_tables(cpu, run.who, last));
+        }
+    });
+}
+
+/// The instruction has made that many stores.
+void end_string(std::uint64_t made)
+{
+    const string_run run = std::exchange(running_string, {});
+    blocks_left = run.blocks_left;
+    if (made == 0 || made > run.count) { // a reset has come in between
+        return;
+    }
+    const host_cpu cpu = host_cpu::by_index(run.cpu);
+    const auto moved = static_cast<std::int64_t>(cpu.reg(rdi) - run.to);
+    const std::int64_t step = moved / static_cast<std::int64_t>(made);
+    const auto bytes = static_cast<std::uint64_t>(step < 0 ? -step : step);
+    std::uint64_t position = 0; // of the stores that were passed
+    while (string_stores_left <= made - position) {
+        position += string_stores_left;
+        const std::uint64_t back = (made - position + 1) * static_cast<std::uint64_t>(step);
+        look_at_string_store(run, (cpu.reg(rdi) - back) & run.mask, bytes);
+        string_stores_left = hook_measurement->vcpu(run.cpu).intervals.next(the_mode.interval);
+    }
+    string_stores_left -= made - position;
+}
+
+/// Before the instruction; `mask` of its registers.
+void on_string(unsigned, void *mask)
+{
+    const hook_view &v = current_view();
+    if (running_string.count != 0) {
+        end_string(running_string.count); // no block began since, so it came to its end
+    }
+    const host_cpu cpu = v.host();
+    const std::uint64_t bits = reinterpret_cast<std::uintptr_t>(mask);
+    const std::uint64_t count = cpu.reg(rcx) & bits;
+    if (count != 0) {
+        running_string = {.count = count,
+                          .to = cpu.reg(rdi) & bits,
+                          .mask = bits,
+                          .cpu = v.index,
+                          .who = accessor_of(cpu),
+                          .blocks_left = blocks_left};
+        blocks_left = 1;
+    }
+}
+
+/// Of code that is not 64-bit.
+void on_string_store(unsigned, qemu_plugin_meminfo_t info, std::uint64_t vaddr, void *)
+{
+    if (--string_stores_left != 0) [[likely]] {
+        return;
+    }
+    const hook_view &v = current_view();
+    string_stores_left = v.state->intervals.next(the_mode.interval);
+    as_block_of_its_own(*v.state, accessor_of(v.host()), [&] { look_at_store(v, info, vaddr); });
 }
 
 [[gnu::noinline]] void block_event(std::uintptr_t ra)
 {
-    if (unwatched.count != 0) {
-        end_unwatched(host_cpu::by_index(unwatched.cpu).reg(rcx) & unwatched.mask);
+    if (running_string.count != 0) {
+        end_string(running_string.count -
+                   (host_cpu::by_index(running_string.cpu).reg(rcx) & running_string.mask));
         if (--blocks_left != 0) {
             return;
         }
@@ -113,89 +235,6 @@ void on_block(unsigned, void *)
 {
     if (--blocks_left == 0) [[unlikely]] {
         block_event(reinterpret_cast<std::uintptr_t>(__builtin_return_address(0)));
-    }
-}
-
-void on_drawn_block(unsigned, void *)
-{
-    const hook_view &v = current_view();
-    const host_cpu cpu = v.host();
-    cpu.mark_next_block(false);
-    v.state->close_block(the_mode.interval);
-    v.state->block.who = accessor_of(cpu);
-    v.state->only_strings = std::exchange(v.state->only_strings_next, false);
-}
-
-/// Looks at a store of the drawn block.
-void look_at_store(const hook_view &v, qemu_plugin_meminfo_t info, std::uint64_t vaddr)
-{
-    for_pages(info, vaddr, [&](std::uint64_t address) {
-        const page_target t = target_of(info, address);
-        if (t.what != page_target::kind::ram) {
-            count_unusual(v.state->cells, t, the_mode.interval);
-            return;
-        }
-        auto &block = v.state->block;
-        const cell_outcome outcome = hook_measurement->outcome_of(v.index, block.who, t.spa);
-        bump(v.state->cells.at(static_cast<unsigned>(t.spa / hw::region_1g), block.who,
-                               cell_level::store, outcome),
-             the_mode.interval);
-        ++block.stores;
-        block.relevant += outcome == cell_outcome::off ? 0 : 1;
-        block.skipped += outcome == cell_outcome::skipped ? 1 : 0;
-    });
-}
-
-void on_drawn_store(unsigned, qemu_plugin_meminfo_t info, std::uint64_t vaddr, void *)
-{
-    const hook_view &v = current_view();
-    if (!v.state->only_strings) {
-        look_at_store(v, info, vaddr);
-    }
-}
-
-// Repeated string instructions store as often as their count says, all in one block. Drawn as a
-// whole they would decide the sample; so each of their stores is drawn for itself. The count tells
-// before whether one of them will be; only then the instruction is executed in a marked block, in
-// which its stores are counted down.
-
-void on_string_store(unsigned, qemu_plugin_meminfo_t info, std::uint64_t vaddr, void *)
-{
-    if (--string_stores_left != 0) [[likely]] {
-        return;
-    }
-    const hook_view &v = current_view();
-    string_stores_left = v.state->intervals.next(the_mode.interval);
-    v.state->close_block(the_mode.interval);
-    v.state->block.who = accessor_of(v.host());
-    look_at_store(v, info, vaddr);
-    v.state->close_block(the_mode.interval);
-}
-
-[[gnu::noinline]] void watch_string(const hook_view &v, std::uintptr_t ra)
-{
-    const host_cpu cpu = v.host();
-    v.state->only_strings_next = true;
-    cpu.synchronise(ra);
-    cpu.mark_next_block(true);
-    host_cpu::continue_at(cpu.rip());
-}
-
-/// Before the instruction; `mask` of its count register.
-void on_string(unsigned, void *mask)
-{
-    const hook_view &v = current_view();
-    if (unwatched.count != 0) {
-        end_unwatched(0); // no block began since, so it came to its end
-    }
-    const std::uint64_t bits = reinterpret_cast<std::uintptr_t>(mask);
-    const std::uint64_t count = v.host().reg(rcx) & bits;
-    if (count >= string_stores_left) {
-        watch_string(v, reinterpret_cast<std::uintptr_t>(__builtin_return_address(0)));
-    }
-    if (count != 0) {
-        unwatched = {.count = count, .mask = bits, .cpu = v.index, .blocks_left = blocks_left};
-        blocks_left = 1;
     }
 }
 
@@ -227,7 +266,7 @@ void instrument_sampled(qemu_plugin_tb *tb)
             if (drawn) {
                 watch_stores(insn, on_drawn_store);
             }
-        } else if (drawn || !host_cpu::current().code_64()) {
+        } else if (!host_cpu::current().code_64()) {
             watch_stores(insn, on_string_store);
         } else {
             const std::uint64_t mask = kind == string_store::full_count ? ~0ull : ~0u;

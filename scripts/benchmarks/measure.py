@@ -26,6 +26,7 @@ VARIANTS = {
     PLAIN: ["--no-plugin"],
     "off": ["--rmp", "none"],  # the guest does the same work as without a plugin
     "exact": ["--rmp", "none", "--measure", "exact"],
+    "exact+tlb": ["--rmp", "none", "--measure", "exact+tlb"],
     "sampled=1000": ["--rmp", "none", "--measure", "sampled=1000"],
     "naive counter": ["--no-plugin", f"--qemu-opts=-plugin {NAIVE}"],
 }
