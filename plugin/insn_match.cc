@@ -79,6 +79,15 @@ string_store match_string_store(std::span<const std::uint8_t> bytes)
                                                                        : string_store::half_count;
 }
 
+bool is_locked(std::span<const std::uint8_t> bytes)
+{
+    constexpr std::uint8_t lock = 0xf0, xchg_byte = 0x86, xchg = 0x87;
+    auto repeat = repeat_prefix::any;
+    const auto opcode = skip_prefixes(bytes, repeat);
+    return !opcode.empty() &&
+           (opcode.front() == lock || opcode.front() == xchg_byte || opcode.front() == xchg);
+}
+
 emulated_insn match_insn(std::span<const std::uint8_t> bytes)
 {
     auto repeat = repeat_prefix::any;

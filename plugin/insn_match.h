@@ -39,4 +39,7 @@ enum class string_store : std::uint8_t {
 /// REP MOVS, REP STOS, REP INS.
 string_store match_string_store(std::span<const std::uint8_t> bytes);
 
+/// Has a LOCK prefix, or is XCHG, which implies it.
+bool is_locked(std::span<const std::uint8_t> bytes);
+
 } // namespace rmpopt

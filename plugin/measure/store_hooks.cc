@@ -219,31 +219,49 @@ void on_string_store(unsigned, qemu_plugin_meminfo_t info, std::uint64_t vaddr, 
     as_block_of_its_own(*v.state, accessor_of(v.host()), [&] { look_at_store(v, info, vaddr); });
 }
 
-[[gnu::noinline]] void block_event(std::uintptr_t ra)
+/// blocks_left has come to 0. True when a block is to be drawn.
+[[gnu::noinline]] bool is_block_due()
 {
-    if (running_string.count != 0) {
-        end_string(running_string.count -
-                   (host_cpu::by_index(running_string.cpu).reg(rcx) & running_string.mask));
-        if (--blocks_left != 0) {
-            return;
-        }
+    if (running_string.count == 0) {
+        return true;
     }
-    draw_block(ra);
+    end_string(running_string.count -
+               (host_cpu::by_index(running_string.cpu).reg(rcx) & running_string.mask));
+    return --blocks_left == 0;
 }
 
 void on_block(unsigned, void *)
 {
-    if (--blocks_left == 0) [[unlikely]] {
-        block_event(reinterpret_cast<std::uintptr_t>(__builtin_return_address(0)));
+    if (--blocks_left == 0 && is_block_due()) [[unlikely]] {
+        draw_block(reinterpret_cast<std::uintptr_t>(__builtin_return_address(0)));
     }
 }
 
-string_store string_store_of(qemu_plugin_insn *insn)
+/// A block that QEMU may have made to execute a locked instruction with all other vCPUs stopped:
+/// left before its end it would lose the guest's flags. The next one is drawn in its place.
+void on_locked_block(unsigned, void *)
 {
-    std::array<std::uint8_t, longest_instruction> bytes{};
-    const std::size_t size = std::min(qemu_plugin_insn_size(insn), bytes.size());
-    qemu_plugin_insn_data(insn, bytes.data(), size);
-    return match_string_store(std::span(bytes).first(size));
+    if (--blocks_left == 0 && is_block_due()) [[unlikely]] {
+        blocks_left = 1;
+    }
+}
+
+struct insn_bytes {
+    std::array<std::uint8_t, longest_instruction> all{};
+    std::size_t size;
+
+    explicit insn_bytes(qemu_plugin_insn *insn)
+        : size(std::min(qemu_plugin_insn_size(insn), all.size()))
+    {
+        qemu_plugin_insn_data(insn, all.data(), size);
+    }
+    std::span<const std::uint8_t> used() const { return std::span(all).first(size); }
+};
+
+bool is_locked_alone(qemu_plugin_tb *tb)
+{
+    return qemu_plugin_tb_n_insns(tb) == 1 &&
+           is_locked(insn_bytes(qemu_plugin_tb_get_insn(tb, 0)).used());
 }
 
 void watch_stores(qemu_plugin_insn *insn, qemu_plugin_vcpu_mem_cb_t callback)
@@ -258,10 +276,11 @@ void instrument_sampled(qemu_plugin_tb *tb)
     if (drawn) {
         qemu_plugin_register_vcpu_tb_exec_cb(tb, on_drawn_block, QEMU_PLUGIN_CB_NO_REGS, nullptr);
     } else {
-        qemu_plugin_register_vcpu_tb_exec_cb(tb, on_block, QEMU_PLUGIN_CB_RW_REGS_PC, nullptr);
+        qemu_plugin_register_vcpu_tb_exec_cb(tb, is_locked_alone(tb) ? on_locked_block : on_block,
+                                             QEMU_PLUGIN_CB_RW_REGS_PC, nullptr);
     }
     for_insns(tb, [drawn](qemu_plugin_insn *insn) {
-        const string_store kind = string_store_of(insn);
+        const string_store kind = match_string_store(insn_bytes(insn).used());
         if (kind == string_store::none) {
             if (drawn) {
                 watch_stores(insn, on_drawn_store);

@@ -199,6 +199,20 @@ INSTANTIATE_TEST_SUITE_P(modes, any_mode, testing::Values(true, false), [](const
     return info.param ? std::string("code_64") : std::string("code_32");
 });
 
+TEST(insn_match, locked)
+{
+    const auto locked = [](std::initializer_list<std::uint8_t> code) {
+        return is_locked(std::vector<std::uint8_t>(code));
+    };
+    EXPECT_TRUE(locked({0xf0, 0x48, 0xff, 0x07}));       // lock incq (%rdi)
+    EXPECT_TRUE(locked({0x66, 0xf0, 0xff, 0x07}));       // lock incw (%rdi)
+    EXPECT_TRUE(locked({0xf0, 0x48, 0x0f, 0xc7, 0x0f})); // lock cmpxchg16b (%rdi)
+    EXPECT_TRUE(locked({0x48, 0x87, 0x07}));             // xchg %rax, (%rdi)
+    EXPECT_FALSE(locked({0x48, 0xff, 0x07}));            // incq (%rdi)
+    EXPECT_FALSE(locked({0xc6, 0x07, 0xf0}));            // movb $0xf0, (%rdi)
+    EXPECT_FALSE(locked({}));
+}
+
 TEST(insn_match, repeated_string_stores)
 {
     const auto kind = [](std::initializer_list<std::uint8_t> code) {
