@@ -9,10 +9,10 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import cpu, debian_kernel, initramfs, kernel, setup, symbols, workspace
+from . import cpu, debian_kernel, initramfs, kernel, reporting, setup, symbols, workspace
 from .cache import Cache
-from .console import say
-from .errors import OK
+from .console import note, say, warn
+from .errors import OK, Failure
 from .guest_link import GuestLink
 from .machine import Machine, PluginOptions
 from .qemu import Qemu
@@ -133,6 +133,17 @@ def boot(cache: Cache, request: Request) -> int:
         prepared.space.drop_run()
 
 
+def _render(directory: Path, result: dict) -> None:
+    """What was measured, for people. Never changes how the boot ended."""
+    if not (result["plugin"] or {}).get("measure"):
+        return
+    try:
+        reporting.render(directory)
+        note(f"measured: {directory / 'report.html'}, report.txt beside it")
+    except Failure as problem:
+        warn(str(problem))
+
+
 def _boot(prepared: Prepared) -> int:
     request, space = prepared.request, prepared.space
     (space.report / "command").write_text(shlex.join(prepared.argv) + "\n")
@@ -146,4 +157,5 @@ def _boot(prepared: Prepared) -> int:
     result["seconds"] = {"init": round(session.seconds_to_init, 2), "total": round(time.monotonic() - started, 2)}
     (space.report / "result.json").write_text(json.dumps(result, indent=1) + "\n")
     view.close(result, qemu_messages(space.qemu_log))
+    _render(space.report, result)
     return result["status"]

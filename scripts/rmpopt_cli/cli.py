@@ -1,17 +1,20 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Arguments and dispatch."""
 import argparse
+import json
 import shlex
 import shutil
 import signal
 import sys
 from pathlib import Path
 
-from . import boot, check, cpu, ctl, kernel, machine, packages, policies, run, scenario, setup, testing, top, watch
+from . import boot, check, cpu, ctl, kernel, machine, packages, policies, reporting, run, scenario, setup, testing
+from . import top, watch
 from .cache import Cache
-from .console import error
-from .errors import SETUP_FAILED, SIGNALLED, BadInput, Failure
+from .console import error, say
+from .errors import OK, SETUP_FAILED, SIGNALLED, BadInput, Failure
 from .paths import PLUGIN
+from .reporting import compare, measured
 from .request import Request
 
 STATUS_HELP = """\
@@ -139,6 +142,16 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--once", action="store_true", help="one look only")
     sub.set_defaults(action=top.run)
 
+    sub = commands.add_parser("report", help="make text, CSV, a trace and a page of what was measured")
+    sub.add_argument("directory", type=Path, metavar="DIR", help="report directory of a measured boot")
+    sub.add_argument("--json", action="store_true", help="report.json instead of the text")
+    sub.set_defaults(action=_report)
+    sub = commands.add_parser("compare", help="two measured boots side by side")
+    sub.add_argument("first", type=Path, metavar="A", help="report directory")
+    sub.add_argument("second", type=Path, metavar="B", help="report directory")
+    sub.add_argument("--json", action="store_true", help="as JSON")
+    sub.set_defaults(action=_compare)
+
     sub = commands.add_parser("policies", help="list the choices for behaviour that AMD leaves open")
     sub.add_argument("--json", action="store_true", help="as JSON")
     sub.set_defaults(action=_policies)
@@ -185,6 +198,20 @@ def _copy_kernel(built: Path, where: Path) -> None:
             shutil.copyfile(built / name, where / name)
     except OSError as problem:
         raise BadInput(f"--output {where}: {problem.strerror}: give a directory that can be written") from problem
+
+
+def _report(arguments: argparse.Namespace) -> int:
+    written = reporting.render(arguments.directory)
+    name = "report.json" if arguments.json else "report.txt"
+    sys.stdout.write((arguments.directory / name).read_text())
+    say("written: " + ", ".join(map(str, written)))
+    return OK
+
+
+def _compare(arguments: argparse.Namespace) -> int:
+    compared = compare.compare(measured.load(arguments.first), measured.load(arguments.second))
+    print(json.dumps(compared, indent=1) if arguments.json else compare.table(compared))
+    return OK
 
 
 def _policies(arguments: argparse.Namespace) -> int:

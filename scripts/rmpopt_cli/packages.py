@@ -37,6 +37,8 @@ NEEDED = {
     "busybox-static": "guest userland",
     "cpio": "tests of the scripts",
     "kmod": "guest kernel modules",
+    "python3-jsonschema": "tests of reports",
+    "chromium": "tests of reports",
     "debian-archive-keyring": "checking downloads",
 }
 

@@ -23,13 +23,13 @@ REPORT = {
 }
 ANSWERS = {
     "status": {"seconds": 2.5, "persona": "venice", "cpus": 4, "cores": 2, "snp_enabled": True, "measure": "sampled",
-               "interval": 100},
+               "interval": 100, "tlb": False},
     "table": [{"gb": 0, "cpus": "0-3"}, {"gb": 4, "cpus": ""}],
     "regions": REPORT["regions"],
     "cores": [{"core": 0, "cpus": "0-1", "snp": True, "rmpopt_base": "0x1"}],
     "counters": {"rmpopt": 16, "measure": REPORT["measure"]},
     "report": REPORT,
-    "measure": {"measure": "exact", "interval": 0},
+    "measure": {"measure": "exact", "interval": 0, "tlb": True},
     "mark": {"phase": "x"},
     "events": {"lost": 0, "next": 2, "events": [{"seq": 1, "t": 1.5, "type": "mark", "name": "x"}]},
 }

@@ -1,0 +1,238 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Reports made from report.json and events.jsonl, and what is said of those that can't be read."""
+import contextlib
+import copy
+import csv
+import io
+import json
+import subprocess
+import tempfile
+import unittest
+from pathlib import Path
+
+from rmpopt_cli import cli
+from rmpopt_cli.paths import CHECKOUT
+from rmpopt_cli.reporting import measured, render, spreadsheet, text, timeline, trace
+from rmpopt_cli.reporting.measured import Measured, Sum, sums
+from rmpopt_cli.report_tests import shown
+
+DEBIAN_PYTHON = Path("/usr/bin/python3")
+WORK = {"executed": 16, "optimised": 12, "scans": 4, "cached": 12, "scanned_2m": 2048, "cycles": 22669}
+TLB = {"walks": 40, "l2_hits": 9, "stale": 0, "flushes": {"cr3": 5, "invlpg": 2},
+       "fills": [{"accessor": "host", "checked": 10, "skipped": 30, "off": 0, "skip_rate": 0.75}]}
+
+
+def estimate(cells: list, blocks: int = 0) -> dict:
+    found = sums(cells, "store", "host")
+    return {"accessor": "host", "stores": found.total, "stores_low": found.total, "stores_high": found.total,
+            "skip_rate": found.rate, "low": found.rate, "high": found.rate, "blocks": blocks}
+
+
+def phase(name: str, start: float, end: float | None, cells: list, tlb: dict | None = None) -> dict:
+    return {"name": name, "start": start, "end": end, "cells": cells, "device": 0, "estimates": [estimate(cells)],
+            "tlb": tlb, "rmpopt": WORK, "rmpupdate": 3, "guests": {"launched": 1, "ended": 0}}
+
+
+FIRST = [[0, 0, "host", "store", 0, 0, 50], [1, 5, "host", "store", 25, 75, 0], [1, 5, "host", "fill", 10, 30, 0]]
+SECOND = [[0, 0, "host", "store", 1000000, 3000000, 0], [0, 1, "guest", "store", 7, 0, 0]]
+REPORT = {
+    "schema": 1, "plugin_version": "0", "persona": "venice", "policies": {"rcx": "gp"}, "rmp": {"layout": "segmented"},
+    "cpus": 4, "cores": 2, "cpu_core": [0, 0, 1, 1], "counters": {"rmpopt": 32, "rmpupdate": 6},
+    "regions": [{"gb": gb, "assigned_pages": 0, "optimised_cpus": "0-3"} for gb in range(8)],
+    "enforcement": "on", "complete": True,
+    "measure": {
+        "mode": "exact", "interval": 0, "seconds": 4.0, "confidence": 0.95,
+        "tlb": {"preset": "zen5", "levels": [{"name": "L1 DTLB", "entries": 96, "ways": 96}], "source": "a book", **TLB},
+        "model": {"rmpopt_cycles": 45338, "rmpopt_base_cycles": 60.0, "rmpopt_entry_cycles": 10.6, "source": "a mail"},
+        "cells": FIRST + SECOND, "device": 5, "unresolved": 0, "estimates": [estimate(FIRST + SECOND)],
+        "phases": [phase("", 0.0, 1.5, FIRST, TLB), phase("copy <b>", 1.5, None, SECOND, TLB)]},
+}
+EVENTS = [
+    {"seq": 1, "t": 0.0, "type": "measure", "mode": "exact", "interval": 0, "tlb": "zen5"},
+    {"seq": 2, "t": 0.5, "type": "table", "core": 0, "optimised": "0-3,6"},
+    {"seq": 3, "t": 1.0, "type": "counts", "cells": FIRST, "device": 5},
+    {"seq": 4, "t": 1.5, "type": "mark", "name": "copy <b>"},
+    {"seq": 5, "t": 2.0, "type": "rmpupdate", "gb": 5, "count": 3, "failed": 0},
+    {"seq": 6, "t": 4.0, "type": "counts", "cells": SECOND, "device": 0},
+]
+
+
+class Fixture(unittest.TestCase):
+    def setUp(self) -> None:
+        self._scratch = tempfile.TemporaryDirectory(prefix="rmpopt-test-")
+        self.addCleanup(self._scratch.cleanup)
+        self.directory = Path(self._scratch.name)
+        self.report = copy.deepcopy(REPORT)
+
+    def write(self, report: object = None, rest: str = "") -> Path:
+        (self.directory / "report.json").write_text(json.dumps(self.report if report is None else report))
+        (self.directory / "events.jsonl").write_text("".join(json.dumps(event) + "\n" for event in EVENTS) + rest)
+        return self.directory
+
+    def load(self) -> Measured:
+        return measured.load(self.write())
+
+    def call(self, *words: str) -> tuple[int, str, str]:
+        out, problems = io.StringIO(), io.StringIO()
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(problems):
+            status = cli.main(list(words))
+        return status, out.getvalue(), problems.getvalue()
+
+
+class Forms(Fixture):
+    def test_sums(self) -> None:
+        found = self.load()
+        self.assertEqual(sums(found.cells, "store", "host"), Sum(1000025, 3000075, 50))
+        self.assertEqual(sums(found.cells, "store"), Sum(1000032, 3000075, 50))
+        self.assertEqual(sums(found.cells, "fill"), Sum(10, 30, 0))
+        self.assertIsNone(Sum(0, 0, 9).rate)
+
+    def test_text(self) -> None:
+        out = text.text(self.load())
+        self.assertIn("4,000,150  host stores", out)
+        self.assertIn("75.00 % of those due", out)
+        self.assertIn("40  host TLB fills for stores (model)", out)
+        self.assertIn("7  guest stores", out)
+        self.assertNotIn("[", out.split("Phase")[1])
+
+    def test_text_of_a_sample_has_its_interval(self) -> None:
+        self.report["measure"]["phases"][1]["estimates"][0].update(blocks=100, low=0.7, high=0.8)
+        self.assertIn("[70.00 %, 80.00 %]", text.text(self.load()))
+
+    def test_csv_has_every_cell(self) -> None:
+        rows = list(csv.DictReader(io.StringIO(spreadsheet.csv(self.load()))))
+        self.assertEqual(len(rows), len(FIRST) + len(SECOND))
+        self.assertEqual(sum(int(row["skipped"]) for row in rows if row["level"] == "store"), 3000075)
+        self.assertEqual(rows[-1]["end"], "")
+
+    def test_trace(self) -> None:
+        events = json.loads(trace.trace(self.load()))["traceEvents"]
+        slices = [event for event in events if event["ph"] == "X"]
+        self.assertEqual([(one["ts"], one["dur"]) for one in slices], [(0.0, 1.5e6), (1.5e6, 2.5e6)])
+        self.assertEqual(slices[1]["args"]["store_skip_rate"], 0.75)
+        self.assertTrue(any(event["ph"] == "C" and event["args"].get("percent") == 75 for event in events))
+        self.assertTrue(any(event["ph"] == "i" and event["name"] == "GiB 5: 3 RMPUPDATE" for event in events))
+
+    def test_page(self) -> None:
+        render(self.write())
+        html = (self.directory / "report.html").read_text()
+        figures = shown(html)
+        self.assertEqual(figures["host.stores"], 4000150)
+        self.assertEqual(figures["phase1.host.rate"], 0.75)
+        self.assertIn("copy &lt;b&gt;", html)
+        self.assertNotIn("copy <b>", html)
+
+    def test_unmeasured(self) -> None:
+        self.report["measure"] = None
+        render(self.write())
+        for name in ("report.txt", "report.html"):
+            self.assertIn("nothing was measured", (self.directory / name).read_text())
+
+    def test_killed(self) -> None:
+        self.report["complete"] = False
+        found = measured.load(self.write(rest='{"seq": 7, "t": 4.2, "ty'))
+        self.assertTrue(found.lost)
+        self.assertEqual(len(found.events), len(EVENTS))
+        self.assertIn("did not end by itself", text.text(found))
+
+    def test_large_machines_stay_small(self) -> None:
+        self.report["cores"] = 64
+        self.report["regions"] = [{"gb": gb, "assigned_pages": 0, "optimised_cpus": ""} for gb in range(2048)]
+        self.report["measure"]["cells"] = [[core, gb, "host", "store", core, gb, 0]
+                                           for core in range(64) for gb in range(2048)]
+        render(self.write())
+        self.assertLess((self.directory / "report.html").stat().st_size, 4 << 20)
+
+    def test_groups(self) -> None:
+        groups = timeline.Groups.of(100)
+        self.assertEqual((groups.each, groups.rows, groups.name(49), groups.row(99)), (2, 50, "98-99", 49))
+        self.assertEqual(timeline.Groups.of(8).name(7), "7")
+        self.assertEqual(timeline.numbers("0-2,5"), {0, 1, 2, 5})
+        self.assertEqual(timeline.numbers(""), set())
+
+
+class Commands(Fixture):
+    def test_report(self) -> None:
+        status, out, problems = self.call("report", str(self.write()))
+        self.assertEqual(status, 0)
+        self.assertIn("host stores", out)
+        self.assertIn("report.html", problems)
+
+    def test_compare(self) -> None:
+        other = self.directory / "other"
+        other.mkdir()
+        changed = copy.deepcopy(REPORT)
+        changed["measure"]["phases"][1] = phase("new", 1.5, 2.0, [[0, 0, "host", "store", 1, 1, 0]])
+        (other / "report.json").write_text(json.dumps(changed))
+        status, out, _ = self.call("compare", "--json", str(self.write()), str(other))
+        rows = {row["phase"]: row for row in json.loads(out)["phases"]}
+        self.assertEqual(status, 0)
+        self.assertEqual(list(rows), ["start", "copy <b>", "new", "(all)"])
+        self.assertEqual(rows["start"]["store_rate_difference"], 0)
+        self.assertIsNone(rows["new"]["a"])
+        self.assertAlmostEqual(rows["(all)"]["store_rate_difference"], 76 / 102 - 3000075 / 4000100)
+        status, out, _ = self.call("compare", str(self.directory), str(other))
+        self.assertIn("B-A", out)
+
+    def test_what_cannot_be_read(self) -> None:
+        cases = {"no directory": (None, "No such file"), "cut": ('{"schema": 1', "no JSON"),
+                 "other": ('{"schema": 9, "measure": null}', "not a report of this version"), "list": ("[]", "not a report")}
+        for name, (content, expected) in cases.items():
+            with self.subTest(name):
+                if content is not None:
+                    (self.directory / "report.json").write_text(content)
+                status, out, problems = self.call("report", str(self.directory))
+                self.assertEqual((status, out), (2, ""))
+                self.assertIn(expected, problems)
+                self.assertEqual(len(problems.splitlines()), 1)
+
+    def test_broken_events(self) -> None:
+        status, _, problems = self.call("report", str(self.write(rest="nonsense\n")))
+        self.assertEqual(status, 2)
+        self.assertIn("events.jsonl:7: no event", problems)
+
+    def test_compare_wants_measured_boots(self) -> None:
+        self.report["measure"] = None
+        self.write()
+        status, _, problems = self.call("compare", str(self.directory), str(self.directory))
+        self.assertEqual(status, 2)
+        self.assertIn("nothing was measured", problems)
+
+
+@unittest.skipUnless(DEBIAN_PYTHON.exists(), "the schema's validator is Debian's")
+class Schema(Fixture):
+    def deviations(self) -> str:
+        done = subprocess.run([DEBIAN_PYTHON, CHECKOUT / "scripts/schema/validate.py", self.directory],
+                              capture_output=True, text=True, check=False)
+        self.assertEqual(done.stderr, "")
+        return done.stdout
+
+    def test_this_fixture_is_a_report(self) -> None:
+        self.write()
+        self.assertEqual(self.deviations(), "")
+
+    def test_deviations(self) -> None:
+        changes = {
+            "a cell's level": lambda r: r["measure"]["cells"][0].__setitem__(3, "load"),
+            "a negative count": lambda r: r["measure"]["cells"][0].__setitem__(4, -1),
+            "a share": lambda r: r["measure"]["estimates"][0].update(skip_rate=1.5),
+            "a missing field": lambda r: r["measure"]["phases"][0].pop("rmpopt"),
+            "an unknown field": lambda r: r["measure"].update(extra=1),
+            "the version": lambda r: r.update(schema=2),
+        }
+        for name, change in changes.items():
+            with self.subTest(name):
+                report = copy.deepcopy(REPORT)
+                change(report)
+                self.write(report)
+                self.assertIn("report.json", self.deviations())
+
+    def test_events(self) -> None:
+        for event in ({"seq": 7, "t": 5, "type": "mark"}, {"seq": 7, "t": -1, "type": "end"}, {"t": 1, "type": "end"},
+                      {"seq": 7, "t": 5, "type": "counts", "cells": [[0, 0, "host"]], "device": 0}):
+            self.write(rest=json.dumps(event) + "\n")
+            self.assertIn("events.jsonl:7", self.deviations())
+
+
+if __name__ == "__main__":
+    unittest.main()
