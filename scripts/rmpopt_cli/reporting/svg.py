@@ -24,7 +24,7 @@ def title(content: str) -> str:
     return f"<title>{escape(content)}</title>"
 
 
-def drawing(width: float, height: float, parts: Iterable[str], label: str, **attributes: object) -> str:
+def drawing(width: float, height: float, parts: Iterable[str], label: str, /, **attributes: object) -> str:
     return element("svg", "".join(parts), viewBox=f"0 0 {_short(width)} {_short(height)}", role="img",
                    aria_label=label, **attributes)
 
