@@ -116,8 +116,8 @@ def _running(*words: str) -> Iterator[tuple[subprocess.Popen[str], Path, str]]:
         try:
             yield process, _socket_of(directory), directory
         finally:
-            process.kill()
-            process.wait()
+            process.terminate()  # ends QEMU too
+            process.wait(timeout=60)
 
 
 def _socket_of(directory: str) -> Path:
