@@ -124,6 +124,7 @@ std::string context::listen()
     }
     return psp_.start(options_.psp,
                       {.before = [this](std::uint16_t c) { before_command(c); },
+                       .fails = [this](std::uint16_t c) { return injections_.take_psp(c); },
                        .apply = [this](const hw::effect_list &e) { apply(e); },
                        .executed = [this](std::uint16_t command,
                                           std::uint16_t status) { after_command(command, status); },
@@ -140,6 +141,7 @@ std::string context::start_control()
                 target = {.machine = machine_.get(),
                           .measured = measurement_.get(),
                           .set_measure = [this](measure_request to) { set_measure(to); },
+                          .inject = [this](const injection_request &r) { inject(r); },
                           .report =
                               [this] {
                                   return nlohmann::ordered_json::parse(
@@ -150,6 +152,24 @@ std::string context::start_control()
             return control_command(target, request);
         },
         events_);
+}
+
+void context::inject(const injection_request &r)
+{
+    using kind = injection_request::kind;
+    if (r.what == kind::psp) {
+        injections_.arm_psp(r.command, static_cast<std::uint16_t>(r.status), r.count);
+    } else if (r.what == kind::rmpupdate) {
+        injections_.arm_rmpupdate(static_cast<hw::rmp_status>(r.status), r.count);
+    } else {
+        const std::scoped_lock lock(machine_->rmp_lock());
+        if (r.gb.has_value()) {
+            machine_->clear_rmpopt_bit(*r.gb * hw::region_1g);
+        } else {
+            machine_->clear_rmpopt_tables();
+        }
+        measurement_->machine_changed();
+    }
 }
 
 void context::start_machine()

@@ -10,6 +10,7 @@
 #include "guest_ram.h"
 #include "hw/machine.h"
 #include "hw/psp.h"
+#include "injection.h"
 #include "measure/measurement.h"
 #include "options.h"
 #include "platform.h"
@@ -65,6 +66,7 @@ class context
     /// block that it was called from, after host_cpu::synchronise().
     void set_measure(measure_request to);
     measurement &measuring() { return *measurement_; }
+    injections &injected() { return injections_; }
 
     /// Something has happened just now.
     void tell(std::string_view type, const nlohmann::ordered_json &fields)
@@ -89,6 +91,7 @@ class context
     void tick();
     void start_measurement();
     std::string start_control();
+    void inject(const injection_request &request);
     /// Nanoseconds since Linux took over.
     std::uint64_t guest_time() const;
     firmware_view view_firmware() const;
@@ -102,6 +105,7 @@ class context
     std::atomic<bool> started_{false};
     event_log events_;
     firmware_events firmware_events_;
+    injections injections_;
     guest_ram ram_;
     guard guard_;
     std::unique_ptr<hw::machine> machine_;

@@ -34,7 +34,8 @@ void emulate_rmpupdate(insn_event event)
         raise(event, bad);
     }
     const hw::rmp_record record = hw::rmp_record::decode(raw);
-    const hw::rmp_status status = update(event.reg(rax), record);
+    const auto injected = the_context->injected().take_rmpupdate();
+    const hw::rmp_status status = injected.has_value() ? *injected : update(event.reg(rax), record);
     the_context->measuring().rmpupdate(event.reg(rax), status);
     if (status == hw::rmp_status::success) {
         the_context->measuring().rmp_changed(

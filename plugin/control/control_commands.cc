@@ -3,6 +3,7 @@
 
 #include "control_session.h"
 #include "cpu_list.h"
+#include "hw/psp.h"
 #include "hw/rmp_check.h"
 #include "report.h"
 
@@ -160,9 +161,70 @@ ordered_json mark(const control_target &t, const json &request)
     return {{"phase", name}};
 }
 
+/// A whole number from 0 to `most`.
+std::uint64_t number(const json &request, const char *name, std::uint64_t most)
+{
+    const auto found = request.find(name);
+    if (found == request.end() || !found->is_number_unsigned() ||
+        found->get<std::uint64_t>() > most) {
+        throw control_error{fmt::format("give \"{}\" as a number from 0 to {}", name, most)};
+    }
+    return found->get<std::uint64_t>();
+}
+
+std::uint64_t count(const json &request)
+{
+    constexpr std::uint64_t most = 1'000'000'000;
+    return request.contains("count") ? number(request, "count", most) : 1;
+}
+
+std::uint16_t psp_command(const std::string &name)
+{
+    for (unsigned id = 0; id <= 0xff; ++id) {
+        if (hw::psp_command_name(static_cast<std::uint16_t>(id)) == name) {
+            return static_cast<std::uint16_t>(id);
+        }
+    }
+    throw control_error{"\"command\" is no command of firmware: give a name such as "
+                        "\"SNP_LAUNCH_START\""};
+}
+
+injection_request injection_of(const control_target &t, const json &request)
+{
+    using kind = injection_request::kind;
+    const std::string fault = text(request, "fault");
+    const std::uint64_t last_gb = (t.machine->memory().end() - 1) / hw::region_1g;
+    if (fault == "psp") {
+        return {.what = kind::psp,
+                .command = psp_command(text(request, "command")),
+                .status = static_cast<std::uint32_t>(number(request, "status", 0xffff)),
+                .count = count(request)};
+    }
+    if (fault == "rmpupdate") {
+        return {.what = kind::rmpupdate,
+                .status = static_cast<std::uint32_t>(number(request, "status", 0xffffffff)),
+                .count = count(request)};
+    }
+    if (fault == "rmpopt-clear") {
+        return {.what = kind::rmpopt_clear,
+                .gb = request.contains("gb") ? std::optional(number(request, "gb", last_gb))
+                                             : std::nullopt};
+    }
+    throw control_error{"\"fault\" is psp, rmpupdate or rmpopt-clear"};
+}
+
+ordered_json inject(const control_target &t, const json &request)
+{
+    t.inject(injection_of(t, request));
+    ordered_json said = request;
+    said.erase("cmd");
+    said.erase("id");
+    return said;
+}
+
 ordered_json help(const control_target &, const json &);
 
-constexpr std::array<named_command, 10> commands{{
+constexpr std::array<named_command, 11> commands{{
     {"help", "this list", help},
     {"status", "guest time, CPUs, what is measured", status},
     {"table", "for which CPUs each 1 GB region is optimised", table},
@@ -172,6 +234,10 @@ constexpr std::array<named_command, 10> commands{{
     {"counters", "what was executed, and what was measured", counters},
     {"measure", "\"mode\": \"off\", \"exact\", \"exact+tlb\" or \"sampled=N\"", measure},
     {"mark", "a phase called \"name\" begins; \"\" ends it", mark},
+    {"inject",
+     "\"fault\": \"psp\" with \"command\", \"status\", \"count\"; \"rmpupdate\" with \"status\", "
+     "\"count\"; \"rmpopt-clear\" with \"gb\", or of all regions",
+     inject},
     {"report", "the whole report", report},
 }};
 

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "hw/machine.h"
+#include "injection.h"
 #include "measure/measurement.h"
 
 #include <functional>
@@ -16,6 +17,7 @@ struct control_target {
     const hw::machine *machine = nullptr; ///< nullptr: QEMU has not started the guest
     measurement *measured = nullptr;      ///< with `machine`
     std::function<void(measure_request)> set_measure;
+    std::function<void(const injection_request &)> inject;
     std::function<nlohmann::ordered_json()> report; ///< the whole report
     double seconds = 0;                             ///< guest time
 };

@@ -302,7 +302,8 @@ void psp_device::server::run(const psp_mailbox::request &request)
         callbacks_.before(request.command);
     }
     hw::effect_list effects;
-    const std::uint16_t status = execute(request, effects);
+    const auto failure = callbacks_.fails ? callbacks_.fails(request.command) : std::nullopt;
+    const std::uint16_t status = failure.has_value() ? *failure : execute(request, effects);
     if (callbacks_.apply && !effects.ranges().empty()) {
         callbacks_.apply(effects);
     }

@@ -15,6 +15,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -28,6 +29,9 @@ class psp_device
         /// A command is about to run; called by the worker thread, without locks held. May be
         /// empty.
         std::function<void(std::uint16_t command)> before;
+        /// A status with which the command fails instead of being executed; called like `before`.
+        /// May be empty.
+        std::function<std::optional<std::uint16_t>(std::uint16_t command)> fails{};
         /// Makes the effects of a command true; called by the worker thread, without locks held,
         /// before the guest sees the command complete. May be empty.
         std::function<void(const hw::effect_list &)> apply;

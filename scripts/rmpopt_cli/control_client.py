@@ -70,7 +70,7 @@ class Control:
             raise Failure("the control socket does not speak JSON: give the socket of rmpopt's plugin",
                           QEMU_FAILED) from problem
 
-    def ask(self, command: str, **arguments: object) -> dict | list:
+    def ask(self, command: str, /, **arguments: object) -> dict | list:
         self._socket.settimeout(ANSWER_SECONDS)
         try:
             self._stream.write(json.dumps({"cmd": command, **arguments}).encode() + b"\n")

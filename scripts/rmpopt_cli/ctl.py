@@ -109,11 +109,34 @@ def _save(control: Control, path: Path) -> int:
     return OK
 
 
+INJECT = "psp COMMAND STATUS [COUNT], rmpupdate STATUS [COUNT], or rmpopt-clear GB|all"
+
+
+def _number(text: str) -> int:
+    try:
+        return int(text, 0)
+    except ValueError:
+        raise BadInput(f"inject: '{text}' is no number: give {INJECT}") from None
+
+
+def _injection(words: list[str]) -> dict[str, object]:
+    fault, *rest = words
+    names = {"psp": ("command", "status", "count"), "rmpupdate": ("status", "count"), "rmpopt-clear": ("gb",)}
+    least = {"psp": 2, "rmpupdate": 1, "rmpopt-clear": 1}
+    if fault not in names or not least[fault] <= len(rest) <= len(names[fault]):
+        raise BadInput(f"inject: give {INJECT}")
+    values = {name: word if name == "command" else _number(word)
+              for name, word in zip(names[fault], rest) if (name, word) != ("gb", "all")}
+    return {"fault": fault, **values}
+
+
 def _arguments(arguments: argparse.Namespace) -> dict[str, object]:
     if arguments.ctl_command == "rmp":
         return {"address": arguments.address}
     if arguments.ctl_command == "measure":
         return {"mode": "exact" if arguments.mode == "on" else check_measure(arguments.mode)}
+    if arguments.ctl_command == "inject":
+        return _injection(arguments.words)
     return {"name": arguments.name} if arguments.ctl_command == "mark" else {}
 
 
@@ -146,6 +169,7 @@ def add_arguments(commands: "argparse._SubParsersAction[argparse.ArgumentParser]
                        ("events", "what happened"),
                        ("measure", "on, off, exact, exact+tlb or sampled=N"),
                        ("mark", 'a phase of this name begins; "" ends it'),
+                       ("inject", "let the next commands fail, or lose what is optimised"),
                        ("save", "write the report to a file"),
                        ("help", "commands of the socket")):
         sub = commands.add_parser(name, help=what)
@@ -155,6 +179,8 @@ def add_arguments(commands: "argparse._SubParsersAction[argparse.ArgumentParser]
             sub.add_argument("address", metavar="ADDR", help="system physical address")
         elif name == "measure":
             sub.add_argument("mode", metavar="MODE", help="on, off, exact, exact+tlb, sampled=N")
+        elif name == "inject":
+            sub.add_argument("words", nargs="+", metavar="FAULT", help=INJECT)
         elif name == "mark":
             sub.add_argument("name", metavar="NAME")
         elif name == "save":

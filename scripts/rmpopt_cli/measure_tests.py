@@ -14,7 +14,7 @@ from pathlib import Path
 
 from .control_client import connect
 from .errors import OK, QEMU_FAILED
-from .paths import PROGRAM
+from .paths import BUILD, PROGRAM
 from .shell import environment, last_line, output
 from .suites import Check, Checks
 
@@ -175,6 +175,25 @@ def _clients() -> str | None:
         return None if process.poll() is None else "the boot ended early"
 
 
+GUESTS = "while /root/snp-guest launch 1M; do :; done; exit 7"
+
+
+def _injected() -> str | None:
+    """What is optimised gets lost when asked for; guests are launched until firmware fails."""
+    with _running("--file", str(BUILD / "guest-tests/snp-guest"), "--watch", "off", "--", GUESTS) as (process, path, _):
+        _wait_for_guest(path)
+        for words in (("rmpopt-clear", "0"), ("rmpopt-clear", "all"), ("rmpupdate", "4", "0")):
+            status, text, problem = _ctl(path, "inject", *words)
+            if status != OK:
+                return f"inject {words}: {last_line(problem) or last_line(text)}"
+        status, _, problem = _ctl(path, "inject", "psp", "NO_SUCH_COMMAND", "1")
+        if status == OK or "is no command of firmware" not in problem:
+            return f"inject of nonsense: status {status}: {problem}"
+        status, _, problem = _ctl(path, "inject", "psp", "SNP_LAUNCH_START", "0x1a", "1000000")
+        ended = process.wait(timeout=120)
+        return None if status == OK and ended == 7 else f"inject: status {status} {problem}; the guest's {ended}, not 7"
+
+
 def _be_rude(client: socket.socket) -> None:
     """Sends garbage without end; the server closes such a client while it still sends."""
     client.setblocking(False)
@@ -215,5 +234,6 @@ def measure_tests() -> Checks:
         ("measure/sampled: events add up to the report", _measured("sampled=100")),
         ("measure/sampled agrees with exact", _sampled_agrees),
         ("measure/clients of the control socket", _clients),
+        ("measure/injected failures", _injected),
         ("measure/QEMU killed", _killed),
     ]

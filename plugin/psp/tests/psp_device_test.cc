@@ -267,6 +267,21 @@ TEST_F(psp_device_test, announces_a_command_before_it_runs)
     device_.stop(); // before what the callback refers to goes
 }
 
+TEST_F(psp_device_test, fails_a_command_instead_of_executing_it)
+{
+    psp_device::callbacks cb = logging();
+    cb.fails = [](std::uint16_t command) {
+        return command == platform_status ? std::optional<std::uint16_t>(0x1a) : std::nullopt;
+    };
+    ASSERT_EQ(device_.start(socket_, cb), "");
+    device_.attach_firmware(firmware_);
+    connect();
+    submit(platform_status, false);
+    EXPECT_EQ(poll_response(), psp_response | platform_status << 16 | 0x1au);
+    EXPECT_EQ(firmware_.snapshot().commands, 0u);
+    device_.stop();
+}
+
 TEST_F(psp_device_test, answers_registers_while_a_command_runs)
 {
     start_with_firmware();
