@@ -140,8 +140,8 @@ def _render(directory: Path, result: dict) -> None:
     try:
         reporting.render(directory)
         note(f"measured: {directory / 'report.html'}, report.txt beside it")
-    except Failure as problem:
-        warn(str(problem))
+    except Exception as problem:  # the guest has ended as it has, whatever becomes of its pictures
+        warn(str(problem) if isinstance(problem, Failure) else f"no report: {type(problem).__name__}: {problem}")
 
 
 def _boot(prepared: Prepared) -> int:

@@ -14,6 +14,7 @@ from .errors import BadInput
 from .machine import SOCKET_PATH_LIMIT
 
 KEPT_REPORTS = 20
+RENDERED = ("report.txt", "report.csv", "trace.json", "report.html")  # after a measured boot
 ABANDONED_AFTER = 24 * 3600
 
 
@@ -34,8 +35,9 @@ class Workspace:
 
     def clean(self) -> None:
         """Removes what an earlier boot with the same report directory left."""
+        rendered = [self.report / name for name in RENDERED]
         for path in (self.console, self.status, self.plugin_log, self.plugin_report, self.events,
-                     self.qemu_log):
+                     self.qemu_log, *rendered):
             path.unlink(missing_ok=True)
         free_socket(self.psp_socket)
         free_socket(self.control_socket)

@@ -16,7 +16,7 @@ def render(directory: Path) -> list[Path]:
     for name, make in OUTPUTS.items():
         path = directory / name
         try:
-            path.write_text(make(found))
+            path.write_text(make(found), encoding="utf-8")
         except OSError as problem:
             raise BadInput(f"report {path}: {problem.strerror}: give a directory that can be written") from problem
         written.append(path)

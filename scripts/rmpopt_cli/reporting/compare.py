@@ -28,17 +28,20 @@ def _side(cells: list[list], work: dict, rmpupdate: int) -> Side:
 
 
 def _sides(measured: Measured) -> dict[str, Side]:
-    """By phase; those of one name together, and the whole."""
+    """By phase, those of one name together; and the whole boot, with what was counted in no phase."""
     if not measured.measure:
         raise BadInput(f"compare: {measured.directory}: {UNMEASURED}")
     grouped: dict[str, list[dict]] = {}
     for phase in measured.phases:
         grouped.setdefault(phase["name"] or "start", []).append(phase)
-    grouped[WHOLE] = measured.phases
-    return {name: _side([cell for phase in phases for cell in phase["cells"]],
+    sides = {name: _side([cell for phase in phases for cell in phase["cells"]],
                         {key: sum(phase["rmpopt"][key] for phase in phases)
                          for key in ("executed", "scanned_2m", "cycles")},
                         sum(phase["rmpupdate"] for phase in phases)) for name, phases in grouped.items()}
+    counters = measured.report["counters"]
+    work = {"executed": counters["rmpopt"], "scanned_2m": counters["rmpopt_scanned_2m"],
+            "cycles": measured.measure["model"]["rmpopt_cycles"]}
+    return {**sides, WHOLE: _side(measured.cells, work, counters["rmpupdate"])}
 
 
 def _difference(a: float | None, b: float | None) -> float | None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..errors import BadInput
+from . import clock, shape
 
 SCHEMA = 1
 OUTCOMES = ("checked", "skipped", "off")
@@ -49,6 +50,7 @@ class Measured:
     report: dict
     events: list[dict] = field(default_factory=list)
     lost: bool = False  # the last event was cut off: QEMU was killed
+    restarted: bool = False  # the guest started anew; its times follow one another
 
     @property
     def measure(self) -> dict | None:
@@ -61,6 +63,24 @@ class Measured:
     @property
     def cells(self) -> list[list]:
         return self.measure["cells"] if self.measure else []
+
+    @property
+    def outside(self) -> list[list]:
+        """Cells of what was counted in no phase."""
+        left = {tuple(cell[:4]): Sum(*cell[4:]) for cell in self.cells}
+        for phase in self.phases:
+            for *where, checked, skipped, off in phase["cells"]:
+                left[tuple(where)] = left.get(tuple(where), Sum()) + Sum(-checked, -skipped, -off)
+        return [[*where, *vars(found).values()] for where, found in left.items()
+                if found != Sum() and min(vars(found).values()) >= 0]
+
+    @property
+    def what(self) -> str:
+        """The machine in a few words."""
+        if not self.report["cpus"]:
+            return f"{self.report['persona']}, whose guest did not begin"
+        return (f"{self.report['persona']}, {self.report['cpus']} CPUs in {self.report['cores']} cores, "
+                f"{self.regions} regions of 1 GB")
 
     @property
     def mode(self) -> str:
@@ -76,8 +96,9 @@ class Measured:
 
     @property
     def seconds(self) -> float:
-        """Of guest time."""
-        return max([event["t"] for event in self.events[-1:]] + [self.measure["seconds"] if self.measure else 0.0])
+        """Of guest time, all that is shown."""
+        times = [event["t"] for event in self.events[-1:]] + [phase["end"] or phase["start"] for phase in self.phases]
+        return max(times + [self.measure["seconds"] if self.measure else 0.0])
 
     @property
     def accessors(self) -> list[str]:
@@ -90,28 +111,33 @@ class Measured:
 
 def _report(path: Path) -> dict:
     try:
-        report = json.loads(path.read_text())
+        report = json.loads(path.read_text(errors="replace"))
     except OSError as problem:
         raise BadInput(f"{path}: {problem.strerror}: give the directory of 'rmpopt boot --report'") from problem
     except ValueError as problem:
         raise BadInput(f"{path}: no JSON ({problem}): measure again") from problem
     if not isinstance(report, dict) or report.get("schema") != SCHEMA or "measure" not in report:
         raise BadInput(f"{path}: not a report of this version (schema {SCHEMA}): measure again")
-    return report
+    try:
+        return shape.checked_report(report)
+    except shape.Misshapen as problem:
+        raise BadInput(f"{path}: not a report as the plugin writes it: {problem}: measure again") from problem
 
 
-def _events(path: Path) -> tuple[list[dict], bool]:
+def _events(path: Path, report: dict) -> tuple[list[dict], bool]:
     """All whole lines. A killed QEMU leaves the last one unfinished."""
     if not path.exists():
         return [], False
-    *lines, rest = path.read_text(errors="replace").split("\n")
+    try:
+        *lines, rest = path.read_text(errors="replace").split("\n")
+    except OSError as problem:
+        raise BadInput(f"{path}: {problem.strerror}: give the directory of 'rmpopt boot --report'") from problem
     events = []
     for number, line in enumerate(lines, 1):
         try:
             event = json.loads(line)
-            if not isinstance(event["type"], str) or not isinstance(event["t"], (int, float)):
-                raise ValueError("no event")
-        except (ValueError, KeyError, TypeError) as problem:
+            shape.check_event(event, report["cores"], len(report["regions"]))
+        except ValueError as problem:
             raise BadInput(f"{path}:{number}: no event ({problem}): measure again") from problem
         events.append(event)
     return events, bool(rest)
@@ -119,5 +145,8 @@ def _events(path: Path) -> tuple[list[dict], bool]:
 
 def load(directory: Path) -> Measured:
     report = _report(directory / "report.json")
-    events, lost = _events(directory / "events.jsonl")
-    return Measured(directory, report, events, lost)
+    events, lost = _events(directory / "events.jsonl", report)
+    found = Measured(directory, report, events, lost, restarted=clock.in_a_row(events))
+    if found.restarted:
+        clock.shift_phases(found.phases, events)
+    return found

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The report as CSV: a row for each phase, core, region, accessor and level."""
+"""The report as CSV: a row for each phase, core, region, accessor and level.
+
+All rows together are all that was counted: those without times are of no phase.
+"""
 import csv as library
 import io
 
@@ -15,4 +18,6 @@ def csv(measured: Measured) -> str:
     for phase in measured.phases:
         for cell in phase["cells"]:
             writer.writerow([phase["name"], phase["start"], phase["end"], *cell])
+    for cell in measured.outside:
+        writer.writerow(["", "", "", *cell])
     return out.getvalue()

@@ -22,6 +22,14 @@ def _interval(estimate: dict | None) -> str:
     return f"  [{100 * estimate['low']:.2f} %, {100 * estimate['high']:.2f} %]"
 
 
+def _stores(estimate: dict | None) -> str:
+    """How far the number of stores may be off."""
+    if not estimate or not estimate["blocks"]:
+        return ""
+    half = max(estimate["stores_high"] - estimate["stores"], estimate["stores"] - estimate["stores_low"])
+    return f"± {half:,} ({100 * half / max(estimate['stores'], 1):.2f} %)"
+
+
 def _checks(cells: list[list], estimates: list[dict], accessors: list[str]) -> list[str]:
     lines = []
     for accessor in accessors:
@@ -30,8 +38,8 @@ def _checks(cells: list[list], estimates: list[dict], accessors: list[str]) -> l
             found = sums(cells, level, accessor)
             if not found.total:
                 continue
-            interval = _interval(estimate) if level == "store" else ""
-            lines += [_row(found.total, f"{accessor} {NAMES[level]}"),
+            interval, spread = (_interval(estimate), _stores(estimate)) if level == "store" else ("", "")
+            lines += [_row(found.total, f"{accessor} {NAMES[level]}", spread),
                       _row(found.checked, "  RMP checked"),
                       _row(found.skipped, "  check skipped", f"{percent(found.rate)} of those due{interval}"),
                       _row(found.off, "  SNP off: no check due")]
@@ -65,12 +73,12 @@ def _phase(measured: Measured, phase: dict) -> list[str]:
 
 def _head(measured: Measured) -> list[str]:
     report = measured.report
-    lines = [f" RMP checks of '{report['persona']}', {report['cpus']} CPUs in {report['cores']} cores, "
-             f"{measured.regions} regions of 1 GB",
-             f" measured: {measured.mode}", ""]
+    lines = [f" RMP checks of {measured.what}", f" measured: {measured.mode}"]
     if not report["complete"]:
-        lines.insert(2, " QEMU did not end by itself: the last second may be missing")
-    return lines
+        lines.append(" QEMU did not end by itself: the last second may be missing")
+    if measured.restarted:
+        lines.append(" the guest started anew: its times follow one another")
+    return [*lines, ""]
 
 
 def text(measured: Measured) -> str:
@@ -86,5 +94,7 @@ def text(measured: Measured) -> str:
                    measured.measure["model"]["source"]), ""]
     for phase in measured.phases:
         lines += _phase(measured, phase)
+    if measured.outside:
+        lines += [" In no phase:", "", *_checks(measured.outside, [], measured.accessors), ""]
     lines += [_row(measured.measure["seconds"], "seconds of guest time measured"), ""]
     return "\n".join(lines) + "\n"
