@@ -14,7 +14,7 @@ from .cache import Cache
 from .console import error, say
 from .errors import OK, SETUP_FAILED, SIGNALLED, BadInput, Failure
 from .paths import PLUGIN
-from .reporting import compare, measured
+from .reporting import compare, compare_page, measured
 from .request import Request
 
 STATUS_HELP = """\
@@ -164,6 +164,7 @@ def _parser() -> argparse.ArgumentParser:
     sub = commands.add_parser("compare", help="two measured boots side by side")
     sub.add_argument("first", type=Path, metavar="A", help="report directory")
     sub.add_argument("second", type=Path, metavar="B", help="report directory")
+    sub.add_argument("--html", type=Path, metavar="FILE", help="also write a page")
     sub.add_argument("--json", action="store_true", help="as JSON")
     sub.set_defaults(action=_compare)
 
@@ -244,6 +245,11 @@ def _experiment(arguments: argparse.Namespace) -> int:
 
 def _compare(arguments: argparse.Namespace) -> int:
     compared = compare.compare(measured.load(arguments.first), measured.load(arguments.second))
+    if arguments.html:
+        try:
+            arguments.html.write_text(compare_page.page(compared), encoding="utf-8")
+        except OSError as problem:
+            raise BadInput(f"--html {arguments.html}: {problem.strerror}: give a file that can be written") from problem
     print(json.dumps(compared, indent=1) if arguments.json else compare.table(compared))
     return OK
 
@@ -272,7 +278,8 @@ def _boot(arguments: argparse.Namespace) -> int:
         files=arguments.file,
         smp=machine.check_smp(arguments.smp), memory=machine.parse_size(arguments.mem), persona=arguments.persona,
         policies=_checked_policies(arguments, cache, plugin), rmp=arguments.rmp,
-        enforce=arguments.enforce, audit=arguments.audit, measure=machine.check_measure(arguments.measure), tlb=machine.check_tlb(arguments.tlb),
+        enforce=arguments.enforce, audit=arguments.audit, measure=machine.check_measure(arguments.measure),
+        tlb=machine.check_tlb(arguments.tlb),
         thread=arguments.thread, report=arguments.report,
         timeout=arguments.timeout, reboots=arguments.reboots,
         virtual_time=arguments.time == "virtual", watch_bound=_watch_bound(arguments),

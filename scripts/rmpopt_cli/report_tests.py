@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A measured boot's report: against its schema, and as a page in a browser."""
+import csv
 import json
 import re
 import shutil
@@ -10,9 +11,10 @@ from pathlib import Path
 
 from .errors import OK
 from .paths import CHECKOUT, PROGRAM
-from .reporting.measured import load, sums
+from .reporting.measured import OUTCOMES
 from .shell import environment, last_line, output
 from .suites import Checks
+from .tables import parse_cpulist
 
 TAKES_AT_MOST = 200
 COMMAND = "rmpopt-mark churn; ls -lR /sys >/dev/null; rmpopt-mark copy; dd if=/dev/zero of=/tmp/file bs=1M count=50; " \
@@ -22,11 +24,14 @@ LAPTOP = 1280
 PROBE = """<script>
 window.problems = [];
 window.addEventListener("error", (e) => window.problems.push(String(e.message)));
+window.addEventListener("unhandledrejection", (e) => window.problems.push(String(e.reason)));
 console.error = console.warn = (...what) => window.problems.push(what.join(" "));
 window.addEventListener("load", () => {
   const slider = document.getElementById("slider");
-  slider.value = slider.min;
-  slider.dispatchEvent(new Event("input"));
+  for (const at of slider ? [slider.min, slider.max] : []) {
+    slider.value = at;
+    slider.dispatchEvent(new Event("input"));
+  }
   document.body.dataset.problems = JSON.stringify(window.problems);
   document.body.dataset.width = document.documentElement.scrollWidth;
   document.body.dataset.drawn = [...document.querySelectorAll("svg")].every((s) => s.getBoundingClientRect().height > 20);
@@ -67,21 +72,31 @@ def shown(dom: str) -> dict[str, object]:
             for key, value in re.findall(r'<span data-key="([^"]*)" data-value="([^"]*)"', dom)}
 
 
-def _expected(directory: Path) -> dict[str, object]:
-    measured = load(directory)
-    stores, fills = (sums(measured.cells, level, "host") for level in ("store", "fill"))
+def _expected(report: dict) -> dict[str, object]:
+    """From report.json alone; what the pages show is added up in another way."""
+    measure, counters = report["measure"], report["counters"]
     figures: dict[str, object] = {
-        "host.stores": stores.total, "host.store.rate": stores.rate, "host.fills": fills.total,
-        "host.fill.rate": fills.rate, "rmpopt": measured.report["counters"]["rmpopt"],
-        "cycles": measured.measure["model"]["rmpopt_cycles"], "rmpupdate": measured.report["counters"]["rmpupdate"]}
-    for number, phase in enumerate(measured.phases):
-        figures[f"phase{number}.host.stores"] = phase["estimates"][0]["stores"]
-        figures[f"phase{number}.host.rate"] = phase["estimates"][0]["skip_rate"]
+        "rmpopt": counters["rmpopt"], "rmpupdate": counters["rmpupdate"], "cycles": measure["model"]["rmpopt_cycles"],
+        "table.pairs": sum(len({report["cpu_core"][cpu] for cpu in parse_cpulist(region["optimised_cpus"])})
+                           for region in report["regions"])}
+    for one in measure["estimates"]:
+        figures[f"{one['accessor']}.stores"] = one["stores"]
+        figures[f"{one['accessor']}.store.rate"] = one["skip_rate"]
+    for one in (measure["tlb"] or {"fills": []})["fills"]:
+        figures[f"{one['accessor']}.fills"] = one["checked"] + one["skipped"] + one["off"]
+        figures[f"{one['accessor']}.fill.rate"] = one["skip_rate"]
+    for number, phase in enumerate(measure["phases"]):
+        for one in phase["estimates"]:
+            figures[f"phase{number}.{one['accessor']}.stores"] = one["stores"]
+            figures[f"phase{number}.{one['accessor']}.store.rate"] = one["skip_rate"]
+        for one in (phase["tlb"] or {"fills": []})["fills"]:
+            figures[f"phase{number}.{one['accessor']}.fills"] = one["checked"] + one["skipped"] + one["off"]
+            figures[f"phase{number}.{one['accessor']}.fill.rate"] = one["skip_rate"]
     return figures
 
 
-def _page_is_right(directory: Path) -> str | None:
-    dom = browsed(directory / "report.html")
+def page_problem(dom: str) -> str | None:
+    """What is wrong with any page of ours."""
     body = re.search(r'<body data-problems="([^"]*)" data-width="(\d+)" data-drawn="(\w+)"', dom)
     if not body:
         return "the page's scripts did not run to their end"
@@ -89,11 +104,41 @@ def _page_is_right(directory: Path) -> str | None:
         return f"errors of the page: {unescape(body.group(1))}"
     if int(body.group(2)) > LAPTOP or body.group(3) != "true":
         return f"{body.group(2)} pixels wide, pictures drawn: {body.group(3)}"
-    if re.search(r'(?:src|href)="', dom):
-        return "the page wants something from elsewhere"
-    figures, expected = shown(dom), _expected(directory)
-    wrong = {key for key in figures.keys() | expected.keys() if figures.get(key) != expected.get(key)}
-    return f"the page differs from report.json in {', '.join(sorted(wrong))}" if wrong else None
+    return "the page wants something from elsewhere" if re.search(r'(?:src|href)="', dom) else None
+
+
+def page_is_right(directory: Path) -> str | None:
+    dom = browsed(directory / "report.html")
+    figures = {key: value for key, value in shown(dom).items() if not key.startswith("outside.")}
+    expected = _expected(json.loads((directory / "report.json").read_text()))
+    wrong = {key for key in expected if figures.get(key, key) != expected[key]}
+    wrong |= {key for key in figures.keys() - expected.keys() if figures[key]}  # of what is not there: nothing
+    return page_problem(dom) or (f"the page differs from report.json in {', '.join(sorted(wrong))}" if wrong else None)
+
+
+def _others_are_right(directory: Path) -> str | None:
+    """The forms for programs, and the text."""
+    report = json.loads((directory / "report.json").read_text())
+    stores = sum(one["stores"] for one in report["measure"]["estimates"])
+    rows = csv.DictReader((directory / "report.csv").read_text().splitlines())
+    if sum(int(row[name]) for row in rows if row["level"] == "store" for name in OUTCOMES) != stores:
+        return "report.csv does not add up to report.json"
+    if f"{report['measure']['estimates'][0]['stores']:,}  host stores" not in (directory / "report.txt").read_text():
+        return "report.txt does not have the stores of report.json"
+    slices = [event["name"] for event in json.loads((directory / "trace.json").read_text())["traceEvents"]
+              if event["ph"] == "X"]
+    return None if slices == ["(start)", "churn", "copy"] else f"trace.json has phases {slices}"
+
+
+def _comparison_is_right(directory: Path) -> str | None:
+    """Of a boot with itself."""
+    page = directory / "compare.html"
+    status, text, problem = output([PROGRAM, "compare", directory, directory, "--json", "--html", page])
+    if status != OK:
+        return f"compare: status {status}: {last_line(problem)}"
+    differing = [row["phase"] for row in json.loads(text)["phases"]
+                 if row["a"] != row["b"] or row["store_rate_difference"]]
+    return f"a boot differs from itself in {', '.join(differing)}" if differing else page_problem(browsed(page))
 
 
 def _report() -> str | None:
@@ -103,7 +148,8 @@ def _report() -> str | None:
                    if not Path(directory, name).is_file()]
         if problem or missing:
             return problem or f"the boot did not write {', '.join(missing)}"
-        return _page_is_right(Path(directory))
+        return (page_is_right(Path(directory)) or _others_are_right(Path(directory)) or
+                _comparison_is_right(Path(directory)))
 
 
 def report_tests() -> Checks:

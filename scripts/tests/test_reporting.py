@@ -139,7 +139,9 @@ class Forms(Fixture):
         html = (self.directory / "report.html").read_text()
         figures = shown(html)
         self.assertEqual(figures["host.stores"], 4001150)
-        self.assertEqual(figures["phase1.host.rate"], 0.75)
+        self.assertEqual(figures["phase1.host.store.rate"], 0.75)
+        self.assertEqual((figures["outside.host.stores"], figures["outside.host.store.rate"]), (1000, 0.7))
+        self.assertEqual(figures["table.pairs"], 16)  # of the report, though the events tell of fewer
         self.assertIn("copy &lt;b&gt;", html)
         self.assertNotIn("copy <b>", html)
 
@@ -157,7 +159,7 @@ class Forms(Fixture):
         self.assertIn("did not end by itself", text.text(found))
 
     def test_large_machines_stay_small(self) -> None:
-        self.report["cpus"], self.report["cores"] = 128, 64
+        self.report["cpus"], self.report["cores"], self.report["cpu_core"] = 64, 64, list(range(64))
         self.report["regions"] = [{"gb": gb, "assigned_pages": 0, "optimised_cpus": ""} for gb in range(2048)]
         self.report["measure"]["cells"] = [[core, gb, "host", "store", core, gb, 0]
                                            for core in range(64) for gb in range(2048)]

@@ -15,7 +15,8 @@ from tests.test_reporting import EVENTS, REPORT, Fixture
 
 DEBIAN_PYTHON = Path("/usr/bin/python3")
 VALIDATE = CHECKOUT / "scripts/schema/validate.py"
-MACHINE = ("policies", "rmp", "cpus", "cores", "cpu_core", "snp_enabled", "snp_cpus", "rmpopt_cpus", "counters", "regions")
+MACHINE = ("policies", "rmp", "cpus", "cores", "cpu_core", "snp_enabled", "snp_cpus", "rmpopt_cpus", "counters",
+           "regions")
 
 Change = Callable[[dict], object]
 # Neither the schema nor the report command takes these.
@@ -29,6 +30,7 @@ BROKEN: dict[str, Change] = {
     "an empty measure": lambda r: r.update(measure={}),
     "a list as measure": lambda r: r.update(measure=[]),
     "no regions": lambda r: r.pop("regions"),
+    "a region's CPUs": lambda r: r["regions"][0].update(optimised_cpus="0-"),
     "a TLB's levels": lambda r: r["measure"]["tlb"]["levels"][0].pop("ways"),
     "the version": lambda r: r.update(schema=2),
 }
@@ -117,9 +119,18 @@ class Input(Fixture):
             self.write(report)
             self.refused("a machine of 2 cores and 8 regions")
 
+    def test_a_cpu_that_the_machine_lacks(self) -> None:
+        for change in ({"regions": [{**region, "optimised_cpus": "0-9"} for region in REPORT["regions"]]},
+                       {"cpu_core": [0, 0, 1, 7]}, {"cpu_core": [0]}):
+            self.write({**REPORT, **change})
+            self.refused("not a report")
+
     def test_broken_events(self) -> None:
-        for event in ('{"t": 1}', "[]", '{"t": 5, "type": "counts"}', '{"t": 5, "type": "table", "core": 9, "optimised": ""}',
-                      '{"t": "5", "type": "end"}', '{"t": 5, "type": "counts", "cells": [[9, 0, "host", "store", 1, 0, 0]]}'):
+        for event in ('{"t": 1}', "[]", '{"t": 5, "type": "counts"}', '{"t": "5", "type": "end"}',
+                      '{"t": 5, "type": "table", "core": 9, "optimised": ""}',
+                      '{"t": 5, "type": "table", "core": 0, "optimised": "7-8"}',
+                      '{"t": 5, "type": "table", "core": 0, "optimised": "x"}',
+                      '{"t": 5, "type": "counts", "cells": [[9, 0, "host", "store", 1, 0, 0]]}'):
             with self.subTest(event):
                 self.write(rest=event + "\n")
                 self.refused("events.jsonl:8: no event")

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Two measured guests side by side, phase by phase."""
+"""Two measured guests side by side, phase by phase: numbers and a table of text."""
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from ..errors import BadInput
@@ -13,6 +14,8 @@ class Side:
     """What one guest did in a phase."""
     stores: int
     store_rate: float | None
+    store_rate_low: float | None  # bounds of a sample; None where several phases of a name are taken together
+    store_rate_high: float | None
     fills: int
     fill_rate: float | None
     rmpopt: int
@@ -21,9 +24,11 @@ class Side:
     rmpupdate: int
 
 
-def _side(cells: list[list], work: dict, rmpupdate: int) -> Side:
+def _side(cells: list[list], estimates: list[list[dict]], work: dict, rmpupdate: int) -> Side:
     stores, fills = (sums(cells, level, "host") for level in ("store", "fill"))
-    return Side(stores.total, stores.rate, fills.total, fills.rate, work["executed"], work["scanned_2m"],
+    host = next((one for one in estimates[0] if one["accessor"] == "host"), None) if len(estimates) == 1 else None
+    low, high = (host["low"], host["high"]) if host and host["blocks"] else (None, None)
+    return Side(stores.total, stores.rate, low, high, fills.total, fills.rate, work["executed"], work["scanned_2m"],
                 work["cycles"], rmpupdate)
 
 
@@ -34,14 +39,15 @@ def _sides(measured: Measured) -> dict[str, Side]:
     grouped: dict[str, list[dict]] = {}
     for phase in measured.phases:
         grouped.setdefault(phase["name"] or "start", []).append(phase)
-    sides = {name: _side([cell for phase in phases for cell in phase["cells"]],
-                        {key: sum(phase["rmpopt"][key] for phase in phases)
-                         for key in ("executed", "scanned_2m", "cycles")},
-                        sum(phase["rmpupdate"] for phase in phases)) for name, phases in grouped.items()}
+    sides = {}
+    for name, phases in grouped.items():
+        work = {key: sum(phase["rmpopt"][key] for phase in phases) for key in ("executed", "scanned_2m", "cycles")}
+        sides[name] = _side([cell for phase in phases for cell in phase["cells"]], [one["estimates"] for one in phases],
+                            work, sum(phase["rmpupdate"] for phase in phases))
     counters = measured.report["counters"]
     work = {"executed": counters["rmpopt"], "scanned_2m": counters["rmpopt_scanned_2m"],
             "cycles": measured.measure["model"]["rmpopt_cycles"]}
-    return {**sides, WHOLE: _side(measured.cells, work, counters["rmpupdate"])}
+    return {**sides, WHOLE: _side(measured.cells, [measured.measure["estimates"]], work, counters["rmpupdate"])}
 
 
 def _difference(a: float | None, b: float | None) -> float | None:
@@ -69,32 +75,55 @@ def _what(measured: Measured) -> dict:
             "measured": measured.mode}
 
 
-def _percent(rate: float | None) -> str:
+def percent(rate: float | None) -> str:
     return "-" if rate is None else f"{100 * rate:.2f} %"
 
 
-def _points(difference: float | None) -> str:
+def points(difference: float | None) -> str:
     return "-" if difference is None else f"{100 * difference:+.2f}"
 
 
-COLUMNS = (("stores", lambda side: f"{side['stores']:,}"), ("skipped", lambda side: _percent(side["store_rate"])),
-           ("fills*", lambda side: f"{side['fills']:,}"), ("skipped", lambda side: _percent(side["fill_rate"])),
-           ("RMPOPT", lambda side: f"{side['rmpopt']:,}"), ("2 MB entries", lambda side: f"{side['scanned_2m']:,}"),
-           ("cycles*", lambda side: f"{side['cycles']:,}"), ("RMPUPDATE", lambda side: f"{side['rmpupdate']:,}"))
+Column = tuple[str, Callable[[dict], str], str | None]  # heading, cell, difference
+
+STORES: tuple[Column, ...] = (("stores", lambda side: f"{side['stores']:,}", None),
+                              ("skipped", lambda side: percent(side["store_rate"]), "store_rate_difference"))
+FILLS: tuple[Column, ...] = (("fills*", lambda side: f"{side['fills']:,}", None),
+                             ("skipped", lambda side: percent(side["fill_rate"]), "fill_rate_difference"))
+WORK: tuple[Column, ...] = (("RMPOPT", lambda side: f"{side['rmpopt']:,}", None),
+                            ("2 MB entries", lambda side: f"{side['scanned_2m']:,}", None),
+                            ("cycles*", lambda side: f"{side['cycles']:,}", None),
+                            ("RMPUPDATE", lambda side: f"{side['rmpupdate']:,}", None))
+
+
+def columns(compared: dict) -> tuple[Column, ...]:
+    """Fills only where somebody modelled TLBs."""
+    has_fills = any(side["fills"] for row in compared["phases"] for side in (row["a"], row["b"]) if side)
+    return STORES + (FILLS if has_fills else ()) + WORK
+
+
+def is_sampled(compared: dict) -> bool:
+    sides = [side for row in compared["phases"] for side in (row["a"], row["b"]) if side]
+    return any(side["store_rate_low"] is not None for side in sides)
+
+
+NOTE = "stores and fills of the host; B-A in percentage points; *: model"
+SAMPLED = "sampled: --json has the bounds of the skip rates"
 
 
 def table(compared: dict) -> str:
     """A and B in two lines, with the differences of the skip rates in percentage points below."""
+    shown = columns(compared)
+    longest = max(16, *(min(len(row["phase"]), 40) for row in compared["phases"]))
     lines = [f"{key.upper()}: {compared[key]['report']}: {compared[key]['persona']}, {compared[key]['cpus']} CPUs, "
              f"{compared[key]['measured']}" for key in ("a", "b")]
-    lines += ["", f"{'phase':16}   " + "".join(f"{name:>15}" for name, _ in COLUMNS)]
+    lines += ["", f"{'phase':{longest}}    " + "".join(f"{name:>16}" for name, _, _ in shown)]
     for row in compared["phases"]:
         for key in ("a", "b"):
             side = row[key]
-            cells = [cell(side) if side else "-" for _, cell in COLUMNS]
-            name = row["phase"] if key == "a" else ""
-            lines.append(f"{name[:16]:16} {key.upper()} " + "".join(f"{cell:>15}" for cell in cells))
-        differences = ["", _points(row["store_rate_difference"]), "", _points(row["fill_rate_difference"])]
-        lines.append(f"{'':16} B-A" + "".join(f"{cell:>15}" for cell in differences).removeprefix(" "))
-    lines += ["", "stores and fills of the host; B-A in percentage points; *: model"]
+            name = row["phase"][:longest] if key == "a" else ""
+            lines.append(f"{name:{longest}} {key.upper():3}" +
+                         "".join(f"{cell(side) if side else '-':>16}" for _, cell, _ in shown))
+        lines.append(f"{'':{longest}} B-A" +
+                     "".join(f"{points(row[key]) if key else '':>16}" for _, _, key in shown))
+    lines += ["", NOTE] + ([SAMPLED] if is_sampled(compared) else [])
     return "\n".join(line.rstrip() for line in lines)

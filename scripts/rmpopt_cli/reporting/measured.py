@@ -98,7 +98,12 @@ class Measured:
     def seconds(self) -> float:
         """Of guest time, all that is shown."""
         times = [event["t"] for event in self.events[-1:]] + [phase["end"] or phase["start"] for phase in self.phases]
-        return max(times + [self.measure["seconds"] if self.measure else 0.0])
+        return max(times + [self.measured_seconds or 0.0])
+
+    @property
+    def measured_seconds(self) -> float | None:
+        """For how long was counted. The plugin's number does not hold for a guest that started anew."""
+        return self.measure["seconds"] if self.measure and not self.restarted else None
 
     @property
     def accessors(self) -> list[str]:

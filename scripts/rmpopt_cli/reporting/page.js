@@ -6,10 +6,13 @@
   if (!slider) return;
   const states = JSON.parse(document.getElementById("states").textContent);
   const cells = document.querySelectorAll("#table rect");
+  const when = document.getElementById("when"), pairs = document.querySelector('[data-key="table.pairs"]');
   const show = () => {
     const state = states[slider.value];
-    document.getElementById("when").textContent = `${state.t.toFixed(3)} s`;
-    state.share.flat().forEach((share, n) => cells[n].setAttribute("class", `cell t${share}`));
+    when.textContent = `at ${state.t.toFixed(3)} s`;
+    pairs.textContent = state.pairs.toLocaleString("en");
+    pairs.dataset.value = state.pairs;
+    [...state.share].forEach((tenths, n) => cells[n].setAttribute("class", `cell t${parseInt(tenths, 11)}`));
   };
   slider.addEventListener("input", show);
   show();

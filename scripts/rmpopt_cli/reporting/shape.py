@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Whether what was read can be shown. The schemas say more; here is what the forms of the report rely on."""
+import re
 from collections.abc import Mapping
 
 Fields = Mapping[str, type | tuple[type, ...]]
 
 NUMBER = (int, float)
+LIST = re.compile(r"([0-9]+(-[0-9]+)?(,[0-9]+(-[0-9]+)?)*)?")
 MACHINE: Fields = {"cpus": int, "cores": int, "cpu_core": list, "rmp": dict, "policies": dict, "counters": dict,
                    "regions": list}
 # A QEMU that ended before its guest began leaves a report without these.
@@ -47,6 +49,12 @@ def _fields(found: object, wanted: Fields, where: str) -> None:
             raise Misshapen(f"{where} has no {name!r}")
         if not isinstance(found[name], kind) or (kind is int and isinstance(found[name], bool)):
             raise Misshapen(f"{name!r} of {where} is of another type")
+
+
+def _list(text: str, below: int, where: str) -> None:
+    """Numbers such as 0-3,5."""
+    if not LIST.fullmatch(text) or any(int(number) >= below for number in re.findall("[0-9]+", text)):
+        raise Misshapen(f"{where}: no list of numbers below {below}: {text[:40]!r}")
 
 
 def _cells(cells: list, cores: int, regions: int, where: str) -> None:
@@ -95,6 +103,10 @@ def checked_report(report: dict) -> dict:
     _fields(report, REPORT, "the report")
     for region in report["regions"]:
         _fields(region, REGION, "a region")
+        _list(region["optimised_cpus"], report["cpus"], "a region's CPUs")
+    cores = report["cpu_core"]
+    if len(cores) != report["cpus"] or not all(type(core) is int and 0 <= core < report["cores"] for core in cores):
+        raise Misshapen("'cpu_core' does not give each CPU its core")
     if report["measure"] is not None:
         _fields(report["counters"], COUNTERS, "counters")
         _measure(report["measure"], report["cores"], len(report["regions"]))
@@ -108,5 +120,7 @@ def check_event(event: object, cores: int, regions: int) -> None:
     _fields(event, EVENTS.get(event["type"], {}), f"a {event['type']!r} event")
     if event["type"] == "counts":
         _cells(event["cells"], cores, regions, "counts")
-    elif "core" in event and event["core"] >= cores:
+    elif event["type"] in ("table", "rmpopt") and not 0 <= event["core"] < cores:
         raise Misshapen(f"a machine of {cores} cores has no core {event['core']}")
+    if event["type"] == "table":
+        _list(event["optimised"], regions, "a core's regions")

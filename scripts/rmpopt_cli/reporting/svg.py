@@ -25,6 +25,7 @@ def title(content: str) -> str:
 
 
 def drawing(width: float, height: float, parts: Iterable[str], label: str, /, **attributes: object) -> str:
+    """Scaled to the page, or as wide as `attributes` say."""
     return element("svg", "".join(parts), viewBox=f"0 0 {_short(width)} {_short(height)}", role="img",
                    aria_label=label, **attributes)
 

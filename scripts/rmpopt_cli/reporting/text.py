@@ -96,5 +96,6 @@ def text(measured: Measured) -> str:
         lines += _phase(measured, phase)
     if measured.outside:
         lines += [" In no phase:", "", *_checks(measured.outside, [], measured.accessors), ""]
-    lines += [_row(measured.measure["seconds"], "seconds of guest time measured"), ""]
+    if measured.measured_seconds is not None:
+        lines += [_row(measured.measured_seconds, "seconds of guest time measured"), ""]
     return "\n".join(lines) + "\n"

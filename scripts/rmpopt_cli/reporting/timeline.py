@@ -4,8 +4,10 @@ from dataclasses import dataclass, field
 
 from .measured import Measured, Sum
 
-MOST_BINS = 120
+MOST_BINS = 240
+MOST_CELLS = 8000  # of a picture
 MOST_ROWS = 64
+MOST_STATES = 200
 
 
 @dataclass(frozen=True)
@@ -25,26 +27,37 @@ class Groups:
     def row(self, number: int) -> int:
         return number // self.each
 
+    def size(self, row: int) -> int:
+        """The last row may have fewer."""
+        return min((row + 1) * self.each, self.count) - row * self.each
+
     def name(self, row: int) -> str:
-        first, last = row * self.each, min((row + 1) * self.each, self.count) - 1
+        first, last = row * self.each, row * self.each + self.size(row) - 1
         return f"{first}" if first == last else f"{first}-{last}"
 
 
 @dataclass
 class Bins:
-    """`by[row][bin]`; and the whole of each bin, at both levels."""
+    """`by[row, bin]`; and the whole of each bin by accessor and level."""
     width: float
     count: int
     by: dict[tuple[int, int], Sum] = field(default_factory=dict)
-    whole: dict[tuple[str, int], Sum] = field(default_factory=dict)
+    whole: dict[tuple[str, str, int], Sum] = field(default_factory=dict)
 
     def bin(self, seconds: float) -> int:
         return min(int(seconds / self.width), self.count - 1)
 
 
+def _resolution(measured: Measured) -> float:
+    """Seconds between most counts: 0.2, or more where the guest skips idle time."""
+    times = [event["t"] for event in measured.of("counts")]
+    gaps = sorted(after - before for before, after in zip(times, times[1:]))
+    return max(0.2, gaps[len(gaps) * 9 // 10]) if gaps else 0.2
+
+
 def bins(measured: Measured, groups: Groups) -> Bins:
-    """Stores of all accessors by region and time; the skip rates are those of the host."""
-    count = min(MOST_BINS, max(1, int(measured.seconds / 0.2)))
+    """Stores of all accessors by region and time."""
+    count = min(MOST_BINS, MOST_CELLS // max(groups.rows, 1), max(1, int(measured.seconds / _resolution(measured))))
     out = Bins(max(measured.seconds / count, 1e-9), count)
     for event in measured.of("counts"):
         at = out.bin(max(event["t"] - 0.1, 0.0))  # an event tells of the 200 ms before it
@@ -52,8 +65,7 @@ def bins(measured: Measured, groups: Groups) -> Bins:
             if level == "store":
                 where = (groups.row(gb), at)
                 out.by[where] = out.by.get(where, Sum()) + Sum(*numbers)
-            if who == "host":
-                out.whole[level, at] = out.whole.get((level, at), Sum()) + Sum(*numbers)
+            out.whole[who, level, at] = out.whole.get((who, level, at), Sum()) + Sum(*numbers)
     return out
 
 
@@ -76,14 +88,34 @@ def numbers(text: str) -> set[int]:
     return out
 
 
-def tables(measured: Measured) -> list[tuple[float, dict[int, set[int]]]]:
-    """The RMPOPT tables after each change: time, and by core the regions that it may skip checks for."""
-    now: dict[int, set[int]] = {}
-    out: list[tuple[float, dict[int, set[int]]]] = []
+Table = dict[int, set[int]]  # by core the regions that it may skip checks for
+
+
+def tables(measured: Measured) -> list[tuple[float, Table]]:
+    """The RMPOPT tables as they changed over time. Of many changes, the last one of each bin of time."""
+    now: Table = {}
+    out: list[tuple[float, Table]] = []
+    width = max(measured.seconds / MOST_STATES, 0.05)
+    begun = -1
     for event in measured.of("table"):
         now = {**now, event["core"]: numbers(event["optimised"])}
-        if out and event["t"] - out[-1][0] < 0.05:
+        if out and int(event["t"] / width) == begun:
             out[-1] = (event["t"], now)
         else:
             out.append((event["t"], now))
+        begun = int(event["t"] / width)
     return out
+
+
+def last_table(measured: Measured) -> Table:
+    """That of the report."""
+    out: Table = {}
+    for region in measured.report["regions"]:
+        for core in {measured.report["cpu_core"][cpu] for cpu in numbers(region["optimised_cpus"])}:
+            out.setdefault(core, set()).add(region["gb"])
+    return out
+
+
+def pairs(table: Table) -> int:
+    """Of a core and a region for which it skips checks."""
+    return sum(len(regions) for regions in table.values())

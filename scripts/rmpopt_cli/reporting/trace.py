@@ -3,7 +3,8 @@
 import json
 from collections.abc import Iterator
 
-from .measured import LEVELS, Measured, sums
+from .measured import LEVELS, Measured, Sum, sums
+from .timeline import Groups
 
 PROCESS = 1
 LANES = ("phases", "rmpopt", "rmpupdate", "psmash", "msr", "psp", "guest", "finding", "reset", "measure")
@@ -44,7 +45,24 @@ def _phases(measured: Measured) -> Iterator[dict]:
                "ts": phase["start"] * MICROSECONDS, "dur": (end - phase["start"]) * MICROSECONDS, "args": rates}
 
 
+def _places(event: dict, when: float, regions: Groups, cores: Groups) -> Iterator[dict]:
+    """Of stores: how many went to each region, and the skip rates of regions and cores; neighbours together where there
+    are many."""
+    found: dict[str, Sum] = {}
+    for core, gb, _who, level, *numbers in event["cells"]:
+        if level == "store":
+            for name in (f"GiB {regions.name(regions.row(gb))}", f"core {cores.name(cores.row(core))}"):
+                found[name] = found.get(name, Sum()) + Sum(*numbers)
+    for name, total in found.items():
+        if name.startswith("GiB"):
+            yield {"ph": "C", "pid": PROCESS, "ts": when, "name": f"stores to {name}", "args": {"stores": total.total}}
+        if total.rate is not None:
+            yield {"ph": "C", "pid": PROCESS, "ts": when, "name": f"skipped % of stores, {name}",
+                   "args": {"percent": 100 * total.rate}}
+
+
 def _counters(measured: Measured) -> Iterator[dict]:
+    regions, cores = Groups.of(measured.regions), Groups.of(measured.report["cores"])
     for event in measured.of("counts"):
         when = event["t"] * MICROSECONDS
         for level in LEVELS:
@@ -52,12 +70,7 @@ def _counters(measured: Measured) -> Iterator[dict]:
             if found.rate is not None:
                 yield {"ph": "C", "pid": PROCESS, "ts": when, "name": f"skipped % of host {level}s",
                        "args": {"percent": 100 * found.rate}}
-        by_region: dict[int, int] = {}
-        for _core, gb, _who, level, *numbers in event["cells"]:
-            if level == "store":
-                by_region[gb] = by_region.get(gb, 0) + sum(numbers)
-        for gb, stores in by_region.items():
-            yield {"ph": "C", "pid": PROCESS, "ts": when, "name": f"stores to GiB {gb}", "args": {"stores": stores}}
+        yield from _places(event, when, regions, cores)
 
 
 def _instants(measured: Measured) -> Iterator[dict]:
