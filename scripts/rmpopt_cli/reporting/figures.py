@@ -6,6 +6,7 @@ from html import escape
 from .measured import Measured, Sum, sums
 
 MOST_PHASES = 200  # in the table
+TILES_IN_A_ROW = 5
 WHO = {"host": "the host", "guest": "guests without SNP"}
 
 
@@ -38,33 +39,49 @@ def _tile(value: str, what: str) -> str:
     return f'<div class="tile"><b>{value}</b><span>{escape(what)}</span></div>'
 
 
+def _checks_tiles(measured: Measured, accessor: str) -> list[str]:
+    stores, fills = (sums(measured.cells, level, accessor) for level in ("store", "fill"))
+    who = WHO[accessor]
+    parts = [_tile(_count(f"{accessor}.stores", stores.total), f"stores of {who}"),
+             _tile(_rate(f"{accessor}.store.rate", stores) + _interval(measured.measure["estimates"], accessor),
+                   "of their RMP checks skipped, per store")]
+    if measured.measure["tlb"]:
+        parts += [_tile(_count(f"{accessor}.fills", fills.total), f"TLB fills for stores of {who} (model)"),
+                  _tile(_rate(f"{accessor}.fill.rate", fills), "of their RMP checks skipped, per fill (model)")]
+    return parts
+
+
 def tiles(measured: Measured) -> str:
-    measure, parts = measured.measure, []
-    for accessor in measured.accessors:
-        stores, fills = (sums(measured.cells, level, accessor) for level in ("store", "fill"))
-        who = WHO[accessor]
-        parts += [_tile(_count(f"{accessor}.stores", stores.total), f"stores of {who}"),
-                  _tile(_rate(f"{accessor}.store.rate", stores) + _interval(measure["estimates"], accessor),
-                        "of their RMP checks skipped, per store")]
-        if measure["tlb"]:
-            parts += [_tile(_count(f"{accessor}.fills", fills.total), f"TLB fills for stores of {who} (model)"),
-                      _tile(_rate(f"{accessor}.fill.rate", fills), "of their RMP checks skipped, per fill (model)")]
+    """A row for each accessor and one for RMPOPT; all in one if they fit."""
     work = measured.report["counters"]
-    parts += [_tile(_count("rmpopt", work["rmpopt"]), "RMPOPT executed"),
-              _tile(_count("cycles", measure["model"]["rmpopt_cycles"]), "cycles in RMPOPT (model)"),
-              _tile(_count("rmpupdate", work["rmpupdate"]), "RMPUPDATE executed")]
-    return f'<div class="tiles">{"".join(parts)}</div>'
+    rows = [_checks_tiles(measured, accessor) for accessor in measured.accessors]
+    rows.append([_tile(_count("rmpopt", work["rmpopt"]), "RMPOPT executed"),
+                 _tile(_count("cycles", measured.measure["model"]["rmpopt_cycles"]), "cycles in RMPOPT (model)"),
+                 _tile(_count("rmpupdate", work["rmpupdate"]), "RMPUPDATE executed")])
+    if sum(map(len, rows)) <= TILES_IN_A_ROW:
+        rows = [[tile for row in rows for tile in row]]
+    return "".join(f'<div class="tiles">{"".join(row)}</div>' for row in rows)
+
+
+def _columns(measured: Measured) -> list[tuple[str, str]]:
+    """Accessors and levels, for each of which the table has a number and a share."""
+    levels = ("store", "fill") if measured.measure["tlb"] else ("store",)
+    return [(accessor, level) for accessor in measured.accessors for level in levels]
+
+
+def _is_narrow(measured: Measured) -> bool:
+    """Number and share side by side would be too wide for a laptop."""
+    return len(_columns(measured)) > 2
 
 
 def _checks(measured: Measured, cells: list[list], estimates: list[dict], key: str) -> list[str]:
-    """A cell of the table for each accessor and level: how many, and which share of the checks was skipped."""
-    out = []
-    for accessor in measured.accessors:
-        for level in ("store", "fill") if measured.measure["tlb"] else ("store",):
-            found = sums(cells, level, accessor)
-            interval = _interval(estimates, accessor) if level == "store" else ""
-            out += [f"<td>{_count(f'{key}.{accessor}.{level}s', found.total)}</td>",
-                    f"<td>{_rate(f'{key}.{accessor}.{level}.rate', found)}{interval}</td>"]
+    """For each accessor and level: how many, and which share of the checks was skipped."""
+    out, between = [], "<br>" if _is_narrow(measured) else "</td><td>"
+    for accessor, level in _columns(measured):
+        found = sums(cells, level, accessor)
+        interval = _interval(estimates, accessor) if level == "store" else ""
+        count = _count(f"{key}.{accessor}.{level}s", found.total)
+        out.append(f"<td>{count}{between}{_rate(f'{key}.{accessor}.{level}.rate', found)}{interval}</td>")
     return out
 
 
@@ -81,13 +98,16 @@ def _phase_row(measured: Measured, index: int, phase: dict) -> str:
 
 def _heads(measured: Measured) -> str:
     """Two rows: what, and of it the number and the share."""
-    levels = [("store", "stores")] + ([("fill", "fills (model)")] if measured.measure["tlb"] else [])
-    groups = [f"{accessor} {name}" for accessor in measured.accessors for _, name in levels]
+    names = {"store": "stores", "fill": "fills (model)"}
+    groups = [f"{accessor} {names[level]}" for accessor, level in _columns(measured)]
+    is_narrow = _is_narrow(measured)
+    span, second = (1, "<th>number<br>skipped</th>") if is_narrow else (2, "<th>number</th><th>skipped</th>")
     rest = ("RMPOPT", "2 MB entries looked at", "cycles (model)", "RMPUPDATE", "guests began / ended")
     first = "".join(f'<th rowspan="2">{name}</th>' for name in ("phase", "guest time"))
-    first += "".join(f'<th colspan="2" class="group">{escape(name)}</th>' for name in groups)
+    kind = "group narrow" if is_narrow else "group"
+    first += "".join(f'<th colspan="{span}" class="{kind}">{escape(name)}</th>' for name in groups)
     first += "".join(f'<th rowspan="2">{escape(name)}</th>' for name in rest)
-    return f"<thead><tr>{first}</tr><tr>{'<th>number</th><th>skipped</th>' * len(groups)}</tr></thead>"
+    return f"<thead><tr>{first}</tr><tr>{second * len(groups)}</tr></thead>"
 
 
 def phases(measured: Measured) -> str:
