@@ -2,7 +2,7 @@
 """The experiment command: boots a machine in each setting of an experiment, again and again, and makes tables."""
 import json
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +18,7 @@ from .shell import last_line, output
 PROGRAMS = tuple(BUILD / "guest-tests" / name for name in ("snp-guest", "workload"))
 TAKES_AT_MOST = 1800  # seconds of real time, for a boot that hangs
 MOST_REPEATS = 100
+PICTURED = "workloads"  # whose picture is experiment.svg; others are named as the experiment
 
 
 @dataclass
@@ -101,19 +102,18 @@ def _told(experiment: Experiment, boot: Boot) -> str:
     return f"{head}{where}: {', '.join(values) or 'done'} ({boot.seconds:.0f} s)"
 
 
-def boots(experiment: Experiment, plan: Plan) -> list[Boot]:
-    """All boots, the settings in turn, so that an interrupted run has something of each."""
+def boots(experiment: Experiment, plan: Plan) -> Iterator[Boot]:
+    """Each boot when it is over. The settings take turns, so that an interrupted run has something of each."""
     wanted = [(setting, seed) for seed in range(1, plan.repeat + 1) for setting in plan.settings_of(experiment)]
     progress = Progress(f"experiment {experiment.name}: {len(wanted)} boots")
-    done: list[Boot] = []
+    failed = 0
     with ThreadPoolExecutor(plan.jobs) as pool:
-        for boot in pool.map(lambda one: perform(experiment, *one, plan), wanted):
-            done.append(boot)
+        for number, boot in enumerate(pool.map(lambda one: perform(experiment, *one, plan), wanted), 1):
             (error if boot.problem else note)(_told(experiment, boot))
-            progress.update(f"{len(done)} of {len(wanted)} boots")
-    failed = sum(bool(boot.problem) for boot in done)
-    progress.done(f"{failed} of {len(done)} boots failed" if failed else "done")
-    return done
+            failed += bool(boot.problem)
+            progress.update(f"{number} of {len(wanted)} boots")
+            yield boot
+    progress.done(f"{failed} of {len(wanted)} boots failed" if failed else "done")
 
 
 def _prepare(where: Path) -> None:
@@ -128,6 +128,33 @@ def _summary(experiment: Experiment, plan: Plan, done: list[Boot], made: list[ta
             "memory": plan.memory or experiment.memory, "repeat": plan.repeat,
             "settings": {s.name: s.title for s in plan.settings_of(experiment)},
             "boots": [boot.as_json(plan.output) for boot in done], "tables": [table.as_json() for table in made]}
+
+
+class Results:
+    """Of all experiments; in the directory they are those of the boots so far."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
+        self._summaries: dict[str, dict] = {}
+        self._texts: dict[str, str] = {}
+        _prepare(plan.output)
+
+    def take(self, experiment: Experiment, done: list[Boot]) -> None:
+        plan, where = self._plan, self._plan.output
+        made = tables.of(experiment, done, plan.phases_of(experiment), plan.settings_of(experiment))
+        self._summaries[experiment.name] = _summary(experiment, plan, done, made)
+        self._texts[experiment.name] = "\n".join(tables.text(table) for table in made)
+        (where / "experiment.json").write_text(self.document())
+        (where / "experiment.txt").write_text(self.text())
+        if experiment.rates:
+            name = "experiment.svg" if experiment.name == PICTURED else f"{experiment.name}.svg"
+            (where / name).write_text(tables.picture(made[0]))
+
+    def document(self) -> str:
+        return json.dumps({"schema": 1, "experiments": list(self._summaries.values())}, indent=1) + "\n"
+
+    def text(self) -> str:
+        return "\n".join(self._texts.values())
 
 
 def chosen(names: Sequence[str]) -> list[Experiment]:
@@ -152,22 +179,14 @@ def show(as_json: bool) -> int:
 
 
 def run(experiments: Sequence[Experiment], plan: Plan, as_json: bool) -> int:
-    """Results are written after each experiment, so that what comes later can't take them away."""
-    _prepare(plan.output)
-    summaries: list[dict] = []
-    texts: list[str] = []
+    results = Results(plan)
     failed = False
     for experiment in experiments:
-        done = boots(experiment, plan)
-        made = tables.of(experiment, done, plan.phases_of(experiment), plan.settings_of(experiment))
-        failed = failed or any(boot.problem for boot in done)
-        summaries.append(_summary(experiment, plan, done, made))
-        texts += [tables.text(table) for table in made]
-        document = json.dumps({"schema": 1, "experiments": summaries}, indent=1) + "\n"
-        (plan.output / "experiment.json").write_text(document)
-        (plan.output / "experiment.txt").write_text("\n".join(texts))
-        if experiment.rates:
-            (plan.output / f"{experiment.name}.svg").write_text(tables.picture(made[0]))
-    print(document if as_json else "\n".join(texts), end="")
+        done: list[Boot] = []
+        for boot in boots(experiment, plan):
+            done.append(boot)
+            failed = failed or bool(boot.problem)
+            results.take(experiment, done)
+    print(results.document() if as_json else results.text(), end="")
     note(f"results: {plan.output}")
     return TEST_FAILED if failed else OK

@@ -160,5 +160,5 @@ def picture(table: Table) -> str:
             if table.of(row, column):
                 parts += _bar(table.of(row, column), start + number * width, width - 2, f"b{number % 5}",
                               f"{row}, {column}")
-    drawn = svg.drawing(WIDTH, TOP + PLOT + BOTTOM, parts, table.title, xmlns="http://www.w3.org/2000/svg", width=WIDTH)
+    drawn = svg.drawing(WIDTH, TOP + PLOT + BOTTOM, parts, table.title, xmlns="http://www.w3.org/2000/svg")
     return f"<!-- SPDX-License-Identifier: GPL-2.0-or-later -->\n{drawn}\n"

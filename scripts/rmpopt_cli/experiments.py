@@ -59,7 +59,6 @@ phase() {
     name=$1
     shift
     wanted "$name" || return 0
-    age
     rmpopt-mark "$name"
     rmpopt-mark $on
     "$@" >/tmp/log 2>&1 || fail "$name: $(tail -n 1 /tmp/log)"
@@ -158,5 +157,5 @@ def script(experiment: Experiment, setting: Setting, phases: tuple[str, ...], se
     """What the guest does."""
     words = [f"seed={seed} on='{on}' phases='{' '.join(phases)}'", PRELUDE, setting.setup, experiment.script]
     if experiment.rates:
-        words[2:3] = ["rmpopt-mark ''", f"sleep {SETTLE}", setting.setup, f"sleep {SETTLE}"]
+        words[2:3] = ["rmpopt-mark ''", f"sleep {SETTLE}", setting.setup, f"age; sleep {SETTLE}"]
     return "\n".join(words) + "\n"
