@@ -5,10 +5,12 @@ import tempfile
 import time
 from pathlib import Path
 
-from . import experiment, kernel, machine, setup
+from . import experiment, kernel, machine, setup, workspace
 from .cache import Cache
 from .errors import BadInput
 from .paths import PLUGIN
+
+KEPT = 5  # results of experiments without --output
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -75,4 +77,7 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def _directory(cache: Cache) -> Path:
-    return Path(tempfile.mkdtemp(prefix=time.strftime("%Y%m%d-%H%M%S-"), dir=cache.directory("experiments")))
+    """One of our own, when the user names none."""
+    parent = cache.directory("experiments")
+    workspace.prune(parent, KEPT)
+    return Path(tempfile.mkdtemp(prefix=time.strftime("%Y%m%d-%H%M%S-"), dir=parent))

@@ -50,8 +50,12 @@ class Table:
         return fmean(values) if values else None
 
     @property
-    def repeats(self) -> int:
-        return max(map(len, self.values.values()), default=0)
+    def boots(self) -> str:
+        """How many stand behind each value; fewer where one failed or is still to come."""
+        numbers = {len(values) for values in self.values.values()} or {0}
+        least, most = min(numbers), max(numbers)
+        text = f"{most} boot{'s' if most > 1 else ''}" if least == most else f"{least} to {most} boots"
+        return f"mean of {text} (least–most)" if most > 1 else text
 
     def as_json(self) -> dict:
         cells = [{"row": row, "column": column, "mean": fmean(values), "low": min(values), "high": max(values),
@@ -111,8 +115,7 @@ def text(table: Table) -> str:
              " | ".join(f"{cell:>{width}}" for cell, width in zip(line[1:], widths[1:])) + " |" for line in rows]
     rule = f"|{'-' * (widths[0] + 2)}|" + "".join(f"{'-' * (width + 1)}:|" for width in widths[1:])
     lines.insert(1, rule)
-    boots = f"mean of {table.repeats} boots (least–most)" if table.repeats > 1 else f"{table.repeats} boot"
-    return "\n".join([f"{table.title}, {boots}", "", *lines, ""])
+    return "\n".join([f"{table.title}, {table.boots}", "", *lines, ""])
 
 
 def _y(rate: float) -> float:

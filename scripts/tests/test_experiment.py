@@ -160,6 +160,9 @@ class TablesTest(unittest.TestCase):
         boots = several()
         boots[2].problem = "killed"
         self.assertEqual(self.made(boots).of("files", "on"), [0.2, 0.4])
+        other = boot(result(phase("files")), setting="all")
+        self.assertIn("mean of 1 to 2 boots", tables.text(self.made([*boots, other])))
+        self.assertIn(", 1 boot\n", tables.text(self.made([other])))
         self.assertEqual(self.made([]).as_json()["cells"], [])
 
     def test_fills_have_a_table_when_modelled(self) -> None:
