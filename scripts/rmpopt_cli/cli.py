@@ -8,8 +8,8 @@ import signal
 import sys
 from pathlib import Path
 
-from . import boot, check, cpu, ctl, kernel, machine, packages, policies, reporting, run, scenario, setup
-from . import testing, top, watch
+from . import boot, check, cpu, ctl, experiment_arguments, kernel, machine, packages, policies, reporting, run
+from . import scenario, setup, testing, top, watch
 from .cache import Cache
 from .console import error, say
 from .errors import OK, SETUP_FAILED, SIGNALLED, BadInput, Failure
@@ -134,6 +134,10 @@ def _parser() -> argparse.ArgumentParser:
 
     sub = commands.add_parser("scenario", help="put a kernel through situations in which it may go wrong")
     _scenario_arguments(sub.add_subparsers(dest="scenario_command", required=True, metavar="list|run"))
+
+    sub = commands.add_parser("experiment", help="measure what RMPOPT saves and costs, in the standard situations",
+                              usage="rmpopt experiment list | [run] NAME... [options]")
+    experiment_arguments.add(sub)
 
     sub = commands.add_parser("ctl", help="talk to a running guest's plugin")
     ctl.add_arguments(sub.add_subparsers(dest="ctl_command", required=True, metavar="COMMAND"))

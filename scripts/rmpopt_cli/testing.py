@@ -7,7 +7,7 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-from . import boot_tests, kernel, measure_tests, reoptimise_tests, report_tests, scenario_tests
+from . import boot_tests, experiment_tests, kernel, measure_tests, reoptimise_tests, report_tests, scenario_tests
 from . import setup, suites
 from .cache import Cache
 from .console import note, say
@@ -32,7 +32,7 @@ def _perform(name: str, check: suites.Check) -> Result:
 def run_all(cache: Cache, pattern: str, as_json: bool) -> int:
     setup.built(cache)
     linux = (boot_tests.linux_tests() + boot_tests.bad_input_tests() + measure_tests.measure_tests() +
-             report_tests.report_tests())
+             report_tests.report_tests() + experiment_tests.experiment_tests())
     variants = scenario_tests.variant_tests()
     scenarios = scenario_tests.scenario_tests() + reoptimise_tests.reoptimise_tests()
     if any(pattern in name for name, _ in variants):  # first, because the reference kernel comes on the way

@@ -1,0 +1,161 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The standard experiments: a table of them, and what they do in the guest.
+
+An experiment boots the same machine in each of its settings and measures the same phases in each. A new one is a row
+in EXPERIMENTS.
+"""
+from dataclasses import dataclass
+
+BOOT = "boot"  # the phase from the plugin's start to the first command in the guest
+RMPOPT_OFF = "clearcpuid=rmpopt"  # as if the CPU had none; SNP stays on
+SETTLE = 45  # seconds of guest time: the kernel passes 10 s after the last change, and looks again 20 s after that
+GUEST = "256K"  # a small guest
+CHURN_SECONDS = 60  # that a workload goes on while guests come and go
+LOADS = ("files", "memcpy", "pagecache", "forks", "network")
+
+# For all scripts. Set before: seed (a number for each repetition), on (how rmpopt-mark begins to measure), and
+# phases (which are wanted). Words of a reason go through echo, thus no quotes in them.
+PRELUDE = """
+fail() { echo "# FAIL $*"; exit 1; }
+# Regions (GiB) with at least 64 MiB of RAM.
+regions() {
+    while IFS=' -' read -r first last _ what; do
+        [ "$what" = "System RAM" ] && seq $(((0x$first + 0x3ffffff) >> 30)) $(((0x$last - 0x3ffffff) >> 30))
+    done </proc/iomem | sort -nu
+}
+# some PART OF: that part of the regions, rounded up, drawn by lot: "1,5,6"
+some() {
+    regions | awk -v seed="$seed" -v part="$1" -v of="$2" '
+        { gib[NR] = $1 }
+        END { srand(seed * 7919); rand(); wanted = int((NR * part + of - 1) / of)
+              for (i = 1; i <= NR; i++)
+                  if (rand() * (NR - i + 1) < wanted) { printf "%s%s", comma, gib[i]; comma = ","; wanted-- } }'
+}
+needs_guests() {
+    grep -q Y /sys/module/kvm_amd/parameters/sev_snp 2>/dev/null || fail the kernel offers no SNP guests
+}
+# background WORDS...: snp-guest, which stays until the machine ends; returns when it says that it has begun
+background() {
+    needs_guests
+    mkfifo /tmp/end
+    sleep 1000000 >/tmp/end &
+    /root/snp-guest "$@" </tmp/end >/tmp/guests 2>&1 &
+    guests=$!
+    until grep -q '^# placed\\|^# launched' /tmp/guests; do
+        kill -0 $guests 2>/dev/null || fail "snp-guest $1 $2: $(tail -n 1 /tmp/guests)"
+        sleep 1
+    done
+}
+# place LIST: a small guest in each region of the list
+place() { echo "# guests in $1"; background place GUEST "$1"; }
+# Memory comes back in a random order, another one in each repetition.
+age() {
+    free=$(awk '/^MemFree/ { print $2 }' /proc/meminfo)
+    /root/workload age $((free / 8 * 7 - seed % 8 * 65536))K >/dev/null || fail memory can not be aged
+}
+wanted() { case " $phases " in *" $1 "*) ;; *) return 1 ;; esac; }
+# phase NAME COMMAND...: measures the command
+phase() {
+    name=$1
+    shift
+    wanted "$name" || return 0
+    rmpopt-mark "$name"
+    rmpopt-mark $on
+    "$@" >/tmp/log 2>&1 || fail "$name: $(tail -n 1 /tmp/log)"
+    rmpopt-mark --off
+    rmpopt-mark ''
+}
+seconds() { read -r now _ </proc/uptime; echo "${now%.*}"; }
+# lasting SECONDS WORKLOAD: over and over
+lasting() {
+    until=$(($(seconds) + $1))
+    while [ "$(seconds)" -lt $until ]; do /root/workload "$2" || return 1; done
+}
+# The boot is over.
+rmpopt-mark --off
+""".replace("GUEST", GUEST)
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A state of the machine: a boot for each repetition, a column of the table."""
+    name: str
+    title: str
+    setup: str = ":"  # in the guest, before anything is measured
+    append: str = ""  # words for the kernel
+    rmpopt: bool = True  # the kernel uses RMPOPT
+    boot: bool = True  # measures the boot as well: other settings begin after it
+    settled: bool = True  # all regions without assigned pages are optimised while the workloads run
+
+
+@dataclass(frozen=True)
+class Experiment:
+    name: str
+    title: str
+    phases: tuple[str, ...]
+    settings: tuple[Setting, ...]
+    script: str  # measures the phases, after the setting's setup
+    memory: str = "8G"
+    rates: bool = True  # table of skip rates
+    work: bool = False  # table of what RMPOPT itself did
+
+    def setting(self, name: str) -> Setting:
+        return next(s for s in self.settings if s.name == name)
+
+
+def _all(loads: tuple[str, ...]) -> str:
+    return "\n".join(f"phase {load} /root/workload {load}" for load in loads)
+
+
+ON = Setting("on", "RMPOPT on, no guest")
+NONE = Setting("none", "no guest")
+
+EMPTY_FIRST, EMPTY_AGAIN, FULL = "empty, first time", "empty, second time", "full of private pages"
+PASSES_SCRIPT = f"""
+rmpopt-mark '{EMPTY_AGAIN}'
+sleep {SETTLE}
+rmpopt-mark ''
+free=$(awk '/^MemFree/ {{ print int(($2 - 262144) / 4) * 4 }}' /proc/meminfo)
+background slow-exit ${{free}}K
+rmpopt-mark '{FULL}'
+/root/snp-guest psp-latency 1 >/dev/null  # a page that firmware gives back makes the kernel pass
+sleep {SETTLE}
+rmpopt-mark ''
+"""
+
+EXPERIMENTS = (
+    Experiment("passes", "what a pass costs: the RMP empty for the first and the second time, and full",
+               (EMPTY_FIRST, EMPTY_AGAIN, FULL), (ON,), PASSES_SCRIPT, memory="4G", rates=False, work=True),
+    Experiment("spread", "a small guest in each region, against as many guests in one region", LOADS,
+               (NONE, Setting("one region", "as many guests as there are regions, in one region",
+                            "one=$(some 1 1000); list=$one\n"
+                            "for _ in $(regions | tail -n +2); do list=$list,$one; done; place $list"),
+                Setting("each region", "a guest in each region", "place $(some 1 1)")),
+               _all(LOADS)),
+    Experiment("churn", "guests come and go while a workload runs", ("files", "forks"),
+               (NONE, Setting("seldom", "a guest of 2 MB lives for 2 s, every 30 s",
+                            "needs_guests; while :; do /root/snp-guest hold 2M 2 >/dev/null; sleep 28; done &",
+                            settled=False),
+                Setting("often", "guests of 256 KB one after another",
+                        "needs_guests; /root/snp-guest cycle 1000000 256K >/dev/null &", settled=False)),
+               "\n".join(f"phase {load} lasting {CHURN_SECONDS} {load}" for load in ("files", "forks")), work=True),
+    Experiment("workloads", "what RMPOPT saves while work is done: off, on, with guests in some of the regions",
+               (BOOT, *LOADS),
+               (Setting("off", "RMPOPT off, SNP on", append=RMPOPT_OFF, rmpopt=False), ON,
+                Setting("1/8", "a guest in 1/8 of the regions", "place $(some 1 8)", boot=False),
+                Setting("1/2", "a guest in 1/2 of the regions", "place $(some 1 2)", boot=False),
+                Setting("all", "a guest in each region", "place $(some 1 1)", boot=False)),
+               _all(LOADS)),
+)
+
+
+def find(name: str) -> Experiment | None:
+    return next((experiment for experiment in EXPERIMENTS if experiment.name == name), None)
+
+
+def script(experiment: Experiment, setting: Setting, phases: tuple[str, ...], seed: int, on: str) -> str:
+    """What the guest does."""
+    words = [f"seed={seed} on='{on}' phases='{' '.join(phases)}'", PRELUDE, setting.setup, experiment.script]
+    if experiment.rates:
+        words[2:3] = ["rmpopt-mark ''", f"sleep {SETTLE}", setting.setup, f"age; sleep {SETTLE}"]
+    return "\n".join(words) + "\n"
