@@ -71,6 +71,12 @@ event_log::reading event_log::read(std::uint64_t since, std::size_t most) const
     return r;
 }
 
+std::size_t event_log::bytes() const
+{
+    const std::scoped_lock guard(lock_);
+    return bytes_;
+}
+
 std::string event_log::open_file(const std::string &path)
 {
     file_ = open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);

@@ -39,6 +39,8 @@ class event_log
     /// Up to `most` lines from sequence number `since` on; numbers start with 1.
     reading read(std::uint64_t since, std::size_t most) const;
 
+    std::size_t bytes() const;
+
     /// Truncates `path`. Returns an empty string or why it cannot be written.
     std::string open_file(const std::string &path);
     /// Appends what is new. Nothing is buffered afterwards: it survives the end of the process.

@@ -3,10 +3,8 @@
 // is tried first, so that it faults before any part is written. PUSHF and SETcc are tried always.
 #include "host_mmu.h"
 #include "insn.h"
+#include "intern.h"
 #include "split_store.h"
-
-#include <map>
-#include <mutex>
 
 namespace rmpopt
 {
@@ -35,17 +33,6 @@ void on_execute(unsigned, void *data)
     }
 }
 
-/// Instructions seen, for callbacks that outlive the translation that needed them; a guest can make
-/// no more of them than there are encodings in its code.
-const split_store *intern(std::span<const std::uint8_t> code, bool code_64,
-                          const split_store &store)
-{
-    static std::mutex lock;
-    static auto &seen = *new std::map<std::pair<bool, std::vector<std::uint8_t>>, split_store>;
-    const std::scoped_lock guard(lock);
-    return &seen.try_emplace({code_64, {code.begin(), code.end()}}, store).first->second;
-}
-
 } // namespace
 
 void watch_split_store(qemu_plugin_insn *insn, std::span<const std::uint8_t> code)
@@ -53,9 +40,8 @@ void watch_split_store(qemu_plugin_insn *insn, std::span<const std::uint8_t> cod
     const bool code_64 = host_cpu::current().code_64();
     const auto store = find_split_store(code, code_64);
     if (store.has_value()) {
-        qemu_plugin_register_vcpu_insn_exec_cb(
-            insn, on_execute, QEMU_PLUGIN_CB_RW_REGS_PC,
-            const_cast<split_store *>(intern(code, code_64, *store)));
+        qemu_plugin_register_vcpu_insn_exec_cb(insn, on_execute, QEMU_PLUGIN_CB_RW_REGS_PC,
+                                               intern(code, code_64, *store));
     }
 }
 

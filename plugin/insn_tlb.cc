@@ -3,13 +3,12 @@
 // INVLPGA (APM vol. 2, 5.5.2; vol. 3). Only looks. An instruction that faults instead has been
 // taken for one that does not: its translations are walked for once more.
 #include "insn.h"
+#include "intern.h"
 #include "measure/store_hooks.h"
 #include "measure/tlb_hooks.h"
 #include "tlb_insn.h"
 
 #include <cstring>
-#include <map>
-#include <mutex>
 
 namespace rmpopt
 {
@@ -131,15 +130,6 @@ void on_execute(unsigned, void *data)
     tlb->forget_all();
 }
 
-/// Instructions seen; callbacks outlive the translation that needed them.
-const tlb_insn *intern(std::span<const std::uint8_t> code, bool code_64, const tlb_insn &insn)
-{
-    static std::mutex lock;
-    static auto &seen = *new std::map<std::pair<bool, std::vector<std::uint8_t>>, tlb_insn>;
-    const std::scoped_lock guard(lock);
-    return &seen.try_emplace({code_64, {code.begin(), code.end()}}, insn).first->second;
-}
-
 } // namespace
 
 void watch_tlb_insn(qemu_plugin_insn *insn, std::span<const std::uint8_t> code)
@@ -150,9 +140,8 @@ void watch_tlb_insn(qemu_plugin_insn *insn, std::span<const std::uint8_t> code)
     const bool code_64 = host_cpu::current().code_64();
     const auto found = find_tlb_insn(code, code_64);
     if (found.has_value()) {
-        qemu_plugin_register_vcpu_insn_exec_cb(
-            insn, on_execute, QEMU_PLUGIN_CB_RW_REGS_PC,
-            const_cast<tlb_insn *>(intern(code, code_64, *found)));
+        qemu_plugin_register_vcpu_insn_exec_cb(insn, on_execute, QEMU_PLUGIN_CB_RW_REGS_PC,
+                                               intern(code, code_64, *found));
     }
 }
 

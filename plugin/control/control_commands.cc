@@ -65,7 +65,8 @@ ordered_json status(const control_target &t, const json &)
             {"snp_enabled", t.machine->snp_enabled_everywhere()},
             {"measure", mode_name(mode.mode)},
             {"interval", mode.interval},
-            {"tlb", mode.tlb}};
+            {"tlb", mode.tlb},
+            {"memory", t.memory}};
 }
 
 /// By region: the CPUs for which it is optimised.

@@ -20,6 +20,7 @@ struct control_target {
     std::function<void(const injection_request &)> inject;
     std::function<nlohmann::ordered_json()> report; ///< the whole report
     double seconds = 0;                             ///< guest time
+    std::size_t memory = 0;                         ///< bytes that measuring and events use
 };
 
 /// Executes {"cmd": ...}. Throws control_error. Any thread.

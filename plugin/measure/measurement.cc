@@ -197,24 +197,25 @@ void measurement::rmpopt(unsigned thread, const hw::rmpopt_result &r)
     machine_changed();
 }
 
-void measurement::rmpupdate(hw::spa_t spa, hw::rmp_status s)
+void measurement::count_change(std::vector<change_counters> &changes, hw::spa_t spa,
+                               hw::rmp_status s)
 {
     if (is_counted(spa)) {
-        change_counters &c = rmpupdate_[spa / hw::region_1g];
+        change_counters &c = changes[spa / hw::region_1g];
         add(c.count, 1);
         add(c.failed, s == hw::rmp_status::success ? 0 : 1);
     }
     machine_changed();
 }
 
+void measurement::rmpupdate(hw::spa_t spa, hw::rmp_status s)
+{
+    count_change(rmpupdate_, spa, s);
+}
+
 void measurement::psmash(hw::spa_t spa, hw::rmp_status s)
 {
-    if (is_counted(spa)) {
-        change_counters &c = psmash_[spa / hw::region_1g];
-        add(c.count, 1);
-        add(c.failed, s == hw::rmp_status::success ? 0 : 1);
-    }
-    machine_changed();
+    count_change(psmash_, spa, s);
 }
 
 void measurement::guests(std::uint64_t launched, std::uint64_t ended)

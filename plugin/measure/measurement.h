@@ -135,6 +135,8 @@ class measurement
     struct change_counters {
         cell_counter count{0}, failed{0};
     };
+    void count_change(std::vector<change_counters> &changes, hw::spa_t spa, hw::rmp_status s);
+
     std::vector<work_counters> work_;                 ///< by core
     std::vector<change_counters> rmpupdate_, psmash_; ///< by region
     cell_counter guests_launched_{0}, guests_ended_{0};

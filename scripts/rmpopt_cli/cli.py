@@ -8,8 +8,8 @@ import signal
 import sys
 from pathlib import Path
 
-from . import boot, check, cpu, ctl, experiment, kernel, machine, packages, policies, reporting, run, scenario, setup
-from . import testing, top, watch
+from . import boot, check, cpu, ctl, experiment_arguments, kernel, machine, packages, policies, reporting, run
+from . import scenario, setup, testing, top, watch
 from .cache import Cache
 from .console import error, say
 from .errors import OK, SETUP_FAILED, SIGNALLED, BadInput, Failure
@@ -135,6 +135,10 @@ def _parser() -> argparse.ArgumentParser:
     sub = commands.add_parser("scenario", help="put a kernel through situations in which it may go wrong")
     _scenario_arguments(sub.add_subparsers(dest="scenario_command", required=True, metavar="list|run"))
 
+    sub = commands.add_parser("experiment", help="measure what RMPOPT saves and costs, in the standard situations",
+                              usage="rmpopt experiment list | [run] NAME... [options]")
+    experiment_arguments.add(sub)
+
     sub = commands.add_parser("ctl", help="talk to a running guest's plugin")
     ctl.add_arguments(sub.add_subparsers(dest="ctl_command", required=True, metavar="COMMAND"))
     sub = commands.add_parser("top", help="a running guest at a glance; q quits")
@@ -146,21 +150,6 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("directory", type=Path, metavar="DIR", help="report directory of a measured boot")
     sub.add_argument("--json", action="store_true", help="report.json instead of the text")
     sub.set_defaults(action=_report)
-    sub = commands.add_parser("experiment", help="the standard experiments on check-skip rates")
-    sub.add_argument("names", nargs="+", metavar="NAME", help='experiments, "all", or "list"')
-    sub.add_argument("--measure", default="exact+tlb", metavar="MODE", help="as in boot (exact+tlb)")
-    sub.add_argument("--tlb", default=machine.TLB, metavar="SIZE", help="as in boot")
-    sub.add_argument("--repeat", type=int, default=3, metavar="N", help="boots of each case (3)")
-    sub.add_argument("--case", action="append", default=[], metavar="NAME", help="only this case; may be repeated")
-    sub.add_argument("--work", action="append", default=[], metavar="NAME",
-                     help="only this workload; may be repeated")
-    sub.add_argument("--output", type=Path, metavar="DIR", help="where tables, pictures and reports go")
-    sub.add_argument("--kernel", default="", metavar="BZIMAGE", help="as in boot")
-    sub.add_argument("--smp", default="", metavar="SPEC", help="as in boot")
-    sub.add_argument("--mem", default="", metavar="SIZE", help="as in boot, in place of the experiment's own")
-    sub.add_argument("--plugin", type=Path, default=PLUGIN, metavar="PATH", help="as in boot")
-    sub.add_argument("--json", action="store_true", help="readings as JSON on stdout")
-    sub.set_defaults(action=_experiment)
     sub = commands.add_parser("compare", help="two measured boots side by side")
     sub.add_argument("first", type=Path, metavar="A", help="report directory")
     sub.add_argument("second", type=Path, metavar="B", help="report directory")
@@ -222,25 +211,6 @@ def _report(arguments: argparse.Namespace) -> int:
     sys.stdout.write((arguments.directory / name).read_text())
     say("written: " + ", ".join(map(str, written)))
     return OK
-
-
-def _experiment(arguments: argparse.Namespace) -> int:
-    if arguments.names == ["list"]:
-        return experiment.show(arguments.json)
-    experiment.chosen(arguments.names)  # refuses bad names before anything is built
-    if arguments.repeat < 1 or machine.check_measure(arguments.measure) == "off":
-        raise BadInput("experiment: give --repeat of 1 or more, and --measure exact, exact+tlb or sampled=N")
-    options = [word for name in ("kernel", "smp", "mem") if getattr(arguments, name)
-               for word in (f"--{name}", getattr(arguments, name))]
-    options += ["--tlb", machine.check_tlb(arguments.tlb)]
-    options += ["--plugin", str(arguments.plugin)] if arguments.plugin != PLUGIN else []
-    cache = Cache()
-    setup.for_plugin(cache, arguments.plugin, None)
-    if not arguments.kernel:
-        kernel.reference(cache)
-    settings = experiment.Settings(arguments.measure, arguments.repeat, tuple(options), tuple(arguments.work),
-                                   tuple(arguments.case), arguments.output)
-    return experiment.run(arguments.names, settings, arguments.json)
 
 
 def _compare(arguments: argparse.Namespace) -> int:

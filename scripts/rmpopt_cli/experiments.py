@@ -1,121 +1,161 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What the standard experiments do: a table. A case is one boot; what it measures are its phases."""
+"""The standard experiments: a table of them, and what they do in the guest.
+
+An experiment boots the same machine in each of its settings and measures the same phases in each. A new one is a row
+in EXPERIMENTS.
+"""
 from dataclasses import dataclass
 
-WITHOUT_RMPOPT = "turin"  # the youngest persona whose CPUs have no RMPOPT; all else is the same
-SETTLED = 15  # seconds of guest time: the kernel looks for regions to optimise 10 s after a guest's end
+BOOT = "boot"  # the phase from the plugin's start to the first command in the guest
+RMPOPT_OFF = "clearcpuid=rmpopt"  # as if the CPU had none; SNP stays on
+SETTLE = 45  # seconds of guest time: the kernel passes 10 s after the last change, and looks again 20 s after that
+GUEST = "256K"  # a small guest
+CHURN_SECONDS = 60  # that a workload goes on while guests come and go
+LOADS = ("files", "memcpy", "pagecache", "forks", "network")
 
-# For all scripts. on: what is measured from here on.
-PRELUDE = f"""
-die() {{ echo "$*" >&2; exit 1; }}
-guest() {{ /root/snp-guest "$@" >/tmp/guest.log || die "snp-guest $*: $(cat /tmp/guest.log)"; }}
-work() {{ rmpopt-mark "$1"; /root/workload "$@" || exit 1; rmpopt-mark ''; }}
-# Regions that are RAM for the most part and optimised on some CPU.
-table=/sys/kernel/debug/x86/rmpopt/rmpopt-table
-optimised() {{ awk '/^Memory/ && !/none/ {{ sub(/GB:.*/, ""); print $NF }}' $table; }}
-ram() {{
-    awk -F '[- ]' '/System RAM/ {{ print $1, $2 }}' /proc/iomem | while read first last; do
-        first=$((0x$first)) last=$((0x$last))
-        for gb in $(seq $((first >> 30)) $((last >> 30))); do
-            from=$((gb << 30)) to=$(((gb + 1) << 30))
-            [ $from -lt $first ] && from=$first
-            [ $to -gt $last ] && to=$last
-            [ $((to - from)) -ge $((1 << 29)) ] && echo $gb
-        done
+# For all scripts. Set before: seed (a number for each repetition), on (how rmpopt-mark begins to measure), and
+# phases (which are wanted). Words of a reason go through echo, thus no quotes in them.
+PRELUDE = """
+fail() { echo "# FAIL $*"; exit 1; }
+# Regions (GiB) with at least 64 MiB of RAM.
+regions() {
+    while IFS=' -' read -r first last _ what; do
+        [ "$what" = "System RAM" ] && seq $(((0x$first + 0x3ffffff) >> 30)) $(((0x$last - 0x3ffffff) >> 30))
+    done </proc/iomem | sort -nu
+}
+# some PART OF: that part of the regions, rounded up, drawn by lot: "1,5,6"
+some() {
+    regions | awk -v seed="$seed" -v part="$1" -v of="$2" '
+        { gib[NR] = $1 }
+        END { srand(seed * 7919); rand(); wanted = int((NR * part + of - 1) / of)
+              for (i = 1; i <= NR; i++)
+                  if (rand() * (NR - i + 1) < wanted) { printf "%s%s", comma, gib[i]; comma = ","; wanted-- } }'
+}
+needs_guests() {
+    grep -q Y /sys/module/kvm_amd/parameters/sev_snp 2>/dev/null || fail the kernel offers no SNP guests
+}
+# background WORDS...: snp-guest, which stays until the machine ends; returns when it says that it has begun
+background() {
+    needs_guests
+    mkfifo /tmp/end
+    sleep 1000000 >/tmp/end &
+    /root/snp-guest "$@" </tmp/end >/tmp/guests 2>&1 &
+    guests=$!
+    until grep -q '^# placed\\|^# launched' /tmp/guests; do
+        kill -0 $guests 2>/dev/null || fail "snp-guest $1 $2: $(tail -n 1 /tmp/guests)"
+        sleep 1
     done
-}}
-candidates() {{ ram >/tmp/ram; optimised | grep -xFf /tmp/ram; }}
-# $1 of the candidates, evenly spread
-some() {{ candidates | awk -v k="$1" '{{ all[n++] = $1 }} END {{ if (k > n) k = n
-    for (i = 0; i < k; i++) printf "%s%s", i ? "," : "", all[int(i * n / k)] }}'; }}
-# A small guest in each of these regions, until the end
-place() {{
-    mkfifo /tmp/hold; sleep 1000000 >/tmp/hold &
-    /root/snp-guest place 1M "$1" </tmp/hold >/tmp/placed 2>&1 &
-    until grep -q placed /tmp/placed; do
-        kill -0 $! 2>/dev/null || die "no guests in regions $1: $(tail -n 1 /tmp/placed)"
-        sleep 0.2
-    done
-}}
-# A guest comes and goes; then the kernel looks at all regions
-look_again() {{ guest launch 1M; sleep {SETTLED}; }}
-"""
-WORKLOADS = ("files", "memcpy", "pagecache", "forks", "network")
-
-
-def _work(names: tuple[str, ...]) -> str:
-    return "\n".join(f"work {name}" for name in names)
-
-
-def _place(parts: str) -> str:
-    """Guests in so many of the regions: an expression of n."""
-    return f"n=$(candidates | wc -l); place $(some $(({parts})))\n"
+}
+# place LIST: a small guest in each region of the list
+place() { echo "# guests in $1"; background place GUEST "$1"; }
+# Memory comes back in a random order, another one in each repetition.
+age() {
+    free=$(awk '/^MemFree/ { print $2 }' /proc/meminfo)
+    /root/workload age $((free / 8 * 7 - seed % 8 * 65536))K >/dev/null || fail memory can not be aged
+}
+wanted() { case " $phases " in *" $1 "*) ;; *) return 1 ;; esac; }
+# phase NAME COMMAND...: measures the command
+phase() {
+    name=$1
+    shift
+    wanted "$name" || return 0
+    rmpopt-mark "$name"
+    rmpopt-mark $on
+    "$@" >/tmp/log 2>&1 || fail "$name: $(tail -n 1 /tmp/log)"
+    rmpopt-mark --off
+    rmpopt-mark ''
+}
+seconds() { read -r now _ </proc/uptime; echo "${now%.*}"; }
+# lasting SECONDS WORKLOAD: over and over
+lasting() {
+    until=$(($(seconds) + $1))
+    while [ "$(seconds)" -lt $until ]; do /root/workload "$2" || return 1; done
+}
+# The boot is over.
+rmpopt-mark --off
+""".replace("GUEST", GUEST)
 
 
 @dataclass(frozen=True)
-class Case:
-    """`prepare` is not measured, unless the experiment measures from the start."""
+class Setting:
+    """A state of the machine: a boot for each repetition, a column of the table."""
     name: str
-    prepare: str = ""
-    script: str = ""
-    options: tuple[str, ...] = ()
+    title: str
+    setup: str = ":"  # in the guest, before anything is measured
+    append: str = ""  # words for the kernel
+    rmpopt: bool = True  # the kernel uses RMPOPT
+    boot: bool = True  # measures the boot as well: other settings begin after it
+    settled: bool = True  # all regions without assigned pages are optimised while the workloads run
 
 
 @dataclass(frozen=True)
 class Experiment:
     name: str
     title: str
-    cases: tuple[Case, ...]
-    memory: str = "10G"
-    from_start: bool = False  # measured from the kernel's first instruction on
-    first_phase: str = ""  # its name, if so
-    work_only: bool = False  # the table is about RMPOPT's own work, not about skipped checks
+    phases: tuple[str, ...]
+    settings: tuple[Setting, ...]
+    script: str  # measures the phases, after the setting's setup
+    memory: str = "8G"
+    rates: bool = True  # table of skip rates
+    work: bool = False  # table of what RMPOPT itself did
 
+    def setting(self, name: str) -> Setting:
+        return next(s for s in self.settings if s.name == name)
+
+
+def _all(loads: tuple[str, ...]) -> str:
+    return "\n".join(f"phase {load} /root/workload {load}" for load in loads)
+
+
+ON = Setting("on", "RMPOPT on, no guest")
+NONE = Setting("none", "no guest")
+
+EMPTY_FIRST, EMPTY_AGAIN, FULL = "empty, first time", "empty, second time", "full of private pages"
+PASSES_SCRIPT = f"""
+rmpopt-mark '{EMPTY_AGAIN}'
+sleep {SETTLE}
+rmpopt-mark ''
+free=$(awk '/^MemFree/ {{ print int(($2 - 262144) / 4) * 4 }}' /proc/meminfo)
+background slow-exit ${{free}}K
+rmpopt-mark '{FULL}'
+/root/snp-guest psp-latency 1 >/dev/null  # a page that firmware gives back makes the kernel pass
+sleep {SETTLE}
+rmpopt-mark ''
+"""
 
 EXPERIMENTS = (
-    Experiment(
-        "passes", "what RMPOPT costs: empty RMP for the first time, for the second time, pages of guests everywhere",
-        (Case("all", script=f"sleep {SETTLED}\nrmpopt-mark 'empty second time'\nlook_again\nrmpopt-mark ''\n"
-                            + _place("n") + f"sleep {SETTLED}\nrmpopt-mark 'guests everywhere'\nlook_again\n"
-                                            "rmpopt-mark ''",
-              options=("--time", "virtual")),),
-        from_start=True, first_phase="empty first time", work_only=True),
-    Experiment(
-        "spread", "one small guest in each region, or as many in one region",
-        (Case("no guests", script=_work(("memcpy", "pagecache", "forks"))),
-         Case("one region", prepare="n=$(candidates | wc -l); one=$(some 1)\n"
-                                    "place $(seq $n | awk -v r=$one '{ printf \"%s%s\", NR > 1 ? \",\" : \"\", r }')\n",
-              script=_work(("memcpy", "pagecache", "forks"))),
-         Case("each region", prepare=_place("n"), script=_work(("memcpy", "pagecache", "forks"))))),
-    Experiment(
-        "churn", "guests come and go while the host works",
-        (Case("no guests", script=_work(("files", "forks"))),
-         Case("guest after guest", prepare="(while :; do /root/snp-guest launch 1M >/dev/null 2>&1 || exit; done) &\n",
-              script=_work(("files", "forks"))))),
-    Experiment(
-        "workloads", "kinds of work without RMPOPT, with it, and with guests in a part of the regions",
-        (Case("off", script=_work(WORKLOADS), options=("--persona", WITHOUT_RMPOPT)),
-         Case("on", script=_work(WORKLOADS)),
-         Case("guests in 1/8", prepare=_place("(n + 7) / 8"), script=_work(WORKLOADS)),
-         Case("guests in 1/2", prepare=_place("(n + 1) / 2"), script=_work(WORKLOADS)),
-         Case("guests in all", prepare=_place("n"), script=_work(WORKLOADS))),
-        from_start=True, first_phase="boot"),
+    Experiment("passes", "what a pass costs: the RMP empty for the first and the second time, and full",
+               (EMPTY_FIRST, EMPTY_AGAIN, FULL), (ON,), PASSES_SCRIPT, memory="4G", rates=False, work=True),
+    Experiment("spread", "a small guest in each region, against as many guests in one region", LOADS,
+               (NONE, Setting("one region", "as many guests as there are regions, in one region",
+                            "one=$(some 1 1000); list=$one\n"
+                            "for _ in $(regions | tail -n +2); do list=$list,$one; done; place $list"),
+                Setting("each region", "a guest in each region", "place $(some 1 1)")),
+               _all(LOADS)),
+    Experiment("churn", "guests come and go while a workload runs", ("files", "forks"),
+               (NONE, Setting("seldom", "a guest of 2 MB lives for 2 s, every 30 s",
+                            "needs_guests; while :; do /root/snp-guest hold 2M 2 >/dev/null; sleep 28; done &",
+                            settled=False),
+                Setting("often", "guests of 256 KB one after another",
+                        "needs_guests; /root/snp-guest cycle 1000000 256K >/dev/null &", settled=False)),
+               "\n".join(f"phase {load} lasting {CHURN_SECONDS} {load}" for load in ("files", "forks")), work=True),
+    Experiment("workloads", "what RMPOPT saves while work is done: off, on, with guests in some of the regions",
+               (BOOT, *LOADS),
+               (Setting("off", "RMPOPT off, SNP on", append=RMPOPT_OFF, rmpopt=False), ON,
+                Setting("1/8", "a guest in 1/8 of the regions", "place $(some 1 8)", boot=False),
+                Setting("1/2", "a guest in 1/2 of the regions", "place $(some 1 2)", boot=False),
+                Setting("all", "a guest in each region", "place $(some 1 1)", boot=False)),
+               _all(LOADS)),
 )
 
 
 def find(name: str) -> Experiment | None:
-    return next((one for one in EXPERIMENTS if one.name == name), None)
+    return next((experiment for experiment in EXPERIMENTS if experiment.name == name), None)
 
 
-def switch_on(mode: str) -> str:
-    """The guest's word for a mode of measuring."""
-    return {"exact": "rmpopt-mark --on", "exact+tlb": "rmpopt-mark --on tlb"}.get(
-        mode, f"rmpopt-mark --on {mode.partition('=')[2]}")
-
-
-def script(experiment: Experiment, case: Case, mode: str, only: tuple[str, ...] = ()) -> str:
-    lines = case.script.split("\n")
-    if only:
-        lines = [line for line in lines if not line.startswith("work ") or line.removeprefix("work ") in only]
-    before = "rmpopt-mark ''; rmpopt-mark --off" if experiment.from_start else ""
-    return "\n".join([PRELUDE, before, case.prepare, switch_on(mode), *lines])
+def script(experiment: Experiment, setting: Setting, phases: tuple[str, ...], seed: int, on: str) -> str:
+    """What the guest does."""
+    words = [f"seed={seed} on='{on}' phases='{' '.join(phases)}'", PRELUDE, setting.setup, experiment.script]
+    if experiment.rates:
+        words[2:3] = ["rmpopt-mark ''", f"sleep {SETTLE}", setting.setup, f"age; sleep {SETTLE}"]
+    return "\n".join(words) + "\n"

@@ -6,14 +6,15 @@ import signal
 import socket
 import subprocess
 import tempfile
+import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from .control_client import connect
-from .errors import OK, QEMU_FAILED
+from .control_client import Control, connect
+from .errors import OK, QEMU_FAILED, Failure
 from .paths import BUILD, PROGRAM
 from .shell import environment, last_line, output
 from .suites import Check, Checks
@@ -45,10 +46,8 @@ def _sums(cells: list[list]) -> Counter:
     return out
 
 
-def _events_equal_report(directory: str) -> str | None:
-    """What the events told adds up to what the report says."""
-    report = json.loads(Path(directory, "report.json").read_text())
-    events = _events(directory)
+def _drift(report: dict, events: list[dict]) -> str | None:
+    """What the events told, piece by piece, against what the report says of the whole."""
     told: Counter = Counter()
     for event in events:
         if event["type"] == "counts":
@@ -57,6 +56,15 @@ def _events_equal_report(directory: str) -> str | None:
         return "the counts of the events do not add up to the report's"
     if [event["seq"] for event in events] != list(range(1, len(events) + 1)):
         return "events are missing or out of order"
+    return None
+
+
+def _events_equal_report(directory: str) -> str | None:
+    report = json.loads(Path(directory, "report.json").read_text())
+    events = _events(directory)
+    problem = _drift(report, events)
+    if problem:
+        return problem
     names = [phase["name"] for phase in report["measure"]["phases"]]
     if names != ["", "churn", "copy"]:
         return f"phases {names}"
@@ -221,6 +229,60 @@ def _killed() -> str | None:
     return None
 
 
+EVENTS_KEPT = 4 << 20  # of the plugin, while its log of events fills up
+TRANSLATIONS = 32 << 20  # QEMU keeps those of all code that it ever saw
+HOUR = "for minute in $(seq 60); do ls -lR /sys >/dev/null; sleep 60; done"
+
+
+def _private_memory(pid: int) -> int:
+    """Bytes of a process, without what it shares: the guest's RAM."""
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("RssAnon:"):
+            return int(line.split()[1]) << 10
+    raise ValueError("no RssAnon")
+
+
+def _hour() -> str | None:
+    """An hour of guest time, with a client that follows the events and one that asks all the time."""
+    with _running("--measure", "exact+tlb", "--time", "virtual", "--smp", "2", "--timeout", "900", "--",
+                  HOUR) as (process, path, directory):
+        _wait_for_guest(path)
+        with connect(path) as follower:
+            follower.sendall(b'{"cmd": "events", "follow": true}\n')
+            threading.Thread(target=_read_all, args=(follower,), daemon=True).start()
+            used = _watch_memory(process, path)
+        process.wait(timeout=60)
+        problem = _drift(json.loads(Path(directory, "report.json").read_text()), _events(directory))
+    if process.returncode != OK or len(used) < 10 or used[-1][0] < 3000:
+        return f"status {process.returncode} after {used[-1:]}"
+    for what, at, most in (("measuring", 1, EVENTS_KEPT), ("QEMU", 2, TRANSLATIONS)):
+        early, late = (next(one for one in used if one[0] > seconds)[at] for seconds in (300, 3000))
+        if late > early + most:
+            return f"{what} grew from {early} to {late} bytes"
+    return problem
+
+
+def _read_all(client: socket.socket) -> None:
+    while client.recv(1 << 16):
+        pass
+
+
+def _watch_memory(process: subprocess.Popen[str], path: Path) -> list[tuple[float, int, int]]:
+    """Guest time, memory for measuring, and QEMU's, until it ends."""
+    used = []
+    qemu, control = _qemu_of(process.pid), Control(path)
+    while process.poll() is None:
+        try:
+            status = control.ask("status")
+            control.ask("counters")
+            used.append((status["seconds"], status["memory"], _private_memory(qemu)))
+        except (Failure, OSError, ValueError):
+            break  # QEMU has ended meanwhile
+        time.sleep(0.5)
+    control.close()
+    return used
+
+
 def _qemu_of(parent: int) -> int:
     children = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
     return int(children[0])
@@ -237,3 +299,7 @@ def measure_tests() -> Checks:
         ("measure/injected failures", _injected),
         ("measure/QEMU killed", _killed),
     ]
+
+
+def lasting_tests() -> Checks:
+    return [("measure/an hour of guest time", _hour)]

@@ -33,19 +33,19 @@ def run_all(cache: Cache, pattern: str, as_json: bool) -> int:
     setup.built(cache)
     linux = (boot_tests.linux_tests() + boot_tests.bad_input_tests() + measure_tests.measure_tests() +
              report_tests.report_tests())
-    experiments = experiment_tests.experiment_tests()
+    lasting = measure_tests.lasting_tests() + experiment_tests.experiment_tests()
     variants = scenario_tests.variant_tests()
     scenarios = scenario_tests.scenario_tests() + reoptimise_tests.reoptimise_tests()
     if any(pattern in name for name, _ in variants):  # first, because the reference kernel comes on the way
         kernel.variants(cache)
-    if any(pattern in name for name, _ in linux + scenarios + experiments):
+    if any(pattern in name for name, _ in linux + scenarios + lasting):
         kernel.reference(cache)
     results = _group("scripts", suites.unit_tests(), pattern)
     say("testing: model, plugin, bare metal")
     results += suites.meson_results(cache, pattern)
     results += _group("Linux", linux, pattern)
     jobs = len(os.sched_getaffinity(0))  # each keeps one CPU busy
-    results += _group("scenarios", scenarios + experiments + variants, pattern, jobs)
+    results += _group("scenarios", lasting + scenarios + variants, pattern, jobs)
     return _close(results, as_json)
 
 

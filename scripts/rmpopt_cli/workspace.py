@@ -54,9 +54,10 @@ def modified(path: Path) -> float:
         return 0
 
 
-def _prune(directory: Path) -> None:
+def prune(directory: Path, kept: int = KEPT_REPORTS) -> None:
+    """Removes all directories in it but the newest."""
     reports = sorted((p for p in directory.iterdir() if p.is_dir()), key=modified)
-    for old in reports[:-KEPT_REPORTS]:
+    for old in reports[:-kept]:
         shutil.rmtree(old, ignore_errors=True)
 
 
@@ -70,7 +71,7 @@ def _drop_abandoned(runs: Path) -> None:
 def _report_directory(cache: Cache, wanted: Path | None) -> Path:
     if wanted is None:
         parent = cache.directory("reports")
-        _prune(parent)
+        prune(parent)
         return Path(tempfile.mkdtemp(prefix=time.strftime("%Y%m%d-%H%M%S-"), dir=parent))
     try:
         wanted.mkdir(parents=True, exist_ok=True)
