@@ -11,6 +11,7 @@
 #include "svm_guest.h"
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <chrono>
 #include <cstring>
@@ -158,6 +159,8 @@ std::string context::start_control()
 void context::inject(const injection_request &r)
 {
     using kind = injection_request::kind;
+    constexpr std::array names{"psp", "rmpupdate", "rmpopt-clear"};
+    tell("inject", {{"fault", names[static_cast<unsigned>(r.what)]}});
     if (r.what == kind::psp) {
         injections_.arm_psp(r.command, static_cast<std::uint16_t>(r.status), r.count);
     } else if (r.what == kind::rmpupdate) {
@@ -305,6 +308,7 @@ void context::enter_operating_system(std::uint32_t rsi, std::uint32_t rbx)
     if (booted_.exchange(true)) {
         return;
     }
+    measurement_->clock_restarts();
     boot_started_ns_ = virtual_clock_ns();
     tell("boot", nlohmann::ordered_json::object());
     const hw::memory_view &memory = machine_->memory();

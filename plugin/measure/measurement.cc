@@ -279,6 +279,14 @@ void measurement::switched(measure_request to)
         {{"mode", mode_name(to.mode)}, {"interval", to.interval}, {"tlb", std::move(tlb)}});
 }
 
+void measurement::clock_restarts()
+{
+    const std::uint64_t now = settings_.clock();
+    const std::scoped_lock guard(lock_);
+    measured_ns_ = measured_ns(now);
+    started_ns_ = 0;
+}
+
 measure_request measurement::mode() const
 {
     const std::scoped_lock guard(lock_);

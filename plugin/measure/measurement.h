@@ -93,6 +93,8 @@ class measurement
     /// are counted as asked from now on.
     void switched(measure_request to);
     measure_request mode() const;
+    /// The clock is about to begin at 0 again, as the machine starts anew.
+    void clock_restarts();
     /// A phase begins, and ends the one before; "" only ends it.
     void mark(std::string_view name);
 

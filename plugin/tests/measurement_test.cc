@@ -315,6 +315,16 @@ TEST(Measurement, StaysSmallWithTwoTerabytesAndSixtyFourCpus)
     EXPECT_LE(measured.bytes(), 64u << 20);
 }
 
+TEST_F(measurement_fixture, SecondsGoOnWhenTheClockStartsAnew)
+{
+    time = 1'000'000'000;
+    measured->switched({.mode = measure_mode::exact});
+    time = 3'000'000'000;
+    measured->clock_restarts();
+    time = 500'000'000;
+    EXPECT_DOUBLE_EQ(report()["seconds"].get<double>(), 2.5);
+}
+
 TEST_F(measurement_fixture, ATlbIsModelledOnceItIsAskedFor)
 {
     measured->switched({.mode = measure_mode::exact});
