@@ -152,7 +152,8 @@ class cpu_hooks
             return false;
         }
         the_rules.translated(vcpu, address);
-        return the_rules.may_write == nullptr || check(thread, record, cpu, env, mmu_index, probe);
+        return the_rules.may_write == nullptr || !the_rules.restricts(vcpu) ||
+               check(thread, record, cpu, env, mmu_index, probe);
     }
 
     static void do_interrupt(void *cpu)

@@ -30,6 +30,9 @@ struct translation {
 struct translation_rules {
     /// System address of a byte in QEMU's mapping of guest RAM; nothing for other memory.
     std::optional<hw::spa_t> (*spa_of)(const void *host);
+    /// False when may_write() would allow everything, as long as the vCPU's translations are not
+    /// dropped.
+    bool (*restricts)(const host_cpu &);
     /// May the vCPU write the page? Called for reads as well: the translation will be used for
     /// later writes. nullptr: translations are not looked at.
     bool (*may_write)(const translation &);

@@ -35,6 +35,12 @@ bool is_mapped_large(const host_cpu &cpu, std::uint64_t address)
     return path.has_value() && path->page_bytes >= hw::page_2m;
 }
 
+/// SNP_EN of the core; when it gets set, translations are dropped.
+bool restricts(const host_cpu &cpu)
+{
+    return the_context->machine().snp_enabled(cpu.index());
+}
+
 bool may_write(const translation &t)
 {
     const bool large =
@@ -65,6 +71,7 @@ std::uint32_t code_of_walk(const translation &t, hw::spa_t table)
 translation_rules rmp_translation_rules(bool enforce)
 {
     return {.spa_of = spa_of,
+            .restricts = restricts,
             .may_write = enforce ? may_write : nullptr,
             .refuse = refuse_write,
             .started = started,
