@@ -445,6 +445,9 @@ void context::reset()
         watch_->reset();
     }
     measurement_->machine_changed();
+    for (unsigned thread = 0; thread < machine_->cpus().threads(); ++thread) {
+        measurement_->tlb_reset(thread);
+    }
     booted_ = false;
     firmware_events_.forget();
     tell("reset", nlohmann::ordered_json::object());

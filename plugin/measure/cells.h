@@ -63,7 +63,7 @@ class vcpu_cells
 
     std::size_t bytes() const
     {
-        return sizeof *this + regions_ * per_region * sizeof(cell_counter);
+        return sizeof *this + std::size_t{regions_} * per_region * sizeof(cell_counter);
     }
 
   private:
