@@ -30,7 +30,7 @@ template <class Finding> class page_filter
     const Finding *find(std::uint64_t vaddr) const
     {
         const slot &s = current_.load(std::memory_order_relaxed)[index(vaddr)];
-        return s.page == (vaddr & ~page_mask) ? &s.finding : nullptr;
+        return s.tag == tag(vaddr) ? &s.finding : nullptr;
     }
 
     /// To be called before the machine is asked about the page: only so does a change that comes
@@ -39,23 +39,33 @@ template <class Finding> class page_filter
     {
         if (current_.load(std::memory_order_relaxed) != own_.data()) {
             current_.store(own_.data(), std::memory_order_seq_cst);
-            own_.fill({});
+            forget_all();
         }
     }
-    void remember(std::uint64_t vaddr, Finding f) { own_[index(vaddr)] = {vaddr & ~page_mask, f}; }
+    void remember(std::uint64_t vaddr, Finding f) { own_[index(vaddr)] = {tag(vaddr), f}; }
 
     void forget(std::uint64_t vaddr) { own_[index(vaddr)] = {}; }
-    void forget_all() { own_.fill({}); }
+    /// Costs nothing: slots of another epoch are as good as empty.
+    void forget_all()
+    {
+        if (++epoch_ == no_epoch) {
+            own_.fill({});
+            epoch_ = 0;
+        }
+    }
 
     void invalidate() { current_.store(nothing().data(), std::memory_order_seq_cst); }
 
   private:
+    static constexpr std::uint64_t no_epoch = page_mask;
+
     struct slot {
-        std::uint64_t page = 1; ///< address; 1: none
+        std::uint64_t tag = no_epoch; ///< page and, in its low bits, epoch
         Finding finding{};
     };
     using table = std::array<slot, slots>;
 
+    std::uint64_t tag(std::uint64_t vaddr) const { return (vaddr & ~page_mask) | epoch_; }
     static std::size_t index(std::uint64_t vaddr) { return (vaddr >> 12) % slots; }
     static const table &nothing()
     {
@@ -65,6 +75,7 @@ template <class Finding> class page_filter
 
     /// own_, or a table without entries that says: look again.
     std::atomic<const slot *> current_;
+    std::uint64_t epoch_ = 0;
     table own_{};
 };
 

@@ -295,6 +295,20 @@ TEST(MeasureRequest, Words)
     }
 }
 
+TEST(PageFilter, ForgetsAllAsOftenAsOneLikes)
+{
+    page_filter<int> filter;
+    filter.begin_lookup();
+    for (int i = 0; i < 10000; ++i) {
+        EXPECT_EQ(filter.find(0x7000), nullptr);
+        EXPECT_EQ(filter.find(0), nullptr);
+        filter.remember(0x7000, i);
+        ASSERT_NE(filter.find(0x7000), nullptr);
+        EXPECT_EQ(*filter.find(0x7000), i);
+        filter.forget_all();
+    }
+}
+
 /// One counter for each region, CPU and outcome: that grows with memory.
 TEST(Measurement, StaysSmallWithTwoTerabytesAndSixtyFourCpus)
 {
