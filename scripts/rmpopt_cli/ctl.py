@@ -29,7 +29,8 @@ def _pairs(result: dict) -> str:
 
 
 def _status(result: dict) -> str:
-    mode = result["measure"] + (f"={result['interval']}" if result["interval"] else "") + ("+tlb" if result["tlb"] else "")
+    interval = f"={result['interval']}" if result["interval"] else ""
+    mode = result["measure"] + interval + ("+tlb" if result["tlb"] else "")
     return (f"{result['seconds']:.1f} s of guest time, {result['persona']}, {result['cpus']} CPUs in "
             f"{result['cores']} cores, SNP {'on' if result['snp_enabled'] else 'off'}, measure {mode}")
 
@@ -78,7 +79,8 @@ def _counters(result: dict) -> str:
 def event_line(event: dict) -> str:
     rest = {name: value for name, value in event.items() if name not in ("seq", "t", "type")}
     if event["type"] == "counts":
-        rest = {"stores": sum(sum(cell[4:]) for cell in rest["cells"] if cell[3] == "store"), "cells": len(rest["cells"])}
+        stores = sum(sum(cell[4:]) for cell in rest["cells"] if cell[3] == "store")
+        rest = {"stores": stores, "cells": len(rest["cells"])}
     words = " ".join(f"{name}={value}" for name, value in rest.items())
     return f"{event.get('t', 0):12.6f} {event['type']:10} {words}"
 

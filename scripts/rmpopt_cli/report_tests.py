@@ -34,7 +34,8 @@ window.addEventListener("load", () => {
   }
   document.body.dataset.problems = JSON.stringify(window.problems);
   document.body.dataset.width = document.documentElement.scrollWidth;
-  document.body.dataset.drawn = [...document.querySelectorAll("svg")].every((s) => s.getBoundingClientRect().height > 20);
+  const pictures = [...document.querySelectorAll("svg")];
+  document.body.dataset.drawn = pictures.every((s) => s.getBoundingClientRect().height > 20);
 });
 </script>"""
 

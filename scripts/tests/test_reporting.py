@@ -55,7 +55,8 @@ REPORT = {
             "last_status": "0x0", "failed": 0, "guests": 0, "by_command": {"SNP_INIT": 1}},
     "measure": {
         "mode": "exact", "interval": 0, "seconds": 4.0, "confidence": 0.95,
-        "tlb": {"preset": "zen5", "levels": [{"name": "L1 DTLB", "entries": 96, "ways": 96}], "source": "a book", **TLB},
+        "tlb": {"preset": "zen5", "levels": [{"name": "L1 DTLB", "entries": 96, "ways": 96}],
+                "source": "a book", **TLB},
         "model": {"rmpopt_cycles": 56000, "rmpopt_base_cycles": 60.0, "rmpopt_entry_cycles": 10.6, "source": "a mail"},
         "cells": merged(FIRST, SECOND, OUTSIDE), "device": 5, "unresolved": 0,
         "estimates": [estimate(FIRST + SECOND + OUTSIDE)],
@@ -201,7 +202,8 @@ class Commands(Fixture):
 
     def test_what_cannot_be_read(self) -> None:
         cases = {"no directory": (None, "No such file"), "cut": ('{"schema": 1', "no JSON"),
-                 "other": ('{"schema": 9, "measure": null}', "not a report of this version"), "list": ("[]", "not a report")}
+                 "other": ('{"schema": 9, "measure": null}', "not a report of this version"),
+                 "list": ("[]", "not a report")}
         for name, (content, expected) in cases.items():
             with self.subTest(name):
                 if content is not None:
