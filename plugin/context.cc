@@ -148,8 +148,8 @@ std::string context::start_control()
                                   return nlohmann::ordered_json::parse(
                                       render_report(snapshot(false)));
                               },
-                          .seconds = static_cast<double>(guest_time()) / guest_second,
-                          .memory = measurement_->bytes() + events_.bytes()};
+                          .memory = [this] { return measurement_->bytes() + events_.bytes(); },
+                          .seconds = static_cast<double>(guest_time()) / guest_second};
             }
             return control_command(target, request);
         },

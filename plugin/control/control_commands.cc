@@ -66,7 +66,7 @@ ordered_json status(const control_target &t, const json &)
             {"measure", mode_name(mode.mode)},
             {"interval", mode.interval},
             {"tlb", mode.tlb},
-            {"memory", t.memory}};
+            {"memory", t.memory()}};
 }
 
 /// By region: the CPUs for which it is optimised.

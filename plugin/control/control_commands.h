@@ -19,8 +19,8 @@ struct control_target {
     std::function<void(measure_request)> set_measure;
     std::function<void(const injection_request &)> inject;
     std::function<nlohmann::ordered_json()> report; ///< the whole report
+    std::function<std::size_t()> memory;            ///< bytes that measuring and events use
     double seconds = 0;                             ///< guest time
-    std::size_t memory = 0;                         ///< bytes that measuring and events use
 };
 
 /// Executes {"cmd": ...}. Throws control_error. Any thread.

@@ -37,8 +37,11 @@ inline hook_view &current_view()
     return v;
 }
 
-/// Accesses of up to 64 bytes that begin no further down in a page do not reach into the next.
-inline constexpr std::uint64_t surely_one_page = hw::page_4k - 64;
+/// Surely: accesses have up to 64 bytes.
+inline bool is_in_one_page(std::uint64_t vaddr)
+{
+    return vaddr % hw::page_4k <= hw::page_4k - 64;
+}
 
 struct page_target {
     enum class kind : std::uint8_t { ram, device, unknown } what = kind::unknown;
@@ -54,13 +57,18 @@ inline cell_accessor accessor_of(const host_cpu &cpu)
 }
 
 /// Calls `f(first address)` for each page that the access touches.
-template <class F> void for_pages(qemu_plugin_meminfo_t info, std::uint64_t vaddr, F f)
+template <class F> void for_pages(std::uint64_t vaddr, std::uint64_t bytes, F f)
 {
     f(vaddr);
-    const std::uint64_t last = vaddr + (1ull << qemu_plugin_mem_size_shift(info)) - 1;
+    const std::uint64_t last = vaddr + bytes - 1;
     if (hw::align_down(last, hw::page_4k) != hw::align_down(vaddr, hw::page_4k)) {
         f(hw::align_down(last, hw::page_4k));
     }
+}
+
+template <class F> void for_pages(qemu_plugin_meminfo_t info, std::uint64_t vaddr, F f)
+{
+    for_pages(vaddr, 1ull << qemu_plugin_mem_size_shift(info), f);
 }
 
 /// Calls `f(instruction)` for those of a block that QEMU translates.

@@ -180,7 +180,6 @@ void measurement::make_tlbs()
             v.tlb_owner_->invalidate();
         }
     }
-    tlb_used_ = true;
 }
 
 void measurement::rmpopt(unsigned thread, const hw::rmpopt_result &r)
@@ -327,7 +326,7 @@ ordered_json measurement::phase_json(const phase &p, const totals &counted) cons
         end = seconds(p.end);
     }
     ordered_json tlb;
-    if (tlb_used_) {
+    if (has_tlbs()) {
         tlb = tlb_work_json(counted);
     }
     return {{"name", p.name},
@@ -390,7 +389,7 @@ void measurement::tell_work(const totals &d)
 
 ordered_json measurement::tlb_json(const totals &t) const
 {
-    if (!tlb_used_) {
+    if (!has_tlbs()) {
         return nullptr;
     }
     const tlb_geometry &g = settings_.tlb;

@@ -120,6 +120,7 @@ class measurement
     nlohmann::ordered_json phase_json(const phase &p, const totals &counted) const;
     void end_phase(const totals &now, std::uint64_t at);
     void make_tlbs();
+    bool has_tlbs() const { return vcpus_.front()->tlb != nullptr; }
     nlohmann::ordered_json tlb_json(const totals &t) const;
     void tell_tables();
     void tell_work(const totals &now);
@@ -145,7 +146,7 @@ class measurement
 
     mutable std::mutex lock_;     ///< guards what follows; never taken on a store's path
     measure_request mode_, ever_; ///< ever_: the last that was not off
-    bool used_ = false, tlb_used_ = false;
+    bool used_ = false;
     std::uint64_t started_ns_ = 0, measured_ns_ = 0;
     totals told_, phase_base_;
     std::deque<phase> phases_;

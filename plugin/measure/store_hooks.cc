@@ -70,7 +70,7 @@ void on_store(unsigned, qemu_plugin_meminfo_t info, std::uint64_t vaddr, void *)
 {
     const hook_view &v = current_view();
     cell_counter *const *counter = v.state->filter.find(vaddr);
-    if (counter != nullptr && vaddr % hw::page_4k <= surely_one_page) [[likely]] {
+    if (counter != nullptr && is_in_one_page(vaddr)) [[likely]] {
         bump(**counter);
         return;
     }
@@ -157,11 +157,9 @@ void look_at_string_store(const string_run &run, std::uint64_t va, std::uint64_t
     const host_cpu cpu = host_cpu::by_index(run.cpu);
     vcpu_measure &state = hook_measurement->vcpu(run.cpu);
     as_block_of_its_own(state, run.who, [&] {
-        const std::uint64_t last = (va + bytes - 1) & run.mask;
-        look_at_page(state, run.cpu, target_by_tables(cpu, run.who, va));
-        if (hw::align_down(last, hw::page_4k) != hw::align_down(va, hw::page_4k)) {
-            look_at_page(state, run.cpu, target_by_tables(cpu, run.who, last));
-        }
+        for_pages(va, bytes, [&](std::uint64_t address) {
+            look_at_page(state, run.cpu, target_by_tables(cpu, run.who, address & run.mask));
+        });
     });
 }
 

@@ -83,11 +83,6 @@ const tlb_hit *find_hit(const page_filter<tlb_hit> &filter, std::uint64_t va)
     return hit != nullptr && hit->holds() ? hit : nullptr;
 }
 
-bool is_in_one_page(std::uint64_t va)
-{
-    return va % hw::page_4k <= surely_one_page;
-}
-
 [[gnu::noinline]] void load_slowly(const hook_view &v, vcpu_tlb &tlb, qemu_plugin_meminfo_t info,
                                    std::uint64_t va)
 {

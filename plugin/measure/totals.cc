@@ -34,12 +34,13 @@ std::array<std::uint64_t, vcpu_cells::per_region> sums(const totals &t)
     return out;
 }
 
-/// Of the accessor's fills.
-std::uint64_t outcome_sum(std::span<const std::uint64_t> all, unsigned accessor, cell_outcome o)
+/// Checked, skipped, off: those of one accessor at one level.
+std::span<const std::uint64_t> outcomes_of(std::span<const std::uint64_t> all, unsigned accessor,
+                                           cell_level level)
 {
-    return all[(std::size_t{accessor} * cell_levels + static_cast<unsigned>(cell_level::fill)) *
-                   cell_outcomes +
-               static_cast<unsigned>(o)];
+    return all.subspan((std::size_t{accessor} * cell_levels + static_cast<unsigned>(level)) *
+                           cell_outcomes,
+                       cell_outcomes);
 }
 
 ordered_json estimate_json(std::span<const std::uint64_t> outcomes, const block_sums &b)
@@ -166,8 +167,7 @@ ordered_json estimates_json(const totals &t)
     ordered_json out = ordered_json::array();
     const auto all = sums(t);
     for (unsigned a = 0; a < cell_accessors; ++a) {
-        const auto stores =
-            std::span(all).subspan(std::size_t{a} * cell_levels * cell_outcomes, cell_outcomes);
+        const auto stores = outcomes_of(all, a, cell_level::store);
         if (std::reduce(stores.begin(), stores.end()) == 0) {
             continue;
         }
@@ -187,9 +187,8 @@ ordered_json fills_json(const totals &t)
     ordered_json out = ordered_json::array();
     const auto all = sums(t);
     for (unsigned a = 0; a < cell_accessors; ++a) {
-        const auto [checked, skipped, off] = std::array{outcome_sum(all, a, cell_outcome::checked),
-                                                        outcome_sum(all, a, cell_outcome::skipped),
-                                                        outcome_sum(all, a, cell_outcome::off)};
+        const auto o = outcomes_of(all, a, cell_level::fill);
+        const std::uint64_t checked = o[0], skipped = o[1], off = o[2];
         if (checked + skipped + off == 0) {
             continue;
         }
