@@ -73,6 +73,18 @@ def shown(dom: str) -> dict[str, object]:
             for key, value in re.findall(r'<span data-key="([^"]*)" data-value="([^"]*)"', dom)}
 
 
+def _rates(prefix: str, counted: dict) -> dict[str, object]:
+    """Of the whole or of a phase."""
+    figures: dict[str, object] = {}
+    for one in counted["estimates"]:
+        figures[f"{prefix}{one['accessor']}.stores"] = one["stores"]
+        figures[f"{prefix}{one['accessor']}.store.rate"] = one["skip_rate"]
+    for one in (counted["tlb"] or {"fills": []})["fills"]:
+        figures[f"{prefix}{one['accessor']}.fills"] = one["checked"] + one["skipped"] + one["off"]
+        figures[f"{prefix}{one['accessor']}.fill.rate"] = one["skip_rate"]
+    return figures
+
+
 def _expected(report: dict) -> dict[str, object]:
     """From report.json alone; what the pages show is added up in another way."""
     measure, counters = report["measure"], report["counters"]
@@ -80,19 +92,9 @@ def _expected(report: dict) -> dict[str, object]:
         "rmpopt": counters["rmpopt"], "rmpupdate": counters["rmpupdate"], "cycles": measure["model"]["rmpopt_cycles"],
         "table.pairs": sum(len({report["cpu_core"][cpu] for cpu in parse_cpulist(region["optimised_cpus"])})
                            for region in report["regions"])}
-    for one in measure["estimates"]:
-        figures[f"{one['accessor']}.stores"] = one["stores"]
-        figures[f"{one['accessor']}.store.rate"] = one["skip_rate"]
-    for one in (measure["tlb"] or {"fills": []})["fills"]:
-        figures[f"{one['accessor']}.fills"] = one["checked"] + one["skipped"] + one["off"]
-        figures[f"{one['accessor']}.fill.rate"] = one["skip_rate"]
+    figures.update(_rates("", measure))
     for number, phase in enumerate(measure["phases"]):
-        for one in phase["estimates"]:
-            figures[f"phase{number}.{one['accessor']}.stores"] = one["stores"]
-            figures[f"phase{number}.{one['accessor']}.store.rate"] = one["skip_rate"]
-        for one in (phase["tlb"] or {"fills": []})["fills"]:
-            figures[f"phase{number}.{one['accessor']}.fills"] = one["checked"] + one["skipped"] + one["off"]
-            figures[f"phase{number}.{one['accessor']}.fill.rate"] = one["skip_rate"]
+        figures.update(_rates(f"phase{number}.", phase))
     return figures
 
 

@@ -9,12 +9,12 @@ import tempfile
 import time
 from pathlib import Path
 
+from . import reporting
 from .cache import Cache
 from .errors import BadInput
 from .machine import SOCKET_PATH_LIMIT
 
 KEPT_REPORTS = 20
-RENDERED = ("report.txt", "report.csv", "trace.json", "report.html")  # after a measured boot
 ABANDONED_AFTER = 24 * 3600
 
 
@@ -35,7 +35,7 @@ class Workspace:
 
     def clean(self) -> None:
         """Removes what an earlier boot with the same report directory left."""
-        rendered = [self.report / name for name in RENDERED]
+        rendered = [self.report / name for name in reporting.OUTPUTS]
         for path in (self.console, self.status, self.plugin_log, self.plugin_report, self.events,
                      self.qemu_log, *rendered):
             path.unlink(missing_ok=True)
