@@ -9,6 +9,7 @@
 #include "measure/store_hooks.h"
 #include "rmp_access.h"
 #include "svm_guest.h"
+#include "translate.h"
 
 #include <algorithm>
 #include <array>
@@ -202,7 +203,7 @@ void context::start_machine()
         .memory = ram_.hardware_view(),
         .phys_bits = host_cpu::by_index(0).native_cpuid(0x80000008, 0).eax & 0xff,
     });
-    error = host_mmu::hook(rmp_translation_rules(enforces()));
+    error = host_mmu::hook(rmp_translation_rules(enforces()), block_rules(options_.audit != 0));
     if (!error.empty()) {
         refuse(error + "; use a QEMU 11.1");
     }
@@ -224,6 +225,10 @@ void context::start_machine()
     log("persona {} ({}), {} CPUs in {} cores, {} MiB of RAM", options_.persona->name,
         options_.persona->description, machine_->cpus().threads(), machine_->cpus().cores(),
         block.bytes >> 20);
+    if (!host_translator::spares_plain_blocks()) {
+        log("all code is translated for plugins: {}",
+            options_.audit != 0 ? "audit" : "there is another one, or QEMU is not as expected");
+    }
     started_.store(true, std::memory_order_release);
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "host_cpu.h"
 
+#include "host_symbols.h"
 #include "qemu_api.h"
 
 #include <algorithm>
@@ -9,6 +10,7 @@
 #include <cstring>
 #include <dlfcn.h>
 #include <fmt/format.h>
+#include <link.h>
 #include <malloc.h>
 #include <memory>
 #include <utility>
@@ -43,16 +45,6 @@ struct qemu_symbols {
 };
 
 qemu_symbols qemu;
-
-template <class F> bool resolve(F &function, const char *name, std::string &missing)
-{
-    void *address = dlsym(RTLD_DEFAULT, name);
-    std::memcpy(&function, &address, sizeof address);
-    if (address == nullptr) {
-        missing.append(missing.empty() ? "" : ", ").append(name);
-    }
-    return address != nullptr;
-}
 
 // What self_test() finds out.
 std::size_t env_offset = 0; ///< of the register file in QEMU's CPU state
@@ -316,8 +308,8 @@ host_cpu host_cpu::current()
 
 host_cpu host_cpu::of(const void *cpu)
 {
-    // A thread mostly asks for the same vCPU again.
-    thread_local unsigned last = 0;
+    // A thread mostly asks for the same vCPU again. initial-exec: found without a call.
+    [[gnu::tls_model("initial-exec")]] thread_local unsigned last = 0;
     if (last >= cpus.size() || cpus[last] != cpu) {
         const auto it = std::ranges::find(cpus, cpu);
         assert(it != cpus.end());
@@ -504,6 +496,15 @@ std::size_t host_cpu::read_code(std::uint64_t rip, std::span<std::uint8_t> to)
     }
     g_byte_array_free(buf, TRUE);
     return n;
+}
+
+std::size_t size_of_object(const void *address)
+{
+    Dl_info info;
+    void *found = nullptr;
+    const int ok = dladdr1(address, &info, &found, RTLD_DL_SYMENT);
+    const auto *symbol = static_cast<const ElfW(Sym) *>(found);
+    return ok != 0 && info.dli_saddr == address && symbol != nullptr ? symbol->st_size : 0;
 }
 
 std::string find_guest_ram(guest_ram_block &out)

@@ -114,6 +114,7 @@ class host_cpu
   private:
     friend class cpu_hooks;
     friend class host_mmu;
+    friend class host_translator;
 
     host_cpu(void *cpu, unsigned index) : cpu_(cpu), index_(index) {}
     std::uint64_t *env() const;

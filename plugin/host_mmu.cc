@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "host_mmu.h"
 
+#include "host_symbols.h"
+
 #include <algorithm>
 #include <atomic>
 #include <cstring>
 #include <dlfcn.h>
-#include <link.h>
 #include <malloc.h>
 #include <memory>
 #include <utility>
@@ -69,19 +70,10 @@ struct thread_record {
     unsigned fills = 0; ///< calls of our function; for the trial alone
 };
 
-/// One object, as each name costs a call in a shared library.
-thread_local thread_record this_thread;
+/// initial-exec: found without a call.
+[[gnu::tls_model("initial-exec")]] thread_local thread_record this_thread;
 /// Where walk_page_tables() returns to.
 std::atomic<void *> walk_return{nullptr};
-
-template <class F> void resolve(F &function, const char *name, std::string &missing)
-{
-    void *address = dlsym(RTLD_DEFAULT, name);
-    std::memcpy(&function, &address, sizeof address);
-    if (address == nullptr) {
-        missing.append(missing.empty() ? "" : ", ").append(name);
-    }
-}
 
 translation::access kind_of(int access)
 {
@@ -195,34 +187,6 @@ class cpu_hooks
 namespace
 {
 
-/// Size of the object that QEMU exports at `address`.
-std::size_t size_of_object(void *address)
-{
-    Dl_info info;
-    const ElfW(Sym) *symbol = nullptr;
-    void *found = nullptr;
-    const int ok = dladdr1(address, &info, &found, RTLD_DL_SYMENT);
-    symbol = static_cast<const ElfW(Sym) *>(found);
-    return ok != 0 && info.dli_saddr == address && symbol != nullptr ? symbol->st_size : 0;
-}
-
-/// The only word of `words` that holds `value`; nullptr when there is none or more than one.
-void **find_word(std::span<void *> words, const void *value)
-{
-    const auto first = std::ranges::find(words, value);
-    if (first == words.end() || std::find(first + 1, words.end(), value) != words.end()) {
-        return nullptr;
-    }
-    return &*first;
-}
-
-template <class F> void *address_of(F *function)
-{
-    void *address = nullptr;
-    std::memcpy(&address, &function, sizeof address);
-    return address;
-}
-
 void flush_all(const std::vector<void *> &cpus)
 {
     std::ranges::for_each(cpus, qemu.tlb_flush);
@@ -314,7 +278,7 @@ bool hook_works()
 
 } // namespace
 
-std::string host_mmu::hook(const translation_rules &rules)
+std::string host_mmu::hook(const translation_rules &rules, const host_translator::rules &blocks)
 {
     void *cpu = host_cpu::all().front();
     const std::size_t bytes = size_of_object(qemu.x86_tcg_ops);
@@ -331,6 +295,9 @@ std::string host_mmu::hook(const translation_rules &rules)
     if (user_index != user_index_32 || fill == nullptr || exception == nullptr ||
         interrupt == nullptr || used == nullptr) {
         return "QEMU's x86 CPUs do not translate addresses as those of QEMU 11 do";
+    }
+    if (!host_translator::hook(ops, blocks)) {
+        return "QEMU's x86 CPUs do not translate code as those of QEMU 11 do";
     }
     the_rules = rules;
     *fill = address_of(cpu_hooks::fill);

@@ -7,6 +7,7 @@
 #pragma once
 
 #include "host_cpu.h"
+#include "host_translator.h"
 
 #include <optional>
 #include <span>
@@ -53,9 +54,9 @@ class host_mmu
     /// Like host_cpu's. Returns an empty string or what is missing.
     static std::string resolve_symbols();
 
-    /// From now on `rules` decide. At vCPU 0's first instruction, after host_cpu::self_test().
-    /// Returns an empty string or what is unexpected in this QEMU.
-    static std::string hook(const translation_rules &rules);
+    /// From now on `rules` decide, and for blocks of code `blocks`. At vCPU 0's first instruction,
+    /// after host_cpu::self_test(). Returns an empty string or what is unexpected in this QEMU.
+    static std::string hook(const translation_rules &rules, const host_translator::rules &blocks);
 
     /// Raises what a store of `bytes` at `address` would raise, for the current vCPU.
     static void try_write(const host_cpu &cpu, std::uint64_t address, std::size_t bytes,

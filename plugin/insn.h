@@ -48,8 +48,8 @@ inline place place_of(const insn_event &event)
 qemu_plugin_vcpu_udata_cb_t find_emulation(std::span<const std::uint8_t> bytes);
 
 /// Sees to it that the store of `insn`, if QEMU makes it in several parts, faults before any of
-/// them. While QEMU translates.
-void watch_split_store(qemu_plugin_insn *insn, std::span<const std::uint8_t> code);
+/// them; true if it does. While QEMU translates.
+bool watch_split_store(qemu_plugin_insn *insn, std::span<const std::uint8_t> code);
 
 /// Tells the modelled TLB when `insn`, with the bytes `code`, drops translations. While QEMU
 /// translates.

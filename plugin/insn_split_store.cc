@@ -35,7 +35,7 @@ void on_execute(unsigned, void *data)
 
 } // namespace
 
-void watch_split_store(qemu_plugin_insn *insn, std::span<const std::uint8_t> code)
+bool watch_split_store(qemu_plugin_insn *insn, std::span<const std::uint8_t> code)
 {
     const bool code_64 = host_cpu::current().code_64();
     const auto store = find_split_store(code, code_64);
@@ -43,6 +43,7 @@ void watch_split_store(qemu_plugin_insn *insn, std::span<const std::uint8_t> cod
         qemu_plugin_register_vcpu_insn_exec_cb(insn, on_execute, QEMU_PLUGIN_CB_RW_REGS_PC,
                                                intern(code, code_64, *store));
     }
+    return store.has_value();
 }
 
 } // namespace rmpopt

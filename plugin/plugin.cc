@@ -3,13 +3,10 @@
 #include "context.h"
 #include "guard_signal.h"
 #include "host_mmu.h"
-#include "insn.h"
-#include "insn_match.h"
 #include "log.h"
-#include "measure/store_hooks.h"
 #include "qemu_api.h"
+#include "translate.h"
 
-#include <array>
 #include <string_view>
 
 #define RMPOPT_EXPORT extern "C" __attribute__((visibility("default")))
@@ -28,43 +25,6 @@ namespace
 void on_vcpu_init(unsigned, void *)
 {
     accept_guard_signal();
-}
-
-void on_first_instruction(unsigned, void *)
-{
-    the_context->start_machine();
-}
-
-void on_translate(qemu_plugin_tb *tb, void *)
-{
-    std::array<std::uint8_t, longest_instruction> bytes{};
-    const std::size_t n = qemu_plugin_tb_n_insns(tb);
-    if (!the_context->started() && n != 0) {
-        // vCPU init callbacks come before the machine exists; the reset vector comes after.
-        qemu_plugin_register_vcpu_insn_exec_cb(qemu_plugin_tb_get_insn(tb, 0), on_first_instruction,
-                                               QEMU_PLUGIN_CB_RW_REGS_PC, nullptr);
-    }
-    for (std::size_t i = 0; i < n; ++i) {
-        qemu_plugin_insn *insn = qemu_plugin_tb_get_insn(tb, i);
-        const std::size_t size = qemu_plugin_insn_size(insn);
-        if (size > bytes.size()) {
-            continue;
-        }
-        qemu_plugin_insn_data(insn, bytes.data(), size);
-        const auto callback = find_emulation(std::span(bytes).first(size));
-        if (callback != nullptr) {
-            qemu_plugin_register_vcpu_insn_exec_cb(insn, callback, QEMU_PLUGIN_CB_RW_REGS_PC,
-                                                   reinterpret_cast<void *>(size));
-        } else if (the_context->started()) {
-            watch_tlb_insn(insn, std::span(bytes).first(size));
-            if (the_context->enforces()) {
-                watch_split_store(insn, std::span(bytes).first(size));
-            }
-        }
-    }
-    if (the_context->started()) {
-        store_hooks::instrument(tb);
-    }
 }
 
 void on_exit(void *)
@@ -90,6 +50,9 @@ std::string check_qemu(const qemu_info_t &info)
     std::string missing = host_cpu::resolve_symbols();
     if (missing.empty()) {
         missing = host_mmu::resolve_symbols();
+    }
+    if (missing.empty()) {
+        missing = host_translator::resolve_symbols();
     }
     if (!missing.empty()) {
         return "this QEMU does not export " + missing +

@@ -258,6 +258,9 @@ void measurement::switched(measure_request to)
     measured_ns_ = measured_ns(now);
     started_ns_ = now;
     mode_ = to;
+    for (const auto &v : vcpus_) {
+        v->forget_all(); // nobody told of new translations while it was off
+    }
     if (to.mode != measure_mode::off) {
         ever_ = to;
         if (to.tlb) {

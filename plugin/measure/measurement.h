@@ -89,8 +89,8 @@ class measurement
     /// SNP guests launched and ended so far.
     void guests(std::uint64_t launched, std::uint64_t ended);
 
-    /// Counting is switched; counters go on from where they are. The caller sees to it that stores
-    /// are counted as asked from now on.
+    /// Counting is switched while no vCPU runs; counters go on from where they are. The caller sees
+    /// to it that stores are counted as asked from now on.
     void switched(measure_request to);
     measure_request mode() const;
     /// The clock is about to begin at 0 again, as the machine starts anew.

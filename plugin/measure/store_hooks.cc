@@ -323,6 +323,11 @@ void store_hooks::set_mode(measure_request to)
     the_mode = to;
 }
 
+bool store_hooks::instruments()
+{
+    return the_mode.mode != measure_mode::off;
+}
+
 bool store_hooks::models_tlb()
 {
     return the_mode.mode == measure_mode::exact && the_mode.tlb;
@@ -335,7 +340,7 @@ void store_hooks::end_phase()
 
 void store_hooks::translated(const host_cpu &cpu, std::uint64_t address)
 {
-    if (hook_measurement == nullptr) {
+    if (!instruments()) {
         return;
     }
     vcpu_measure &state = hook_measurement->vcpu(cpu.index());

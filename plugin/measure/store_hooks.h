@@ -23,6 +23,9 @@ class store_hooks
     /// next is translated.
     static void set_mode(measure_request to);
 
+    /// Blocks are instrumented at all.
+    static bool instruments();
+
     /// Blocks are instrumented for a modelled TLB.
     static bool models_tlb();
 

@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "translate.h"
+
+#include "context.h"
+#include "insn.h"
+#include "insn_match.h"
+#include "log.h"
+#include "measure/hook_view.h"
+#include "measure/store_hooks.h"
+#include "plain_block.h"
+
+#include <array>
+
+namespace rmpopt
+{
+
+namespace
+{
+
+void on_first_instruction(unsigned, void *)
+{
+    the_context->start_machine();
+}
+
+/// True when it is one that the plugin executes or looks at.
+bool look_at(qemu_plugin_insn *insn)
+{
+    std::array<std::uint8_t, longest_instruction> bytes{};
+    const std::size_t size = qemu_plugin_insn_size(insn);
+    if (size > bytes.size()) {
+        return false;
+    }
+    qemu_plugin_insn_data(insn, bytes.data(), size);
+    const auto code = std::span(bytes).first(size);
+    const auto callback = find_emulation(code);
+    if (callback != nullptr) {
+        qemu_plugin_register_vcpu_insn_exec_cb(insn, callback, QEMU_PLUGIN_CB_RW_REGS_PC,
+                                               reinterpret_cast<void *>(size));
+        return true;
+    }
+    if (!the_context->started()) {
+        return false;
+    }
+    watch_tlb_insn(insn, code);
+    return the_context->enforces() && watch_split_store(insn, code);
+}
+
+bool is_plain(const host_cpu &cpu, std::span<const std::uint8_t> code)
+{
+    return the_context->started() && !store_hooks::instruments() &&
+           is_plain_block(
+               {.code = code, .code_64 = cpu.code_64(), .tries_stores = the_context->enforces()});
+}
+
+} // namespace
+
+void on_translate(qemu_plugin_tb *tb, void *)
+{
+    const std::size_t n = qemu_plugin_tb_n_insns(tb);
+    if (!the_context->started() && n != 0) {
+        // vCPU init callbacks come before the machine exists; the reset vector comes after.
+        qemu_plugin_register_vcpu_insn_exec_cb(qemu_plugin_tb_get_insn(tb, 0), on_first_instruction,
+                                               QEMU_PLUGIN_CB_RW_REGS_PC, nullptr);
+    }
+    const bool said_plain = host_translator::said_plain(tb);
+    bool concerned = false;
+    for_insns(tb, [&](qemu_plugin_insn *insn) { concerned = look_at(insn) || concerned; });
+    if (said_plain && (concerned || host_translator::spares_plain_blocks())) {
+        refuse("a block of code was taken for one without any instruction of the plugin's; please "
+               "report this");
+    }
+    if (the_context->started()) {
+        store_hooks::instrument(tb);
+    }
+}
+
+host_translator::rules block_rules(bool audits)
+{
+    return {.is_plain = is_plain, .callback = on_translate, .audits = audits};
+}
+
+} // namespace rmpopt
