@@ -20,6 +20,7 @@ from .shell import environment, last_line, output
 from .suites import Check, Checks
 
 BOOT_TAKES_AT_MOST = 400
+ANOTHER_PLUGIN = BUILD / "plugin" / "benchmarks" / "libnaive-count.so"
 KVM_GUEST = ("--file", str(BUILD / "guest-tests" / "kvm-guest"), "--", "/root/kvm-guest")
 SNP_GUEST = ("--mem", "2G", "--file", str(BUILD / "guest-tests" / "snp-guest"), "--", "/root/snp-guest")
 KVM_GUEST_STOPPED = r"ok \d+ assigned_page\\n"  # in JSON: not skipped
@@ -43,6 +44,7 @@ BOOTS = (
     Boot("2 CPUs", ("--smp", "2"), has_table=True),
     Boot("8 CPUs", ("--smp", "8"), has_table=True),
     Boot("16 GiB", ("--mem", "16G"), has_table=True),
+    Boot("audited", ("--audit", "1000"), has_table=True),
     Boot("not enforced", ("--enforce", "off"), has_table=True),
     Boot("enforced strictly", ("--enforce", "strict"), has_table=True),
     Boot("genoa: contiguous RMP, no RMPOPT", ("--persona", "genoa"), has_table=False),
@@ -52,6 +54,7 @@ BOOTS = (
     Boot("no RMP at all", ("--rmp", "none", "--mem", "2G"), has_table=False),
     Boot("stock QEMU", ("--no-plugin", "--mem", "2G"), has_table=False),
     Boot("Debian's kernel, ccp and kvm_amd as modules", ("--kernel", "debian"), has_table=False),
+    Boot("Debian's kernel, audited", ("--kernel", "debian", "--audit", "1000"), has_table=False),
     Boot("KVM guest without SNP", KVM_GUEST, OK, KVM_GUEST_STOPPED),
     Boot("KVM guest without SNP, a host thread for each CPU", ("--thread", "multi", *KVM_GUEST), OK,
          KVM_GUEST_STOPPED),
@@ -127,9 +130,18 @@ def _sev_init2_tests() -> str | None:
     return _boot_check(Boot("sev_init2_tests", words, OK, "Random seed", r"(?i)\bskip"))()
 
 
+def _beside_another_plugin() -> str | None:
+    """QEMU must show that one all code, also what does not concern ours."""
+    with tempfile.TemporaryDirectory() as report:
+        words = ("--mem", "2G", "--report", report, f"--qemu-opts=-plugin {ANOTHER_PLUGIN}")
+        problem = _boot_check(Boot("", words))()
+        told = "all code is translated for plugins" in Path(report, "plugin.log").read_text()
+    return problem or (None if told else "code is kept from the other plugin")
+
+
 def linux_tests() -> Checks:
     checks = [(f"linux/{boot.name}", _boot_check(boot)) for boot in BOOTS]
-    return [*checks, ("linux/sev_init2_tests", _sev_init2_tests), *lifecycle_tests(_reference_image)]
+    return [*checks, ("linux/beside another plugin", _beside_another_plugin), ("linux/sev_init2_tests", _sev_init2_tests), *lifecycle_tests(_reference_image)]
 
 
 def bad_input_tests() -> Checks:
