@@ -157,8 +157,9 @@ class cpu_hooks
     static bool exec_interrupt(void *cpu, int request)
     {
         const bool done = qemu.x86_cpu_exec_interrupt(cpu, request);
-        if (done && host_cpu::of(cpu).is_at_startup()) {
-            the_rules.started(host_cpu::of(cpu));
+        if (done) {
+            const host_cpu vcpu = host_cpu::of(cpu);
+            (vcpu.is_at_startup() ? the_rules.started : the_rules.interrupted)(vcpu);
         }
         return done;
     }

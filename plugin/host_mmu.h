@@ -44,6 +44,8 @@ struct translation_rules {
     void (*started)(const host_cpu &);
     /// The vCPU is about to execute the first instruction of an exception's handler.
     void (*delivered)(const host_cpu &);
+    /// The same, after an interrupt.
+    void (*interrupted)(const host_cpu &);
     /// The vCPU has been given a translation for a program's access to the page of `address`.
     void (*translated)(const host_cpu &, std::uint64_t address);
 };

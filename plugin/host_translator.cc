@@ -130,9 +130,10 @@ void forget_instruction()
 
 bool is_plain_at(void *cpu, std::uint64_t pc, const void *host_pc)
 {
-    const auto *code = static_cast<const std::uint8_t *>(host_pc); // nullptr: not in RAM
-    return code != nullptr &&
-           the_rules.is_plain(host_cpu::of(cpu), {code, hw::page_4k - pc % hw::page_4k});
+    const auto *code = static_cast<const std::uint8_t *>(host_pc);
+    const std::size_t offset = pc % hw::page_4k;
+    return code != nullptr && // in RAM
+           the_rules.is_plain(host_cpu::of(cpu), {code - offset, hw::page_4k}, offset);
 }
 
 /// What QEMU calls instead of its own function. That may not return: it jumps out when a page is

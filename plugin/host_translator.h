@@ -18,9 +18,9 @@ class host_translator
 {
   public:
     struct rules {
-        /// Are the blocks that begin with `code` none of the plugin's business? `code` reaches to
-        /// the end of its page. On the vCPU's thread.
-        bool (*is_plain)(const host_cpu &, std::span<const std::uint8_t> code);
+        /// Is the block that begins at `offset` of `page`, in 4 KB of code, none of the plugin's
+        /// business? On the vCPU's thread.
+        bool (*is_plain)(const host_cpu &, std::span<const std::uint8_t> page, std::size_t offset);
         /// The only plugin's callback for blocks.
         qemu_plugin_vcpu_tb_trans_cb_t callback;
         /// Plain blocks are translated for the plugin all the same: see said_plain().

@@ -66,6 +66,12 @@ std::uint32_t code_of_walk(const translation &t, hw::spa_t table)
            (t.user ? pf_user : 0);
 }
 
+void delivered(const host_cpu &cpu)
+{
+    store_hooks::delivered(cpu);
+    finish_rmp_fault(cpu);
+}
+
 } // namespace
 
 translation_rules rmp_translation_rules(bool enforce)
@@ -75,7 +81,8 @@ translation_rules rmp_translation_rules(bool enforce)
             .may_write = enforce ? may_write : nullptr,
             .refuse = refuse_write,
             .started = started,
-            .delivered = finish_rmp_fault,
+            .delivered = delivered,
+            .interrupted = store_hooks::delivered,
             .translated = store_hooks::translated};
 }
 

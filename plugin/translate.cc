@@ -45,11 +45,13 @@ bool look_at(qemu_plugin_insn *insn)
     return the_context->enforces() && watch_split_store(insn, code);
 }
 
-bool is_plain(const host_cpu &cpu, std::span<const std::uint8_t> code)
+bool is_plain(const host_cpu &cpu, std::span<const std::uint8_t> page, std::size_t offset)
 {
-    return the_context->started() && !store_hooks::instruments() &&
-           is_plain_block(
-               {.code = code, .code_64 = cpu.code_64(), .tries_stores = the_context->enforces()});
+    return the_context->started() && !store_hooks::must_see(cpu, page, offset) &&
+           is_plain_block({.code = page.subspan(offset),
+                           .code_64 = cpu.code_64(),
+                           .tries_stores = the_context->enforces(),
+                           .watched = store_hooks::watched()});
 }
 
 } // namespace
@@ -69,7 +71,9 @@ void on_translate(qemu_plugin_tb *tb, void *)
         refuse("a block of code was taken for one without any instruction of the plugin's; please "
                "report this");
     }
-    if (the_context->started()) {
+    if (said_plain) {
+        store_hooks::expect_none(tb);
+    } else if (the_context->started()) {
         store_hooks::instrument(tb);
     }
 }

@@ -3,6 +3,7 @@
 
 #include "hook_view.h"
 #include "insn_match.h"
+#include "log.h"
 #include "svm_guest.h"
 #include "tlb_hooks.h"
 
@@ -17,17 +18,17 @@ namespace
 
 measure_request the_mode; ///< changes only while no vCPU runs
 
-// Draws of this thread. At first some number: a geometric distribution does not remember where it
-// began.
+// Draws of this thread; initial-exec: found without a call. At first some number: a geometric
+// distribution does not remember where it began.
 
 /// Executions of blocks until the next one that is drawn.
 [[gnu::tls_model("initial-exec")]] thread_local std::uint64_t blocks_left = 1;
 
 /// The same for stores of repeated string instructions.
-thread_local std::uint64_t string_stores_left = 1;
+[[gnu::tls_model("initial-exec")]] thread_local std::uint64_t string_stores_left = 1;
 
 /// A repeated string instruction under way. How many stores it made, and to where, shows when the
-/// next block begins; until then blocks_left is 1.
+/// next block begins or an interrupt comes; until then blocks_left is 1.
 struct string_run {
     std::uint64_t count = 0; ///< at its start; 0: there is none
     std::uint64_t to = 0;    ///< address of its first store
@@ -36,7 +37,7 @@ struct string_run {
     cell_accessor who = cell_accessor::host;
     std::uint64_t blocks_left = 0;
 };
-thread_local string_run running_string;
+[[gnu::tls_model("initial-exec")]] thread_local string_run running_string;
 
 [[gnu::noinline]] void count_page(const hook_view &v, qemu_plugin_meminfo_t info,
                                   std::uint64_t vaddr)
@@ -77,11 +78,11 @@ void on_store(unsigned, qemu_plugin_meminfo_t info, std::uint64_t vaddr, void *)
     count_slowly(v, info, vaddr);
 }
 
-// Sampling. A countdown lets a random number of blocks pass; the block that it ends at is left
-// before its first instruction and executed in a translation of its own, whose stores are looked
-// at. QEMU keeps the two apart by host_cpu's mark of the next block. (The API's inline operations
-// and conditional callbacks would not be faster, and QEMU 11.1 spoils the constants of a block that
-// has one when several vCPUs take turns on a thread.)
+// Sampling. A countdown lets a random number of blocks pass, of those that may store; the block
+// that it ends at is left before its first instruction and executed in a translation of its own,
+// whose stores are looked at. QEMU keeps the two apart by host_cpu's mark of the next block. (The
+// API's inline operations and conditional callbacks would not be faster, and QEMU 11.1 spoils the
+// constants of a block that has one when several vCPUs take turns on a thread.)
 
 [[gnu::noinline]] void draw_block(std::uintptr_t ra)
 {
@@ -185,6 +186,13 @@ void end_string(std::uint64_t made)
     string_stores_left -= made - position;
 }
 
+/// No instruction has been executed since.
+void end_string()
+{
+    const host_cpu cpu = host_cpu::by_index(running_string.cpu);
+    end_string(running_string.count - (cpu.reg(rcx) & running_string.mask));
+}
+
 /// Before the instruction; `mask` of its registers.
 void on_string(unsigned, void *mask)
 {
@@ -223,8 +231,7 @@ void on_string_store(unsigned, qemu_plugin_meminfo_t info, std::uint64_t vaddr, 
     if (running_string.count == 0) {
         return true;
     }
-    end_string(running_string.count -
-               (host_cpu::by_index(running_string.cpu).reg(rcx) & running_string.mask));
+    end_string();
     return --blocks_left == 0;
 }
 
@@ -242,6 +249,13 @@ void on_locked_block(unsigned, void *)
     if (--blocks_left == 0 && is_block_due()) [[unlikely]] {
         blocks_left = 1;
     }
+}
+
+void on_unexpected(unsigned, qemu_plugin_meminfo_t, std::uint64_t vaddr, void *)
+{
+    refuse(fmt::format("an access to {:#x} was made by a block that was taken for one without; "
+                       "please report this",
+                       vaddr));
 }
 
 struct insn_bytes {
@@ -323,9 +337,36 @@ void store_hooks::set_mode(measure_request to)
     the_mode = to;
 }
 
-bool store_hooks::instruments()
+watched_accesses store_hooks::watched()
 {
-    return the_mode.mode != measure_mode::off;
+    return the_mode.mode == measure_mode::off ? watched_accesses::none
+           : models_tlb()                     ? watched_accesses::all
+                                              : watched_accesses::stores;
+}
+
+bool store_hooks::must_see(const host_cpu &cpu, std::span<const std::uint8_t> page,
+                           std::size_t offset)
+{
+    return the_mode.mode == measure_mode::sampled &&
+           (cpu.is_next_block_marked() || may_follow_string_or_guest(page, offset));
+}
+
+void store_hooks::expect_none(qemu_plugin_tb *tb)
+{
+    const int kinds = models_tlb() ? QEMU_PLUGIN_MEM_RW : QEMU_PLUGIN_MEM_W;
+    if (watched() != watched_accesses::none) {
+        for_insns(tb, [kinds](qemu_plugin_insn *insn) {
+            qemu_plugin_register_vcpu_mem_cb(insn, on_unexpected, QEMU_PLUGIN_CB_NO_REGS,
+                                             static_cast<qemu_plugin_mem_rw>(kinds), nullptr);
+        });
+    }
+}
+
+void store_hooks::delivered(const host_cpu &cpu)
+{
+    if (running_string.count != 0 && running_string.cpu == cpu.index()) {
+        end_string();
+    }
 }
 
 bool store_hooks::models_tlb()
@@ -340,7 +381,7 @@ void store_hooks::end_phase()
 
 void store_hooks::translated(const host_cpu &cpu, std::uint64_t address)
 {
-    if (!instruments()) {
+    if (the_mode.mode != measure_mode::exact) { // nothing else keeps what it found for a page
         return;
     }
     vcpu_measure &state = hook_measurement->vcpu(cpu.index());

@@ -5,6 +5,7 @@
 
 #include "host_cpu.h"
 #include "measurement.h"
+#include "plain_block.h"
 #include "qemu_api.h"
 
 namespace rmpopt
@@ -23,8 +24,19 @@ class store_hooks
     /// next is translated.
     static void set_mode(measure_request to);
 
-    /// Blocks are instrumented at all.
-    static bool instruments();
+    /// The accesses that instrument() looks for.
+    static watched_accesses watched();
+
+    /// True when instrument() must see the block at `offset` of `page`, whatever it accesses.
+    static bool must_see(const host_cpu &cpu, std::span<const std::uint8_t> page,
+                         std::size_t offset);
+
+    /// Instead of instrument(), for a block without watched accesses: ends QEMU if there is one.
+    static void expect_none(qemu_plugin_tb *tb);
+
+    /// An exception or interrupt is delivered to the vCPU, whose state is exact; no instruction of
+    /// its handler has been executed.
+    static void delivered(const host_cpu &cpu);
 
     /// Blocks are instrumented for a modelled TLB.
     static bool models_tlb();

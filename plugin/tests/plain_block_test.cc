@@ -3,6 +3,7 @@
 
 #include "insn_match.h"
 #include "split_store.h"
+#include "tlb_insn.h"
 
 #include <array>
 #include <gtest/gtest.h>
@@ -20,7 +21,7 @@ namespace
 
 using code = std::vector<std::uint8_t>;
 
-const code ret{0xc3}, nop{0x90};
+const code ret{0xc3}, nop{0x90}, jump{0xeb, 0x00};
 
 code operator+(code a, const code &b)
 {
@@ -28,9 +29,11 @@ code operator+(code a, const code &b)
     return a;
 }
 
-bool is_plain(const code &block, bool tries_stores = true)
+bool is_plain(const code &block, bool tries_stores = true,
+              watched_accesses watched = watched_accesses::none)
 {
-    return is_plain_block({.code = block, .code_64 = true, .tries_stores = tries_stores});
+    return is_plain_block(
+        {.code = block, .code_64 = true, .tries_stores = tries_stores, .watched = watched});
 }
 
 struct block_case {
@@ -127,6 +130,67 @@ INSTANTIATE_TEST_SUITE_P(all, split_block,
                                          block_case{"sgdt", {0x0f, 0x01, 0x00}}),
                          case_name);
 
+struct access_case {
+    const char *name;
+    code block;
+    bool loads, stores;
+};
+void PrintTo(const access_case &c, std::ostream *os)
+{
+    *os << c.name;
+}
+
+class accessing_block : public testing::TestWithParam<access_case>
+{
+};
+
+TEST_P(accessing_block, is_plain_while_its_accesses_are_not_watched)
+{
+    const access_case &c = GetParam();
+    EXPECT_TRUE(is_plain(c.block + jump, false));
+    EXPECT_EQ(is_plain(c.block + jump, false, watched_accesses::stores), !c.stores);
+    EXPECT_EQ(is_plain(c.block + jump, false, watched_accesses::all), !c.stores && !c.loads);
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    all, accessing_block,
+    testing::Values(access_case{"add_registers", {0x01, 0xc8}, false, false},
+                    access_case{"mov_from_memory", {0x8b, 0x07}, true, false},
+                    access_case{"mov_to_memory", {0x89, 0x07}, false, true},
+                    access_case{"add_to_memory", {0x01, 0x07}, true, true},
+                    access_case{"cmp_with_memory", {0x80, 0x3f, 0x01}, true, false},
+                    access_case{"add_immediate_to_memory", {0x80, 0x07, 0x01}, true, true},
+                    access_case{"test_memory", {0xf6, 0x07, 0x01}, true, false},
+                    access_case{"not_memory", {0xf6, 0x17}, true, true},
+                    access_case{"push", {0x50}, false, true},
+                    access_case{"pop", {0x58}, true, false},
+                    access_case{"call", {0xe8, 0, 0, 0, 0}, false, true},
+                    access_case{"call_register", {0xff, 0xd0}, false, true},
+                    access_case{"jump_to_register", {0xff, 0xe0}, false, false},
+                    access_case{"ret", {0xc3}, true, false},
+                    access_case{"rep_stos", {0xf3, 0x48, 0xab}, false, true},
+                    access_case{"setcc", {0x0f, 0x94, 0x07}, false, true},
+                    access_case{"vector_load", {0x0f, 0x10, 0x07}, true, false},
+                    access_case{"vector_store", {0x0f, 0x11, 0x07}, false, true}),
+    case_name);
+
+TEST(plain_block_tlb, drops_no_translations)
+{
+    const code invlpg{0x0f, 0x01, 0x38}; // its operand is none that it accesses
+    EXPECT_TRUE(is_plain(invlpg + jump, false, watched_accesses::none));
+    EXPECT_FALSE(is_plain(invlpg + jump, false, watched_accesses::all));
+}
+
+TEST(plain_block_after, string_or_guest_is_told_by_the_byte_before)
+{
+    const code page{0xf3, 0xaa, 0x90, 0x0f, 0x01, 0xd8, 0xc3};
+    EXPECT_TRUE(may_follow_string_or_guest(page, 0)); // there may be one in the page before
+    EXPECT_FALSE(may_follow_string_or_guest(page, 1));
+    EXPECT_TRUE(may_follow_string_or_guest(page, 2));
+    EXPECT_FALSE(may_follow_string_or_guest(page, 3));
+    EXPECT_TRUE(may_follow_string_or_guest(page, 6));
+}
+
 TEST(plain_block_mode, is_64_bit_only)
 {
     EXPECT_FALSE(is_plain_block({.code = ret, .code_64 = false, .tries_stores = false}));
@@ -174,29 +238,57 @@ bool is_branch(const ZydisDecodedInstruction &insn)
     }
 }
 
-/// Zydis's length of the instruction; 0: there is none, or a branch.
-std::size_t zydis_length(const code &bytes)
+struct zydis_insn {
+    std::size_t size = 0; ///< 0: there is none
+    bool branches = false, loads = false, stores = false;
+};
+
+void add_access(const ZydisDecodedOperand &op, zydis_insn &out)
+{
+    if (op.type == ZYDIS_OPERAND_TYPE_MEMORY && op.mem.type == ZYDIS_MEMOP_TYPE_MEM) {
+        out.loads |= (op.actions & ZYDIS_OPERAND_ACTION_MASK_READ) != 0;
+        out.stores |= (op.actions & ZYDIS_OPERAND_ACTION_MASK_WRITE) != 0;
+    }
+}
+
+zydis_insn ask_zydis(const code &bytes)
 {
     ZydisDecoder decoder;
     ZydisDecodedInstruction insn;
+    std::array<ZydisDecodedOperand, ZYDIS_MAX_OPERAND_COUNT> operands;
     ZydisDecoderInit(&decoder, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64);
-    if (!ZYAN_SUCCESS(
-            ZydisDecoderDecodeInstruction(&decoder, nullptr, bytes.data(), bytes.size(), &insn))) {
-        return 0;
+    zydis_insn out;
+    if (ZYAN_SUCCESS(
+            ZydisDecoderDecodeFull(&decoder, bytes.data(), bytes.size(), &insn, operands.data()))) {
+        out.size = insn.length;
+        out.branches = is_branch(insn);
+        for (const auto &op : std::span(operands).first(insn.operand_count)) {
+            add_access(op, out);
+        }
     }
-    return is_branch(insn) ? 0 : insn.length;
+    return out;
 }
 
-TEST(plain_block_of_random_code, agrees_with_zydis)
+/// Calls `check(code, what Zydis says)` for many instructions.
+template <class F> void for_random_instructions(F check)
 {
     random_code random;
-    unsigned plain = 0;
-    for (unsigned i = 0; i < 2'000'000; ++i) {
+    for (unsigned i = 0; i < 2'000'000 && !testing::Test::HasFatalFailure(); ++i) {
         const code bytes = random.next();
-        const std::size_t size = zydis_length(bytes);
-        const code insn(bytes.begin(), bytes.begin() + static_cast<std::ptrdiff_t>(size));
-        if (size == 0 || !is_plain(insn + ret)) {
-            continue; // in doubt it may say no
+        const zydis_insn known = ask_zydis(bytes);
+        if (known.size != 0) {
+            check(code(bytes.begin(), bytes.begin() + static_cast<std::ptrdiff_t>(known.size)),
+                  known);
+        }
+    }
+}
+
+TEST(plain_block_of_random_code, agrees_with_zydis_on_lengths)
+{
+    unsigned plain = 0;
+    for_random_instructions([&](const code &insn, const zydis_insn &known) {
+        if (known.branches || !is_plain(insn + ret)) {
+            return; // in doubt it may say no
         }
         ++plain;
         // The RET was found just behind it, not inside and not an instruction later.
@@ -204,8 +296,27 @@ TEST(plain_block_of_random_code, agrees_with_zydis)
         ASSERT_FALSE(is_plain(insn + code{0x0f, 0xa2} + ret)) << testing::PrintToString(insn);
         ASSERT_EQ(match_insn(insn), emulated_insn::none) << testing::PrintToString(insn);
         ASSERT_FALSE(find_split_store(insn, true).has_value()) << testing::PrintToString(insn);
-    }
+    });
     EXPECT_GT(plain, 300'000u);
+}
+
+TEST(plain_block_of_random_code, agrees_with_zydis_on_accesses)
+{
+    unsigned without_store = 0, without_access = 0;
+    for_random_instructions([&](const code &insn, const zydis_insn &known) {
+        const code block = known.branches ? insn : insn + jump;
+        if (is_plain(block, false, watched_accesses::stores)) {
+            ++without_store;
+            ASSERT_FALSE(known.stores) << testing::PrintToString(insn);
+        }
+        if (is_plain(block, false, watched_accesses::all)) {
+            ++without_access;
+            ASSERT_FALSE(known.loads || known.stores) << testing::PrintToString(insn);
+            ASSERT_FALSE(find_tlb_insn(insn, true).has_value()) << testing::PrintToString(insn);
+        }
+    });
+    EXPECT_GT(without_store, 200'000u);
+    EXPECT_GT(without_access, 100'000u);
 }
 
 } // namespace
