@@ -8,7 +8,6 @@
 #include "split_store.h"
 #include "tlb_insn.h"
 
-#include <algorithm>
 #include <array>
 
 namespace rmpopt
@@ -324,9 +323,21 @@ bool is_plain_block(const block_start &block)
 
 bool may_follow_string_or_guest(std::span<const std::uint8_t> page, std::size_t offset)
 {
-    constexpr std::uint8_t vmrun = 0xd8; // the last byte of each
-    constexpr std::array<std::uint8_t, 7> last{0xa4, 0xa5, 0xaa, 0xab, 0x6c, 0x6d, vmrun};
-    return offset == 0 || std::ranges::find(last, page[offset - 1]) != last.end();
+    if (offset == 0) {
+        return true;
+    }
+    switch (page[offset - 1]) { // the last byte
+    case 0x6c:
+    case 0x6d: // INS
+    case 0xa4:
+    case 0xa5: // MOVS
+    case 0xaa:
+    case 0xab: // STOS
+    case 0xd8: // VMRUN
+        return true;
+    default:
+        return false;
+    }
 }
 
 } // namespace rmpopt

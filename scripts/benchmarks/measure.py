@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from figures import cells, spread
+from figures import SAME_MACHINE, cells, spread
 
 TOP = Path(__file__).resolve().parents[2]
 RMPOPT = TOP / "scripts/rmpopt"
@@ -42,10 +42,15 @@ def call(words: list[str]) -> str:
     return done.stdout
 
 
+def same_machine(options: list[str]) -> list[str]:
+    """For Linux."""
+    return [*options, *SAME_MACHINE] if "--no-plugin" in options else options
+
+
 def boot(options: list[str]) -> Figures:
     """CPU seconds of all that runs, less what rmpopt itself needs for nothing."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    call(["boot", *options, "--", "true"])
+    call(["boot", *same_machine(options), "--", "true"])
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     return {"boot": after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime}
 
@@ -57,7 +62,7 @@ def loops(options: list[str]) -> Figures:
 def workloads(options: list[str]) -> Figures:
     program = TOP / "build/guest-tests/workload"
     command = "; ".join(f"/root/workload {name} || exit 1" for name in WORKLOADS)
-    text = call(["boot", "--file", str(program), *options, "--", command])
+    text = call(["boot", "--file", str(program), *same_machine(options), "--", command])
     return {name: float(seconds) for name, seconds in WORK.findall(text)}
 
 
