@@ -51,9 +51,9 @@ qemu_plugin_vcpu_udata_cb_t find_emulation(std::span<const std::uint8_t> bytes);
 /// them; true if it does. While QEMU translates.
 bool watch_split_store(qemu_plugin_insn *insn, std::span<const std::uint8_t> code);
 
-/// Tells the modelled TLB when `insn`, with the bytes `code`, drops translations. While QEMU
-/// translates.
-void watch_tlb_insn(qemu_plugin_insn *insn, std::span<const std::uint8_t> code);
+/// Tells the modelled TLB when `insn`, with the bytes `code`, drops translations; true if it is one
+/// that does and there is such a TLB. While QEMU translates.
+bool watch_tlb_insn(qemu_plugin_insn *insn, std::span<const std::uint8_t> code);
 
 /// The linear address of an operand of the instruction at `rip`, which only forms that are relative
 /// to it need.

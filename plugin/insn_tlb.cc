@@ -132,10 +132,10 @@ void on_execute(unsigned, void *data)
 
 } // namespace
 
-void watch_tlb_insn(qemu_plugin_insn *insn, std::span<const std::uint8_t> code)
+bool watch_tlb_insn(qemu_plugin_insn *insn, std::span<const std::uint8_t> code)
 {
     if (!store_hooks::models_tlb()) {
-        return;
+        return false;
     }
     const bool code_64 = host_cpu::current().code_64();
     const auto found = find_tlb_insn(code, code_64);
@@ -143,6 +143,7 @@ void watch_tlb_insn(qemu_plugin_insn *insn, std::span<const std::uint8_t> code)
         qemu_plugin_register_vcpu_insn_exec_cb(insn, on_execute, QEMU_PLUGIN_CB_RW_REGS_PC,
                                                intern(code, code_64, *found));
     }
+    return found.has_value();
 }
 
 } // namespace rmpopt

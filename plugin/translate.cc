@@ -41,8 +41,9 @@ bool look_at(qemu_plugin_insn *insn)
     if (!the_context->started()) {
         return false;
     }
-    watch_tlb_insn(insn, code);
-    return the_context->enforces() && watch_split_store(insn, code);
+    const bool drops = watch_tlb_insn(insn, code);
+    const bool tried = the_context->enforces() && watch_split_store(insn, code);
+    return drops || tried;
 }
 
 bool is_plain(const host_cpu &cpu, std::span<const std::uint8_t> page, std::size_t offset)

@@ -12,11 +12,14 @@ namespace rmpopt
 
 /// What the thread knows of the vCPU that it executes. One host thread may take turns with several.
 struct hook_view {
-    void *const *current = nullptr; ///< QEMU's pointer to the vCPU
-    const void *cpu = nullptr;      ///< the vCPU that `state` belongs to
+    static constexpr void *nothing = nullptr;
+
+    void *const *current = &nothing; ///< QEMU's pointer to the vCPU
+    const void *cpu = &nothing;      ///< the vCPU that `state` belongs to; at first, none
     vcpu_measure *state = nullptr;
     unsigned index = 0;
 
+    bool is_current() const { return cpu == *current; }
     host_cpu host() const { return host_cpu::by_index(index); }
 };
 
@@ -31,7 +34,7 @@ void look_at_current(hook_view &v);
 inline hook_view &current_view()
 {
     hook_view &v = this_hook_view;
-    if (v.current == nullptr || v.cpu != *v.current) [[unlikely]] {
+    if (!v.is_current()) [[unlikely]] {
         look_at_current(v);
     }
     return v;

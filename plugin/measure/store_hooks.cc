@@ -55,9 +55,9 @@ struct string_run {
     bump(counter);
 }
 
-[[gnu::noinline]] void count_slowly(const hook_view &v, qemu_plugin_meminfo_t info,
-                                    std::uint64_t vaddr)
+[[gnu::noinline]] void count_slowly(qemu_plugin_meminfo_t info, std::uint64_t vaddr)
 {
+    const hook_view &v = current_view();
     for_pages(info, vaddr, [&](std::uint64_t address) {
         if (cell_counter *const *counter = v.state->filter.find(address)) {
             bump(**counter);
@@ -69,13 +69,15 @@ struct string_run {
 
 void on_store(unsigned, qemu_plugin_meminfo_t info, std::uint64_t vaddr, void *)
 {
-    const hook_view &v = current_view();
-    cell_counter *const *counter = v.state->filter.find(vaddr);
-    if (counter != nullptr && is_in_one_page(vaddr)) [[likely]] {
-        bump(**counter);
-        return;
+    const hook_view &v = this_hook_view;
+    if (v.is_current()) [[likely]] {
+        cell_counter *const *counter = v.state->filter.find(vaddr);
+        if (counter != nullptr && is_in_one_page(vaddr)) [[likely]] {
+            bump(**counter);
+            return;
+        }
     }
-    count_slowly(v, info, vaddr);
+    count_slowly(info, vaddr);
 }
 
 // Sampling. A countdown lets a random number of blocks pass, of those that may store; the block

@@ -83,9 +83,21 @@ const tlb_hit *find_hit(const page_filter<tlb_hit> &filter, std::uint64_t va)
     return hit != nullptr && hit->holds() ? hit : nullptr;
 }
 
-[[gnu::noinline]] void load_slowly(const hook_view &v, vcpu_tlb &tlb, qemu_plugin_meminfo_t info,
-                                   std::uint64_t va)
+vcpu_tlb &tlb_of(const hook_view &v)
 {
+    return *v.state->tlb.load(std::memory_order_relaxed);
+}
+
+/// The entry of an access to one page is known to be in the first level.
+bool is_quick(const tlb_hit *hit, std::uint64_t va)
+{
+    return hit != nullptr && is_in_one_page(va) && hit->holds();
+}
+
+[[gnu::noinline]] void load_slowly(qemu_plugin_meminfo_t info, std::uint64_t va)
+{
+    const hook_view &v = current_view();
+    vcpu_tlb &tlb = tlb_of(v);
     for_pages(info, va, [&](std::uint64_t address) {
         if (const tlb_hit *hit = find_hit(tlb.loads, address)) {
             hit->entry->referenced = true;
@@ -95,9 +107,10 @@ const tlb_hit *find_hit(const page_filter<tlb_hit> &filter, std::uint64_t va)
     });
 }
 
-[[gnu::noinline]] void store_slowly(const hook_view &v, vcpu_tlb &tlb, qemu_plugin_meminfo_t info,
-                                    std::uint64_t va)
+[[gnu::noinline]] void store_slowly(qemu_plugin_meminfo_t info, std::uint64_t va)
 {
+    const hook_view &v = current_view();
+    vcpu_tlb &tlb = tlb_of(v);
     for_pages(info, va, [&](std::uint64_t address) {
         if (const tlb_hit *hit = find_hit(tlb.stores, address)) {
             hit->entry->referenced = true;
@@ -110,27 +123,29 @@ const tlb_hit *find_hit(const page_filter<tlb_hit> &filter, std::uint64_t va)
 
 void on_load(unsigned, qemu_plugin_meminfo_t info, std::uint64_t va, void *)
 {
-    const hook_view &v = current_view();
-    vcpu_tlb &tlb = *v.state->tlb.load(std::memory_order_relaxed);
-    const tlb_hit *hit = tlb.loads.find(va);
-    if (hit != nullptr && is_in_one_page(va) && hit->holds()) [[likely]] {
-        hit->entry->referenced = true;
-        return;
+    const hook_view &v = this_hook_view;
+    if (v.is_current()) [[likely]] {
+        const tlb_hit *hit = tlb_of(v).loads.find(va);
+        if (is_quick(hit, va)) [[likely]] {
+            hit->entry->referenced = true;
+            return;
+        }
     }
-    load_slowly(v, tlb, info, va);
+    load_slowly(info, va);
 }
 
 void on_store(unsigned, qemu_plugin_meminfo_t info, std::uint64_t va, void *)
 {
-    const hook_view &v = current_view();
-    vcpu_tlb &tlb = *v.state->tlb.load(std::memory_order_relaxed);
-    const tlb_hit *hit = tlb.stores.find(va);
-    if (hit != nullptr && is_in_one_page(va) && hit->holds()) [[likely]] {
-        hit->entry->referenced = true;
-        bump(*hit->stores);
-        return;
+    const hook_view &v = this_hook_view;
+    if (v.is_current()) [[likely]] {
+        const tlb_hit *hit = tlb_of(v).stores.find(va);
+        if (is_quick(hit, va)) [[likely]] {
+            hit->entry->referenced = true;
+            bump(*hit->stores);
+            return;
+        }
     }
-    store_slowly(v, tlb, info, va);
+    store_slowly(info, va);
 }
 
 } // namespace
