@@ -302,13 +302,29 @@ static void switched(const void *unused)
           outcome(regions[1].gb), 3 * TIMES);
 }
 
+/*
+ * A repeated store, after which blocks that store nothing replace its registers: that must not
+ * change what a sample takes for its stores.
+ */
+static void rep_stosb_and_on(uint8_t *at, uint8_t *other, unsigned times)
+{
+    while (times--) {
+        uint8_t *to = at;
+        uint64_t count = 600;
+        __asm__ volatile("rep stosb\n\tjmp 1f\n1:\tmov %2, %%rdi\n\tmov $300, %%ecx\n\tjmp 2f\n2:"
+                         : "+D"(to), "+c"(count)
+                         : "r"(other), "a"(0)
+                         : "memory");
+    }
+}
+
 static void mixed(void)
 {
     for (unsigned i = 0; i < 10000; i++) {
         volatile uint64_t *to = (volatile uint64_t *)(regions[i % 3 == 0].at + i % 512 * 8);
         *to = i;
     }
-    rep_stosb(regions[1].at, 5);
+    rep_stosb_and_on(regions[1].at, regions[0].at, 5);
 }
 
 static void many_phases(const void *unused)
