@@ -40,8 +40,7 @@ constexpr bool is_other_prefix(std::uint8_t b)
 {
     // Operand and address size, segments, REX. In 32-bit code 40h to 4Fh are instructions of their
     // own, so they cannot stand in front of one of ours.
-    return b == 0x66 || b == 0x67 || b == 0x26 || b == 0x2e || b == 0x36 || b == 0x3e ||
-           b == 0x64 || b == 0x65 || (b & 0xf0) == 0x40;
+    return is_size_or_segment_prefix(b) || (b & 0xf0) == 0x40;
 }
 
 /// Splits an instruction into the last repeat prefix and the bytes from the opcode on. A LOCK

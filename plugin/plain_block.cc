@@ -174,8 +174,7 @@ constexpr std::uint8_t rex_w = 0x48; ///< with any other bits of REX
 
 constexpr bool is_legacy_prefix(std::uint8_t b)
 {
-    return b == operand_size || b == 0x67 || b == 0xf2 || b == 0xf3 || b == 0x2e || b == 0x36 ||
-           b == 0x3e || b == 0x26 || b == 0x64 || b == 0x65 || b == 0xf0;
+    return is_size_or_segment_prefix(b) || b == 0xf0 || b == 0xf2 || b == 0xf3;
 }
 
 /// Walks through the bytes of an instruction.
@@ -301,13 +300,13 @@ bool concerns_plugin(std::span<const std::uint8_t> insn, const block_start &bloc
 
 bool is_plain_block(const block_start &block)
 {
+    if (!block.code_64) {
+        return false;
+    }
     std::span<const std::uint8_t> rest = block.code;
-    while (block.code_64) {
+    for (;;) {
         length_decoder insn(rest);
-        if (!insn.decode()) {
-            return false;
-        }
-        if (insn.accesses(block.watched)) {
+        if (!insn.decode() || insn.accesses(block.watched)) {
             return false;
         }
         if (insn.has(ends)) {
@@ -318,7 +317,6 @@ bool is_plain_block(const block_start &block)
         }
         rest = rest.subspan(insn.size());
     }
-    return false;
 }
 
 bool may_follow_string_or_guest(std::span<const std::uint8_t> page, std::size_t offset)

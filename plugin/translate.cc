@@ -68,11 +68,11 @@ void on_translate(qemu_plugin_tb *tb, void *)
     const bool said_plain = host_translator::said_plain(tb);
     bool concerned = false;
     for_insns(tb, [&](qemu_plugin_insn *insn) { concerned = look_at(insn) || concerned; });
-    if (said_plain && (concerned || host_translator::spares_plain_blocks())) {
-        refuse("a block of code was taken for one without any instruction of the plugin's; please "
-               "report this");
-    }
     if (said_plain) {
+        if (concerned || host_translator::spares_plain_blocks()) {
+            refuse("a block of code was taken for one without any instruction of the plugin's; "
+                   "please report this");
+        }
         store_hooks::expect_none(tb);
     } else if (the_context->started()) {
         store_hooks::instrument(tb);

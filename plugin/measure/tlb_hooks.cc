@@ -88,12 +88,6 @@ vcpu_tlb &tlb_of(const hook_view &v)
     return *v.state->tlb.load(std::memory_order_relaxed);
 }
 
-/// The entry of an access to one page is known to be in the first level.
-bool is_quick(const tlb_hit *hit, std::uint64_t va)
-{
-    return hit != nullptr && is_in_one_page(va) && hit->holds();
-}
-
 [[gnu::noinline]] void load_slowly(qemu_plugin_meminfo_t info, std::uint64_t va)
 {
     const hook_view &v = current_view();
@@ -125,8 +119,8 @@ void on_load(unsigned, qemu_plugin_meminfo_t info, std::uint64_t va, void *)
 {
     const hook_view &v = this_hook_view;
     if (v.is_current()) [[likely]] {
-        const tlb_hit *hit = tlb_of(v).loads.find(va);
-        if (is_quick(hit, va)) [[likely]] {
+        const tlb_hit *hit = find_hit(tlb_of(v).loads, va);
+        if (hit != nullptr && is_in_one_page(va)) [[likely]] {
             hit->entry->referenced = true;
             return;
         }
@@ -138,8 +132,8 @@ void on_store(unsigned, qemu_plugin_meminfo_t info, std::uint64_t va, void *)
 {
     const hook_view &v = this_hook_view;
     if (v.is_current()) [[likely]] {
-        const tlb_hit *hit = tlb_of(v).stores.find(va);
-        if (is_quick(hit, va)) [[likely]] {
+        const tlb_hit *hit = find_hit(tlb_of(v).stores, va);
+        if (hit != nullptr && is_in_one_page(va)) [[likely]] {
             hit->entry->referenced = true;
             bump(*hit->stores);
             return;

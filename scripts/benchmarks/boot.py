@@ -9,12 +9,12 @@ import subprocess
 import sys
 from pathlib import Path
 
-from figures import SAME_MACHINE, cells, spread
+from figures import IOMMU, cells, spread
 
 RMPOPT = Path(__file__).resolve().parents[1] / "rmpopt"
 PLAIN = "no plugin"
 VARIANTS = {
-    PLAIN: list(SAME_MACHINE),
+    PLAIN: ["--no-plugin", IOMMU],
     "plugin, rmp=none": ["--rmp", "none"],  # the guest does the same work as without the plugin
     "plugin, enforce=off": ["--enforce", "off"],
     "plugin, enforce=on": ["--enforce", "on"],

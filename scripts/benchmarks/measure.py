@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from figures import SAME_MACHINE, cells, spread
+from figures import IOMMU, cells, spread
 
 TOP = Path(__file__).resolve().parents[2]
 RMPOPT = TOP / "scripts/rmpopt"
@@ -44,7 +44,7 @@ def call(words: list[str]) -> str:
 
 def same_machine(options: list[str]) -> list[str]:
     """For Linux."""
-    return [*options, *SAME_MACHINE] if "--no-plugin" in options else options
+    return [*options, IOMMU] if "--no-plugin" in options else options
 
 
 def boot(options: list[str]) -> Figures:
