@@ -10,7 +10,6 @@
 #include <cstring>
 #include <dlfcn.h>
 #include <fmt/format.h>
-#include <link.h>
 #include <malloc.h>
 #include <memory>
 #include <utility>
@@ -496,15 +495,6 @@ std::size_t host_cpu::read_code(std::uint64_t rip, std::span<std::uint8_t> to)
     }
     g_byte_array_free(buf, TRUE);
     return n;
-}
-
-std::size_t size_of_object(const void *address)
-{
-    Dl_info info;
-    void *found = nullptr;
-    const int ok = dladdr1(address, &info, &found, RTLD_DL_SYMENT);
-    const auto *symbol = static_cast<const ElfW(Sym) *>(found);
-    return ok != 0 && info.dli_saddr == address && symbol != nullptr ? symbol->st_size : 0;
 }
 
 std::string find_guest_ram(guest_ram_block &out)

@@ -3,13 +3,11 @@
 
 #include "context.h"
 #include "insn.h"
-#include "insn_match.h"
+#include "insn_bytes.h"
 #include "log.h"
 #include "measure/hook_view.h"
 #include "measure/store_hooks.h"
 #include "plain_block.h"
-
-#include <array>
 
 namespace rmpopt
 {
@@ -25,17 +23,12 @@ void on_first_instruction(unsigned, void *)
 /// True when it is one that the plugin executes or looks at.
 bool look_at(qemu_plugin_insn *insn)
 {
-    std::array<std::uint8_t, longest_instruction> bytes{};
-    const std::size_t size = qemu_plugin_insn_size(insn);
-    if (size > bytes.size()) {
-        return false;
-    }
-    qemu_plugin_insn_data(insn, bytes.data(), size);
-    const auto code = std::span(bytes).first(size);
+    const insn_bytes bytes(insn);
+    const auto code = bytes.used();
     const auto callback = find_emulation(code);
     if (callback != nullptr) {
         qemu_plugin_register_vcpu_insn_exec_cb(insn, callback, QEMU_PLUGIN_CB_RW_REGS_PC,
-                                               reinterpret_cast<void *>(size));
+                                               reinterpret_cast<void *>(code.size()));
         return true;
     }
     if (!the_context->started()) {

@@ -2,12 +2,12 @@
 #include "store_hooks.h"
 
 #include "hook_view.h"
+#include "insn_bytes.h"
 #include "insn_match.h"
 #include "log.h"
 #include "svm_guest.h"
 #include "tlb_hooks.h"
 
-#include <array>
 #include <utility>
 
 namespace rmpopt
@@ -259,18 +259,6 @@ void on_unexpected(unsigned, qemu_plugin_meminfo_t, std::uint64_t vaddr, void *)
                        "please report this",
                        vaddr));
 }
-
-struct insn_bytes {
-    std::array<std::uint8_t, longest_instruction> all{};
-    std::size_t size;
-
-    explicit insn_bytes(qemu_plugin_insn *insn)
-        : size(std::min(qemu_plugin_insn_size(insn), all.size()))
-    {
-        qemu_plugin_insn_data(insn, all.data(), size);
-    }
-    std::span<const std::uint8_t> used() const { return std::span(all).first(size); }
-};
 
 bool is_locked_alone(qemu_plugin_tb *tb)
 {
