@@ -2,7 +2,7 @@
 """What a measured guest left behind, for people and other programs to read."""
 from pathlib import Path
 
-from ..errors import BadInput
+from ..base.errors import BadInput
 from . import measured, page, spreadsheet, text, trace
 
 OUTPUTS = {"report.txt": text.text, "report.csv": spreadsheet.csv, "trace.json": trace.trace,

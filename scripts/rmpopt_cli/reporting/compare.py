@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from ..errors import BadInput
+from ..base.errors import BadInput
 from .measured import UNMEASURED, Measured, sums
 
 WHOLE = "(all)"

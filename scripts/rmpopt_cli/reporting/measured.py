@@ -5,7 +5,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ..errors import BadInput
+from ..base.errors import BadInput
 from . import clock, shape
 
 SCHEMA = 1

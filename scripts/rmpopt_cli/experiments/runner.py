@@ -1,0 +1,192 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The experiment command: boots a machine in each setting of an experiment, again and again, and makes tables."""
+import json
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ..base.console import Progress, error, note
+from ..base.errors import OK, TEST_FAILED, BadInput
+from ..base.paths import BUILD, PROGRAM
+from ..base.shell import last_line, output
+from . import tables
+from .catalogue import EXPERIMENTS, Experiment, Setting, find, script
+from .results import Boot
+
+PROGRAMS = tuple(BUILD / "guest-tests" / name for name in ("snp-guest", "workload"))
+TAKES_AT_MOST = 1800  # seconds of real time, for a boot that hangs
+MOST_REPEATS = 100
+PICTURED = "workloads"  # whose picture is experiment.svg; others are named as the experiment
+
+
+@dataclass
+class Plan:
+    """What the user asked for, checked."""
+    repeat: int = 3
+    jobs: int = 1
+    measure: str = "exact"
+    memory: str = ""  # "": the experiment's own
+    phases: Sequence[str] = ()  # (): all
+    settings: Sequence[str] = ()
+    options: Sequence[str] = ()  # of boot
+    append: str = ""
+    output: Path = field(default_factory=Path)
+
+    def check(self, experiments: Iterable[Experiment]) -> None:
+        if not 1 <= self.repeat <= MOST_REPEATS:
+            raise BadInput(f"--repeat {self.repeat}: give a number from 1 to {MOST_REPEATS}")
+        if self.jobs < 1:
+            raise BadInput(f"--jobs {self.jobs}: give a number of boots at a time")
+        if self.measure == "off":
+            raise BadInput("--measure off: nothing to show: give exact, exact+tlb or sampled=N")
+        for experiment in experiments:
+            _known("phase", self.phases, experiment.phases, experiment.name)
+            _known("setting", self.settings, [s.name for s in experiment.settings], experiment.name)
+
+    def phases_of(self, experiment: Experiment) -> tuple[str, ...]:
+        return tuple(p for p in experiment.phases if not self.phases or p in self.phases)
+
+    def settings_of(self, experiment: Experiment) -> tuple[Setting, ...]:
+        return tuple(s for s in experiment.settings if not self.settings or s.name in self.settings)
+
+
+def _known(what: str, wanted: Sequence[str], there: Sequence[str], name: str) -> None:
+    for one in wanted:
+        if one not in there:
+            raise BadInput(f"--{what} {one}: the experiment {name} has {', '.join(there)}")
+
+
+def _mark(measure: str) -> str:
+    """How rmpopt-mark begins to measure as the boot was told to."""
+    return {"exact": "--on", "exact+tlb": "--on tlb"}.get(measure, f"--on {measure.removeprefix('sampled=')}")
+
+
+def words(experiment: Experiment, setting: Setting, seed: int, plan: Plan, report: Path) -> list[str]:
+    """What boot is told. Options of the user come last, so that they win."""
+    files = [word for path in PROGRAMS for word in ("--file", str(path))]
+    append = " ".join(word for word in (setting.append, plan.append) if word)
+    return ["boot", "--time", "virtual", "--mem", plan.memory or experiment.memory, "--measure", plan.measure,
+            "--timeout", str(TAKES_AT_MOST), "--report", str(report), f"--append={append}", *files, *plan.options,
+            "--", script(experiment, setting, plan.phases_of(experiment), seed, _mark(plan.measure))]
+
+
+def _directory(plan: Plan, experiment: Experiment, setting: Setting, seed: int) -> Path:
+    name = setting.name.replace("/", "-of-").replace(" ", "-")
+    return plan.output / experiment.name / f"{name}.{seed}"
+
+
+def perform(experiment: Experiment, setting: Setting, seed: int, plan: Plan) -> Boot:
+    """One boot and what came of it."""
+    report = _directory(plan, experiment, setting, seed)
+    result, told = report / "result.json", words(experiment, setting, seed, plan, report)
+    result.unlink(missing_ok=True)
+    started = time.monotonic()
+    status, _, problems = output([PROGRAM, *told], timeout=TAKES_AT_MOST + 120)
+    boot = Boot(setting.name, seed, report, round(time.monotonic() - started, 1))
+    try:
+        boot.take(json.loads(result.read_text()), experiment, setting, plan.phases_of(experiment))
+    except (OSError, ValueError):
+        boot.problem = last_line(problems) if status != OK else "the boot left no result.json"
+    return boot
+
+
+def _told(experiment: Experiment, boot: Boot) -> str:
+    """A line about a boot that is over."""
+    head = f"{experiment.name}, {boot.setting}, boot {boot.seed}"
+    if boot.problem:
+        return f"{head}: {boot.problem} (logs: {boot.directory})"
+    values = (f"{name} {tables.percent(boot.rate(name, 'store'))}" for name in boot.phases) if experiment.rates else ()
+    where = f", guests in {','.join(map(str, boot.guests_in))}" if boot.guests_in else ""
+    return f"{head}{where}: {', '.join(values) or 'done'} ({boot.seconds:.0f} s)"
+
+
+def boots(experiment: Experiment, plan: Plan) -> Iterator[Boot]:
+    """Each boot when it is over. The settings take turns, so that an interrupted run has something of each."""
+    wanted = [(setting, seed) for seed in range(1, plan.repeat + 1) for setting in plan.settings_of(experiment)]
+    progress = Progress(f"experiment {experiment.name}: {len(wanted)} boots")
+    failed = 0
+    with ThreadPoolExecutor(plan.jobs) as pool:
+        for number, boot in enumerate(pool.map(lambda one: perform(experiment, *one, plan), wanted), 1):
+            (error if boot.problem else note)(_told(experiment, boot))
+            failed += bool(boot.problem)
+            progress.update(f"{number} of {len(wanted)} boots")
+            yield boot
+    progress.done(f"{failed} of {len(wanted)} boots failed" if failed else "done")
+
+
+def _prepare(where: Path) -> None:
+    try:
+        where.mkdir(parents=True, exist_ok=True)
+    except OSError as problem:
+        raise BadInput(f"--output {where}: {problem.strerror}: give a directory that can be written") from problem
+
+
+def _summary(experiment: Experiment, plan: Plan, done: list[Boot], made: list[tables.Table]) -> dict:
+    return {"name": experiment.name, "title": experiment.title, "measure": plan.measure,
+            "memory": plan.memory or experiment.memory, "repeat": plan.repeat,
+            "settings": {s.name: s.title for s in plan.settings_of(experiment)},
+            "boots": [boot.as_json(plan.output) for boot in done], "tables": [table.as_json() for table in made]}
+
+
+class Results:
+    """Of all experiments; in the directory they are those of the boots so far."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
+        self._summaries: dict[str, dict] = {}
+        self._texts: dict[str, str] = {}
+        _prepare(plan.output)
+
+    def take(self, experiment: Experiment, done: list[Boot]) -> None:
+        plan, where = self._plan, self._plan.output
+        made = tables.of(experiment, done, plan.phases_of(experiment), plan.settings_of(experiment))
+        self._summaries[experiment.name] = _summary(experiment, plan, done, made)
+        self._texts[experiment.name] = "\n".join(tables.text(table) for table in made)
+        (where / "experiment.json").write_text(self.document())
+        (where / "experiment.txt").write_text(self.text())
+        if experiment.rates:
+            name = "experiment.svg" if experiment.name == PICTURED else f"{experiment.name}.svg"
+            (where / name).write_text(tables.picture(made[0]))
+
+    def document(self) -> str:
+        return json.dumps({"schema": 1, "experiments": list(self._summaries.values())}, indent=1) + "\n"
+
+    def text(self) -> str:
+        return "\n".join(self._texts.values())
+
+
+def chosen(names: Sequence[str]) -> list[Experiment]:
+    picked = []
+    for name in [e.name for e in EXPERIMENTS] if "all" in names else names:
+        experiment = find(name)
+        if experiment is None:
+            raise BadInput(f"no experiment '{name}': 'rmpopt experiment list' shows them")
+        picked.append(experiment)
+    return picked
+
+
+def show(as_json: bool) -> int:
+    if as_json:
+        print(json.dumps({"schema": 1, "experiments": [
+            {"name": e.name, "title": e.title, "phases": e.phases,
+             "settings": {s.name: s.title for s in e.settings}} for e in EXPERIMENTS]}, indent=1))
+        return OK
+    for experiment in EXPERIMENTS:
+        print(f"{experiment.name:10} {experiment.title}")
+    return OK
+
+
+def run(experiments: Sequence[Experiment], plan: Plan, as_json: bool) -> int:
+    results = Results(plan)
+    failed = False
+    for experiment in experiments:
+        done: list[Boot] = []
+        for boot in boots(experiment, plan):
+            done.append(boot)
+            failed = failed or bool(boot.problem)
+            results.take(experiment, done)
+    print(results.document() if as_json else results.text(), end="")
+    note(f"results: {plan.output}")
+    return TEST_FAILED if failed else OK

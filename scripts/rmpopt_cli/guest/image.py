@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Looking at a kernel image before QEMU does, for an answer that says what is wrong."""
+import struct
+from pathlib import Path
+
+from ..base.errors import BadInput
+
+BOOT_MAGIC = b"HdrS"
+MAGIC_AT = 0x202
+SECTS_AT = 0x1F1
+SYSSIZE_AT = 0x1F4
+LOADFLAGS_XLF_AT = 0x236
+ADVICE = "give a bzImage (arch/x86/boot/bzImage, /boot/vmlinuz-*)"
+
+
+def check_kernel(path: Path) -> None:
+    try:
+        size = path.stat().st_size
+        with path.open("rb") as stream:
+            head = stream.read(0x264)
+    except OSError as problem:
+        raise BadInput(f"kernel {path}: {problem.strerror}: {ADVICE}") from problem
+    if head[:4] == b"\x7fELF":
+        raise BadInput(f"kernel {path} is an ELF file (vmlinux): {ADVICE}")
+    if len(head) < 0x264 or head[MAGIC_AT:MAGIC_AT + 4] != BOOT_MAGIC:
+        raise BadInput(f"kernel {path} is not an x86 Linux kernel image: {ADVICE}")
+    if not head[LOADFLAGS_XLF_AT] & 1:
+        raise BadInput(f"kernel {path} is not a 64-bit kernel: {ADVICE}")
+    expected = ((head[SECTS_AT] or 4) + 1) * 512 + struct.unpack_from("<I", head, SYSSIZE_AT)[0] * 16
+    if size < expected - 512:
+        raise BadInput(f"kernel {path} is truncated ({size} of {expected} bytes): copy it again")
+
+
+def check_readable(path: Path, what: str) -> None:
+    try:
+        with path.open("rb") as stream:
+            if not stream.read(1):
+                raise BadInput(f"{what} {path} is empty")
+    except OSError as problem:
+        raise BadInput(f"{what} {path}: {problem.strerror}: check the path") from problem

@@ -1,0 +1,163 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The boot command: a Linux guest from a kernel image to a verdict."""
+import hashlib
+import json
+import secrets
+import shlex
+import shutil
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from .. import reporting
+from ..base.console import note, say, warn
+from ..base.errors import OK, Failure
+from ..provision import debian_kernel, kernel, setup
+from ..provision.cache import Cache
+from ..provision.qemu import Qemu
+from . import cpu, initramfs, symbols, workspace
+from .guest_link import GuestLink
+from .machine import Machine, PluginOptions
+from .request import Request
+from .session import Session, qemu_messages
+from .verdict import judge
+from .view import View
+
+SETTLE_SECONDS = 30
+CONSOLE = "console=ttyS0 panic=-1 no_timer_check tsc=reliable"
+# The secure processor works in real time. To a guest that skips its idle time it looks slow, and on a busy host so slow
+# that the driver would give it up.
+PATIENCE = "ccp.psp_probe_timeout=3600 ccp.psp_cmd_timeout=36000"
+
+
+@dataclass
+class Prepared:
+    request: Request
+    space: workspace.Workspace
+    argv: list[str]
+    token: str
+    kernel: Path
+
+
+def _find_kernel(cache: Cache, request: Request) -> debian_kernel.Kernel:
+    if request.kernel == "debian":
+        found = debian_kernel.ensure(cache)
+    elif request.kernel == "variants":
+        found = debian_kernel.Kernel(kernel.variants(cache))
+    elif request.kernel:
+        found = debian_kernel.Kernel(Path(request.kernel).absolute())
+    else:
+        found = debian_kernel.Kernel(kernel.reference(cache))
+    if request.modules:
+        found.modules = debian_kernel.modules_in_order(request.modules.absolute())
+    return found
+
+
+def _action(request: Request) -> str:
+    if request.shell:
+        return "shell"
+    if request.command:
+        return "command"
+    return "init" if request.initrd else "show"
+
+
+def _initrd(request: Request, token: str, modules: list[Path], tools: list[Path], pasted: bool) -> bytes:
+    size = shutil.get_terminal_size()
+    config = {"token": token, "action": _action(request), "wait": str(SETTLE_SECONDS),
+              "modules": " ".join(initramfs.module_name(path) for path in modules), "pasted": "yes" if pasted else "",
+              "columns": str(size.columns) if request.shell else "", "rows": str(size.lines) if request.shell else ""}
+    ours = initramfs.build(config, request.command, modules, request.files, request.initrd is None, tools)
+    return initramfs.joined(request.initrd.read_bytes(), ours) if request.initrd else ours
+
+
+def _quoted(path: Path) -> str:
+    """QEMU doubles commas in option values."""
+    return str(path).replace(",", ",,")
+
+
+def _serial_ports(space: workspace.Workspace, request: Request) -> list[str]:
+    console = f"stdio,id=console,signal=off,logfile={_quoted(space.console)}"
+    monitor = []
+    if request.shell:  # Ctrl-A X must end QEMU
+        console += ",mux=on"
+        monitor = ["-object", "monitor-hmp,id=monitor,chardev=console"]
+    return ["-chardev", console, "-serial", "chardev:console", *monitor,
+            "-chardev", f"file,id=status,path={_quoted(space.status)}", "-serial", "chardev:status"]
+
+
+def _command_line(request: Request) -> str:
+    level = "loglevel=7" if request.verbose else "loglevel=5"  # dmesg arrives whole on the status channel
+    patience = PATIENCE if request.virtual_time else ""
+    return " ".join(word for word in (CONSOLE, level, patience, request.append, initramfs.KERNEL_WORDS) if word)
+
+
+def _arguments(cache: Cache, request: Request, qemu: Qemu, space: workspace.Workspace,
+               kernel_image: Path) -> list[str]:
+    plugin = None
+    if request.plugin:
+        plugin = PluginOptions(request.plugin, request.persona, request.rmp, request.enforce, request.policies,
+                               request.audit, request.watch_bound, request.measure, request.tlb,
+                               psp_socket=space.psp_socket if request.rmp != "none" else None,
+                               log=space.plugin_log, report=space.plugin_report, events=space.events,
+                               control=space.control_socket)
+    machine = Machine(cpu.model(qemu, request.persona, cache), request.memory, request.smp, plugin, request.thread,
+                      request.virtual_time, may_reboot=request.reboots > 0)
+    return [*qemu.argv, *machine.arguments(), *_serial_ports(space, request), "-kernel", str(kernel_image),
+            "-initrd", str(space.initrd), "-append", _command_line(request), *request.qemu_options]
+
+
+def _prepare(cache: Cache, request: Request, dry_run: bool) -> Prepared:
+    qemu = setup.for_plugin(cache, request.plugin, request.qemu)
+    kernel_files = _find_kernel(cache, request)
+    token = "dry-run" if dry_run else secrets.token_hex(8)
+    initrd = _initrd(request, token, kernel_files.modules, setup.guest_tools(cache), pasted=dry_run)
+    key = hashlib.sha256(initrd + repr(request).encode()).hexdigest()[:16]
+    space = workspace.lasting(cache, key) if dry_run else workspace.create(cache, request.report)
+    space.clean()
+    space.initrd.write_bytes(initrd)
+    argv = _arguments(cache, request, qemu, space, kernel_files.image)
+    return Prepared(request, space, argv, token, kernel_files.image)
+
+
+def dry_run(cache: Cache, request: Request) -> int:
+    request.check()
+    request.verbose = True  # who pastes the command sees the console only
+    print(shlex.join(_prepare(cache, request, dry_run=True).argv))
+    return OK
+
+
+def boot(cache: Cache, request: Request) -> int:
+    request.check()
+    prepared = _prepare(cache, request, dry_run=False)
+    try:
+        return _boot(prepared)
+    finally:
+        prepared.space.drop_run()
+
+
+def _render(directory: Path, result: dict) -> None:
+    """What was measured, for people. Never changes how the boot ended."""
+    if not (result["plugin"] or {}).get("measure"):
+        return
+    try:
+        reporting.render(directory)
+        note(f"measured: {directory / 'report.html'}, report.txt beside it")
+    except Exception as problem:  # the guest has ended as it has, whatever becomes of its pictures
+        warn(str(problem) if isinstance(problem, Failure) else f"no report: {type(problem).__name__}: {problem}")
+
+
+def _boot(prepared: Prepared) -> int:
+    request, space = prepared.request, prepared.space
+    (space.report / "command").write_text(shlex.join(prepared.argv) + "\n")
+    say(f"booting {prepared.kernel} ({request.persona}, --smp {request.smp}, {request.memory >> 20} MiB)")
+    view = View(request)
+    link = GuestLink(prepared.token, on_output=view.output, on_section=view.section)
+    session = Session(prepared.argv, space, link, request.timeout, request.shell, request.verbose, request.reboots)
+    started = time.monotonic()
+    ending = session.run()
+    result = judge(request, link, space, ending, symbols.for_kernel(request.symbols, prepared.kernel))
+    result["seconds"] = {"init": round(session.seconds_to_init, 2), "total": round(time.monotonic() - started, 2)}
+    (space.report / "result.json").write_text(json.dumps(result, indent=1) + "\n")
+    view.close(result, qemu_messages(space.qemu_log))
+    _render(space.report, result)
+    return result["status"]

@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""One run of QEMU with a guest that talks to us: started, followed, ended."""
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..base.errors import GUEST_DIED, OK, QEMU_FAILED, TIMEOUT
+from ..base.shell import environment, last_line
+from .guest_link import GuestLink
+from .proofs import panic
+from .workspace import Workspace
+
+POLL = 0.05
+GRACE = 15.0  # for QEMU to end in good order
+NOISE = ("warning: TCG doesn't support requested feature", "terminating on signal", "doesn't support hyperthreading")
+
+
+@dataclass
+class Ending:
+    """How it went: a status of ours, a word for programs, a line for people."""
+    status: int
+    outcome: str
+    message: str = ""
+
+
+def qemu_messages(log: Path) -> list[str]:
+    """What QEMU and the plugin said, without QEMU's remarks about features that TCG lacks
+    (the plugin supplies the topology that QEMU misses)."""
+    text = log.read_text(errors="replace") if log.exists() else ""
+    return [line.strip() for line in text.splitlines() if line.strip() and not any(noise in line for noise in NOISE)]
+
+
+class Session:
+    def __init__(self, argv: list[str], space: Workspace, link: GuestLink, timeout: float,
+                 interactive: bool = False, verbose: bool = False, reboots: int = 0) -> None:
+        self._argv, self._space, self._link = argv, space, link
+        self._timeout, self._interactive, self._verbose = timeout, interactive, verbose
+        self._reboots = reboots
+        self._start = time.monotonic()
+        self.seconds_to_init = 0.0
+
+    def run(self) -> Ending:
+        with self._space.qemu_log.open("wb") as log:
+            try:
+                process = subprocess.Popen(self._argv, stdin=None if self._interactive else subprocess.DEVNULL,
+                                           stdout=self._stdout(), stderr=log, env=environment())
+            except OSError as problem:
+                return Ending(QEMU_FAILED, "qemu-failed", f"QEMU can't be started: {problem.strerror}")
+            self._start = time.monotonic()
+            try:
+                ending = self._follow(process)
+            finally:
+                self._stop(process)
+        self._read_on()
+        return ending or self._explain_exit(process.returncode)
+
+    def _stdout(self) -> int | None:
+        if self._interactive:
+            return None
+        return sys.stderr.fileno() if self._verbose else subprocess.DEVNULL
+
+    def _follow(self, process: subprocess.Popen[bytes]) -> Ending | None:
+        """Until the guest is done or the time is up; None when QEMU ended by itself."""
+        self._position = 0
+        while process.poll() is None:
+            self._read_on()
+            done = self._link.said("done")
+            if done:
+                return Ending(OK, "done")
+            if self._link.starts > self._reboots + 1:
+                return Ending(GUEST_DIED, "died", f"the guest started anew more than {self._reboots} times, "
+                              f"last words: {self._whereabouts()}")
+            if time.monotonic() - self._start > self._timeout and not self._link.said("shell"):
+                return Ending(TIMEOUT, "timeout", f"no end within {self._timeout:.0f} s, guest got to: "
+                              f"{self._whereabouts()}: raise --timeout or look for a hang")
+            time.sleep(POLL)
+        return None
+
+    def _read_on(self) -> None:
+        if not self._space.status.exists():
+            return
+        with self._space.status.open("rb") as stream:
+            stream.seek(self._position)
+            data = stream.read()
+        self._position += len(data)
+        if data:
+            self._link.feed(data)
+        if not self.seconds_to_init and self._link.said("hello"):
+            self.seconds_to_init = time.monotonic() - self._start
+
+    def _stop(self, process: subprocess.Popen[bytes]) -> None:
+        """SIGTERM lets QEMU end in good order and the plugin write its last report."""
+        if process.poll() is not None:
+            return
+        process.terminate()
+        try:
+            process.wait(GRACE)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+    def _whereabouts(self) -> str:
+        text = self._space.console.read_text(errors="replace") if self._space.console.exists() else ""
+        return last_line(text)
+
+    def _explain_exit(self, status: int) -> Ending:
+        if self._link.said("done"):
+            return Ending(OK, "done")
+        if status < 0:
+            return Ending(QEMU_FAILED, "qemu-killed", f"QEMU was ended by {signal.Signals(-status).name}")
+        if status > 0:
+            messages = qemu_messages(self._space.qemu_log) + qemu_messages(self._space.plugin_log)
+            return Ending(QEMU_FAILED, "qemu-failed", messages[-1] if messages else f"QEMU ended with status {status}")
+        return self._explain_silence()
+
+    def _explain_silence(self) -> Ending:
+        console = self._space.console.read_text(errors="replace") if self._space.console.exists() else ""
+        reason = panic(console)
+        if reason:
+            return Ending(GUEST_DIED, "panic", f"the guest kernel panicked: {reason}")
+        if self._link.said("handover"):
+            return Ending(OK, "powered-off")
+        if self._link.said("hello"):
+            return Ending(GUEST_DIED, "died", "the guest stopped before its work was done, "
+                          f"last words: {last_line(console)}")
+        return Ending(GUEST_DIED, "died", "the guest reset before it reached init (triple fault or early reboot), "
+                      f"last words: {last_line(console)}")

@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What a boot has shown, judged."""
+import json
+from pathlib import Path
+
+from ..base.errors import OK, VERDICT
+from . import proofs, symbols, tables, watch
+from .guest_link import GuestLink
+from .request import Request
+from .session import Ending
+from .workspace import Workspace
+
+
+def _text(link: GuestLink, *names: str) -> str:
+    """The first section of these names that the guest sent."""
+    for name in names:
+        section = link.section(name)
+        if section:
+            return section.content.decode(errors="replace")
+    return ""
+
+
+def _plugin_report(path: Path) -> dict | None:
+    try:
+        return json.loads(path.read_text())
+    except (OSError, ValueError):
+        return None
+
+
+def _facts(link: GuestLink) -> dict:
+    facts: dict = {"release": "", "uptime": 0.0, "siblings": {}}
+    for line in _text(link, "facts").splitlines():
+        words = line.split()
+        if words[:1] == ["release"]:
+            facts["release"] = words[1]
+        elif words[:1] == ["uptime"]:
+            facts["uptime"] = float(words[1])
+        elif words[:1] == ["cpu"]:
+            facts["siblings"][words[1]] = words[2] if len(words) > 2 else ""
+    return facts
+
+
+def _tables(link: GuestLink, report: dict | None) -> dict:
+    """Both tables in Linux's notation, and the regions on which they differ."""
+    text = _text(link, "table")
+    kernel = tables.from_kernel(text) if text else None
+    plugin = tables.from_report(report) if report else None
+    differ = tables.differences(kernel, plugin) if kernel is not None and plugin is not None else []
+    assigned = {r["gb"]: r["assigned_pages"] for r in report.get("regions", [])} if report else {}
+    return {"kernel": _plain(kernel), "plugin": _plain(plugin), "differ": differ, "assigned": assigned,
+            "text": tables.side_by_side(kernel, plugin, assigned) if kernel or plugin else []}
+
+
+def _plain(table: tables.Table | None) -> dict[int, str] | None:
+    return None if table is None else {gb: tables.cpulist(cpus) for gb, cpus in table.items()}
+
+
+def _problem(request: Request, result: dict) -> str:
+    """Why what the guest showed is not what was wanted; "" when it is."""
+    if not request.wants_snp:
+        return ""
+    missing = [proof["title"] for proof in result["proofs"] if not proof["line"]]
+    if missing and not request.command and not request.shell:
+        hints = result["trouble"] or ["the kernel did not say why: is it built with SNP host support?"]
+        return f"the guest did not show: {', '.join(missing)} ({hints[0]})"
+    if result["tables"]["differ"]:
+        regions = ", ".join(map(str, result["tables"]["differ"]))
+        return f"kernel and plugin disagree on the regions at GiB {regions}"
+    if result["plugin"] is None:
+        return "the plugin left no report"
+    wanted = result["plugin"]["rmp"]["layout"]
+    if result["layout"] not in (wanted, "none"):
+        return f"the kernel found a {result['layout']} RMP where the plugin made a {wanted} one"
+    return ""
+
+
+def judge(request: Request, link: GuestLink, space: Workspace, ending: Ending,
+          names: symbols.Symbols | None = None) -> dict:
+    dmesg = _text(link, "dmesg-end", "dmesg")
+    (space.report / "dmesg.txt").write_text(dmesg)
+    report = _plugin_report(space.plugin_report)
+    found = proofs.find(dmesg) if request.wants_snp else []
+    result = {
+        "schema": 1, "outcome": ending.outcome, "status": ending.status, "message": ending.message,
+        "guest": _facts(link), "proofs": [{"title": p.title, "line": p.line} for p in found],
+        "layout": proofs.layout(dmesg), "passes": proofs.passes(dmesg), "trouble": proofs.trouble(dmesg),
+        "module_problems": [" ".join(words[1:]) for words in link.words if words[0] == "module-failed"],
+        "tables": _tables(link, report), "plugin": report, "findings": watch.findings(report, names),
+        "output": link.text("output"), "starts": link.starts,
+        "report": str(space.report),
+    }
+    if ending.status == OK:
+        _settle(request, link, result)
+    return result
+
+
+def _settle(request: Request, link: GuestLink, result: dict) -> None:
+    """Outcome of a guest that did its work: the command's status, or our verdict."""
+    done = link.said("done")
+    guest_status = int(done[1]) if done and len(done) > 1 else 0
+    problem = _problem(request, result)
+    if guest_status:
+        result.update(outcome="guest-exit", status=guest_status,
+                      message=f"the command ended with status {guest_status}")
+    elif request.watch_fatal and watch.serious(result["findings"]):
+        result.update(outcome="watch", status=VERDICT, message=watch.summary(result["findings"]))
+    elif problem:
+        result.update(outcome="verdict", status=VERDICT, message=problem)
+    else:
+        result["outcome"] = "ok"

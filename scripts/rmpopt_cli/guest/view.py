@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What boot prints: proofs as soon as the guest gives them, tables and summary at the end.
+
+With a command in the guest, stdout carries the command's output and nothing else.
+"""
+import json
+import sys
+
+from ..base.console import error, note
+from ..base.errors import OK
+from . import proofs, watch
+from .guest_link import Section
+from .request import Request
+
+COUNTERS = ("rmpopt", "rmpopt_set", "rmpupdate", "rmpupdate_failed", "psmash", "rmpread", "rmp_faults")
+
+
+class View:
+    def __init__(self, request: Request) -> None:
+        self._request = request
+        self._quiet_stdout = request.json or bool(request.command)
+
+    def _print(self, text: str) -> None:
+        print(text, file=sys.stderr if self._quiet_stdout else sys.stdout, flush=True)
+
+    def output(self, data: bytes) -> None:
+        """Output of the guest's command, unchanged."""
+        stream = sys.stderr if self._request.json else sys.stdout
+        stream.buffer.write(data)
+        stream.flush()
+
+    def section(self, section: Section) -> None:
+        if section.name == "dmesg" and self._request.wants_snp:
+            self._proofs(section.content.decode(errors="replace"))
+
+    def _proofs(self, dmesg: str) -> None:
+        for proof in proofs.find(dmesg):
+            mark = "ok" if proof.seen else "--"
+            self._print(f"[ {mark} ] {proof.title:22} {proof.line or 'the guest did not say so'}")
+        for line in proofs.passes(dmesg):
+            self._print(f"[ ok ] {'RMPOPT':22} {line}")
+
+    def close(self, result: dict, qemu_messages: list[str]) -> None:
+        if self._request.json:
+            print(json.dumps(result, indent=1))
+        for line in [*result["module_problems"], *result["trouble"], *qemu_messages]:
+            if line != result["message"]:
+                note(line)
+        if self._request.wants_snp and result["guest"]["release"]:
+            self._tables(result)
+        for line in watch.lines(result["findings"]):
+            self._print(line)
+        self._summary(result)
+        if result["status"] != OK:
+            error(f"{result['message']} (report: {result['report']})")
+
+    def _tables(self, result: dict) -> None:
+        both = result["tables"]
+        if both["kernel"] is None:
+            self._print("This kernel has no rmpopt-table (it has no RMPOPT support, or switched it off); "
+                        "the plugin's own table:")
+        for line in both["text"]:
+            self._print(line)
+        if both["kernel"] is not None and both["plugin"] is not None and not both["differ"]:
+            self._print("Kernel and plugin agree.")
+
+    def _summary(self, result: dict) -> None:
+        guest, seconds = result["guest"], result["seconds"]
+        if guest["release"]:
+            self._print(f"Linux {guest['release']}, {len(guest['siblings'])} CPUs: init after {seconds['init']:.1f} s, "
+                        f"all done after {seconds['total']:.1f} s")
+        plugin = result["plugin"]
+        if plugin:
+            regions = plugin.get("regions", [])
+            optimised = sum(1 for region in regions if region["optimised_cpus"])
+            counters = plugin.get("counters", {})
+            counts = ", ".join(f"{name} {counters[name]}" for name in COUNTERS if name in counters)
+            self._print(f"{optimised} of {len(regions)} regions optimised; {counts}")

@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Directories of one boot: what is kept (report) and what QEMU needs while it runs."""
+import errno
+import os
+import shutil
+import socket
+import stat
+import tempfile
+import time
+from pathlib import Path
+
+from .. import reporting
+from ..base.errors import BadInput
+from ..provision.cache import Cache
+from .machine import SOCKET_PATH_LIMIT
+
+KEPT_REPORTS = 20
+ABANDONED_AFTER = 24 * 3600
+
+
+class Workspace:
+    """report: logs and results. run: initramfs and socket."""
+
+    def __init__(self, report: Path, run: Path) -> None:
+        self.report, self.run = report, run
+        self.initrd = run / "initrd.cpio"
+        self.psp_socket = run / "psp.sock"
+        self.control_socket = run / "control.sock"
+        self.console = report / "console.log"
+        self.status = report / "status.log"
+        self.plugin_log = report / "plugin.log"
+        self.plugin_report = report / "report.json"
+        self.events = report / "events.jsonl"
+        self.qemu_log = report / "qemu.log"
+
+    def clean(self) -> None:
+        """Removes what an earlier boot with the same report directory left."""
+        rendered = [self.report / name for name in reporting.OUTPUTS]
+        for path in (self.console, self.status, self.plugin_log, self.plugin_report, self.events,
+                     self.qemu_log, *rendered):
+            path.unlink(missing_ok=True)
+        free_socket(self.psp_socket)
+        free_socket(self.control_socket)
+
+    def drop_run(self) -> None:
+        shutil.rmtree(self.run, ignore_errors=True)
+
+
+def modified(path: Path) -> float:
+    """Of a directory that another rmpopt may be removing: the distant past when it is gone."""
+    try:
+        return path.stat().st_mtime
+    except FileNotFoundError:
+        return 0
+
+
+def prune(directory: Path, kept: int = KEPT_REPORTS) -> None:
+    """Removes all directories in it but the newest."""
+    reports = sorted((p for p in directory.iterdir() if p.is_dir()), key=modified)
+    for old in reports[:-kept]:
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def _drop_abandoned(runs: Path) -> None:
+    """Removes what a killed rmpopt could not; a day is longer than any boot."""
+    for run in runs.iterdir():
+        if time.time() - modified(run) > ABANDONED_AFTER:
+            shutil.rmtree(run, ignore_errors=True)
+
+
+def _report_directory(cache: Cache, wanted: Path | None) -> Path:
+    if wanted is None:
+        parent = cache.directory("reports")
+        prune(parent)
+        return Path(tempfile.mkdtemp(prefix=time.strftime("%Y%m%d-%H%M%S-"), dir=parent))
+    try:
+        wanted.mkdir(parents=True, exist_ok=True)
+        probe = wanted / f".probe.{os.getpid()}"
+        probe.write_text("")
+        probe.unlink()
+    except OSError as problem:
+        raise BadInput(f"--report {wanted}: {problem.strerror}: give a directory that can be written") from problem
+    return wanted.absolute()
+
+
+def create(cache: Cache, report: Path | None) -> Workspace:
+    """A fresh place for one boot."""
+    runs = cache.directory("run")
+    _drop_abandoned(runs)
+    run = Path(tempfile.mkdtemp(prefix="run-", dir=runs))
+    return _fitting(Workspace(_report_directory(cache, report), run))
+
+
+def lasting(cache: Cache, key: str) -> Workspace:
+    """A place for a command line that the user pastes later: the same for the same boot."""
+    where = cache.directory(f"dry-run/{key}")
+    return _fitting(Workspace(where, where))
+
+
+def _fitting(space: Workspace) -> Workspace:
+    if len(os.fsencode(space.control_socket)) > SOCKET_PATH_LIMIT:
+        raise BadInput(f"socket path {space.control_socket} is longer than {SOCKET_PATH_LIMIT} bytes: "
+                       "set RMPOPT_CACHE to a shorter directory")
+    return space
+
+
+def free_socket(path: Path) -> None:
+    """Makes way for a new socket: removes one that nobody listens on, refuses everything else."""
+    try:
+        mode = path.lstat().st_mode
+    except FileNotFoundError:
+        return
+    if not stat.S_ISSOCK(mode):
+        raise BadInput(f"{path} is in the way and is not a socket: remove it")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        status = probe.connect_ex(str(path))
+    if status == errno.ECONNREFUSED:
+        path.unlink(missing_ok=True)
+    elif status != errno.ENOENT:
+        raise BadInput(f"{path} is in use by another boot: end that one first")

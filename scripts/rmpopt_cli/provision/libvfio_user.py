@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Source of libvfio-user, which Debian carries inside QEMU's source package only."""
+import re
+import shutil
+import tarfile
+from pathlib import Path
+
+from ..base.console import note
+from ..base.errors import Failure
+from .archive import SOURCES, Archive
+from .cache import Cache
+
+INSIDE = re.compile(r"^[^/]+/subprojects/libvfio-user/")
+
+
+def _extract(tarball: Path, where: Path) -> bool:
+    """Unpacks the library's directory; False when the tarball has none."""
+    found = False
+    with tarfile.open(tarball) as source:
+        for member in source:
+            inside = INSIDE.match(member.name)
+            if not inside or not (member.isfile() or member.isdir()):
+                continue
+            found = True
+            member.name = member.name[inside.end():] or "."
+            source.extract(member, where)
+    return found
+
+
+def _fetch(archive: Archive, version: str, where: Path, scratch: Path) -> bool:
+    shutil.rmtree(scratch, ignore_errors=True)
+    scratch.mkdir(parents=True)
+    try:
+        if not archive.fetch_source("qemu", version, scratch):
+            return False
+        tarballs = list(scratch.glob("*.orig.tar.*"))
+        return any(_extract(tarball, where) for tarball in tarballs if tarball.suffix != ".asc")
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def find(cache: Cache) -> Path | None:
+    return cache.newest("libvfio-user")
+
+
+def ensure(cache: Cache) -> Path:
+    found = find(cache)
+    if found:
+        return found
+    archive = Archive(cache, SOURCES)
+    versions = archive.source_versions("qemu")
+    for version in versions:
+        def make(where: Path, version: str = version) -> None:
+            if not _fetch(archive, version, where, archive.top / "unpack"):
+                raise Unavailable
+        try:
+            return cache.ensure("libvfio-user", version.replace(":", "_"), make)
+        except Unavailable:
+            note(f"QEMU source {version} is listed but not usable, trying the next")
+    raise Failure(f"no QEMU source package with libvfio-user on the mirror (tried: {', '.join(versions) or 'none'})")
+
+
+class Unavailable(Exception):
+    """This version can't be had; the next may."""

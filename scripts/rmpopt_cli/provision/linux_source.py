@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Kernel source: Debian's linux-source packages, or a tree or tarball of the user."""
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..base.console import Progress
+from ..base.errors import BadInput, Failure
+from ..base.shell import environment, last_line, output
+from .archive import BINARY_SUITES, Archive, sort_versions, unpack_deb
+from .cache import Cache, sha256_file
+
+KIND = "linux-source"
+OLDEST = (7, 3)
+
+
+@dataclass(frozen=True)
+class Source:
+    """Something that can be unpacked into a kernel tree."""
+    path: Path
+    identity: str  # changes when the content does
+    title: str
+
+    def unpack(self, where: Path) -> None:
+        progress = Progress(f"unpacking {self.title}")
+        where.mkdir(parents=True)
+        if self.path.is_dir():
+            _copy_tree(self.path, where)
+        else:
+            _unpack_tarball(self.path, where)
+        if not (where / "Kconfig").is_file() or not (where / "Makefile").is_file():
+            raise Failure(f"{self.path} holds no kernel source (no Kconfig at its top): give another --source")
+        progress.done()
+
+
+def _copy_tree(tree: Path, where: Path) -> None:
+    """Copies sources only: the build must start clean and leave the user's tree alone."""
+    words = ["tar", "-C", str(tree), "-cf", "-", "--exclude=./.git", "."]
+    if (tree / ".git").exists():
+        words = ["tar", "-C", str(tree), "--null", "-T", "-", "--ignore-failed-read", "-cf", "-"]
+    reader = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    assert reader.stdin is not None
+    writer = subprocess.Popen(["tar", "-C", str(where), "-xf", "-"], stdin=reader.stdout)
+    if "-T" in words:
+        reader.stdin.write(_git(tree, "ls-files", "-z", "--cached", "--others", "--exclude-standard"))
+    reader.stdin.close()
+    if writer.wait() != 0 or reader.wait() not in (0, 1):
+        raise Failure(f"copying {tree} failed: check the space in the cache directory")
+    if (where / ".config").exists() or (where / "include/config").exists():
+        output(["make", "-C", where, "mrproper"], timeout=600)
+
+
+def _unpack_tarball(tarball: Path, where: Path) -> None:
+    status, _, problem = output(["tar", "-C", where, "--strip-components=1", "-xf", tarball], timeout=3600)
+    if status != 0:
+        raise Failure(f"{tarball.name} can't be unpacked ({last_line(problem)}): check the file and the free space")
+
+
+def _git(tree: Path, *words: str) -> bytes:
+    done = subprocess.run(["git", "-C", str(tree), *words], capture_output=True, env=environment())
+    if done.returncode != 0:
+        raise Failure(f"git {words[0]} in {tree}: {last_line(done.stderr.decode(errors='replace'))}")
+    return done.stdout
+
+
+def given(path: Path) -> Source:
+    """The source of --source."""
+    if path.is_file():
+        return Source(path, "tarball " + sha256_file(path), path.name)
+    if not (path / "Kconfig").is_file():
+        raise BadInput(f"--source {path} is not a kernel source: give the top of a tree or a tarball")
+    return Source(path, "tree " + _tree_digest(path), str(path))
+
+
+def _tree_digest(tree: Path) -> str:
+    """Git knows the content; elsewhere sizes and time stamps stand for it."""
+    digest = hashlib.sha256()
+    names: Iterator[str]
+    if (tree / ".git").exists():
+        digest.update(_git(tree, "rev-parse", "HEAD"))
+        digest.update(_git(tree, "diff", "HEAD", "--binary"))
+        untracked = _git(tree, "ls-files", "-z", "--others", "--exclude-standard")
+        names = (os.fsdecode(name) for name in untracked.split(b"\0") if name)
+    else:
+        names = (os.path.relpath(os.path.join(top, name), tree)
+                 for top, _, files in os.walk(tree) for name in files)
+    for name in sorted(names):
+        info = os.lstat(tree / name)
+        digest.update(f"{name}\0{info.st_size}\0{info.st_mtime_ns}\n".encode())
+    return digest.hexdigest()
+
+
+def _version_of(package: str) -> tuple[int, ...]:
+    return tuple(int(n) for n in re.findall(r"\d+", package.removeprefix("linux-source-"))[:2])
+
+
+def _fetch(archive: Archive, package: str, version: str, cache: Cache) -> Source:
+    def make(where: Path) -> None:
+        unpack_deb(archive.fetch(package, f"downloading {package} {version}"), where / "unpacked")
+        tarball = next((where / "unpacked").glob("usr/src/linux-source-*.tar.*"))
+        tarball.rename(where / tarball.name)
+        shutil.rmtree(where / "unpacked")
+        archive.drop_downloads()
+
+    return _entry_source(cache.ensure(KIND, version, make))
+
+
+def _entry_source(entry: Path) -> Source:
+    tarball = next(entry.glob("linux-source-*"))
+    return Source(tarball, "debian " + entry.name, f"Linux {entry.name} (Debian)")
+
+
+def cached(cache: Cache) -> list[Source]:
+    """Debian sources that are here already, newest first."""
+    directory = cache.root / KIND
+    names = {p.name for p in directory.iterdir() if p.is_dir()} if directory.is_dir() else set()
+    found = [cache.find(KIND, name) for name in sort_versions(names)]
+    return [_entry_source(entry) for entry in found if entry]
+
+
+def candidates(cache: Cache) -> Iterator[Source]:
+    """Debian sources, those at hand first, then newest first in each suite; lazily fetched."""
+    seen = set()
+    for source in cached(cache):
+        seen.add(source.identity)
+        yield source
+    for suites in BINARY_SUITES:
+        archive = Archive(cache, suites)
+        packages = [p for p in archive.names("linux-source-") if re.fullmatch(r"linux-source-\d+\.\d+", p)]
+        for package in sorted(packages, key=_version_of, reverse=True):
+            version = archive.candidate(package)
+            if version and _version_of(package) >= OLDEST and "debian " + version not in seen:
+                yield _fetch(archive, package, version, cache)

@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Packages of the machine itself that building and testing need."""
+import os
+import shutil
+import subprocess
+
+from ..base.console import Progress
+from ..base.errors import Failure
+from ..base.shell import environment, last_line, logged
+from .cache import Cache
+
+# Package -> what it is for; everything is in Debian 12 and 13.
+NEEDED = {
+    "build-essential": "compiler for plugin and kernel",
+    "meson": "build of the project",
+    "ninja-build": "build of the project",
+    "pkg-config": "build of the project",
+    "libglib2.0-dev": "plugin interface",
+    "libfmt-dev": "plugin",
+    "libzydis-dev": "plugin",
+    "nlohmann-json3-dev": "plugin",
+    "libjson-c-dev": "secure processor transport",
+    "libmbedtls-dev": "digests and signatures of the secure processor",
+    "libgtest-dev": "model tests",
+    "librapidcheck-dev": "model tests",
+    "clang": "fuzzers of the model",
+    "libclang-rt-dev": "fuzzers of the model",
+    "bc": "kernel build",
+    "bison": "kernel build",
+    "flex": "kernel build",
+    "libelf-dev": "kernel build",
+    "libssl-dev": "kernel build",
+    "uuid-dev": "the kernel's selftests",
+    "xz-utils": "unpacking",
+    "lz4": "kernel build",
+    "git": "applying patches",
+    "busybox-static": "guest userland",
+    "cpio": "tests of the scripts",
+    "kmod": "guest kernel modules",
+    "python3-jsonschema": "tests of reports",
+    "chromium": "tests of reports",
+    "debian-archive-keyring": "checking downloads",
+}
+
+
+def missing() -> list[str]:
+    """Packages that dpkg does not know as installed."""
+    if not shutil.which("dpkg-query"):
+        raise Failure("this is not a Debian machine (no dpkg): install the packages by hand, see README.md")
+    done = subprocess.run(["dpkg-query", "-W", "-f", "${binary:Package} ${db:Status-Status}\n", *NEEDED],
+                          capture_output=True, text=True, env=environment())
+    present = set()
+    for line in done.stdout.splitlines():
+        name, _, state = line.partition(" ")
+        if state == "installed":
+            present.add(name.partition(":")[0])
+    return [name for name in NEEDED if name not in present]
+
+
+def install_line(names: list[str]) -> str:
+    return "apt-get install --no-install-recommends " + " ".join(names)
+
+
+def ensure(cache: Cache) -> None:
+    """Installs what is missing as root; otherwise prints the line that does it."""
+    names = missing()
+    if not names:
+        return
+    if os.geteuid() != 0:
+        raise Failure(f"packages are missing: run 'sudo {install_line(names)}'")
+    progress = Progress(f"installing {len(names)} packages")
+    log = cache.directory("log") / "packages"
+    log.unlink(missing_ok=True)
+
+    def show(line: str) -> None:
+        progress.update(line[:70])
+
+    install = ["apt-get", "-q", "-y", "--no-install-recommends", "install", *names]
+    quiet = {"DEBIAN_FRONTEND": "noninteractive"}
+    if logged(install, log, show, extra_env=quiet) != 0:  # lists may be absent or old
+        logged(["apt-get", "-q", "update"], log, show)
+        if logged(install, log, show, extra_env=quiet) != 0:
+            errors = [line for line in log.read_text().splitlines() if line.startswith("E:")]
+            raise Failure(f"packages can't be installed: {last_line(chr(10).join(errors))} (log: {log})")
+    progress.done()

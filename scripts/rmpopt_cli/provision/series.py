@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Patch series: a directory of patches or a mailbox, in order, applied to a tree."""
+import contextlib
+import mailbox
+import re
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..base.errors import BadInput, Failure
+from ..base.shell import environment
+from .cache import sha256_text
+
+SUBJECT = re.compile(r"\[[^\]]*PATCH[^\]]*?(?:\bv(\d+)\b[^\]]*?)?(?:(\d+)/(\d+))?\]\s*(.*)", re.S)
+ALLOWED_FUZZ = "1"
+
+
+@dataclass(frozen=True)
+class Patch:
+    name: str
+    content: bytes
+
+
+def load(path: Path) -> list[Patch]:
+    """Patches of a directory (in the order of its "series" file or of their names) or a mailbox."""
+    if path.is_dir():
+        patches = [Patch(file.name, file.read_bytes()) for file in _files(path)]
+    elif path.is_file():
+        patches = _mailbox(path)
+    else:
+        raise BadInput(f"--patches {path}: no such file or directory")
+    if not patches:
+        raise BadInput(f"--patches {path}: no patches in there: give a directory of *.patch files or a mailbox")
+    return patches
+
+
+def _files(path: Path) -> list[Path]:
+    listing = path / "series"
+    if not listing.is_file():
+        return sorted([*path.glob("*.patch"), *path.glob("*.diff")])
+    names = [line.split()[0] for line in listing.read_text().splitlines() if line.strip() and not line.startswith("#")]
+    absent = [name for name in names if not (path / name).is_file()]
+    if absent:
+        raise BadInput(f"--patches {path}: its series file names {absent[0]}, which is not there")
+    return [path / name for name in names]
+
+
+def _mailbox(path: Path) -> list[Patch]:
+    """Patch mails of a thread: replies and the cover letter are left out, the newest version wins."""
+    found: dict[int, dict[int, Patch]] = {}
+    with contextlib.closing(mailbox.mbox(path, create=False)) as box:
+        messages = list(box)
+    for message in messages:
+        subject = re.sub(r"\s+", " ", str(message.get("Subject", "")))
+        matched = SUBJECT.match(subject)
+        body = _body(message)
+        if not matched or b"\ndiff --git " not in b"\n" + body:
+            continue
+        version, number = int(matched.group(1) or 1), int(matched.group(2) or 1)
+        found.setdefault(version, {})[number] = Patch(f"{number:04}: {matched.group(4)}", body)
+    if not found:  # a plain diff is fine, too
+        content = path.read_bytes()
+        return [Patch(path.name, content)] if b"\n+++ " in b"\n" + content else []
+    newest = found[max(found)]
+    return [newest[number] for number in sorted(newest)]
+
+
+def _body(message: mailbox.mboxMessage) -> bytes:
+    parts = [part for part in message.walk() if not part.is_multipart()]
+    payload = [part.get_payload(decode=True) for part in parts]
+    return b"\n".join(p for p in payload if isinstance(p, bytes)).replace(b"\r\n", b"\n")
+
+
+def digest(patches: list[Patch]) -> str:
+    return sha256_text(*(patch.content.hex() for patch in patches))
+
+
+def apply(patches: list[Patch], tree: Path) -> None:
+    """Applies all patches or says which one fails, and where."""
+    for patch in patches:
+        problem = _git_apply(patch, tree)
+        if problem:
+            problem = _fuzzy_apply(patch, tree)
+        if problem:
+            raise Failure(f"patch {patch.name} does not apply ({problem})")
+
+
+def _run(words: list[str], patch: Patch, tree: Path) -> tuple[int, str]:
+    # Without the ceiling, git would look for a repository around the tree and skip the files.
+    done = subprocess.run(words, input=patch.content, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, cwd=tree,
+                          env=environment({"GIT_CEILING_DIRECTORIES": str(tree.resolve().parent)}))
+    return done.returncode, done.stdout.decode(errors="replace")
+
+
+def _git_apply(patch: Patch, tree: Path) -> str:
+    if not shutil.which("git"):
+        return "git is missing"
+    status, text = _run(["git", "apply", "-p1", "--whitespace=nowarn", "-"], patch, tree)
+    return "" if status == 0 else text.strip().splitlines()[0] if text.strip() else "git apply failed"
+
+
+def _fuzzy_apply(patch: Patch, tree: Path) -> str:
+    """The same with some fuzz, for a kernel that differs a little; tried first without a change."""
+    words = ["patch", "-p1", "-N", "-t", "-F", ALLOWED_FUZZ, "--no-backup-if-mismatch", "-r", "-"]
+    status, text = _run([*words, "--dry-run"], patch, tree)
+    if status == 0:
+        status, text = _run(words, patch, tree)
+    if status == 0:
+        return ""
+    return _where(text)
+
+
+def _where(text: str) -> str:
+    file = ""
+    for line in text.splitlines():
+        named = re.match(r"(?:checking|patching) file '?([^']+)'?", line)
+        file = named.group(1) if named else file
+        if "FAILED" in line:
+            return f"{file}: {line.strip()}"
+        if "can't find file" in line:
+            wanted = re.search(r"^\|(?:---|\+\+\+) [ab]/(\S+)", text, re.M)
+            return f"{wanted.group(1) if wanted else 'a file'} is not in this kernel"
+        if "previously applied" in line:
+            return f"{file}: already applied"
+    return text.strip().splitlines()[-1] if text.strip() else "patch failed"

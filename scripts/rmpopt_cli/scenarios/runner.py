@@ -1,0 +1,185 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The scenario command: boots a kernel in virtual time, does something to it, and says how it bore that."""
+import json
+import os
+import re
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ..base.errors import OK, TEST_FAILED, VERDICT, BadInput
+from ..base.paths import BUILD, PROGRAM
+from ..base.shell import last_line, output
+from ..guest import tables, watch
+from .catalogue import PRELUDE, SCENARIOS, SKIPPED, Scenario, Variant, find
+
+PROGRAMS = BUILD / "guest-tests"
+TAKES_AT_MOST = 240  # seconds of real time, for a boot that hangs
+COMPLAINT = re.compile(r"^.*(?:WARNING: |BUG: |Oops: |unchecked MSR access|RMP violation|general protection|"
+                       r"invalid opcode|blocked for more than|soft lockup|Leaking PFN).*$", re.M)
+
+
+@dataclass
+class Outcome:
+    name: str
+    verdict: str  # "pass", "fail" or "skip"
+    detail: str = ""
+    seconds: float = 0.0
+    findings: list[dict] = field(default_factory=list)
+    report: str = ""  # directory with the boot's logs
+
+    def line(self, number: int) -> str:
+        """In KTAP."""
+        mark = "not ok" if self.verdict == "fail" else "ok"
+        skip = "SKIP " if self.verdict == "skip" else ""
+        return f"{mark} {number} {self.name}{f' # {skip}{self.detail}' if self.detail else ''}"
+
+
+def _script(scenario: Scenario) -> str:
+    needs = "needs_guests\n" if scenario.guests else ""
+    return f"{PRELUDE}{needs}{scenario.script}\nsleep {scenario.quiet}\n"
+
+
+def _policy_words(policies: Sequence[str]) -> list[str]:
+    return [word for policy in policies for word in ("--policy", policy)]
+
+
+def words(scenario: Scenario, options: Sequence[str] = (), append: str = "") -> list[str]:
+    """What boot is told. Options of the user come last, so that they win."""
+    line = " ".join(word for word in (scenario.append, append) if word)
+    programs = (*(["snp-guest"] if scenario.guests else []), *scenario.files)
+    files = [word for name in programs for word in ("--file", str(PROGRAMS / name))]
+    policies = _policy_words(scenario.policies)
+    return ["boot", "--json", "--time", "virtual", "--watch-bound", str(scenario.bound), "--smp", scenario.smp,
+            "--mem", scenario.memory, "--timeout", str(TAKES_AT_MOST), f"--append={line}", *files, *policies, *options,
+            "--", _script(scenario)]
+
+
+def _findings(result: dict) -> list[dict]:
+    return ((result.get("plugin") or {}).get("watch") or {}).get("findings", [])
+
+
+def _serious(scenario: Scenario, findings: list[dict]) -> list[dict]:
+    return [finding for finding in watch.serious(findings) if finding["id"] not in scenario.allowed]
+
+
+def _skip_reason(text: str) -> str:
+    found = re.search(r"^# SKIP (.*)$", text, re.M)
+    return found.group(1).strip() if found else "the guest did not say why"
+
+
+def not_optimised(result: dict) -> list[int]:
+    """Regions (GiB) without assigned pages that some online CPU has no bit for."""
+    online = frozenset(int(cpu) for cpu, siblings in result["guest"]["siblings"].items() if siblings)
+    table = tables.from_report(result["plugin"])
+    return [region["gb"] for region in result["plugin"]["regions"]
+            if region["assigned_pages"] == 0 and not online <= table[region["gb"]]]
+
+
+def judge(scenario: Scenario, status: int, result: dict, dmesg: str) -> tuple[str, str]:
+    """Verdict and what there is to say about it."""
+    if status == SKIPPED:
+        return "skip", _skip_reason(result["output"])
+    seen = (result.get("plugin") or {}).get("watch")
+    serious = _serious(scenario, _findings(result))
+    if serious:
+        more = f" (and {len(serious) - 1} more)" if len(serious) > 1 else ""
+        return "fail", f"{serious[0]['id']}: {serious[0]['what']}{more}"
+    if status != OK and not (status == VERDICT and not scenario.complete):
+        said = last_line(result["output"]) if result["outcome"] == "guest-exit" else ""
+        return "fail", f"{result['message']}{': ' + said if said else ''}"
+    if seen is None:
+        return "fail", "the plugin left no report of its watch"
+    complaint = COMPLAINT.search(dmesg)
+    if complaint:
+        return "fail", f"the kernel says: {complaint.group().strip()}"
+    if scenario.rmpopt and not seen["pass_count"]:
+        return "skip", "the kernel does not use RMPOPT"
+    missing = not_optimised(result) if scenario.complete else []
+    if missing:
+        return "fail", f"not optimised on all CPUs at the end: regions at GiB {', '.join(map(str, missing))}"
+    return "pass", ""
+
+
+def perform(scenario: Scenario, options: Sequence[str] = (), append: str = "") -> Outcome:
+    started = time.monotonic()
+    status, text, problems = output([PROGRAM, *words(scenario, options, append)], timeout=2 * TAKES_AT_MOST)
+    seconds = round(time.monotonic() - started, 1)
+    try:
+        result = json.loads(text)
+    except ValueError:
+        return Outcome(scenario.name, "fail", last_line(problems), seconds)
+    verdict, detail = judge(scenario, status, result, _dmesg(result))
+    return Outcome(scenario.name, verdict, detail, seconds, _findings(result), result["report"])
+
+
+def _dmesg(result: dict) -> str:
+    try:
+        return Path(result["report"], "dmesg.txt").read_text(errors="replace")
+    except OSError:
+        return ""
+
+
+def variant_problem(variant: Variant, options: Sequence[str]) -> str | None:
+    """Boots the kernel of variants (options) with the mistake; None if all its findings came."""
+    scenario = find(variant.scenario)
+    assert scenario
+    outcome = perform(scenario, [*_policy_words(variant.policies), *options], f"rmpopt.mistake={variant.mistakes}")
+    seen = {finding["id"] for finding in outcome.findings}
+    missing = [wanted for wanted in variant.findings if wanted not in seen]
+    if not missing and variant.says and not any(variant.says in f["what"] for f in outcome.findings):
+        missing = [f"'{variant.says}'"]
+    if not missing:
+        return None
+    return f"no {', '.join(missing)} but {', '.join(sorted(seen)) or 'nothing'} ({outcome.verdict}: {outcome.detail})"
+
+
+def chosen(names: Sequence[str]) -> list[Scenario]:
+    if "all" in names:
+        return list(SCENARIOS)
+    picked = []
+    for name in names:
+        scenario = find(name)
+        if scenario is None:
+            raise BadInput(f"no scenario '{name}': 'rmpopt scenario list' shows them")
+        picked.append(scenario)
+    return picked
+
+
+def show(as_json: bool) -> int:
+    if as_json:
+        print(json.dumps({"schema": 1, "scenarios": [vars(scenario) for scenario in SCENARIOS]}, indent=1))
+        return OK
+    for scenario in SCENARIOS:
+        print(f"{scenario.name:25} {scenario.title}")
+    return OK
+
+
+def run(names: Sequence[str], options: Sequence[str], append: str, jobs: int, as_json: bool) -> int:
+    scenarios = chosen(names)
+    outcomes: list[Outcome] = []
+    if not as_json:
+        print(f"KTAP version 1\n1..{len(scenarios)}", flush=True)
+    with ThreadPoolExecutor(jobs or len(os.sched_getaffinity(0))) as pool:
+        for number, outcome in enumerate(pool.map(lambda s: perform(s, options, append), scenarios), 1):
+            outcomes.append(outcome)
+            if not as_json:
+                _print(outcome, number)
+    count = {verdict: sum(o.verdict == verdict for o in outcomes) for verdict in ("pass", "fail", "skip")}
+    if as_json:
+        print(json.dumps({"schema": 1, **count, "results": [vars(o) for o in outcomes]}, indent=1))
+    else:
+        print(f"# pass:{count['pass']} fail:{count['fail']} skip:{count['skip']}")
+    return TEST_FAILED if count["fail"] else OK
+
+
+def _print(outcome: Outcome, number: int) -> None:
+    print(outcome.line(number), flush=True)
+    if outcome.verdict != "fail":
+        return
+    for finding in outcome.findings:
+        print(f"#   {finding['severity']} {finding['id']}: {finding['what']} [{finding['seconds']:.3f} s]; "
+              f"{finding['hint']}")
+    print(f"#   logs: {outcome.report}", flush=True)

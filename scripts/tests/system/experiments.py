@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Two small experiments, run as a user does: what they show must be what is known beforehand."""
+import json
+import tempfile
+from pathlib import Path
+
+from rmpopt_cli.base.errors import OK
+from rmpopt_cli.base.paths import PROGRAM
+from rmpopt_cli.base.shell import last_line, output
+from rmpopt_cli.experiments.catalogue import EMPTY_AGAIN, EMPTY_FIRST, FULL
+from .suites import Checks
+
+TAKES_AT_MOST = 400
+CORES = 2  # of --smp 2
+ENTRIES = 512  # of 2 MB, in a region
+LOAD = "forks"
+
+
+def _run(directory: str, *words: str) -> dict | str:
+    """The experiment's part of experiment.json; text: what is wrong."""
+    status, text, problem = output([PROGRAM, "experiment", *words, "--json", "--repeat", "1", "--output", directory],
+                                   timeout=TAKES_AT_MOST)
+    if status != OK:
+        return f"status {status}: {last_line(problem)}"
+    kept = json.loads(Path(directory, "experiment.json").read_text())
+    if json.loads(text) != kept:
+        return "experiment.json is not what was printed"
+    return kept["experiments"][0]
+
+
+def _values(shown: dict, number: int = 0) -> dict[tuple[str, str], float]:
+    return {(cell["row"], cell["column"]): cell["mean"] for cell in shown["tables"][number]["cells"]}
+
+
+def _passes() -> str | None:
+    """A first pass looks at all entries of each clean region once, a second one at none of them; a full RMP is known
+    by the first entries of its regions. Firmware may get or return a page during the first pass."""
+    with tempfile.TemporaryDirectory(prefix="rmpopt-") as directory:
+        shown = _run(directory, "passes", "--mem", "3G", "--smp", "2")
+    if isinstance(shown, str):
+        return shown
+    values, [boot] = _values(shown), shown["boots"]
+    for phase in (EMPTY_FIRST, EMPTY_AGAIN, FULL):
+        passes, executed = values[phase, "passes"], values[phase, "RMPOPT"]
+        if passes < 1 or executed != passes * boot["regions"] * CORES:
+            return f"{phase}: {passes:.0f} passes, {executed:.0f} RMPOPT"
+    first, again, full = (values[phase, "2 MB entries"] for phase in (EMPTY_FIRST, EMPTY_AGAIN, FULL))
+    clean = values[EMPTY_FIRST, "that scan"] - values[EMPTY_AGAIN, "that scan"]
+    if clean < 1 or abs(first - again - clean * ENTRIES) > ENTRIES or not 0 < full < ENTRIES:
+        return f"2 MB entries: first {first:.0f}, second {again:.0f}, full {full:.0f}; {clean:.0f} clean regions"
+    return None
+
+
+def _workloads() -> str | None:
+    """Nothing is saved without RMPOPT or with guests everywhere, and no region that a guest lives in is optimised.
+    How much a workload gains from the others is luck on so small a host; so is whether the kernel's own pages of
+    firmware share a region with a guest."""
+    names = ("off", "on", "1/2", "all")
+    settings = [word for name in names for word in ("--setting", name)]
+    with tempfile.TemporaryDirectory(prefix="rmpopt-") as directory:
+        shown = _run(directory, "workloads", "--mem", "3G", "--phase", LOAD, "--jobs", "2", *settings)
+        missing = [name for name in ("experiment.txt", "experiment.svg", "workloads/1-of-2.1/report.json")
+                   if not Path(directory, name).is_file()]
+    if isinstance(shown, str):
+        return shown
+    if missing:
+        return f"no {', '.join(missing)}"
+    off, on, half, everywhere = (_values(shown).get((LOAD, name)) for name in names)
+    if off != 0 or everywhere != 0 or half is None or not on:
+        return f"skip rates: off {off}, on {on}, 1/2 {half}, all {everywhere}"
+    return _optimised({boot["setting"]: boot for boot in shown["boots"]})
+
+
+def _optimised(boots: dict[str, dict]) -> str | None:
+    optimised = {name: boot["optimised"] for name, boot in boots.items()}
+    free = {name: boot["regions"] - len(boot["guests_in"]) for name, boot in boots.items()}
+    guests = [len(boots[name]["guests_in"]) for name in ("on", "1/2", "all")]
+    if not guests[0] < guests[1] < guests[2]:
+        return f"regions with guests: {guests}"
+    if optimised["off"] or any(optimised[name] > free[name] for name in free) or \
+            not optimised["on"] > optimised["all"] or optimised["1/2"] < optimised["all"]:
+        return f"optimised regions: {optimised}; without guests: {free}"
+    return None
+
+
+def experiment_tests() -> Checks:
+    return [("experiment/passes", _passes), ("experiment/workloads", _workloads)]

@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Bad input is refused with a line that names it."""
+import socket
+import struct
+import tempfile
+import unittest
+from pathlib import Path
+
+from rmpopt_cli.base.errors import BadInput
+from rmpopt_cli.guest import image, machine, workspace
+from rmpopt_cli.guest.bare_metal import check_elf
+from rmpopt_cli.provision.debian_kernel import modules_in_order
+
+
+def kernel_image(syssize: int = 64, setup_sectors: int = 1) -> bytes:
+    head = bytearray(0x400)
+    head[0x1F1] = setup_sectors
+    struct.pack_into("<I", head, 0x1F4, syssize)
+    head[0x1FE:0x200] = b"\x55\xaa"
+    head[0x202:0x206] = b"HdrS"
+    head[0x236] = 1
+    return bytes(head) + b"\0" * (syssize * 16)
+
+
+class Scratch(unittest.TestCase):
+    def setUp(self) -> None:
+        scratch = tempfile.TemporaryDirectory()
+        self.addCleanup(scratch.cleanup)
+        self.top = Path(scratch.name)
+
+    def file(self, content: bytes, name: str = "file") -> Path:
+        path = self.top / name
+        path.write_bytes(content)
+        return path
+
+    def refused(self, words: str, call, *arguments) -> None:  # type: ignore[no-untyped-def]
+        with self.assertRaisesRegex(BadInput, words) as caught:
+            call(*arguments)
+        self.assertNotIn("\n", str(caught.exception))
+
+
+class KernelImageTest(Scratch):
+    def test_good(self) -> None:
+        image.check_kernel(self.file(kernel_image()))
+
+    def test_not_a_kernel(self) -> None:
+        for content in (b"", b"text", b"\0" * 5000):
+            self.refused("is not an x86 Linux kernel", image.check_kernel, self.file(content))
+
+    def test_vmlinux(self) -> None:
+        self.refused("ELF", image.check_kernel, self.file(b"\x7fELF" + b"\0" * 2000))
+
+    def test_truncated(self) -> None:
+        self.refused("truncated", image.check_kernel, self.file(kernel_image(syssize=4096)[:9000]))
+
+    def test_32_bit(self) -> None:
+        content = bytearray(kernel_image())
+        content[0x236] = 0
+        self.refused("64-bit", image.check_kernel, self.file(bytes(content)))
+
+    def test_absent_and_directory(self) -> None:
+        self.refused("No such file", image.check_kernel, self.top / "absent")
+        self.refused("directory", image.check_kernel, self.top)
+
+
+class OtherFilesTest(Scratch):
+    def test_initrd(self) -> None:
+        self.refused("No such file", image.check_readable, self.top / "absent", "initrd")
+        self.refused("is empty", image.check_readable, self.file(b""), "initrd")
+
+    def test_elf(self) -> None:
+        self.refused("not an ELF", check_elf, self.file(b"#!/bin/sh"))
+        self.refused("No such file", check_elf, self.top / "absent")
+
+    def test_modules_directory_without_index(self) -> None:
+        self.refused("modules.dep", modules_in_order, self.top)
+
+    def test_modules_come_after_those_they_need(self) -> None:
+        self.file(b"kvm/kvm-amd.ko.xz: kvm/kvm.ko.xz ccp/ccp.ko.xz lib/bypass.ko.xz\n"
+                  b"ccp/ccp.ko.xz:\nkvm/kvm.ko.xz: lib/bypass.ko.xz\nother.ko.xz:\n", "modules.dep")
+        self.assertEqual([path.name for path in modules_in_order(self.top)],
+                         ["ccp.ko.xz", "bypass.ko.xz", "kvm.ko.xz", "kvm-amd.ko.xz"])
+
+
+class MachineTest(Scratch):
+    def test_sizes(self) -> None:
+        self.assertEqual(machine.parse_size("6G"), 6 << 30)
+        self.assertEqual(machine.parse_size("512"), 512 << 20)
+        for text in ("", "G", "1.5G", "-1G", "6GB"):
+            self.refused("--mem", machine.parse_size, text)
+
+    def test_smp(self) -> None:
+        for text in ("1", "8", "4,cores=2,threads=2", "cpus=4,sockets=2"):
+            self.assertEqual(machine.check_smp(text), text)
+        for text in ("", "0", "four", "4,core=2", "4,,"):
+            self.refused("--smp", machine.check_smp, text)
+
+    def test_policy(self) -> None:
+        self.assertEqual(machine.check_policy("oow=cf0"), "oow=cf0")
+        for text in ("oow", "=x", "a=b,c=d", "a b=c"):
+            self.refused("--policy", machine.check_policy, text)
+
+    def test_comma_in_a_plugin_path(self) -> None:
+        options = machine.PluginOptions(Path("/a,b/librmpopt.so"), "venice")
+        self.refused("comma", options.argument)
+
+    def test_long_socket_path(self) -> None:
+        self.refused("longer than 107", machine.psp_device, Path("/" + "x" * 107))
+        machine.psp_device(Path("/" + "x" * 106))
+
+
+class SocketTest(Scratch):
+    def test_absent_is_fine(self) -> None:
+        workspace.free_socket(self.top / "s")
+
+    def test_stale_socket_is_removed(self) -> None:
+        path = self.top / "s"
+        with socket.socket(socket.AF_UNIX) as stale:
+            stale.bind(str(path))
+        workspace.free_socket(path)
+        self.assertFalse(path.exists())
+
+    def test_socket_in_use_is_kept(self) -> None:
+        path = self.top / "s"
+        with socket.socket(socket.AF_UNIX) as busy:
+            busy.bind(str(path))
+            busy.listen(1)
+            self.refused("in use", workspace.free_socket, path)
+        self.assertTrue(path.exists())
+
+    def test_other_files_are_kept(self) -> None:
+        self.refused("not a socket", workspace.free_socket, self.file(b"precious"))
+        self.assertEqual((self.top / "file").read_bytes(), b"precious")
+
+
+if __name__ == "__main__":
+    unittest.main()

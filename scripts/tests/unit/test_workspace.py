@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Directories of boots, of which several may run at once."""
+import tempfile
+import unittest
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from rmpopt_cli.guest import workspace
+from rmpopt_cli.provision.cache import Cache
+
+
+class WorkspaceTest(unittest.TestCase):
+    def setUp(self) -> None:
+        scratch = tempfile.TemporaryDirectory()
+        self.addCleanup(scratch.cleanup)
+        self.cache = Cache(Path(scratch.name))
+
+    def test_what_is_gone_is_old(self) -> None:
+        self.assertEqual(workspace.modified(Path("/nonexistent")), 0)
+
+    def test_boots_at_once_do_not_trip_over_each_others_clean_up(self) -> None:
+        with ThreadPoolExecutor(4) as pool:
+            spaces = list(pool.map(lambda _: workspace.create(self.cache, None), range(100)))
+        self.assertEqual(len({space.report for space in spaces}), 100)
+        kept = list((self.cache.root / "reports").iterdir())
+        self.assertLessEqual(len(kept), workspace.KEPT_REPORTS + 4)
+
+    def test_runs_that_are_in_use_stay(self) -> None:
+        spaces = [workspace.create(self.cache, None) for _ in range(3)]
+        self.assertTrue(all(space.run.is_dir() for space in spaces))
+
+
+if __name__ == "__main__":
+    unittest.main()
