@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Building the project itself (plugin, model, bare-metal tests) into build/."""
 import json
+import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,14 +12,20 @@ from ..base.paths import BUILD, CHECKOUT
 from ..base.shell import last_line, logged, output
 from .cache import Cache, sha256_text
 
-OPTIONS = {"buildtype": "release", "b_ndebug": "false"}
+# Another compiler than ours warns of other things: that must not stop a user. Continuous integration wants to know.
+WARNINGS_ARE_ERRORS = "RMPOPT_WERROR"
+
+
+def _options() -> dict[str, str]:
+    return {"buildtype": "release", "b_ndebug": "false",
+            "werror": "true" if os.environ.get(WARNINGS_ARE_ERRORS) else "false"}
 
 
 def _wanted(libvfio_user: Path | None) -> dict[str, str]:
     declared = CHECKOUT / "meson_options.txt"
     if libvfio_user and declared.exists() and "libvfio_user_src" in declared.read_text():
-        return {**OPTIONS, "libvfio_user_src": str(libvfio_user)}
-    return OPTIONS
+        return {**_options(), "libvfio_user_src": str(libvfio_user)}
+    return _options()
 
 
 def _current() -> dict[str, str]:
