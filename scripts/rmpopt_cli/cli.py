@@ -4,7 +4,7 @@ import argparse
 import signal
 
 from .base.console import error
-from .base.errors import SETUP_FAILED, SIGNALLED, BadInput, Failure
+from .base.errors import SETUP_FAILED, SIGNALLED, Failure
 from .commands import boot, compare, ctl, experiment, kernel, policies, report, run, scenario, setup, test, top
 
 VERBS = (setup, kernel, boot, run, scenario, experiment, ctl, top, report, compare, policies, test)
@@ -14,14 +14,14 @@ exit status: 0 success; 1 a test failed; 2 bad input; 121 guest died; 122 QEMU f
 123 the guest showed something wrong; 124 timeout; 125 rmpopt itself failed.
 "boot -- COMMAND" returns the status of COMMAND."""
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="rmpopt", epilog=STATUS_HELP,
+def parser() -> argparse.ArgumentParser:
+    top = argparse.ArgumentParser(prog="rmpopt", epilog=STATUS_HELP,
                                      formatter_class=argparse.RawDescriptionHelpFormatter,
                                      description="AMD SEV-SNP's RMP and RMPOPT on a stock QEMU.")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for verb in VERBS:
         verb.add(commands)
-    return parser
+    return top
 
 
 def _stop(number: int, _frame: object) -> None:
@@ -30,14 +30,11 @@ def _stop(number: int, _frame: object) -> None:
 
 
 def main(words: list[str]) -> int:
-    arguments = _parser().parse_args(words)
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _stop)
     try:
+        arguments = parser().parse_args(words)
         return arguments.action(arguments)
-    except BadInput as problem:
-        error(str(problem))
-        return problem.status
     except Failure as problem:
         error(str(problem))
         return problem.status

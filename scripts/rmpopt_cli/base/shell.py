@@ -44,7 +44,7 @@ def logged(argv: Sequence[str | Path], log: Path, on_line: Callable[[str], None]
         raise Failure(f"can't run {argv[0]}: {problem.strerror}") from problem
     assert process.stdout is not None
     try:
-        with log.open("a") as stream:
+        with process.stdout, log.open("a") as stream:
             for line in process.stdout:
                 stream.write(line)
                 if on_line:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from ..base.errors import OK
 from ..base.shell import last_line
+from ..guest.tables import not_optimised
 from ..reporting.measured import Sum, sums
-from ..scenarios.runner import not_optimised
 from .catalogue import BOOT, EMPTY_FIRST, Experiment, Setting
 
 UNNAMED = (BOOT, EMPTY_FIRST)  # of these the plugin knows no name: they are over at the first mark

@@ -3,14 +3,19 @@
 import json
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..base.console import Progress, error, note
-from ..base.errors import OK, TEST_FAILED, BadInput
-from ..base.paths import BUILD, PROGRAM
-from ..base.shell import last_line, output
+from ..base.errors import OK, TEST_FAILED, BadInput, Failure
+from ..base.parallel import threads
+from ..base.paths import BUILD
+from ..guest import linux
+from ..guest.given import Given
+from ..guest.machine import MachineOptions, parse_size, show_size
+from ..guest.request import Request
+from ..provision.cache import Cache
 from . import tables
 from .catalogue import EXPERIMENTS, Experiment, Setting, find, script
 from .results import Boot
@@ -26,12 +31,9 @@ class Plan:
     """What the user asked for, checked."""
     repeat: int = 3
     jobs: int = 1
-    measure: str = "exact"
-    memory: str = ""  # "": the experiment's own
     phases: Sequence[str] = ()  # (): all
     settings: Sequence[str] = ()
-    options: Sequence[str] = ()  # of boot
-    append: str = ""
+    given: Given = field(default_factory=Given)
     output: Path = field(default_factory=Path)
 
     def check(self, experiments: Iterable[Experiment]) -> None:
@@ -39,7 +41,7 @@ class Plan:
             raise BadInput(f"--repeat {self.repeat}: give a number from 1 to {MOST_REPEATS}")
         if self.jobs < 1:
             raise BadInput(f"--jobs {self.jobs}: give a number of boots at a time")
-        if self.measure == "off":
+        if self.given.machine.get("measure") == "off":
             raise BadInput("--measure off: nothing to show: give exact, exact+tlb or sampled=N")
         for experiment in experiments:
             _known("phase", self.phases, experiment.phases, experiment.name)
@@ -63,13 +65,16 @@ def _mark(measure: str) -> str:
     return {"exact": "--on", "exact+tlb": "--on tlb"}.get(measure, f"--on {measure.removeprefix('sampled=')}")
 
 
-def words(experiment: Experiment, setting: Setting, seed: int, plan: Plan, report: Path) -> list[str]:
-    """What boot is told. Options of the user come last, so that they win."""
-    files = [word for path in PROGRAMS for word in ("--file", str(path))]
-    append = " ".join(word for word in (setting.append, plan.append) if word)
-    return ["boot", "--time", "virtual", "--mem", plan.memory or experiment.memory, "--measure", plan.measure,
-            "--timeout", str(TAKES_AT_MOST), "--report", str(report), f"--append={append}", *files, *plan.options,
-            "--", script(experiment, setting, plan.phases_of(experiment), seed, _mark(plan.measure))]
+def _machine(experiment: Experiment) -> MachineOptions:
+    return MachineOptions(time="virtual", memory=parse_size(experiment.memory), measure="exact")
+
+
+def request(experiment: Experiment, setting: Setting, seed: int, plan: Plan) -> Request:
+    """The boot of a setting."""
+    wanted = plan.given.onto(Request(append=setting.append, files=list(PROGRAMS), machine=_machine(experiment),
+                                     timeout=TAKES_AT_MOST, report=_directory(plan, experiment, setting, seed)))
+    wanted.command = script(experiment, setting, plan.phases_of(experiment), seed, _mark(wanted.machine.measure))
+    return wanted
 
 
 def _directory(plan: Plan, experiment: Experiment, setting: Setting, seed: int) -> Path:
@@ -79,16 +84,14 @@ def _directory(plan: Plan, experiment: Experiment, setting: Setting, seed: int) 
 
 def perform(experiment: Experiment, setting: Setting, seed: int, plan: Plan) -> Boot:
     """One boot and what came of it."""
-    report = _directory(plan, experiment, setting, seed)
-    result, told = report / "result.json", words(experiment, setting, seed, plan, report)
-    result.unlink(missing_ok=True)
+    boot = Boot(setting.name, seed, _directory(plan, experiment, setting, seed))
     started = time.monotonic()
-    status, _, problems = output([PROGRAM, *told], timeout=TAKES_AT_MOST + 120)
-    boot = Boot(setting.name, seed, report, round(time.monotonic() - started, 1))
     try:
-        boot.take(json.loads(result.read_text()), experiment, setting, plan.phases_of(experiment))
-    except (OSError, ValueError):
-        boot.problem = last_line(problems) if status != OK else "the boot left no result.json"
+        boot.take(linux.boot(Cache(), request(experiment, setting, seed, plan)), experiment, setting,
+                  plan.phases_of(experiment))
+    except (Failure, OSError) as problem:
+        boot.problem = str(problem)
+    boot.seconds = round(time.monotonic() - started, 1)
     return boot
 
 
@@ -107,7 +110,7 @@ def boots(experiment: Experiment, plan: Plan) -> Iterator[Boot]:
     wanted = [(setting, seed) for seed in range(1, plan.repeat + 1) for setting in plan.settings_of(experiment)]
     progress = Progress(f"experiment {experiment.name}: {len(wanted)} boots")
     failed = 0
-    with ThreadPoolExecutor(plan.jobs) as pool:
+    with threads(plan.jobs) as pool:
         for number, boot in enumerate(pool.map(lambda one: perform(experiment, *one, plan), wanted), 1):
             (error if boot.problem else note)(_told(experiment, boot))
             failed += bool(boot.problem)
@@ -124,8 +127,9 @@ def _prepare(where: Path) -> None:
 
 
 def _summary(experiment: Experiment, plan: Plan, done: list[Boot], made: list[tables.Table]) -> dict:
-    return {"name": experiment.name, "title": experiment.title, "measure": plan.measure,
-            "memory": plan.memory or experiment.memory, "repeat": plan.repeat,
+    machine = plan.given.onto(Request(machine=_machine(experiment))).machine
+    return {"name": experiment.name, "title": experiment.title, "measure": machine.measure,
+            "memory": show_size(machine.memory), "repeat": plan.repeat,
             "settings": {s.name: s.title for s in plan.settings_of(experiment)},
             "boots": [boot.as_json(plan.output) for boot in done], "tables": [table.as_json() for table in made]}
 
@@ -183,10 +187,11 @@ def run(experiments: Sequence[Experiment], plan: Plan, as_json: bool) -> int:
     failed = False
     for experiment in experiments:
         done: list[Boot] = []
-        for boot in boots(experiment, plan):
-            done.append(boot)
-            failed = failed or bool(boot.problem)
-            results.take(experiment, done)
+        with closing(boots(experiment, plan)) as each:
+            for boot in each:
+                done.append(boot)
+                failed = failed or bool(boot.problem)
+                results.take(experiment, done)
     print(results.document() if as_json else results.text(), end="")
     note(f"results: {plan.output}")
     return TEST_FAILED if failed else OK

@@ -3,15 +3,16 @@
 import subprocess
 import sys
 import tempfile
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from ..base.errors import QEMU_FAILED, TEST_FAILED, TIMEOUT, BadInput, Failure
+from ..base.options import option
 from ..base.shell import environment, last_line
 from ..provision.cache import Cache
 from ..provision.qemu import Qemu
-from . import cpu
-from .machine import TLB, Machine, PluginOptions
+from . import machine
+from .machine import MachineOptions
 
 PASS, FAIL = 33, 35  # QEMU's status for the values 10h and 11h written to isa-debug-exit
 DEBUG_EXIT = ["-device", "isa-debug-exit,iobase=0xf4,iosize=0x4"]
@@ -20,21 +21,10 @@ DEBUG_EXIT = ["-device", "isa-debug-exit,iobase=0xf4,iosize=0x4"]
 @dataclass
 class BareMetalTest:
     elf: Path
-    persona: str = "venice"
-    memory: int = 2 << 30
-    smp: str = "4,cores=2,threads=2"
-    rmp: str = "auto"
-    enforce: str = "on"
-    thread: str = "multi"
-    policies: list[str] = field(default_factory=list)
-    audit: int = 0
-    measure: str = "off"
-    tlb: str = TLB
-    report: Path | None = None  # the plugin's report.json
-    append: str = ""
-    timeout: float = 120
-    plugin: Path | None = None
-    qemu_options: list[str] = field(default_factory=list)
+    machine: MachineOptions
+    append: str = option("", "arguments for the test", metavar="S")
+    timeout: float = option(120, "seconds to wait", metavar="S", parse=float)
+    report: Path | None = option(None, "the plugin's report as JSON", metavar="FILE", parse=Path)
 
 
 def check_elf(path: Path) -> None:
@@ -48,14 +38,11 @@ def check_elf(path: Path) -> None:
         raise BadInput(f"{path} is not an ELF file: give a bare-metal test such as build/guest-tests/NAME.elf")
 
 
-def command(cache: Cache, qemu: Qemu, test: BareMetalTest, scratch: Path) -> list[str]:
-    plugin = None
-    if test.plugin:
-        plugin = PluginOptions(test.plugin, test.persona, test.rmp, test.enforce, test.policies, test.audit,
-                               measure=test.measure, tlb=test.tlb, log=scratch / "plugin.log", report=test.report)
-    machine = Machine(cpu.model(qemu, test.persona, cache), test.memory, test.smp, plugin, test.thread)
-    words = [*qemu.argv, *machine.arguments(), *DEBUG_EXIT, "-chardev", "stdio,id=console,signal=off",
-             "-serial", "chardev:console", "-kernel", str(test.elf), *test.qemu_options]
+def command(cache: Cache, qemu: Qemu, test: BareMetalTest, log: Path) -> list[str]:
+    places = {"log": log, **({"report": test.report} if test.report else {})}
+    words = [*machine.command(cache, qemu, test.machine, places), *DEBUG_EXIT,
+             "-chardev", "stdio,id=console,signal=off", "-serial", "chardev:console", "-kernel", str(test.elf),
+             *test.machine.qemu_options]
     return words + (["-append", test.append] if test.append else [])
 
 
@@ -79,11 +66,11 @@ def execute(cache: Cache, qemu: Qemu, test: BareMetalTest) -> tuple[int, str]:
     """Runs a test; returns (exit status of ours, its KTAP output)."""
     check_elf(test.elf)
     with tempfile.TemporaryDirectory(prefix="rmpopt-") as scratch:
-        process = subprocess.Popen(command(cache, qemu, test, Path(scratch)), stdin=subprocess.DEVNULL,
+        log = Path(scratch, "plugin.log")
+        process = subprocess.Popen(command(cache, qemu, test, log), stdin=subprocess.DEVNULL,
                                    stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, errors="replace",
                                    env=environment())
         output, problem = _end(process, test)
-        log = Path(scratch, "plugin.log")
         reason = problem.strip() or (log.read_text(errors="replace") if log.exists() else "")
     if process.returncode in (PASS, FAIL) and output.strip():
         return (0 if process.returncode == PASS else TEST_FAILED), output

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The boot command: a Linux guest from a kernel image to a verdict."""
+"""A boot of Linux, from a kernel image to a verdict."""
 import hashlib
 import json
 import secrets
@@ -10,14 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .. import reporting
-from ..base.console import note, say, warn
+from ..base.console import note, warn
 from ..base.errors import OK, Failure
 from ..provision import debian_kernel, kernel, setup
 from ..provision.cache import Cache
 from ..provision.qemu import Qemu
-from . import cpu, initramfs, symbols, workspace
+from . import initramfs, machine, symbols, workspace
 from .guest_link import GuestLink
-from .machine import Machine, PluginOptions
 from .request import Request
 from .session import Session, qemu_messages
 from .verdict import judge
@@ -39,7 +38,7 @@ class Prepared:
     kernel: Path
 
 
-def _find_kernel(cache: Cache, request: Request) -> debian_kernel.Kernel:
+def find_kernel(cache: Cache, request: Request) -> debian_kernel.Kernel:
     if request.kernel == "debian":
         found = debian_kernel.ensure(cache)
     elif request.kernel == "variants":
@@ -87,28 +86,24 @@ def _serial_ports(space: workspace.Workspace, request: Request) -> list[str]:
 
 def _command_line(request: Request) -> str:
     level = "loglevel=7" if request.verbose else "loglevel=5"  # dmesg arrives whole on the status channel
-    patience = PATIENCE if request.virtual_time else ""
+    patience = PATIENCE if request.machine.time == "virtual" else ""
     return " ".join(word for word in (CONSOLE, level, patience, request.append, initramfs.KERNEL_WORDS) if word)
 
 
 def _arguments(cache: Cache, request: Request, qemu: Qemu, space: workspace.Workspace,
                kernel_image: Path) -> list[str]:
-    plugin = None
-    if request.plugin:
-        plugin = PluginOptions(request.plugin, request.persona, request.rmp, request.enforce, request.policies,
-                               request.audit, request.watch_bound, request.measure, request.tlb,
-                               psp_socket=space.psp_socket if request.rmp != "none" else None,
-                               log=space.plugin_log, report=space.plugin_report, events=space.events,
-                               control=space.control_socket)
-    machine = Machine(cpu.model(qemu, request.persona, cache), request.memory, request.smp, plugin, request.thread,
-                      request.virtual_time, may_reboot=request.reboots > 0)
-    return [*qemu.argv, *machine.arguments(), *_serial_ports(space, request), "-kernel", str(kernel_image),
-            "-initrd", str(space.initrd), "-append", _command_line(request), *request.qemu_options]
+    places = {"psp": space.psp_socket, "log": space.plugin_log, "report": space.plugin_report, "events": space.events,
+              "control": space.control_socket}
+    if not request.machine.has_rmp:
+        del places["psp"]
+    return [*machine.command(cache, qemu, request.machine, places, may_reboot=request.reboots > 0),
+            *_serial_ports(space, request), "-kernel", str(kernel_image), "-initrd", str(space.initrd),
+            "-append", _command_line(request), *request.machine.qemu_options]
 
 
 def _prepare(cache: Cache, request: Request, dry_run: bool) -> Prepared:
-    qemu = setup.for_plugin(cache, request.plugin, request.qemu)
-    kernel_files = _find_kernel(cache, request)
+    qemu = setup.for_plugin(cache, request.machine.library, request.machine.qemu)
+    kernel_files = find_kernel(cache, request)
     token = "dry-run" if dry_run else secrets.token_hex(8)
     initrd = _initrd(request, token, kernel_files.modules, setup.guest_tools(cache), pasted=dry_run)
     key = hashlib.sha256(initrd + repr(request).encode()).hexdigest()[:16]
@@ -126,38 +121,42 @@ def dry_run(cache: Cache, request: Request) -> int:
     return OK
 
 
-def boot(cache: Cache, request: Request) -> int:
+def boot(cache: Cache, request: Request, view: View | None = None) -> dict:
+    """Boots, and returns what result.json holds. Without a view nothing is printed. May run in any thread."""
     request.check()
     prepared = _prepare(cache, request, dry_run=False)
     try:
-        return _boot(prepared)
+        return _boot(prepared, view)
     finally:
         prepared.space.drop_run()
 
 
-def _render(directory: Path, result: dict) -> None:
+def _render(directory: Path, result: dict, aloud: bool) -> None:
     """What was measured, for people. Never changes how the boot ended."""
     if not (result["plugin"] or {}).get("measure"):
         return
     try:
         reporting.render(directory)
-        note(f"measured: {directory / 'report.html'}, report.txt beside it")
+        if aloud:
+            note(f"measured: {directory / 'report.html'}, report.txt beside it")
     except Exception as problem:  # the guest has ended as it has, whatever becomes of its pictures
         warn(str(problem) if isinstance(problem, Failure) else f"no report: {type(problem).__name__}: {problem}")
 
 
-def _boot(prepared: Prepared) -> int:
+def _boot(prepared: Prepared, view: View | None) -> dict:
     request, space = prepared.request, prepared.space
     (space.report / "command").write_text(shlex.join(prepared.argv) + "\n")
-    say(f"booting {prepared.kernel} ({request.persona}, --smp {request.smp}, {request.memory >> 20} MiB)")
-    view = View(request)
-    link = GuestLink(prepared.token, on_output=view.output, on_section=view.section)
+    link = GuestLink(prepared.token)
+    if view:
+        view.begin(prepared.kernel)
+        link.on_output, link.on_section = view.output, view.section
     session = Session(prepared.argv, space, link, request.timeout, request.shell, request.verbose, request.reboots)
     started = time.monotonic()
     ending = session.run()
     result = judge(request, link, space, ending, symbols.for_kernel(request.symbols, prepared.kernel))
     result["seconds"] = {"init": round(session.seconds_to_init, 2), "total": round(time.monotonic() - started, 2)}
     (space.report / "result.json").write_text(json.dumps(result, indent=1) + "\n")
-    view.close(result, qemu_messages(space.qemu_log))
-    _render(space.report, result)
-    return result["status"]
+    if view:
+        view.close(result, qemu_messages(space.qemu_log))
+    _render(space.report, result, aloud=view is not None)
+    return result

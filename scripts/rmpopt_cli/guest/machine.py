@@ -1,20 +1,30 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The QEMU command line of a persona, shared by boot and run."""
+"""The machine that a guest runs on: what the user may choose of it, and QEMU's command line for it.
+
+A new option of the machine is a field here and a row in the plugin's own table of options; all verbs that start a
+machine have it then.
+"""
 import json
 import re
-from dataclasses import dataclass, field
+import shlex
+from dataclasses import dataclass
 from pathlib import Path
 
+from ..base import options
 from ..base.errors import BadInput
+from ..base.options import option, repeated, switch
+from ..base.paths import PLUGIN
+from ..provision.cache import Cache
+from ..provision.qemu import Qemu
+from . import cpu
 
-RMP_LAYOUTS = ("auto", "segmented", "contiguous", "none")
+LONGEST_BOUND = 86400  # of the watch, in seconds of guest time
 SOCKET_PATH_LIMIT = 107  # struct sockaddr_un without its final NUL
 # The clock counts instructions, 8 ns each, and jumps to the next timer when all CPUs idle.
 VIRTUAL_TIME = ["-icount", "shift=3,sleep=off"]
 SIZE = re.compile(r"(\d+)([KMGT]?)", re.I)
 UNITS = {"": 1 << 20, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 SMP_ITEM = re.compile(r"(?:cpus=)?[1-9]\d*|(?:maxcpus|sockets|dies|cores|threads)=[1-9]\d*")
-TLB = "zen5"  # the plugin's default
 
 
 def parse_size(text: str) -> int:
@@ -23,6 +33,10 @@ def parse_size(text: str) -> int:
     if not found:
         raise BadInput(f"--mem {text}: give a size such as 6G or 2048M")
     return int(found.group(1)) * UNITS[found.group(2).upper()]
+
+
+def show_size(size: int) -> str:
+    return next(f"{size // UNITS[unit]}{unit}" for unit in "TGMK" if size % UNITS[unit] == 0 or unit == "K")
 
 
 def check_smp(text: str) -> str:
@@ -48,73 +62,108 @@ def check_tlb(text: str) -> str:
 
 
 def check_policy(text: str) -> str:
+    """Only the form; policies.check knows which there are."""
     if not re.fullmatch(r"[a-z0-9_.-]+=[A-Za-z0-9_.:-]+", text):
         raise BadInput(f"--policy {text}: give NAME=VALUE")
     return text
 
 
-@dataclass
-class PluginOptions:
-    """What the plugin is told; paths are checked because QEMU splits options at commas."""
-    library: Path
-    persona: str
-    rmp: str = "auto"
-    enforce: str = "on"
-    policies: list[str] = field(default_factory=list)
-    audit: int = 0
-    watch_bound: int = 0  # seconds; 0: nobody watches
-    measure: str = "off"
-    tlb: str = TLB
-    psp_socket: Path | None = None
-    log: Path | None = None
-    report: Path | None = None
-    events: Path | None = None
-    control: Path | None = None
+def parse_bound(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= LONGEST_BOUND:
+        raise BadInput(f"--watch-bound {text}: give seconds from 1 to {LONGEST_BOUND}")
+    return int(text)
 
-    def argument(self) -> str:
-        words = [f"persona={self.persona}", f"rmp={self.rmp}", f"enforce={self.enforce}"]
-        words += [f"policy.{policy}" for policy in self.policies]
-        if self.audit:
-            words.append(f"audit={self.audit}")
-        if self.watch_bound:
-            words += ["watch=on", f"watch-bound={self.watch_bound}"]
-        if self.measure != "off":
-            words.append(f"measure={self.measure}")
-        if self.tlb != TLB:
-            words.append(f"tlb={self.tlb}")
-        for name, path in (("psp", self.psp_socket), ("log", self.log), ("report", self.report),
-                           ("events", self.events), ("control", self.control)):
-            if path:
-                words.append(f"{name}={path}")
-        if any("," in word for word in [str(self.library), *words]):
-            raise BadInput("a path contains a comma, which QEMU's plugin options can't hold: "
-                           "use another directory for the checkout, RMPOPT_CACHE or --report")
-        return ",".join([str(self.library), *words])
+
+def parse_words(text: str) -> list[str]:
+    try:
+        return shlex.split(text)
+    except ValueError as problem:
+        raise BadInput(f"--qemu-opts: {problem}: check the quotes") from problem
+
+
+def parse_plugin(text: str) -> Path:
+    """The plugin of this checkout need not have been built yet."""
+    path = Path(text).absolute()
+    if path != PLUGIN and not path.is_file():
+        raise BadInput(f"--plugin {text}: no such file: give the path of a librmpopt.so")
+    return path
 
 
 @dataclass
-class Machine:
-    cpu: str  # value of -cpu
-    memory: int
-    smp: str
-    plugin: PluginOptions | None = None
-    thread: str = "multi"
-    virtual_time: bool = False
-    may_reboot: bool = False  # a reset of the guest does not end QEMU
+class MachineOptions:
+    smp: str = option("4,cores=2,threads=2", "CPUs, as QEMU's -smp", metavar="SPEC", parse=check_smp)
+    memory: int = option(6 << 30, "guest memory, such as 6G", "--mem", "SIZE", parse=parse_size, show=show_size)
+    persona: str = option("venice", "which EPYC to be", choices=cpu.PERSONAS, plugin="persona")
+    policies: list[str] = repeated("choice for behaviour that AMD leaves open ('rmpopt policies' lists them); may be "
+                                   "repeated", "--policy", "NAME=VALUE", check_policy, plugin="policy.")
+    rmp: str = option("auto", "layout of the RMP", choices=("auto", "segmented", "contiguous", "none"), plugin="rmp")
+    enforce: str = option("on", "fault stores that the RMP forbids; strict: also stores through 2 MB mappings",
+                          choices=("on", "off", "strict"), plugin="enforce")
+    audit: int = option(0, "recount the RMP every N RMP instructions; a contradiction ends QEMU", metavar="N",
+                        parse=int, plugin="audit", untold=0)
+    watch: str = option("on", "say where the kernel misses an optimisation or misuses the hardware",
+                        choices=("on", "off"), plugin="watch", untold="off")
+    watch_bound: int = option(30, "seconds of guest time for which a clean region may stay unoptimised", metavar="S",
+                              parse=parse_bound, plugin="watch-bound", untold=30)
+    measure: str = option("off", "count RMP checks of stores: off, exact, exact+tlb (also those of modelled TLBs), or "
+                          "sampled=N (one in N blocks of code)", metavar="MODE", parse=check_measure,
+                          plugin="measure", untold="off")
+    tlb: str = option("zen5", "data TLBs to model: zen3, zen4, zen5, or entries such as 64/2048x16", metavar="SIZE",
+                      parse=check_tlb, plugin="tlb", untold="zen5")
+    thread: str = option("single", "host threads for the guest's CPUs", choices=("single", "multi"))
+    time: str = option("real", "virtual: the guest's clock counts instructions and skips idle time",
+                       choices=("real", "virtual"))
+    qemu: str | None = option(None, "QEMU to use", metavar="PATH")
+    qemu_options: list[str] = repeated("more QEMU options", "--qemu-opts", "S", parse_words, action="extend")
+    plugin: Path = option(PLUGIN, "plugin of another build directory, used as it is", metavar="PATH",
+                          parse=parse_plugin)
+    no_plugin: bool = switch("stock QEMU, for comparison")
 
-    def arguments(self) -> list[str]:
-        size = f"{self.memory >> 10}K"
-        words = ["-no-user-config", "-nodefaults", "-display", "none", *([] if self.may_reboot else ["-no-reboot"]),
-                 "-accel", f"tcg,thread={self.thread}", "-machine", "q35,smm=off,memory-backend=ram",
-                 "-object", f"memory-backend-memfd,id=ram,size={size},share=on", "-m", size,
-                 "-smp", self.smp, "-cpu", self.cpu]
-        if self.virtual_time:
-            words += VIRTUAL_TIME
-        if self.plugin:
-            words += ["-plugin", self.plugin.argument(), "-device", "amd-iommu,xtsup=on"]
-            if self.plugin.psp_socket:
-                words += ["-device", psp_device(self.plugin.psp_socket)]
-        return words
+    @property
+    def library(self) -> Path | None:
+        return None if self.no_plugin else self.plugin
+
+    @property
+    def watches(self) -> bool:
+        return not self.no_plugin and self.watch == "on"
+
+    @property
+    def has_rmp(self) -> bool:
+        return not self.no_plugin and self.rmp != "none"
+
+    def check(self) -> None:
+        """Refuses what does not go together."""
+        if self.time == "virtual" and self.thread == "multi":
+            raise BadInput("--time virtual needs one host thread: leave --thread multi out")
+
+
+def plugin_argument(machine: MachineOptions, places: dict[str, Path]) -> str:
+    """The value of -plugin. Paths are checked because QEMU splits options at commas."""
+    words = [str(machine.plugin)]
+    for name, each, _ in options.of(MachineOptions):
+        words += each.told(getattr(machine, name))
+    words += [f"{name}={path}" for name, path in places.items()]
+    if any("," in word for word in words):
+        raise BadInput("a path contains a comma, which QEMU's plugin options can't hold: "
+                       "use another directory for the checkout, RMPOPT_CACHE or --report")
+    return ",".join(words)
+
+
+def command(cache: Cache, qemu: Qemu, machine: MachineOptions, places: dict[str, Path],
+            may_reboot: bool = False) -> list[str]:
+    """QEMU's command line, without what is to run. `places` are the paths of the plugin's files and sockets by their
+    options' names. `may_reboot`: a reset of the guest does not end QEMU."""
+    size = f"{machine.memory >> 10}K"
+    words = [*qemu.argv, "-no-user-config", "-nodefaults", "-display", "none", *([] if may_reboot else ["-no-reboot"]),
+             "-accel", f"tcg,thread={machine.thread}", "-machine", "q35,smm=off,memory-backend=ram",
+             "-object", f"memory-backend-memfd,id=ram,size={size},share=on", "-m", size,
+             "-smp", machine.smp, "-cpu", cpu.model(qemu, machine.persona, cache),
+             *(VIRTUAL_TIME if machine.time == "virtual" else [])]
+    if not machine.no_plugin:
+        words += ["-plugin", plugin_argument(machine, places), "-device", "amd-iommu,xtsup=on"]
+        if "psp" in places:
+            words += ["-device", psp_device(places["psp"])]
+    return words
 
 
 def psp_device(socket: Path) -> str:

@@ -1,53 +1,42 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What the user asks of boot."""
+"""What the user asks of a boot of Linux."""
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..base.errors import BadInput
+from ..base.options import option, repeated, switch
 from . import image
-from .machine import TLB
+from .machine import MachineOptions
 
 SMALLEST_MEMORY = 256 << 20
 
 
 @dataclass
 class Request:
-    """What the user asked for, checked."""
-    kernel: str = ""  # "" reference kernel, "debian", "variants", or a path
-    modules: Path | None = None
-    initrd: Path | None = None
-    append: str = ""
-    files: list[Path] = field(default_factory=list)  # go to /root
-    smp: str = "4,cores=2,threads=2"
-    memory: int = 6 << 30
-    persona: str = "venice"
-    policies: list[str] = field(default_factory=list)
-    rmp: str = "auto"
-    enforce: str = "on"
-    audit: int = 0
-    thread: str = "single"
-    virtual_time: bool = False
-    watch_bound: int = 30  # seconds; 0: no watch
-    watch_fatal: bool = False
-    measure: str = "off"
-    tlb: str = TLB
-    symbols: Path | None = None  # System.map or vmlinux
-    report: Path | None = None
-    timeout: float = 300
-    reboots: int = 0  # how often a kernel starts anew, by reset or kexec
-    qemu: str | None = None
-    qemu_options: list[str] = field(default_factory=list)
-    plugin: Path | None = None
-    shell: bool = False
-    json: bool = False
-    verbose: bool = False
+    kernel: str = option("", 'kernel to boot; "debian" takes Debian\'s own, "variants" one that makes mistakes on '
+                         "demand (default: the reference kernel)", metavar="BZIMAGE")
+    modules: Path | None = option(None, "lib/modules/VERSION to load ccp and kvm_amd from", metavar="DIR", parse=Path)
+    initrd: Path | None = option(None, "initrd to use; its /init runs unless COMMAND is given", metavar="F", parse=Path)
+    files: list[Path] = repeated("put this file into /root of the guest; may be repeated", "--file", "F", Path)
+    append: str = option("", "more words for the kernel command line", metavar="S")
+    watch_fatal: bool = switch("a finding of the watch fails the boot")
+    symbols: Path | None = option(None, "System.map or vmlinux (default: the System.map beside the kernel)",
+                                  metavar="F", parse=Path)
+    report: Path | None = option(None, "where logs and result.json go", metavar="DIR", parse=Path)
+    timeout: float = option(300, "seconds to wait", metavar="S", parse=float)
+    reboots: int = option(0, "let the guest start anew so often, by reset or kexec", metavar="N", parse=int)
+    shell: bool = switch("interactive console (Ctrl-A X ends QEMU)")
+    json: bool = switch("result as JSON on stdout")
+    verbose: bool = switch("show the guest's console")
     command: str = ""
+    machine: MachineOptions = field(default_factory=MachineOptions)
 
     def check(self) -> None:
         """Refuses bad input before anything long starts."""
-        if self.memory < SMALLEST_MEMORY:
-            raise BadInput(f"--mem: {self.memory >> 20} MiB is too small for a Linux guest: give 1G or more")
+        self.machine.check()
+        if self.machine.memory < SMALLEST_MEMORY:
+            raise BadInput(f"--mem: {self.machine.memory >> 20} MiB is too small for a Linux guest: give 1G or more")
         if self.kernel not in ("", "debian", "variants"):
             image.check_kernel(Path(self.kernel))
         if self.reboots < 0:
@@ -57,9 +46,7 @@ class Request:
         self._check_files()
         if self.symbols:
             image.check_readable(self.symbols, "symbols")
-        if self.virtual_time and self.thread == "multi":
-            raise BadInput("--time virtual needs one host thread: leave --thread multi out")
-        if self.watch_fatal and not self.watches:
+        if self.watch_fatal and not self.machine.watches:
             raise BadInput("--watch-fatal without a watch: leave --watch off and --no-plugin out")
         if self.shell and self.command:
             raise BadInput("--shell and a command exclude each other")
@@ -73,11 +60,3 @@ class Request:
             if path.name in names:
                 raise BadInput(f"--file: two files are named {path.name}: rename one, both go to /root")
             names.add(path.name)
-
-    @property
-    def watches(self) -> bool:
-        return self.plugin is not None and self.watch_bound > 0
-
-    @property
-    def wants_snp(self) -> bool:
-        return self.plugin is not None and self.rmp != "none"

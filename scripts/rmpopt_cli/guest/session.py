@@ -7,7 +7,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..base.errors import GUEST_DIED, OK, QEMU_FAILED, TIMEOUT
+from ..base.errors import GUEST_DIED, OK, QEMU_FAILED, SETUP_FAILED, TIMEOUT
+from ..base.parallel import stopping
 from ..base.shell import environment, last_line
 from .guest_link import GuestLink
 from .proofs import panic
@@ -66,6 +67,8 @@ class Session:
         """Until the guest is done or the time is up; None when QEMU ended by itself."""
         self._position = 0
         while process.poll() is None:
+            if stopping.is_set():
+                return Ending(SETUP_FAILED, "interrupted", "interrupted")
             self._read_on()
             done = self._link.said("done")
             if done:

@@ -63,3 +63,11 @@ def side_by_side(kernel: Table | None, plugin: Table | None, assigned: dict[int,
         mark = "" if "-" in (ours, theirs) or ours == theirs else "  <- differ"
         lines.append(f"{span:>9}  {ours:16} {theirs:16} {pages:>14}{mark}")
     return lines
+
+
+def not_optimised(result: dict) -> list[int]:
+    """Regions (GiB) without assigned pages that some online CPU has no bit for."""
+    online = frozenset(int(cpu) for cpu, siblings in result["guest"]["siblings"].items() if siblings)
+    table = from_report(result["plugin"])
+    return [region["gb"] for region in result["plugin"]["regions"]
+            if region["assigned_pages"] == 0 and not online <= table[region["gb"]]]

@@ -57,7 +57,7 @@ def _plain(table: tables.Table | None) -> dict[int, str] | None:
 
 def _problem(request: Request, result: dict) -> str:
     """Why what the guest showed is not what was wanted; "" when it is."""
-    if not request.wants_snp:
+    if not request.machine.has_rmp:
         return ""
     missing = [proof["title"] for proof in result["proofs"] if not proof["line"]]
     if missing and not request.command and not request.shell:
@@ -79,7 +79,7 @@ def judge(request: Request, link: GuestLink, space: Workspace, ending: Ending,
     dmesg = _text(link, "dmesg-end", "dmesg")
     (space.report / "dmesg.txt").write_text(dmesg)
     report = _plugin_report(space.plugin_report)
-    found = proofs.find(dmesg) if request.wants_snp else []
+    found = proofs.find(dmesg) if request.machine.has_rmp else []
     result = {
         "schema": 1, "outcome": ending.outcome, "status": ending.status, "message": ending.message,
         "guest": _facts(link), "proofs": [{"title": p.title, "line": p.line} for p in found],

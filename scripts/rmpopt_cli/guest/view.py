@@ -5,8 +5,9 @@ With a command in the guest, stdout carries the command's output and nothing els
 """
 import json
 import sys
+from pathlib import Path
 
-from ..base.console import error, note
+from ..base.console import error, note, say
 from ..base.errors import OK
 from . import proofs, watch
 from .guest_link import Section
@@ -20,6 +21,10 @@ class View:
         self._request = request
         self._quiet_stdout = request.json or bool(request.command)
 
+    def begin(self, kernel: Path) -> None:
+        machine = self._request.machine
+        say(f"booting {kernel} ({machine.persona}, --smp {machine.smp}, {machine.memory >> 20} MiB)")
+
     def _print(self, text: str) -> None:
         print(text, file=sys.stderr if self._quiet_stdout else sys.stdout, flush=True)
 
@@ -30,7 +35,7 @@ class View:
         stream.flush()
 
     def section(self, section: Section) -> None:
-        if section.name == "dmesg" and self._request.wants_snp:
+        if section.name == "dmesg" and self._request.machine.has_rmp:
             self._proofs(section.content.decode(errors="replace"))
 
     def _proofs(self, dmesg: str) -> None:
@@ -46,7 +51,7 @@ class View:
         for line in [*result["module_problems"], *result["trouble"], *qemu_messages]:
             if line != result["message"]:
                 note(line)
-        if self._request.wants_snp and result["guest"]["release"]:
+        if self._request.machine.has_rmp and result["guest"]["release"]:
             self._tables(result)
         for line in watch.lines(result["findings"]):
             self._print(line)

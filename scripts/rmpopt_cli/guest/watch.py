@@ -2,7 +2,6 @@
 """Findings of the plugin's watch, for people and programs."""
 from .symbols import Symbols
 
-LONGEST_BOUND = 86400
 MARK = {"error": "[ !! ]", "warning": "[warn]", "note": "[note]"}
 
 

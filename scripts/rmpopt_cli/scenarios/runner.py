@@ -5,14 +5,18 @@ import os
 import re
 import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ..base.errors import OK, TEST_FAILED, VERDICT, BadInput
-from ..base.paths import BUILD, PROGRAM
-from ..base.shell import last_line, output
-from ..guest import tables, watch
+from ..base.errors import OK, TEST_FAILED, VERDICT, BadInput, Failure
+from ..base.parallel import threads
+from ..base.paths import BUILD
+from ..base.shell import last_line
+from ..guest import linux, tables, watch
+from ..guest.given import Given
+from ..guest.machine import MachineOptions, parse_size
+from ..guest.request import Request
+from ..provision.cache import Cache
 from .catalogue import PRELUDE, SCENARIOS, SKIPPED, Scenario, Variant, find
 
 PROGRAMS = BUILD / "guest-tests"
@@ -42,19 +46,13 @@ def _script(scenario: Scenario) -> str:
     return f"{PRELUDE}{needs}{scenario.script}\nsleep {scenario.quiet}\n"
 
 
-def _policy_words(policies: Sequence[str]) -> list[str]:
-    return [word for policy in policies for word in ("--policy", policy)]
-
-
-def words(scenario: Scenario, options: Sequence[str] = (), append: str = "") -> list[str]:
-    """What boot is told. Options of the user come last, so that they win."""
-    line = " ".join(word for word in (scenario.append, append) if word)
+def request(scenario: Scenario, given: Given) -> Request:
+    """The scenario's boot."""
     programs = (*(["snp-guest"] if scenario.guests else []), *scenario.files)
-    files = [word for name in programs for word in ("--file", str(PROGRAMS / name))]
-    policies = _policy_words(scenario.policies)
-    return ["boot", "--json", "--time", "virtual", "--watch-bound", str(scenario.bound), "--smp", scenario.smp,
-            "--mem", scenario.memory, "--timeout", str(TAKES_AT_MOST), f"--append={line}", *files, *policies, *options,
-            "--", _script(scenario)]
+    machine = MachineOptions(time="virtual", watch_bound=scenario.bound, smp=scenario.smp,
+                             memory=parse_size(scenario.memory), policies=list(scenario.policies))
+    return given.onto(Request(append=scenario.append, files=[PROGRAMS / name for name in programs], machine=machine,
+                              timeout=TAKES_AT_MOST, command=_script(scenario)))
 
 
 def _findings(result: dict) -> list[dict]:
@@ -68,14 +66,6 @@ def _serious(scenario: Scenario, findings: list[dict]) -> list[dict]:
 def _skip_reason(text: str) -> str:
     found = re.search(r"^# SKIP (.*)$", text, re.M)
     return found.group(1).strip() if found else "the guest did not say why"
-
-
-def not_optimised(result: dict) -> list[int]:
-    """Regions (GiB) without assigned pages that some online CPU has no bit for."""
-    online = frozenset(int(cpu) for cpu, siblings in result["guest"]["siblings"].items() if siblings)
-    table = tables.from_report(result["plugin"])
-    return [region["gb"] for region in result["plugin"]["regions"]
-            if region["assigned_pages"] == 0 and not online <= table[region["gb"]]]
 
 
 def judge(scenario: Scenario, status: int, result: dict, dmesg: str) -> tuple[str, str]:
@@ -97,22 +87,21 @@ def judge(scenario: Scenario, status: int, result: dict, dmesg: str) -> tuple[st
         return "fail", f"the kernel says: {complaint.group().strip()}"
     if scenario.rmpopt and not seen["pass_count"]:
         return "skip", "the kernel does not use RMPOPT"
-    missing = not_optimised(result) if scenario.complete else []
+    missing = tables.not_optimised(result) if scenario.complete else []
     if missing:
         return "fail", f"not optimised on all CPUs at the end: regions at GiB {', '.join(map(str, missing))}"
     return "pass", ""
 
 
-def perform(scenario: Scenario, options: Sequence[str] = (), append: str = "") -> Outcome:
+def perform(scenario: Scenario, given: Given) -> Outcome:
     started = time.monotonic()
-    status, text, problems = output([PROGRAM, *words(scenario, options, append)], timeout=2 * TAKES_AT_MOST)
-    seconds = round(time.monotonic() - started, 1)
     try:
-        result = json.loads(text)
-    except ValueError:
-        return Outcome(scenario.name, "fail", last_line(problems), seconds)
-    verdict, detail = judge(scenario, status, result, _dmesg(result))
-    return Outcome(scenario.name, verdict, detail, seconds, _findings(result), result["report"])
+        result = linux.boot(Cache(), request(scenario, given))
+    except (Failure, OSError) as problem:
+        return Outcome(scenario.name, "fail", str(problem), round(time.monotonic() - started, 1))
+    verdict, detail = judge(scenario, result["status"], result, _dmesg(result))
+    return Outcome(scenario.name, verdict, detail, round(time.monotonic() - started, 1), _findings(result),
+                   result["report"])
 
 
 def _dmesg(result: dict) -> str:
@@ -122,11 +111,12 @@ def _dmesg(result: dict) -> str:
         return ""
 
 
-def variant_problem(variant: Variant, options: Sequence[str]) -> str | None:
-    """Boots the kernel of variants (options) with the mistake; None if all its findings came."""
+def variant_problem(variant: Variant) -> str | None:
+    """Boots the kernel of variants with the mistake; None if all its findings came."""
     scenario = find(variant.scenario)
     assert scenario
-    outcome = perform(scenario, [*_policy_words(variant.policies), *options], f"rmpopt.mistake={variant.mistakes}")
+    outcome = perform(scenario, Given({"kernel": "variants", "append": f"rmpopt.mistake={variant.mistakes}"},
+                                      {"policies": variant.policies}))
     seen = {finding["id"] for finding in outcome.findings}
     missing = [wanted for wanted in variant.findings if wanted not in seen]
     if not missing and variant.says and not any(variant.says in f["what"] for f in outcome.findings):
@@ -157,13 +147,12 @@ def show(as_json: bool) -> int:
     return OK
 
 
-def run(names: Sequence[str], options: Sequence[str], append: str, jobs: int, as_json: bool) -> int:
-    scenarios = chosen(names)
+def run(scenarios: Sequence[Scenario], given: Given, jobs: int, as_json: bool) -> int:
     outcomes: list[Outcome] = []
     if not as_json:
         print(f"KTAP version 1\n1..{len(scenarios)}", flush=True)
-    with ThreadPoolExecutor(jobs or len(os.sched_getaffinity(0))) as pool:
-        for number, outcome in enumerate(pool.map(lambda s: perform(s, options, append), scenarios), 1):
+    with threads(jobs or len(os.sched_getaffinity(0))) as pool:
+        for number, outcome in enumerate(pool.map(lambda s: perform(s, given), scenarios), 1):
             outcomes.append(outcome)
             if not as_json:
                 _print(outcome, number)

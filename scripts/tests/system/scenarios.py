@@ -1,22 +1,17 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Scenarios as tests: the reference kernel passes all of them, the kernel of variants is caught at each mistake."""
-from rmpopt_cli.provision import kernel
-from rmpopt_cli.provision.cache import Cache
+import functools
+
+from rmpopt_cli.guest.given import Given
 from rmpopt_cli.scenarios import runner as scenario
-from rmpopt_cli.scenarios.catalogue import SCENARIOS, VARIANTS, Scenario, Variant
+from rmpopt_cli.scenarios.catalogue import SCENARIOS, VARIANTS, Scenario
 from .suites import Check, Checks
 
 
 def _scenario_check(chosen: Scenario) -> Check:
     def call() -> str | None:
-        outcome = scenario.perform(chosen)
+        outcome = scenario.perform(chosen, Given())
         return None if outcome.verdict == "pass" else f"{outcome.verdict}: {outcome.detail} (logs: {outcome.report})"
-    return call
-
-
-def _variant_check(variant: Variant) -> Check:
-    def call() -> str | None:
-        return scenario.variant_problem(variant, ["--kernel", str(kernel.variants(Cache()))])
     return call
 
 
@@ -25,5 +20,5 @@ def scenario_tests() -> Checks:
 
 
 def variant_tests() -> Checks:
-    return [(f"watch/variant {' '.join((variant.mistakes, *variant.policies))}", _variant_check(variant))
-            for variant in VARIANTS]
+    return [(f"watch/variant {' '.join((variant.mistakes, *variant.policies))}",
+             functools.partial(scenario.variant_problem, variant)) for variant in VARIANTS]

@@ -11,7 +11,7 @@ import xml.etree.ElementTree as ET
 from pathlib import Path
 from unittest import mock
 
-from rmpopt_cli.base.errors import OK, TEST_FAILED, USAGE, BadInput
+from rmpopt_cli.base.errors import OK, TEST_FAILED, USAGE, BadInput, Failure
 from rmpopt_cli.base.paths import PROGRAM
 from rmpopt_cli.base.shell import output
 from rmpopt_cli.experiments import runner as experiment, tables
@@ -19,6 +19,7 @@ from rmpopt_cli.experiments.catalogue import BOOT, EMPTY_AGAIN, EMPTY_FIRST, EXP
 from rmpopt_cli.experiments.catalogue import find, script
 from rmpopt_cli.experiments.results import Boot
 from rmpopt_cli.experiments.runner import Plan
+from rmpopt_cli.guest.given import Given
 
 IOMEM = """00001000-0009fbff : System RAM
 000a0000-000fffff : Reserved
@@ -224,34 +225,24 @@ class RunTest(unittest.TestCase):
         _, text, _, kept = self.run_with(0, True)
         self.assertEqual(json.loads(text), kept)
 
-    def test_a_boot_without_result(self) -> None:
-        with tempfile.TemporaryDirectory() as directory, \
-                mock.patch.object(experiment, "output", lambda *_, **__: (122, "", "a\nrmpopt: error: QEMU died\n")):
-            taken = experiment.perform(WORKLOADS, WORKLOADS.settings[0], 1, Plan(output=Path(directory)))
-        self.assertEqual(taken.problem, "rmpopt: error: QEMU died")
+    def test_a_boot_that_can_not_be(self) -> None:
+        with mock.patch.object(experiment.linux, "boot", side_effect=Failure("no QEMU")):
+            taken = experiment.perform(WORKLOADS, WORKLOADS.settings[0], 1, Plan())
+        self.assertEqual(taken.problem, "no QEMU")
 
-    def test_a_boot_with_half_a_result(self) -> None:
-        def write(*_: object, **__: object) -> tuple[int, str, str]:
-            where = Path(directory, "workloads", "off.1")
-            where.mkdir(parents=True)
-            (where / "result.json").write_text('{"outcome": ')
-            return OK, "", ""
-        with tempfile.TemporaryDirectory() as directory, mock.patch.object(experiment, "output", write):
-            taken = experiment.perform(WORKLOADS, WORKLOADS.settings[0], 1, Plan(output=Path(directory)))
-        self.assertIn("result.json", taken.problem)
-
-    def test_words(self) -> None:
-        plan = Plan(measure="sampled=50", options=("--smp", "2"), append="extra=1", output=Path("/o"))
-        told = experiment.words(WORKLOADS, WORKLOADS.setting("off"), 2, plan, Path("/o/r"))
-        self.assertIn("--append=clearcpuid=rmpopt extra=1", told)
-        self.assertIn("on='--on 50'", told[-1])
-        self.assertIn("seed=2", told[-1])
-        self.assertGreater(told.index("--smp"), told.index("--mem"))
+    def test_request(self) -> None:
+        given = Given({"append": "extra=1"}, {"measure": "sampled=50", "smp": "2"})
+        told = experiment.request(WORKLOADS, WORKLOADS.setting("off"), 2, Plan(given=given, output=Path("/o")))
+        self.assertEqual(told.append, "clearcpuid=rmpopt extra=1")
+        self.assertIn("seed=2 on='--on 50'", told.command)
+        self.assertEqual((told.machine.smp, told.machine.time, told.machine.memory), ("2", "virtual", 8 << 30))
+        self.assertEqual(told.report, Path("/o/workloads/off.2"))
 
 
 class BadInputTest(unittest.TestCase):
     def test_plans(self) -> None:
-        for plan in (Plan(repeat=0), Plan(jobs=0), Plan(measure="off"), Plan(phases=("x",)), Plan(settings=("x",))):
+        unmeasured = Plan(given=Given({}, {"measure": "off"}))
+        for plan in (Plan(repeat=0), Plan(jobs=0), unmeasured, Plan(phases=("x",)), Plan(settings=("x",))):
             with self.assertRaises(BadInput):
                 plan.check([WORKLOADS])
         Plan(phases=("files",), settings=("1/8",)).check([WORKLOADS])

@@ -101,8 +101,9 @@ class MachineTest(Scratch):
             self.refused("--policy", machine.check_policy, text)
 
     def test_comma_in_a_plugin_path(self) -> None:
-        options = machine.PluginOptions(Path("/a,b/librmpopt.so"), "venice")
-        self.refused("comma", options.argument)
+        options = machine.MachineOptions(plugin=Path("/a,b/librmpopt.so"))
+        self.refused("comma", machine.plugin_argument, options, {})
+        self.refused("comma", machine.plugin_argument, machine.MachineOptions(), {"log": Path("/a,b")})
 
     def test_long_socket_path(self) -> None:
         self.refused("longer than 107", machine.psp_device, Path("/" + "x" * 107))

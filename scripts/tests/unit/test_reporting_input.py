@@ -158,7 +158,7 @@ class Input(Fixture):
         for problem in (KeyError("cells"), OSError("full")):
             with mock.patch.object(reporting, "render", side_effect=problem), \
                     mock.patch.object(linux, "warn") as warn:
-                linux._render(self.directory, result)
+                linux._render(self.directory, result, True)
                 warn.assert_called_once()
 
 

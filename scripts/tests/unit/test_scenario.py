@@ -9,6 +9,8 @@ from unittest import mock
 
 from rmpopt_cli.base.errors import GUEST_DIED, OK, TEST_FAILED, VERDICT, BadInput
 from rmpopt_cli.base.paths import VARIANTS as PATCHES
+from rmpopt_cli.guest import tables
+from rmpopt_cli.guest.given import Given
 from rmpopt_cli.scenarios import runner as scenario
 from rmpopt_cli.scenarios.catalogue import PRELUDE, SCENARIOS, SKIPPED, VARIANTS, Scenario, find
 from rmpopt_cli.scenarios.runner import Outcome, judge
@@ -77,7 +79,7 @@ class JudgeTest(unittest.TestCase):
         self.assertEqual(self.judge(result(optimised="0"), of=Scenario("s", "", complete=False))[0], "pass")
 
     def test_offline_cpus_need_no_bit(self) -> None:
-        self.assertEqual(scenario.not_optimised(result()), [])
+        self.assertEqual(tables.not_optimised(result()), [])
 
     def test_kernel_without_rmpopt(self) -> None:
         self.assertEqual(self.judge(result(passes=0, optimised=""))[0], "skip")
@@ -117,7 +119,7 @@ class RunTest(unittest.TestCase):
             return Outcome(s.name, verdict, "" if verdict == "pass" else "why", findings=[])
         out = io.StringIO()
         with mock.patch.object(scenario, "perform", perform), contextlib.redirect_stdout(out):
-            return scenario.run(["boot", "guest"], [], "", 1, as_json), out.getvalue()
+            return scenario.run(scenario.chosen(["boot", "guest"]), Given(), 1, as_json), out.getvalue()
 
     def test_ktap(self) -> None:
         status, text = self.run_with({"guest": "skip"})
@@ -134,18 +136,26 @@ class RunTest(unittest.TestCase):
         with self.assertRaisesRegex(BadInput, "no scenario 'x'"):
             scenario.chosen(["boot", "x"])
 
-    def test_options_come_after_ours(self) -> None:
-        told = scenario.words(find("guest") or PLAIN, ["--mem", "8G"], "extra=1")
-        self.assertGreater(told.index("8G"), told.index("--smp"))
-        self.assertIn("--append=extra=1", told)
+    def test_what_the_user_gives_wins(self) -> None:
+        again = find("initialise-again-fully")
+        assert again
+        told = scenario.request(again, Given({"append": "extra=1"}, {"memory": 8 << 30, "policies": ["oow=gp"]}))
+        self.assertEqual((told.machine.memory, told.machine.smp), (8 << 30, again.smp))
+        self.assertEqual(told.append, f"{again.append} extra=1")
+        self.assertEqual(told.machine.policies, [*again.policies, "oow=gp"])
+        self.assertEqual([path.name for path in told.files], ["snp-guest", "snp-lifecycle"])
+
+    def test_a_boot_that_can_not_be(self) -> None:
+        with mock.patch.object(scenario.linux, "boot", side_effect=BadInput("no such kernel")):
+            self.assertEqual(scenario.perform(PLAIN, Given()).detail, "no such kernel")
 
     def test_variant(self) -> None:
         seen = Outcome("boot", "fail", findings=[finding("dirty-rmp")])
         with mock.patch.object(scenario, "perform", lambda *_: seen):
             wanted = next(v for v in VARIANTS if v.findings == ("dirty-rmp",))
-            self.assertIsNone(scenario.variant_problem(wanted, []))
+            self.assertIsNone(scenario.variant_problem(wanted))
             other = next(v for v in VARIANTS if v.findings == ("host-write",))
-            self.assertIn("no host-write but dirty-rmp", scenario.variant_problem(other, []) or "")
+            self.assertIn("no host-write but dirty-rmp", scenario.variant_problem(other) or "")
 
 
 if __name__ == "__main__":

@@ -6,7 +6,9 @@ import unittest
 from pathlib import Path
 
 from rmpopt_cli.base.errors import GUEST_DIED, OK, QEMU_FAILED, TIMEOUT
+from rmpopt_cli.base.parallel import stopping
 from rmpopt_cli.guest.guest_link import GuestLink
+from rmpopt_cli.guest.machine import MachineOptions
 from rmpopt_cli.guest.request import Request
 from rmpopt_cli.guest.session import Ending, Session
 from rmpopt_cli.guest.verdict import judge
@@ -86,6 +88,11 @@ class SessionTest(unittest.TestCase):
     def test_program_that_can_not_start(self) -> None:
         self.assertEqual(Session(["/nonexistent"], self.space, self.link, 1).run().outcome, "qemu-failed")
 
+    def test_stopped_from_elsewhere(self) -> None:
+        self.addCleanup(stopping.clear)
+        stopping.set()
+        self.assertEqual(self.play(f"{HELLO} exec sleep 100").outcome, "interrupted")
+
     def judged(self, report: str, table: str, request: Request) -> dict:
         self.space.plugin_report.write_text(report)
         self.link.feed(b"@tok begin dmesg\n[    0.1] SEV-SNP: Segmented RMP base table physical range [1 - 2]\n"
@@ -95,7 +102,7 @@ class SessionTest(unittest.TestCase):
         return judge(request, self.link, self.space, Ending(OK, "done"))
 
     REPORT = ('{"rmp": {"layout": "%s"}, "regions": [{"gb": 0, "assigned_pages": 0, "optimised_cpus": "0-1"}]}')
-    WITH_PLUGIN = Request(plugin=Path("/plugin"))
+    WITH_PLUGIN = Request()
 
     def test_agreement(self) -> None:
         result = self.judged(self.REPORT % "segmented", "Memory @  0GB: CPU(s): 0-1", self.WITH_PLUGIN)
@@ -122,7 +129,8 @@ class SessionTest(unittest.TestCase):
 
     def test_status_of_the_command_wins(self) -> None:
         self.link.feed(b"@tok done 9\n")
-        result = judge(Request(command="false"), self.link, self.space, Ending(OK, "done"))
+        request = Request(command="false", machine=MachineOptions(no_plugin=True))
+        result = judge(request, self.link, self.space, Ending(OK, "done"))
         self.assertEqual((result["outcome"], result["status"]), ("guest-exit", 9))
 
 

@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Fields of dataclasses that are options of the command line as well: each is said once, with its text."""
+import argparse
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+METADATA = "option"
+
+
+@dataclass(frozen=True)
+class Option:
+    """How a field is given on the command line, and how the plugin is told of it."""
+    help: str
+    flag: str
+    metavar: str
+    choices: tuple[str, ...]
+    parse: Callable[[str], Any]  # raises BadInput with a line that names the flag
+    show: Callable[[Any], str]  # a value as on the command line; "" where help needs no default
+    action: str
+    plugin: str  # the plugin's name for it; "" when it is not the plugin's concern
+    untold: Any  # what the plugin takes when it is told nothing
+
+    def flag_of(self, name: str) -> str:
+        return self.flag or "--" + name.replace("_", "-")
+
+    def told(self, value: Any) -> list[str]:
+        """The plugin's words for a value."""
+        if not self.plugin or value == self.untold:
+            return []
+        if self.action == "append":
+            return [f"{self.plugin}{item}" for item in value]
+        return [f"{self.plugin}={value}"]
+
+
+def shown(value: Any) -> str:
+    return "" if value is None or isinstance(value, (list, Path)) else str(value)
+
+
+def option(default: Any, help: str, flag: str = "", metavar: str = "", choices: Collection[str] = (),
+           parse: Callable[[str], Any] = str, show: Callable[[Any], str] = shown, plugin: str = "",
+           untold: Any = None) -> Any:
+    """An option with one value."""
+    return field(default=default, metadata={METADATA: Option(help, flag, metavar, tuple(choices), parse, show, "store",
+                                                             plugin, untold)})
+
+
+def switch(help: str) -> Any:
+    """An option without a value; off by default."""
+    return field(default=False, metadata={METADATA: Option(help, "", "", (), str, str, "store_true", "", None)})
+
+
+def repeated(help: str, flag: str, metavar: str, parse: Callable[[str], Any] = str, plugin: str = "",
+             action: str = "append") -> Any:
+    """An option that may come several times. For the action "extend", parse returns a list."""
+    return field(default_factory=list, metadata={METADATA: Option(help, flag, metavar, (), parse, shown, action,
+                                                                  plugin, None)})
+
+
+def of(kind: type) -> Iterator[tuple[str, Option, Any]]:
+    """Name, option and default of each field that is an option."""
+    for each in fields(kind):
+        if METADATA in each.metadata:
+            yield each.name, each.metadata[METADATA], [] if each.default_factory is list else each.default
+
+
+def add(parser: argparse.ArgumentParser, kind: type, only: Collection[str] = (), but: Collection[str] = (),
+        unset: bool = False, **defaults: Any) -> None:
+    """Adds the options of a dataclass. Other `defaults` than its own may be given; with `unset` there are none, so
+    that given() holds only what the user gave."""
+    for name, each, own in of(kind):
+        if (only and name not in only) or name in but:
+            continue
+        default = defaults.get(name, own)
+        hint = "" if unset or each.action != "store" else each.show(default)
+        words: dict[str, Any] = {"dest": name, "action": each.action,
+                                 "help": each.help + (f" (default: {hint})" if hint else "")}
+        if each.action != "store_true":
+            words |= {"type": each.parse, "metavar": each.metavar or None}
+        if each.choices:
+            words["choices"] = each.choices
+        parser.add_argument(each.flag_of(name), default=argparse.SUPPRESS if unset else default, **words)
+
+
+def given(arguments: argparse.Namespace, kind: type, only: Collection[str] = ()) -> dict[str, Any]:
+    """The fields of a dataclass that the command line has."""
+    return {name: getattr(arguments, name) for name, _, _ in of(kind)
+            if hasattr(arguments, name) and (not only or name in only)}

@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""An option of the machine is said once, and reaches each verb and the plugin."""
+import argparse
+import unittest
+from pathlib import Path
+
+from rmpopt_cli import cli
+from rmpopt_cli.base import options
+from rmpopt_cli.base.errors import BadInput
+from rmpopt_cli.guest.given import FIXED
+from rmpopt_cli.guest.machine import MachineOptions, plugin_argument, show_size
+from rmpopt_cli.guest.request import Request
+
+
+def parsed(*words: str) -> argparse.Namespace:
+    return cli.parser().parse_args(words)
+
+
+def machine(*words: str) -> MachineOptions:
+    return MachineOptions(**options.given(parsed(*words), MachineOptions))
+
+
+class VerbsTest(unittest.TestCase):
+    def test_defaults_are_the_fields(self) -> None:
+        self.assertEqual(machine("boot"), MachineOptions())
+        self.assertEqual(machine("run", "x.elf"), MachineOptions(memory=2 << 30, thread="multi", watch="off"))
+        self.assertEqual(Request(**options.given(parsed("boot"), Request)), Request())
+
+    def test_each_verb_has_each_option(self) -> None:
+        flags = {each.flag_of(name) for name, each, _ in options.of(MachineOptions)}
+        fixed = {each.flag_of(name) for name, each, _ in options.of(MachineOptions) if name in FIXED}
+        for words, there in ((("boot",), flags), (("run",), flags), (("experiment",), flags - fixed),
+                             (("scenario", "run"), flags - fixed)):
+            found = cli.parser()
+            for word in words:
+                [verbs] = [action for action in found._actions if isinstance(action, argparse._SubParsersAction)]
+                found = verbs.choices[word]
+            self.assertEqual(there - set(found._option_string_actions), set(), words)
+
+    def test_what_was_not_given_is_left_to_the_scenario(self) -> None:
+        self.assertEqual(options.given(parsed("scenario", "run", "boot"), MachineOptions), {})
+        given = options.given(parsed("scenario", "run", "boot", "--policy", "a=b", "--mem", "4G"), MachineOptions)
+        self.assertEqual(given, {"policies": ["a=b"], "memory": 4 << 30})
+
+    def test_several_at_once(self) -> None:
+        self.assertEqual(machine("boot", "--qemu-opts", "-s -S", "--qemu-opts=-trace x").qemu_options,
+                         ["-s", "-S", "-trace", "x"])
+        self.assertEqual(machine("boot").qemu_options, [])
+
+    def test_bad_values_are_named(self) -> None:
+        for words, says in ((("--mem", "lots"), "--mem lots"), (("--watch-bound", "0"), "--watch-bound 0"),
+                            (("--watch-bound", "x"), "--watch-bound x"), (("--tlb", "zen9"), "--tlb zen9"),
+                            (("--measure", "sampled=1"), "--measure sampled=1"), (("--policy", "x"), "--policy x"),
+                            (("--qemu-opts", "'"), "check the quotes"), (("--plugin", "/no.so"), "--plugin /no.so")):
+            with self.assertRaisesRegex(BadInput, says):
+                parsed("boot", *words)
+
+    def test_what_does_not_go_together(self) -> None:
+        with self.assertRaisesRegex(BadInput, "one host thread"):
+            MachineOptions(time="virtual", thread="multi").check()
+        for request in (Request(watch_fatal=True, machine=MachineOptions(watch="off")), Request(reboots=-1),
+                        Request(machine=MachineOptions(memory=1 << 20)), Request(shell=True, command="x")):
+            with self.assertRaises(BadInput):
+                request.check()
+
+    def test_sizes(self) -> None:
+        self.assertEqual([show_size(size) for size in (6 << 30, 1 << 40, 2560 << 20, 1 << 10)],
+                         ["6G", "1T", "2560M", "1K"])
+
+
+class PluginTest(unittest.TestCase):
+    def told(self, **values: object) -> list[str]:
+        return plugin_argument(MachineOptions(plugin=Path("/p.so"), **values), {}).split(",")  # type: ignore[arg-type]
+
+    def test_defaults(self) -> None:
+        self.assertEqual(self.told(), ["/p.so", "persona=venice", "rmp=auto", "enforce=on", "watch=on"])
+        self.assertNotIn("watch=off", self.told(watch="off"))
+
+    def test_all(self) -> None:
+        self.assertEqual(self.told(persona="turin", policies=["oow=gp", "a=b"], audit=7, watch_bound=5,
+                                   measure="exact+tlb", tlb="zen3")[1:],
+                         ["persona=turin", "policy.oow=gp", "policy.a=b", "rmp=auto", "enforce=on", "audit=7",
+                          "watch=on", "watch-bound=5", "measure=exact+tlb", "tlb=zen3"])
+
+    def test_places(self) -> None:
+        self.assertTrue(plugin_argument(MachineOptions(), {"log": Path("/l"), "psp": Path("/s")})
+                        .endswith(",log=/l,psp=/s"))
+
+
+if __name__ == "__main__":
+    unittest.main()
