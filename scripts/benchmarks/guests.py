@@ -11,11 +11,9 @@ import sys
 import tempfile
 from pathlib import Path
 
-from figures import spread
+from paired import RMPOPT, TOP, spread
 
-CHECKOUT = Path(__file__).resolve().parents[2]
-RMPOPT = CHECKOUT / "scripts" / "rmpopt"
-SNP_GUEST = CHECKOUT / "build" / "guest-tests" / "snp-guest"
+SNP_GUEST = TOP / "build" / "guest-tests" / "snp-guest"
 GROWTH_BOUND_KIB = 16 << 10  # of QEMU's own memory over all guests but the first hundred
 SETTLE = 45  # seconds in which a kernel passes after the last guest, and the watch looks at it
 PERCENTILES = re.compile(r"# (.+): p50 ([\d.]+) us, p99 ([\d.]+) us, max ([\d.]+) us")

@@ -5,7 +5,6 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ..base import options
-from ..provision import setup
 from ..provision.cache import Cache
 from . import linux, policies
 from .machine import MachineOptions
@@ -35,8 +34,7 @@ class Given:
         request = self.onto(Request())
         request.check()
         policies.check(cache, request.machine.policies, request.machine.library)
-        setup.for_plugin(cache, request.machine.library, request.machine.qemu)
-        linux.find_kernel(cache, request)
+        linux.parts(cache, request)
 
     def onto(self, request: Request) -> Request:
         """The user's choices win; words for the kernel and policies are added to what is there."""

@@ -5,9 +5,12 @@ import json
 import secrets
 import shlex
 import shutil
+import threading
 import time
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeVar, cast
 
 from .. import reporting
 from ..base.console import note, warn
@@ -22,6 +25,7 @@ from .session import Session, qemu_messages
 from .verdict import judge
 from .view import View
 
+T = TypeVar("T")
 SETTLE_SECONDS = 30
 CONSOLE = "console=ttyS0 panic=-1 no_timer_check tsc=reliable"
 # The secure processor works in real time. To a guest that skips its idle time it looks slow, and on a busy host so slow
@@ -38,18 +42,41 @@ class Prepared:
     kernel: Path
 
 
-def find_kernel(cache: Cache, request: Request) -> debian_kernel.Kernel:
-    if request.kernel == "debian":
-        found = debian_kernel.ensure(cache)
-    elif request.kernel == "variants":
-        found = debian_kernel.Kernel(kernel.variants(cache))
-    elif request.kernel:
-        found = debian_kernel.Kernel(Path(request.kernel).absolute())
-    else:
-        found = debian_kernel.Kernel(kernel.reference(cache))
+@dataclass
+class Parts:
+    """What a boot is made of."""
+    qemu: Qemu
+    kernel: debian_kernel.Kernel
+    tools: list[Path]
+
+
+_ready: dict[tuple, object] = {}
+_making = threading.Lock()
+
+
+def _once(make: Callable[..., T], cache: Cache, *what: object) -> T:
+    """Made once for all boots of this process: several threads at a time would wait for each other's locks."""
+    with _making:
+        if (make, *what) not in _ready:
+            _ready[(make, *what)] = make(cache, *what)
+        return cast(T, _ready[(make, *what)])
+
+
+def _kernel(cache: Cache, name: str) -> debian_kernel.Kernel:
+    if name == "debian":
+        return debian_kernel.ensure(cache)
+    if name == "variants":
+        return debian_kernel.Kernel(kernel.variants(cache))
+    return debian_kernel.Kernel(Path(name).absolute() if name else kernel.reference(cache))
+
+
+def parts(cache: Cache, request: Request) -> Parts:
+    """Got ready, which may take long."""
+    qemu = _once(setup.for_plugin, cache, request.machine.library, request.machine.qemu)
+    found = _once(_kernel, cache, request.kernel)
     if request.modules:
-        found.modules = debian_kernel.modules_in_order(request.modules.absolute())
-    return found
+        found = replace(found, modules=debian_kernel.modules_in_order(request.modules.absolute()))
+    return Parts(qemu, found, _once(setup.guest_tools, cache))
 
 
 def _action(request: Request) -> str:
@@ -102,16 +129,15 @@ def _arguments(cache: Cache, request: Request, qemu: Qemu, space: workspace.Work
 
 
 def _prepare(cache: Cache, request: Request, dry_run: bool) -> Prepared:
-    qemu = setup.for_plugin(cache, request.machine.library, request.machine.qemu)
-    kernel_files = find_kernel(cache, request)
+    made = parts(cache, request)
     token = "dry-run" if dry_run else secrets.token_hex(8)
-    initrd = _initrd(request, token, kernel_files.modules, setup.guest_tools(cache), pasted=dry_run)
+    initrd = _initrd(request, token, made.kernel.modules, made.tools, pasted=dry_run)
     key = hashlib.sha256(initrd + repr(request).encode()).hexdigest()[:16]
     space = workspace.lasting(cache, key) if dry_run else workspace.create(cache, request.report)
     space.clean()
     space.initrd.write_bytes(initrd)
-    argv = _arguments(cache, request, qemu, space, kernel_files.image)
-    return Prepared(request, space, argv, token, kernel_files.image)
+    argv = _arguments(cache, request, made.qemu, space, made.kernel.image)
+    return Prepared(request, space, argv, token, made.kernel.image)
 
 
 def dry_run(cache: Cache, request: Request) -> int:

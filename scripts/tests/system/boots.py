@@ -1,28 +1,21 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Boots of Linux through the command line, good ones and ones that must fail well."""
-import json
-import os
+"""Boots of Linux through the command line, and what must come of them."""
 import re
-import signal
-import subprocess
 import sys
-import tempfile
-import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
-from rmpopt_cli.base.errors import GUEST_DIED, OK, QEMU_FAILED, SETUP_FAILED, TIMEOUT, USAGE
-from rmpopt_cli.base.paths import BUILD, PROGRAM
-from rmpopt_cli.base.shell import environment, last_line, output
+from rmpopt_cli.base.errors import GUEST_DIED, OK, QEMU_FAILED, TIMEOUT, USAGE
+from rmpopt_cli.base.paths import BUILD, CHECKOUT
+from rmpopt_cli.base.shell import last_line
 from rmpopt_cli.provision import selftests
 from rmpopt_cli.provision.cache import Cache
-from .lifecycle import lifecycle_tests
-from .suites import Check, Checks
+from .command import PROGRAMS, Checks, rmpopt, scratch
 
-BOOT_TAKES_AT_MOST = 400
 ANOTHER_PLUGIN = BUILD / "plugin" / "benchmarks" / "libnaive-count.so"
-KVM_GUEST = ("--file", str(BUILD / "guest-tests" / "kvm-guest"), "--", "/root/kvm-guest")
-SNP_GUEST = ("--mem", "2G", "--file", str(BUILD / "guest-tests" / "snp-guest"), "--", "/root/snp-guest")
+KVM_GUEST = ("--file", str(PROGRAMS / "kvm-guest"), "--", "/root/kvm-guest")
+SNP_GUEST = ("--mem", "2G", "--file", str(PROGRAMS / "snp-guest"), "--", "/root/snp-guest")
 KVM_GUEST_STOPPED = r"ok \d+ assigned_page\\n"  # in JSON: not skipped
 KVM_GUEST_SKIPPED = "assigned_page # SKIP SNP is not active"
 
@@ -36,9 +29,46 @@ class Boot:
     says: str = ""  # expression that stdout and stderr together must match
     never: str = ""  # expression that they must not match
     has_table: bool | None = None  # whether the kernel shows its rmpopt-table
+    starts: int = 1
+    plugin: dict[str, object] = field(default_factory=dict)  # what the plugin must report in the end
+
+    def check(self) -> str | None:
+        done = rmpopt("boot", "--json", *self.words)
+        problem = self._problem(done.status, done.json(), done.text + done.told)
+        if problem:
+            sys.stderr.write(done.told)
+        return problem
+
+    def _problem(self, status: int, result: dict, text: str) -> str | None:
+        if status != self.status:
+            return f"status {status} instead of {self.status}: {_first_failure(result) or last_line(text)}"
+        if self.says and not re.search(self.says, text):
+            return f"nothing about '{self.says}', but: {last_line(text)}"
+        found = self.never and re.search(self.never, text)
+        if found:
+            return f"'{found[0]}' is in the output"
+        if self.has_table is not None and bool(result["tables"]["kernel"]) != self.has_table:
+            return "the kernel shows no rmpopt-table" if self.has_table else "the kernel shows an rmpopt-table"
+        if status == OK and result["starts"] != self.starts:
+            return f"{result['starts']} kernels instead of {self.starts}"
+        differing = {path: _value(result["plugin"], path) for path, wanted in self.plugin.items()
+                     if _value(result["plugin"], path) != wanted}
+        return f"the plugin reports {differing}" if differing else None
 
 
-BOOTS = (
+def _first_failure(result: dict) -> str:
+    """The first failed case of a command that prints KTAP."""
+    lines = result.get("output", "").splitlines()
+    return next((line for line in lines if line.startswith(("not ok", "Bail out!"))), "")
+
+
+def _value(report: object, path: str) -> object:
+    for name in path.split("."):
+        report = report.get(name) if isinstance(report, dict) else None
+    return report
+
+
+LINUX = (
     Boot("reference kernel", has_table=True),
     Boot("1 CPU", ("--smp", "1", "--mem", "2G"), has_table=True),
     Boot("2 CPUs", ("--smp", "2"), has_table=True),
@@ -93,143 +123,68 @@ BAD_INPUT = (
          "before its work was done"),
 )
 
-
-def _first_failure(result: dict) -> str:
-    """The first failed case of a command that prints KTAP."""
-    lines = result.get("output", "").splitlines()
-    return next((line for line in lines if line.startswith(("not ok", "Bail out!"))), "")
-
-
-def _boot_problem(boot: Boot, status: int, result: dict, text: str) -> str | None:
-    if status != boot.status:
-        return f"status {status} instead of {boot.status}: {_first_failure(result) or last_line(text)}"
-    if boot.says and not re.search(boot.says, text):
-        return f"nothing about '{boot.says}', but: {last_line(text)}"
-    found = boot.never and re.search(boot.never, text)
-    if found:
-        return f"'{found[0]}' is in the output"
-    if boot.has_table is not None and bool(result["tables"]["kernel"]) != boot.has_table:
-        return "the kernel shows no rmpopt-table" if boot.has_table else "the kernel shows an rmpopt-table"
-    return None
+# How SNP on a host ends and begins again; guest-tests/linux/lifecycle.sh is the guest's part.
+AGAIN = "msr.allow_writes=on kvm.enable_virt_at_load=0"  # to initialise SNP again with everything built in
+X86_SHUTDOWN = ("--policy", "x86-snp-shutdown=on")
+UP = {"psp.state": "init", "psp.snp_state": "init", "snp_cpus": "0-3", "rmpopt_cpus": "0-3", "counters.rmp_faults": 0}
+# What a crashed kernel leaves behind: SNP_EN, but neither firmware nor RMPOPT in use.
+CRASHED = {**UP, "psp.state": "uninit", "psp.snp_state": "uninit", "rmpopt_cpus": ""}
 
 
-def _boot_check(boot: Boot) -> Check:
-    def call() -> str | None:
-        status, text, problems = output([PROGRAM, "boot", "--json", *boot.words], timeout=BOOT_TAKES_AT_MOST)
-        try:
-            result = json.loads(text)
-        except ValueError:
-            result = {"tables": {"kernel": None}}
-        problem = _boot_problem(boot, status, result, text + problems)
-        if problem:
-            sys.stderr.write(problems)
-        return problem
-    return call
+def _lifecycle(name: str, part: str, append: str = "", *words: str, starts: int = 1,
+               plugin: dict[str, object] = UP) -> Boot:
+    files = (CHECKOUT / "guest-tests" / "linux" / "lifecycle.sh", PROGRAMS / "snp-lifecycle")
+    return Boot(name, (*words, "--append", append, "--reboots", str(starts - 1),
+                       *(word for path in files for word in ("--file", str(path))),
+                       "--", f"sh /root/lifecycle.sh {part}"), starts=starts, plugin=plugin)
+
+
+LIFECYCLE = (
+    _lifecycle("legacy shutdown and SNP_INIT_EX, three times", "reload", AGAIN),
+    _lifecycle("full shutdown and SNP_INIT_EX, three times", "reload", f"{AGAIN} rmpopt.x86_shutdown", *X86_SHUTDOWN),
+    _lifecycle("modules unloaded and loaded, psp_init_on_probe=0", "modules", "", "--kernel", "debian",
+               plugin={**UP, "rmpopt_cpus": ""}),
+    _lifecycle("psp_init_on_probe=0", "deferred", "ccp.psp_init_on_probe=0"),
+    _lifecycle("reboot, then reset", "reboot", starts=3),
+)
+# The guest needs an image of its kernel for these.
+SECOND_KERNEL = (
+    _lifecycle("kexec", "kexec", f"{AGAIN} retain_initrd", starts=2),
+    _lifecycle("kexec, full shutdown", "kexec", f"{AGAIN} retain_initrd rmpopt.x86_shutdown", *X86_SHUTDOWN, starts=2),
+    _lifecycle("panic and kdump", "panic", "retain_initrd crashkernel=256M", "--mem", "3G", starts=2, plugin=CRASHED),
+    _lifecycle("panic and kdump, full shutdown", "panic", "retain_initrd crashkernel=256M rmpopt.x86_shutdown",
+               *X86_SHUTDOWN, "--mem", "3G", starts=2, plugin={**CRASHED, "snp_cpus": ""}),
+)
+
+
+def reference_image() -> Path:
+    """Of the kernel that boot boots by default."""
+    return Path(rmpopt("kernel", "build").text.strip())
+
+
+def _with_second_kernel(boot: Boot) -> str | None:
+    return replace(boot, words=("--file", str(reference_image()), *boot.words)).check()
 
 
 def _sev_init2_tests() -> str | None:
     """The kernel's own test; it ends with another status where it has to skip."""
     program = selftests.ensure(Cache()) / "sev_init2_tests"
     words = ("--mem", "2G", "--file", str(program), "--", "/root/sev_init2_tests")
-    return _boot_check(Boot("sev_init2_tests", words, OK, "Random seed", r"(?i)\bskip"))()
+    return Boot("sev_init2_tests", words, OK, "Random seed", r"(?i)\bskip").check()
 
 
 def _beside_another_plugin() -> str | None:
     """QEMU must show that one all code, also what does not concern ours."""
-    with tempfile.TemporaryDirectory() as report:
+    with scratch() as report:
         words = ("--mem", "2G", "--report", report, f"--qemu-opts=-plugin {ANOTHER_PLUGIN}")
-        problem = _boot_check(Boot("", words))()
+        problem = Boot("", words).check()
         told = "all code is translated for plugins" in Path(report, "plugin.log").read_text()
     return problem or (None if told else "code is kept from the other plugin")
 
 
-def linux_tests() -> Checks:
-    checks = [(f"linux/{boot.name}", _boot_check(boot)) for boot in BOOTS]
-    return [*checks, ("linux/beside another plugin", _beside_another_plugin), ("linux/sev_init2_tests", _sev_init2_tests), *lifecycle_tests(_reference_image)]
-
-
-def bad_input_tests() -> Checks:
-    checks = [(f"bad-input/{boot.name}", _boot_check(boot)) for boot in BAD_INPUT]
-    return [*checks, ("bad-input/QEMU too old", _old_qemu), ("bad-input/QEMU without plugins", _plain_qemu),
-            ("bad-input/QEMU killed", _killed_qemu), ("bad-input/cache not writable", _cache_not_writable),
-            ("bad-input/kernel truncated", _truncated_kernel), ("bad-input/kernel panic", _panic)]
-
-
-def _expect(words: list[str | Path], status: int, says: str, extra: dict[str, str] | None = None) -> str | None:
-    """Runs the command line and wants a status and one line of error."""
-    done = subprocess.run([str(PROGRAM), *map(str, words)], capture_output=True, text=True, stdin=subprocess.DEVNULL,
-                          timeout=BOOT_TAKES_AT_MOST, env=environment(extra))
-    errors = [line for line in done.stderr.splitlines() if line.startswith("rmpopt: error:")]
-    if done.returncode != status:
-        return f"status {done.returncode} instead of {status}: {last_line(done.stderr)}"
-    if len(errors) != 1 or not re.search(says, errors[0]):
-        return f"no single line about '{says}': {errors}"
-    return None
-
-
-def _with_fake_qemu(script: str, says: str) -> str | None:
-    with tempfile.TemporaryDirectory() as scratch:
-        fake = Path(scratch, "qemu")
-        fake.write_text(f"#!/bin/sh\n{script}\n")
-        fake.chmod(0o755)
-        return _expect(["boot", "--qemu", fake], USAGE, says)
-
-
-def _old_qemu() -> str | None:
-    return _with_fake_qemu("echo QEMU emulator version 7.2.0", "too old: 11.1 or newer")
-
-
-def _plain_qemu() -> str | None:
-    return _with_fake_qemu('[ "$1" = --version ] && echo QEMU emulator version 11.1.3 && exit\n'
-                           "echo '-plugin: invalid option' >&2; exit 1", "without TCG plugins")
-
-
-def _cache_not_writable() -> str | None:
-    with tempfile.NamedTemporaryFile() as blocker:
-        return _expect(["boot"], SETUP_FAILED, "not writable", {"RMPOPT_CACHE": blocker.name + "/cache"})
-
-
-def _reference_image() -> Path:
-    _, text, _ = output([PROGRAM, "kernel", "build"], timeout=BOOT_TAKES_AT_MOST)
-    return Path(text.strip())
-
-
-def _truncated_kernel() -> str | None:
-    with tempfile.NamedTemporaryFile() as part:
-        part.write(_reference_image().read_bytes()[:1 << 20])
-        part.flush()
-        return _expect(["boot", "--kernel", part.name], USAGE, "truncated")
-
-
-def _panic() -> str | None:
-    """An initrd without /init: the first process ends and the kernel panics."""
-    with tempfile.NamedTemporaryFile() as initrd:
-        initrd.write(b"\0" * 512)
-        initrd.flush()
-        return _expect(["boot", "--mem", "2G", "--initrd", initrd.name], GUEST_DIED, "panicked: Attempted to kill init")
-
-
-def _killed_qemu() -> str | None:
-    with tempfile.TemporaryDirectory() as report:
-        words = [PROGRAM, "boot", "--mem", "2G", "--report", report, "--", "sleep 1000"]
-        process = subprocess.Popen([str(w) for w in words], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL,
-                                   stdin=subprocess.DEVNULL, text=True, env=environment())
-        qemu = _wait_for_guest(process.pid, Path(report, "status.log"))
-        if not qemu:
-            process.kill()
-            return "the guest did not start"
-        os.kill(qemu, signal.SIGKILL)
-        _, problems = process.communicate(timeout=60)
-        if process.returncode != QEMU_FAILED or "QEMU was ended by SIGKILL" not in problems:
-            return f"status {process.returncode}: {last_line(problems)}"
-        return None if Path(report, "result.json").exists() else "no report was kept"
-
-
-def _wait_for_guest(parent: int, status_log: Path) -> int:
-    """Process id of QEMU once its guest has spoken; 0 when it does not."""
-    for _ in range(1200):
-        if status_log.exists() and b"begin output" in status_log.read_bytes():
-            children = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
-            return int(children[0]) if children else 0
-        time.sleep(0.1)
-    return 0
+def tests() -> Checks:
+    return [*((f"linux/{boot.name}", boot.check) for boot in LINUX),
+            ("linux/beside another plugin", _beside_another_plugin), ("linux/sev_init2_tests", _sev_init2_tests),
+            *((f"lifecycle/{boot.name}", boot.check) for boot in LIFECYCLE),
+            *((f"lifecycle/{boot.name}", partial(_with_second_kernel, boot)) for boot in SECOND_KERNEL),
+            *((f"bad-input/{boot.name}", boot.check) for boot in BAD_INPUT)]

@@ -1,30 +1,25 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Two small experiments, run as a user does: what they show must be what is known beforehand."""
 import json
-import tempfile
 from pathlib import Path
 
-from rmpopt_cli.base.errors import OK
-from rmpopt_cli.base.paths import PROGRAM
-from rmpopt_cli.base.shell import last_line, output
+from rmpopt_cli.base.errors import Failure
 from rmpopt_cli.experiments.catalogue import EMPTY_AGAIN, EMPTY_FIRST, FULL
-from .suites import Checks
+from .command import Checks, rmpopt, scratch
 
-TAKES_AT_MOST = 400
 CORES = 2  # of --smp 2
 ENTRIES = 512  # of 2 MB, in a region
 LOAD = "forks"
 
 
-def _run(directory: str, *words: str) -> dict | str:
-    """The experiment's part of experiment.json; text: what is wrong."""
-    status, text, problem = output([PROGRAM, "experiment", *words, "--json", "--repeat", "1", "--output", directory],
-                                   timeout=TAKES_AT_MOST)
-    if status != OK:
-        return f"status {status}: {last_line(problem)}"
+def _run(directory: str, *words: str) -> dict:
+    """The experiment's part of experiment.json."""
+    done = rmpopt("experiment", *words, "--json", "--repeat", "1", "--output", directory)
+    if done.failure:
+        raise Failure(done.failure)
     kept = json.loads(Path(directory, "experiment.json").read_text())
-    if json.loads(text) != kept:
-        return "experiment.json is not what was printed"
+    if done.json() != kept:
+        raise Failure("experiment.json is not what was printed")
     return kept["experiments"][0]
 
 
@@ -35,10 +30,8 @@ def _values(shown: dict, number: int = 0) -> dict[tuple[str, str], float]:
 def _passes() -> str | None:
     """A first pass looks at all entries of each clean region once, a second one at none of them; a full RMP is known
     by the first entries of its regions. Firmware may get or return a page during the first pass."""
-    with tempfile.TemporaryDirectory(prefix="rmpopt-") as directory:
+    with scratch() as directory:
         shown = _run(directory, "passes", "--mem", "3G", "--smp", "2")
-    if isinstance(shown, str):
-        return shown
     values, [boot] = _values(shown), shown["boots"]
     for phase in (EMPTY_FIRST, EMPTY_AGAIN, FULL):
         passes, executed = values[phase, "passes"], values[phase, "RMPOPT"]
@@ -57,12 +50,10 @@ def _workloads() -> str | None:
     firmware share a region with a guest."""
     names = ("off", "on", "1/2", "all")
     settings = [word for name in names for word in ("--setting", name)]
-    with tempfile.TemporaryDirectory(prefix="rmpopt-") as directory:
+    with scratch() as directory:
         shown = _run(directory, "workloads", "--mem", "3G", "--phase", LOAD, "--jobs", "2", *settings)
         missing = [name for name in ("experiment.txt", "experiment.svg", "workloads/1-of-2.1/report.json")
                    if not Path(directory, name).is_file()]
-    if isinstance(shown, str):
-        return shown
     if missing:
         return f"no {', '.join(missing)}"
     off, on, half, everywhere = (_values(shown).get((LOAD, name)) for name in names)
@@ -83,5 +74,5 @@ def _optimised(boots: dict[str, dict]) -> str | None:
     return None
 
 
-def experiment_tests() -> Checks:
+def tests() -> Checks:
     return [("experiment/passes", _passes), ("experiment/workloads", _workloads)]

@@ -1,17 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Bits fall where guests have pages and come back 10 s after the last guest's end, with one pass. In virtual time."""
-import json
 import re
 from dataclasses import dataclass
+from functools import partial
 
-from rmpopt_cli.base.errors import OK
-from rmpopt_cli.base.paths import BUILD, PROGRAM
-from rmpopt_cli.base.shell import last_line, output
+from rmpopt_cli.base.shell import last_line
 from rmpopt_cli.guest import tables
 from rmpopt_cli.scenarios.catalogue import PRELUDE
-from .suites import Check, Checks
+from .command import PROGRAMS, Checks, rmpopt
 
-TAKES_AT_MOST = 240
 DELAY = 10.0  # seconds, the kernel's
 TOLERANCE = 1.5  # guests end a little before the script knows; the plugin counts from a little before the kernel
 
@@ -82,18 +79,15 @@ def _pass_problem(passes: list[dict], ended: float) -> str | None:
     return None
 
 
-def _check(shape: Shape) -> Check:
-    def call() -> str | None:
-        words = [PROGRAM, "boot", "--json", "--time", "virtual", "--watch-fatal", "--smp", shape.smp,
-                 "--mem", shape.memory, "--file", BUILD / "guest-tests" / "snp-guest", "--", SCRIPT]
-        status, text, problems = output(words, timeout=TAKES_AT_MOST)
-        if status != OK:
-            return f"status {status}: {last_line(problems)}"
-        result = json.loads(text)
-        cpus = frozenset(int(cpu) for cpu in result["guest"]["siblings"])
-        return problem(result["output"], result["plugin"]["watch"]["passes"], cpus)
-    return call
+def _check(shape: Shape) -> str | None:
+    done = rmpopt("boot", "--json", "--time", "virtual", "--watch-fatal", "--smp", shape.smp, "--mem", shape.memory,
+                  "--file", PROGRAMS / "snp-guest", "--", SCRIPT)
+    if done.failure:
+        return done.failure
+    result = done.json()
+    cpus = frozenset(int(cpu) for cpu in result["guest"]["siblings"])
+    return problem(result["output"], result["plugin"]["watch"]["passes"], cpus)
 
 
-def reoptimise_tests() -> Checks:
-    return [(f"reoptimise/{shape.name}", _check(shape)) for shape in SHAPES]
+def tests() -> Checks:
+    return [(f"reoptimise/{shape.name}", partial(_check, shape)) for shape in SHAPES]

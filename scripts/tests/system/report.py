@@ -5,16 +5,14 @@ import json
 import re
 import shutil
 import subprocess
-import tempfile
 from html import unescape
 from pathlib import Path
 
-from rmpopt_cli.base.errors import OK
-from rmpopt_cli.base.paths import CHECKOUT, PROGRAM
-from rmpopt_cli.base.shell import environment, last_line, output
+from rmpopt_cli.base.paths import CHECKOUT
+from rmpopt_cli.base.shell import environment, output
 from rmpopt_cli.guest.tables import parse_cpulist
 from rmpopt_cli.reporting.measured import OUTCOMES
-from .suites import Checks
+from .command import Checks, Done, booted, report_of, rmpopt, scratch
 
 TAKES_AT_MOST = 200
 COMMAND = "rmpopt-mark churn; ls -lR /sys >/dev/null; rmpopt-mark copy; dd if=/dev/zero of=/tmp/file bs=1M count=50; " \
@@ -40,15 +38,8 @@ window.addEventListener("load", () => {
 </script>"""
 
 
-def _measured(directory: str) -> str | None:
-    status, text, problem = output([PROGRAM, "boot", "--report", directory, "--measure", "exact+tlb", "--", COMMAND],
-                                   timeout=TAKES_AT_MOST)
-    return None if status == OK else f"status {status}: {last_line(problem) or last_line(text)}"
-
-
-def _deviations(directory: str) -> str | None:
-    status, text, problem = output([CHECKOUT / "scripts/schema/validate.py", directory], timeout=TAKES_AT_MOST)
-    return None if status == OK else last_line(text) or last_line(problem)
+def _deviations(directory: Path) -> str | None:
+    return Done(*output([CHECKOUT / "scripts/schema/validate.py", directory], timeout=TAKES_AT_MOST)).failure
 
 
 def browsed(page: Path) -> str:
@@ -56,7 +47,7 @@ def browsed(page: Path) -> str:
     browser = shutil.which("chromium")
     if browser is None:
         raise FileNotFoundError("chromium is missing: run 'scripts/rmpopt setup'")
-    with tempfile.TemporaryDirectory(prefix="rmpopt-") as directory:
+    with scratch() as directory:
         probed = Path(directory, "page.html")
         probed.write_text(page.read_text().replace("<head>", "<head>" + PROBE, 1))
         done = subprocess.run(
@@ -113,7 +104,7 @@ def page_problem(dom: str) -> str | None:
 def page_is_right(directory: Path) -> str | None:
     dom = browsed(directory / "report.html")
     figures = {key: value for key, value in shown(dom).items() if not key.startswith("outside.")}
-    expected = _expected(json.loads((directory / "report.json").read_text()))
+    expected = _expected(report_of(directory))
     wrong = {key for key in expected if figures.get(key, key) != expected[key]}
     wrong |= {key for key in figures.keys() - expected.keys() if figures[key]}  # of what is not there: nothing
     return page_problem(dom) or (f"the page differs from report.json in {', '.join(sorted(wrong))}" if wrong else None)
@@ -121,7 +112,7 @@ def page_is_right(directory: Path) -> str | None:
 
 def _others_are_right(directory: Path) -> str | None:
     """The forms for programs, and the text."""
-    report = json.loads((directory / "report.json").read_text())
+    report = report_of(directory)
     stores = sum(one["stores"] for one in report["measure"]["estimates"])
     rows = csv.DictReader((directory / "report.csv").read_text().splitlines())
     if sum(int(row[name]) for row in rows if row["level"] == "store" for name in OUTCOMES) != stores:
@@ -136,24 +127,23 @@ def _others_are_right(directory: Path) -> str | None:
 def _comparison_is_right(directory: Path) -> str | None:
     """Of a boot with itself."""
     page = directory / "compare.html"
-    status, text, problem = output([PROGRAM, "compare", directory, directory, "--json", "--html", page])
-    if status != OK:
-        return f"compare: status {status}: {last_line(problem)}"
-    differing = [row["phase"] for row in json.loads(text)["phases"]
+    done = rmpopt("compare", directory, directory, "--json", "--html", page)
+    if done.failure:
+        return f"compare: {done.failure}"
+    differing = [row["phase"] for row in done.json()["phases"]
                  if row["a"] != row["b"] or row["store_rate_difference"]]
     return f"a boot differs from itself in {', '.join(differing)}" if differing else page_problem(browsed(page))
 
 
 def _report() -> str | None:
-    with tempfile.TemporaryDirectory(prefix="rmpopt-") as directory:
-        problem = _measured(directory) or _deviations(directory)
+    with booted("--measure", "exact+tlb", "--", COMMAND) as directory:
         missing = [name for name in ("report.txt", "report.csv", "trace.json", "report.html")
-                   if not Path(directory, name).is_file()]
-        if problem or missing:
-            return problem or f"the boot did not write {', '.join(missing)}"
-        return (page_is_right(Path(directory)) or _others_are_right(Path(directory)) or
-                _comparison_is_right(Path(directory)))
+                   if not (directory / name).is_file()]
+        if missing:
+            return f"the boot did not write {', '.join(missing)}"
+        return (_deviations(directory) or page_is_right(directory) or _others_are_right(directory) or
+                _comparison_is_right(directory))
 
 
-def report_tests() -> Checks:
+def tests() -> Checks:
     return [("measure/report: schema, and page in a browser", _report)]

@@ -1,60 +1,101 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The whole test suite behind one command and one closing line."""
+"""All tests behind one command and one closing line: those of the scripts, those that Meson knows (model, plugin, bare
+metal), and whole boots."""
 import json
 import os
 import subprocess
 import sys
 import time
-from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 
 from rmpopt_cli.base.console import note, say
 from rmpopt_cli.base.errors import OK, TEST_FAILED, Failure
+from rmpopt_cli.base.parallel import threads
+from rmpopt_cli.base.paths import BUILD, CHECKOUT
+from rmpopt_cli.base.shell import last_line, output
 from rmpopt_cli.provision import kernel, setup
 from rmpopt_cli.provision.cache import Cache
-from . import boots, experiments, measure, reoptimise, report, scenarios, suites
-from .suites import Result
+from . import bad_input, boots, experiments, measure, reoptimise, report, scenarios
+from .command import Check, Checks
+
+SKIPPED = 77  # what a test of Meson's returns when it can't be done
+# A sanitizer's finding must fail the test, as when Meson runs it.
+STRICT = {"ASAN_OPTIONS": "halt_on_error=1:abort_on_error=1:print_summary=1",
+          "UBSAN_OPTIONS": "halt_on_error=1:abort_on_error=1:print_summary=1:print_stacktrace=1"}
 
 
-def _perform(name: str, check: suites.Check) -> Result:
+@dataclass
+class Result:
+    name: str
+    outcome: str  # "passed" or "failed"
+    detail: str
+    seconds: float
+
+
+def _program(argv: list[str | Path], takes: float | None, extra_env: dict[str, str] | None = None,
+             cwd: Path | None = None) -> str | None:
+    """A test that is a program: its status counts."""
+    status, text, told = output(argv, timeout=takes or 3600, cwd=cwd, extra_env=extra_env)
+    if status in (OK, SKIPPED):
+        return None
+    sys.stderr.write(told)
+    lines = [line.strip() for line in (text + "\n" + told).splitlines()]
+    bad = (line for line in lines if line.startswith(("not ok", "rmpopt: error")))
+    return f"status {status}: {next(bad, last_line(text + told))}"
+
+
+def unit_tests() -> Checks:
+    """One entry for each module of scripts/tests/unit."""
+    names = sorted(path.stem for path in (CHECKOUT / "scripts" / "tests" / "unit").glob("test_*.py"))
+    return [(f"scripts/{name}", partial(_program, [sys.executable, "-m", "unittest", f"tests.unit.{name}"], 600,
+                                        cwd=CHECKOUT / "scripts")) for name in names]
+
+
+def meson_tests() -> Checks:
+    status, text, told = output(["meson", "introspect", "--tests", BUILD])
+    if status != OK:
+        raise Failure(f"meson introspect: {last_line(told)}")
+    return [(f"meson/{test['name']}", partial(_program, test["cmd"], test["timeout"], {**STRICT, **test["env"]},
+                                              test["workdir"] or BUILD)) for test in json.loads(text)]
+
+
+def _perform(name: str, check: Check) -> Result:
     start = time.monotonic()
     try:
         problem = check()
-        outcome = "failed" if problem else "passed"
     except Failure as failure:
-        outcome, problem = "failed", str(failure)
+        problem = str(failure)
     except (subprocess.TimeoutExpired, OSError, ValueError) as failure:
-        outcome, problem = "failed", f"{type(failure).__name__}: {failure}"
-    result = Result(name, outcome, problem or "", round(time.monotonic() - start, 2))
-    note(f"{outcome:7} {name} ({result.seconds:.1f} s){': ' + result.detail if result.detail else ''}")
+        problem = f"{type(failure).__name__}: {failure}"
+    result = Result(name, "failed" if problem else "passed", problem or "", round(time.monotonic() - start, 2))
+    note(f"{result.outcome:7} {name} ({result.seconds:.1f} s){': ' + result.detail if result.detail else ''}")
     return result
+
+
+def _group(title: str, checks: Checks, jobs: int) -> list[Result]:
+    if checks:
+        say(f"testing: {title}")
+    with threads(jobs) as pool:
+        return list(pool.map(lambda test: _perform(*test), checks))
 
 
 def run_all(cache: Cache, pattern: str, as_json: bool) -> int:
     setup.built(cache)
-    linux = (boots.linux_tests() + boots.bad_input_tests() + measure.measure_tests() +
-             report.report_tests())
-    lasting = measure.lasting_tests() + experiments.experiment_tests()
+    jobs = len(os.sched_getaffinity(0))  # for tests that keep one CPU busy
     variants = scenarios.variant_tests()
-    scenarios = scenarios.scenario_tests() + reoptimise.reoptimise_tests()
+    linux = boots.tests() + bad_input.tests() + measure.tests() + report.tests()
+    alike = measure.lasting_tests() + experiments.tests() + scenarios.tests() + reoptimise.tests() + variants
+    chosen = [(title, [(name, check) for name, check in checks if pattern in name], at_once)
+              for title, checks, at_once in (("scripts", unit_tests(), jobs),
+                                             ("model, plugin, bare metal", meson_tests(), jobs),
+                                             ("Linux", linux, 1), ("scenarios", alike, jobs))]
     if any(pattern in name for name, _ in variants):  # first, because the reference kernel comes on the way
         kernel.variants(cache)
-    if any(pattern in name for name, _ in linux + scenarios + lasting):
+    if any(checks for _, checks, _ in chosen[2:]):
         kernel.reference(cache)
-    results = _group("scripts", suites.unit_tests(), pattern)
-    say("testing: model, plugin, bare metal")
-    results += suites.meson_results(cache, pattern)
-    results += _group("Linux", linux, pattern)
-    jobs = len(os.sched_getaffinity(0))  # each keeps one CPU busy
-    results += _group("scenarios", lasting + scenarios + variants, pattern, jobs)
-    return _close(results, as_json)
-
-
-def _group(title: str, checks: suites.Checks, pattern: str, jobs: int = 1) -> list[Result]:
-    chosen = [(name, check) for name, check in checks if pattern in name]
-    if chosen:
-        say(f"testing: {title}")
-    with ThreadPoolExecutor(jobs) as pool:
-        return list(pool.map(lambda test: _perform(*test), chosen))
+    return _close([result for title, checks, at_once in chosen for result in _group(title, checks, at_once)], as_json)
 
 
 def _close(results: list[Result], as_json: bool) -> int:

@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What is wrong with the machine around a boot: it ends with one line that says so."""
+import tempfile
+from pathlib import Path
+
+from rmpopt_cli.base.errors import GUEST_DIED, SETUP_FAILED, USAGE
+from .boots import reference_image
+from .command import Checks, refused, scratch
+
+
+def _with_fake_qemu(script: str, says: str) -> str | None:
+    with scratch() as directory:
+        fake = Path(directory, "qemu")
+        fake.write_text(f"#!/bin/sh\n{script}\n")
+        fake.chmod(0o755)
+        return refused(USAGE, says, "boot", "--qemu", fake)
+
+
+def _old_qemu() -> str | None:
+    return _with_fake_qemu("echo QEMU emulator version 7.2.0", "too old: 11.1 or newer")
+
+
+def _plain_qemu() -> str | None:
+    return _with_fake_qemu('[ "$1" = --version ] && echo QEMU emulator version 11.1.3 && exit\n'
+                           "echo '-plugin: invalid option' >&2; exit 1", "without TCG plugins")
+
+
+def _cache_not_writable() -> str | None:
+    with tempfile.NamedTemporaryFile() as blocker:
+        return refused(SETUP_FAILED, "not writable", "boot", extra_env={"RMPOPT_CACHE": blocker.name + "/cache"})
+
+
+def _truncated_kernel() -> str | None:
+    with tempfile.NamedTemporaryFile() as part:
+        part.write(reference_image().read_bytes()[:1 << 20])
+        part.flush()
+        return refused(USAGE, "truncated", "boot", "--kernel", part.name)
+
+
+def _panic() -> str | None:
+    """An initrd without /init: the first process ends and the kernel panics."""
+    with tempfile.NamedTemporaryFile() as initrd:
+        initrd.write(b"\0" * 512)
+        initrd.flush()
+        return refused(GUEST_DIED, "panicked: Attempted to kill init", "boot", "--mem", "2G", "--initrd", initrd.name)
+
+
+def tests() -> Checks:
+    return [("bad-input/QEMU too old", _old_qemu), ("bad-input/QEMU without plugins", _plain_qemu),
+            ("bad-input/cache not writable", _cache_not_writable), ("bad-input/kernel truncated", _truncated_kernel),
+            ("bad-input/kernel panic", _panic)]
