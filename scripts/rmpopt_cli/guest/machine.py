@@ -93,7 +93,7 @@ def parse_plugin(text: str) -> Path:
 class MachineOptions:
     smp: str = option("4,cores=2,threads=2", "CPUs, as QEMU's -smp", metavar="SPEC", parse=check_smp)
     memory: int = option(6 << 30, "guest memory, such as 6G", "--mem", "SIZE", parse=parse_size, show=show_size)
-    persona: str = option("venice", "which EPYC to be", choices=cpu.PERSONAS, plugin="persona")
+    persona: str = option("venice", "EPYC generation to emulate", choices=cpu.PERSONAS, plugin="persona")
     policies: list[str] = repeated("choice for behaviour that AMD leaves open ('rmpopt policies' lists them); may be "
                                    "repeated", "--policy", "NAME=VALUE", check_policy, plugin="policy.")
     rmp: str = option("auto", "layout of the RMP", choices=("auto", "segmented", "contiguous", "none"), plugin="rmp")
@@ -101,7 +101,7 @@ class MachineOptions:
                           choices=("on", "off", "strict"), plugin="enforce")
     audit: int = option(0, "recount the RMP every N RMP instructions; a contradiction ends QEMU", metavar="N",
                         parse=int, plugin="audit", untold=0)
-    watch: str = option("on", "say where the kernel misses an optimisation or misuses the hardware",
+    watch: str = option("on", "report where the kernel misses an optimisation or misuses the hardware",
                         choices=("on", "off"), plugin="watch", untold="off")
     watch_bound: int = option(30, "seconds of guest time for which a clean region may stay unoptimised", metavar="S",
                               parse=parse_bound, plugin="watch-bound", untold=30)
@@ -114,7 +114,7 @@ class MachineOptions:
     time: str = option("real", "virtual: the guest's clock counts instructions and skips idle time",
                        choices=("real", "virtual"))
     qemu: str | None = option(None, "QEMU to use", metavar="PATH")
-    qemu_options: list[str] = repeated("more QEMU options", "--qemu-opts", "S", parse_words, action="extend")
+    qemu_options: list[str] = repeated("more QEMU options; may be repeated", "--qemu-opts", "S", parse_words, action="extend")
     plugin: Path = option(PLUGIN, "plugin of another build directory, used as it is", metavar="PATH",
                           parse=parse_plugin)
     no_plugin: bool = switch("stock QEMU, for comparison")

@@ -25,7 +25,7 @@ class Request:
                                   metavar="F", parse=Path)
     report: Path | None = option(None, "where logs and result.json go", metavar="DIR", parse=Path)
     timeout: float = option(300, "seconds to wait", metavar="S", parse=float)
-    reboots: int = option(0, "let the guest start anew so often, by reset or kexec", metavar="N", parse=int)
+    reboots: int = option(0, "how often the guest may start anew, by reset or kexec", metavar="N", parse=int)
     shell: bool = switch("interactive console (Ctrl-A X ends QEMU)")
     json: bool = switch("result as JSON on stdout")
     verbose: bool = switch("show the guest's console")

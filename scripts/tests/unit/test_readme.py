@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The tables of options in scripts/README.md are those of the command line.
+
+"python3 -m tests.unit.test_readme write", in scripts/, writes them anew.
+"""
+import argparse
+import re
+import sys
+import unittest
+
+from rmpopt_cli import cli
+from rmpopt_cli.base import options
+from rmpopt_cli.base.paths import CHECKOUT
+from rmpopt_cli.guest.bare_metal import BareMetalTest
+from rmpopt_cli.guest.machine import MachineOptions
+from rmpopt_cli.guest.request import Request
+
+README = CHECKOUT / "scripts" / "README.md"
+KINDS = (MachineOptions, Request, BareMetalTest)
+
+
+def _row(name: str, option: options.Option, default: object) -> str:
+    values = ", ".join(f"`{choice}`" for choice in option.choices)
+    head = f"`{option.flag_of(name)}{' ' + option.metavar if option.metavar else ''}`{' ' + values if values else ''}"
+    shown = option.show(default) if option.action == "store" else ""
+    return f"| {head} | {f'`{shown}`' if shown else ''} | {option.help} |"
+
+
+def table(kind: type) -> str:
+    rows = [_row(name, option, default) for name, option, default in options.of(kind)]
+    return "\n".join(["| Option | Default | |", "|---|---|---|", *rows]) + "\n"
+
+
+def with_tables(text: str) -> str:
+    for kind in KINDS:
+        text, found = re.subn(rf"(<!-- {kind.__name__} -->\n).*?(<!-- end -->)",
+                              lambda match, kind=kind: match[1] + table(kind) + match[2], text, flags=re.S)
+        assert found == 1, kind
+    return text
+
+
+class ReadmeTest(unittest.TestCase):
+    def test_tables_of_options(self) -> None:
+        text = README.read_text()
+        self.assertEqual(text, with_tables(text), "run 'python3 -m tests.unit.test_readme write' in scripts/")
+
+    def test_a_change_would_be_seen(self) -> None:
+        text = README.read_text()
+        self.assertNotEqual(text.replace("`venice`", "`rome`"), with_tables(text.replace("`venice`", "`rome`")))
+
+    def test_all_commands_and_their_options(self) -> None:
+        text = README.read_text()
+        [verbs] = [a for a in cli.parser()._actions if isinstance(a, argparse._SubParsersAction)]
+        for verb, parser in verbs.choices.items():
+            self.assertRegex(text, rf"\| .*`{verb}\b", verb)
+            below = [a for a in parser._actions if isinstance(a, argparse._SubParsersAction)]
+            for each in [parser, *(p for a in below for p in a.choices.values())]:
+                for flag in each._option_string_actions:
+                    self.assertTrue(flag in ("-h", "--help") or f"`{flag}" in text, f"{verb}: {flag}")
+
+
+if __name__ == "__main__":
+    if sys.argv[1:] == ["write"]:
+        README.write_text(with_tables(README.read_text()))
+    else:
+        unittest.main()
