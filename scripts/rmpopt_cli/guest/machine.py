@@ -114,7 +114,8 @@ class MachineOptions:
     time: str = option("real", "virtual: the guest's clock counts instructions and skips idle time",
                        choices=("real", "virtual"))
     qemu: str | None = option(None, "QEMU to use", metavar="PATH")
-    qemu_options: list[str] = repeated("more QEMU options; may be repeated", "--qemu-opts", "S", parse_words, action="extend")
+    qemu_options: list[str] = repeated("more QEMU options; may be repeated", "--qemu-opts", "S", parse_words,
+                                       action="extend")
     plugin: Path = option(PLUGIN, "plugin of another build directory, used as it is", metavar="PATH",
                           parse=parse_plugin)
     no_plugin: bool = switch("stock QEMU, for comparison")

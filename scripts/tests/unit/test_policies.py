@@ -6,6 +6,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from rmpopt_cli.base.errors import BadInput, Failure
+from rmpopt_cli.commands import policies as command
 from rmpopt_cli.guest import policies
 from rmpopt_cli.provision.cache import Cache
 
@@ -51,19 +52,19 @@ class PoliciesTest(unittest.TestCase):
             self.refused(f"oow={value}")
 
     def test_table_marks_defaults(self) -> None:
-        text = "\n".join(policies.table(self.known, 80))
+        text = "\n".join(command.table(self.known, 80))
         self.assertIn("cf0*, gp", text)
         self.assertIn("2, 7*", text)
         self.assertIn("#GP(0)", text)
 
     def test_table_fits(self) -> None:
         for columns in (60, 80, 100, 300):
-            lines = policies.table(self.known, columns)
-            self.assertLessEqual(max(map(len, lines)), min(columns, policies.WIDEST))
+            lines = command.table(self.known, columns)
+            self.assertLessEqual(max(map(len, lines)), min(columns, command.WIDEST))
 
     def test_table_loses_no_word(self) -> None:
         for columns in (20, 60, 300):
-            words = " ".join(policies.table(self.known, columns)).split()
+            words = " ".join(command.table(self.known, columns)).split()
             for policy in self.known:
                 for word in f"{policy.name} {policy.meaning}".split():
                     self.assertIn(word, words)

@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Other programs are ended in good order, whatever happens to us."""
+import tempfile
+import threading
+import time
+import unittest
+from pathlib import Path
+
+from rmpopt_cli.base.errors import TIMEOUT
+from rmpopt_cli.base.parallel import stopping, threads
+from rmpopt_cli.base.shell import output
+
+
+class OutputTest(unittest.TestCase):
+    def setUp(self) -> None:
+        scratch = tempfile.TemporaryDirectory()
+        self.addCleanup(scratch.cleanup)
+        self.addCleanup(stopping.clear)
+        self.tidied = Path(scratch.name, "tidied")
+        self.script = f"trap 'touch {self.tidied}; exit 3' TERM; while :; do sleep 0.05; done"
+
+    def test_status_and_texts(self) -> None:
+        self.assertEqual(output(["sh", "-c", "echo out; echo $X >&2; exit 7"], extra_env={"X": "told"}),
+                         (7, "out\n", "told\n"))
+
+    def test_program_that_is_none(self) -> None:
+        self.assertEqual(output(["/nonexistent"])[0], 127)
+        self.assertEqual(output(["/etc/passwd"])[0], 126)
+
+    def test_much_text(self) -> None:
+        self.assertEqual(len(output(["sh", "-c", "yes | head -c 1000000"])[1]), 1000000)
+
+    def test_timeout(self) -> None:
+        status, _, told = output(["sh", "-c", self.script], timeout=0.3)
+        self.assertEqual(status, TIMEOUT)
+        self.assertIn("no end within", told)
+        self.assertTrue(self.tidied.exists())
+
+    def test_told_to_stop(self) -> None:
+        threading.Timer(0.3, stopping.set).start()
+        started = time.monotonic()
+        output(["sh", "-c", self.script], timeout=60)
+        self.assertLess(time.monotonic() - started, 20)
+        self.assertTrue(self.tidied.exists())
+
+
+class ThreadsTest(unittest.TestCase):
+    def setUp(self) -> None:
+        self.addCleanup(stopping.clear)
+
+    def test_in_order(self) -> None:
+        with threads(3) as pool:
+            self.assertEqual(list(pool.map(lambda x: 2 * x, range(5))), [0, 2, 4, 6, 8])
+        self.assertFalse(stopping.is_set())
+
+    def test_an_interrupt_ends_what_runs_and_what_waits(self) -> None:
+        begun = []
+
+        def work(number: int) -> None:
+            begun.append(number)
+            stopping.wait(30)
+        with self.assertRaises(KeyboardInterrupt), threads(1) as pool:
+            for number in range(3):
+                pool.submit(work, number)
+            raise KeyboardInterrupt
+        self.assertLessEqual(len(begun), 1)
+
+
+if __name__ == "__main__":
+    unittest.main()
