@@ -5,8 +5,10 @@ import tempfile
 import time
 from pathlib import Path
 
+from ..base.catalogue import chosen
 from ..base.errors import BadInput
 from ..experiments import runner
+from ..experiments.catalogue import EXPERIMENTS
 from ..guest import workspace
 from ..guest.given import Given
 from ..provision.cache import Cache
@@ -47,7 +49,7 @@ def _run(arguments: argparse.Namespace) -> int:
     names = arguments.names[1:] if arguments.names[0] == "run" else arguments.names
     if not names:
         raise BadInput("experiment run: name an experiment: 'rmpopt experiment list' shows them")
-    experiments = runner.chosen(names)
+    experiments = chosen(EXPERIMENTS, names, "experiment")
     plan = runner.Plan(repeat=arguments.repeat, jobs=arguments.jobs, phases=arguments.phase,
                        settings=arguments.setting, given=_given(arguments))
     plan.check(experiments)  # refuses bad words before anything is built

@@ -2,9 +2,11 @@
 """The scenario command."""
 import argparse
 
+from ..base.catalogue import chosen
 from ..guest.given import Given
 from ..provision.cache import Cache
 from ..scenarios import runner
+from ..scenarios.catalogue import SCENARIOS
 
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -22,6 +24,6 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    scenarios, given = runner.chosen(arguments.names), Given.read(arguments)
+    scenarios, given = chosen(SCENARIOS, arguments.names, "scenario"), Given.read(arguments)
     given.prepare(Cache())
     return runner.run(scenarios, given, arguments.jobs, arguments.json)

@@ -149,10 +149,6 @@ EXPERIMENTS = (
 )
 
 
-def find(name: str) -> Experiment | None:
-    return next((experiment for experiment in EXPERIMENTS if experiment.name == name), None)
-
-
 def script(experiment: Experiment, setting: Setting, phases: tuple[str, ...], seed: int, on: str) -> str:
     """What the guest does."""
     words = [f"seed={seed} on='{on}' phases='{' '.join(phases)}'", PRELUDE, setting.setup, experiment.script]

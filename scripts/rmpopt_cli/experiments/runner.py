@@ -17,7 +17,7 @@ from ..guest.machine import MachineOptions, parse_size, show_size
 from ..guest.request import Request
 from ..provision.cache import Cache
 from . import tables
-from .catalogue import EXPERIMENTS, Experiment, Setting, find, script
+from .catalogue import EXPERIMENTS, Experiment, Setting, script
 from .results import Boot
 
 PROGRAMS = tuple(BUILD / "guest-tests" / name for name in ("snp-guest", "workload"))
@@ -159,16 +159,6 @@ class Results:
 
     def text(self) -> str:
         return "\n".join(self._texts.values())
-
-
-def chosen(names: Sequence[str]) -> list[Experiment]:
-    picked = []
-    for name in [e.name for e in EXPERIMENTS] if "all" in names else names:
-        experiment = find(name)
-        if experiment is None:
-            raise BadInput(f"no experiment '{name}': 'rmpopt experiment list' shows them")
-        picked.append(experiment)
-    return picked
 
 
 def show(as_json: bool) -> int:

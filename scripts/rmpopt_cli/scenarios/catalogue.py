@@ -157,7 +157,3 @@ VARIANTS = (
     Variant("leaked-page", "guest", ("pages-leaked",)),
     Variant("leaked-context", "guest", ("firmware-pages-left",)),
 )
-
-
-def find(name: str) -> Scenario | None:
-    return next((scenario for scenario in SCENARIOS if scenario.name == name), None)

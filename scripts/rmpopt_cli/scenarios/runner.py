@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ..base.errors import OK, TEST_FAILED, VERDICT, BadInput, Failure
+from ..base.catalogue import chosen
+from ..base.errors import OK, TEST_FAILED, VERDICT, Failure
 from ..base.parallel import threads
 from ..base.paths import BUILD
 from ..base.shell import last_line
@@ -17,7 +18,7 @@ from ..guest.given import Given
 from ..guest.machine import MachineOptions, parse_size
 from ..guest.request import Request
 from ..provision.cache import Cache
-from .catalogue import PRELUDE, SCENARIOS, SKIPPED, Scenario, Variant, find
+from .catalogue import PRELUDE, SCENARIOS, SKIPPED, Scenario, Variant
 
 PROGRAMS = BUILD / "guest-tests"
 TAKES_AT_MOST = 240  # seconds of real time, for a boot that hangs
@@ -113,8 +114,7 @@ def _dmesg(result: dict) -> str:
 
 def variant_problem(variant: Variant) -> str | None:
     """Boots the kernel of variants with the mistake; None if all its findings came."""
-    scenario = find(variant.scenario)
-    assert scenario
+    [scenario] = chosen(SCENARIOS, [variant.scenario], "scenario")
     outcome = perform(scenario, Given({"kernel": "variants", "append": f"rmpopt.mistake={variant.mistakes}"},
                                       {"policies": variant.policies}))
     seen = {finding["id"] for finding in outcome.findings}
@@ -124,18 +124,6 @@ def variant_problem(variant: Variant) -> str | None:
     if not missing:
         return None
     return f"no {', '.join(missing)} but {', '.join(sorted(seen)) or 'nothing'} ({outcome.verdict}: {outcome.detail})"
-
-
-def chosen(names: Sequence[str]) -> list[Scenario]:
-    if "all" in names:
-        return list(SCENARIOS)
-    picked = []
-    for name in names:
-        scenario = find(name)
-        if scenario is None:
-            raise BadInput(f"no scenario '{name}': 'rmpopt scenario list' shows them")
-        picked.append(scenario)
-    return picked
 
 
 def show(as_json: bool) -> int:

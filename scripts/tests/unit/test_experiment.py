@@ -11,12 +11,13 @@ import xml.etree.ElementTree as ET
 from pathlib import Path
 from unittest import mock
 
+from rmpopt_cli.base.catalogue import chosen
 from rmpopt_cli.base.errors import OK, TEST_FAILED, USAGE, BadInput, Failure
 from rmpopt_cli.base.paths import PROGRAM
 from rmpopt_cli.base.shell import output
 from rmpopt_cli.experiments import runner as experiment, tables
 from rmpopt_cli.experiments.catalogue import BOOT, EMPTY_AGAIN, EMPTY_FIRST, EXPERIMENTS, FULL, PRELUDE, Experiment
-from rmpopt_cli.experiments.catalogue import find, script
+from rmpopt_cli.experiments.catalogue import script
 from rmpopt_cli.experiments.results import Boot
 from rmpopt_cli.experiments.runner import Plan
 from rmpopt_cli.guest.given import Given
@@ -31,9 +32,7 @@ IOMEM = """00001000-0009fbff : System RAM
 
 
 def known(name: str) -> Experiment:
-    found = find(name)
-    assert found
-    return found
+    return chosen(EXPERIMENTS, [name], "experiment")[0]
 
 
 WORKLOADS = known("workloads")
@@ -249,8 +248,8 @@ class BadInputTest(unittest.TestCase):
 
     def test_names(self) -> None:
         with self.assertRaisesRegex(BadInput, "no experiment 'x'"):
-            experiment.chosen(["passes", "x"])
-        self.assertEqual(experiment.chosen(["all"]), list(EXPERIMENTS))
+            chosen(EXPERIMENTS, ["passes", "x"], "experiment")
+        self.assertEqual(chosen(EXPERIMENTS, ["all"], "experiment"), list(EXPERIMENTS))
 
     def test_command_line(self) -> None:
         for words in (["x"], ["run"], ["passes", "--measure", "most"], ["passes", "--repeat", "0"],

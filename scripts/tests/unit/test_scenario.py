@@ -7,12 +7,13 @@ import subprocess
 import unittest
 from unittest import mock
 
+from rmpopt_cli.base.catalogue import chosen
 from rmpopt_cli.base.errors import GUEST_DIED, OK, TEST_FAILED, VERDICT, BadInput
 from rmpopt_cli.base.paths import VARIANTS as PATCHES
 from rmpopt_cli.guest import tables
 from rmpopt_cli.guest.given import Given
 from rmpopt_cli.scenarios import runner as scenario
-from rmpopt_cli.scenarios.catalogue import PRELUDE, SCENARIOS, SKIPPED, VARIANTS, Scenario, find
+from rmpopt_cli.scenarios.catalogue import PRELUDE, SCENARIOS, SKIPPED, VARIANTS, Scenario
 from rmpopt_cli.scenarios.runner import Outcome, judge
 
 PLAIN = Scenario("plain", "nothing happens")
@@ -43,7 +44,7 @@ class TablesTest(unittest.TestCase):
 
     def test_variants_name_scenarios_that_exist(self) -> None:
         for variant in VARIANTS:
-            self.assertIsNotNone(find(variant.scenario), variant)
+            self.assertIn(variant.scenario, [s.name for s in SCENARIOS])
 
     def test_each_mistake_has_a_patch_and_a_row(self) -> None:
         patches = "\n".join(p.read_text() for p in PATCHES.glob("*.patch"))
@@ -119,7 +120,7 @@ class RunTest(unittest.TestCase):
             return Outcome(s.name, verdict, "" if verdict == "pass" else "why", findings=[])
         out = io.StringIO()
         with mock.patch.object(scenario, "perform", perform), contextlib.redirect_stdout(out):
-            return scenario.run(scenario.chosen(["boot", "guest"]), Given(), 1, as_json), out.getvalue()
+            return scenario.run(chosen(SCENARIOS, ["boot", "guest"], "scenario"), Given(), 1, as_json), out.getvalue()
 
     def test_ktap(self) -> None:
         status, text = self.run_with({"guest": "skip"})
@@ -134,11 +135,10 @@ class RunTest(unittest.TestCase):
 
     def test_unknown_name(self) -> None:
         with self.assertRaisesRegex(BadInput, "no scenario 'x'"):
-            scenario.chosen(["boot", "x"])
+            chosen(SCENARIOS, ["boot", "x"], "scenario")
 
     def test_what_the_user_gives_wins(self) -> None:
-        again = find("initialise-again-fully")
-        assert again
+        [again] = chosen(SCENARIOS, ["initialise-again-fully"], "scenario")
         told = scenario.request(again, Given({"append": "extra=1"}, {"memory": 8 << 30, "policies": ["oow=gp"]}))
         self.assertEqual((told.machine.memory, told.machine.smp), (8 << 30, again.smp))
         self.assertEqual(told.append, f"{again.append} extra=1")
