@@ -2,8 +2,8 @@
 // The plugin's name=value options.
 #pragma once
 
-#include "hw/persona.h"
-#include "hw/policy.h"
+#include "hw-model/machine/cpu_model.h"
+#include "hw-model/base/policy.h"
 #include "measure/measure_request.h"
 #include "measure/tlb_geometry.h"
 

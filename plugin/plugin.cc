@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // QEMU's way in: checks what QEMU offers, reads the options, registers the callbacks.
-#include "context.h"
-#include "guard_signal.h"
-#include "host_mmu.h"
-#include "log.h"
-#include "qemu_api.h"
-#include "translate.h"
+#include "emulation.h"
+#include "enforce/sigbus.h"
+#include "qemu/tlb_fill.h"
+#include "base/log.h"
+#include "qemu/api.h"
+#include "insn/translate.h"
 
 #include <string_view>
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // What the model itself costs, without an emulator around it.
-#include "hw/msr.h"
-#include "hw/rmp_check.h"
-#include "hw/rmpopt.h"
+#include "hw-model/machine/msr.h"
+#include "hw-model/access/rmp_check.h"
+#include "hw-model/insn/rmpopt.h"
 #include "sparse_memory.h"
 
 #include <benchmark/benchmark.h>

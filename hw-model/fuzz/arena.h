@@ -3,7 +3,7 @@
 // shows as a difference.
 #pragma once
 
-#include "hw/memory_view.h"
+#include "hw-model/base/memory_view.h"
 #include "sparse_memory.h"
 
 #include <set>

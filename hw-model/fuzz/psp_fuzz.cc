@@ -4,11 +4,11 @@
 // consistent and, once initialised, firmware's.
 #include "arena.h"
 #include "byte_source.h"
-#include "hw/audit.h"
-#include "hw/msr.h"
-#include "hw/page_state.h"
-#include "hw/psp.h"
-#include "hw/rmpopt.h"
+#include "hw-model/machine/audit.h"
+#include "hw-model/machine/msr.h"
+#include "hw-model/firmware/snp/page_state.h"
+#include "hw-model/firmware/firmware.h"
+#include "hw-model/insn/rmpopt.h"
 #include "psp_legacy_fields.h"
 
 #include <algorithm>

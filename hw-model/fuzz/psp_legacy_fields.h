@@ -4,7 +4,7 @@
 #pragma once
 
 #include "byte_source.h"
-#include "hw/psp.h"
+#include "hw-model/firmware/firmware.h"
 
 #include <array>
 #include <vector>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-#include "hw/asid_owners.h"
+#include "hw-model/firmware/asid_owners.h"
 
 #include <gtest/gtest.h>
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // The audit finds nothing in what the model did, and each way to break the table by its name.
-#include "hw/audit.h"
+#include "hw-model/machine/audit.h"
 
 #include "machine_fixture.h"
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // CPUID and personas.
-#include "hw/cpuid.h"
+#include "hw-model/machine/cpuid.h"
 
 #include <gtest/gtest.h>
 #include <set>

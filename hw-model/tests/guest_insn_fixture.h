@@ -2,7 +2,7 @@
 // A guest that executes PVALIDATE, RMPADJUST and RMPQUERY.
 #pragma once
 
-#include "hw/rmp_guest_ops.h"
+#include "hw-model/insn/guest_insn.h"
 #include "rmp_check_fixture.h"
 
 namespace rmpopt::hw

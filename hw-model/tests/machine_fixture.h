@@ -3,9 +3,9 @@
 // RMP for all of it in segments of 1 GB or in one piece.
 #pragma once
 
-#include "hw/msr.h"
-#include "hw/rmp_ops.h"
-#include "hw/rmpopt.h"
+#include "hw-model/machine/msr.h"
+#include "hw-model/insn/rmp_ops.h"
+#include "hw-model/insn/rmpopt.h"
 #include "sparse_memory.h"
 
 #include <gtest/gtest.h>

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // Each knob decides its own situation and nothing else. A probe brings about the situation of one
 // knob and puts into words what happened.
-#include "hw/cpuid.h"
-#include "hw/psp.h"
-#include "hw/rmp_check.h"
-#include "hw/rmp_guest_ops.h"
+#include "hw-model/machine/cpuid.h"
+#include "hw-model/firmware/firmware.h"
+#include "hw-model/access/rmp_check.h"
+#include "hw-model/insn/guest_insn.h"
 #include "machine_fixture.h"
 #include "policy_probe.h"
 

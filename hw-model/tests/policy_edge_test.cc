@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // Where a knob ends: what it leaves alone, and what comes before it.
-#include "hw/rmp_check.h"
+#include "hw-model/access/rmp_check.h"
 #include "machine_fixture.h"
 #include "policy_probe.h"
 

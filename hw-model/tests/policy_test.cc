@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-#include "hw/policy.h"
+#include "hw-model/base/policy.h"
 
 #include <algorithm>
 #include <gtest/gtest.h>

@@ -3,10 +3,10 @@
 // that covers the first 1 GB. SNP_EN is set where a test asks for it.
 #pragma once
 
-#include "hw/msr.h"
-#include "hw/page_state.h"
-#include "hw/psp.h"
-#include "hw/rmp_ops.h"
+#include "hw-model/machine/msr.h"
+#include "hw-model/firmware/snp/page_state.h"
+#include "hw-model/firmware/firmware.h"
+#include "hw-model/insn/rmp_ops.h"
 #include "sparse_memory.h"
 
 #include <algorithm>

@@ -7,7 +7,7 @@
 // from 48 zero bytes, where contents is sha384(page) for normal and VMSA pages, else 48 zero bytes.
 #include "psp_guest_fixture.h"
 
-#include "hw/audit.h"
+#include "hw-model/machine/audit.h"
 
 namespace rmpopt::hw
 {

@@ -3,7 +3,7 @@
 // SNP_PAGE_SET_STATE.
 #include "psp_guest_fixture.h"
 
-#include "hw/audit.h"
+#include "hw-model/machine/audit.h"
 
 namespace rmpopt::hw
 {

@@ -4,7 +4,7 @@
 // nothing. After each program the audit finds nothing. Another run: RC_PARAMS="seed=...".
 #include "psp_guest_fixture.h"
 
-#include "hw/audit.h"
+#include "hw-model/machine/audit.h"
 
 #include <rapidcheck/gtest.h>
 

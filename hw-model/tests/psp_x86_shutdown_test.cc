@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // SNP_SHUTDOWN_EX with X86_SNP_SHUTDOWN, which firmware need not offer.
-#include "hw/rmpopt.h"
+#include "hw-model/insn/rmpopt.h"
 #include "psp_fixture.h"
 
 #include <array>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // Threads against each other. Each test has its own assertions; ThreadSanitizer adds its own.
-#include "hw/rmp_check.h"
+#include "hw-model/access/rmp_check.h"
 #include "machine_fixture.h"
 
 #include <atomic>

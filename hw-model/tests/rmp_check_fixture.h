@@ -2,7 +2,7 @@
 // Accesses and entries for the tests of the RMP check.
 #pragma once
 
-#include "hw/rmp_check.h"
+#include "hw-model/access/rmp_check.h"
 #include "machine_fixture.h"
 
 #include <gtest/gtest.h>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-#include "hw/page_state.h"
-#include "hw/rmp_entry.h"
+#include "hw-model/firmware/snp/page_state.h"
+#include "hw-model/rmp/rmp_entry.h"
 
 #include <algorithm>
 #include <gtest/gtest.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-#include "hw/rmp_table.h"
+#include "hw-model/rmp/rmp_table.h"
 #include "sparse_memory.h"
 
 #include <gtest/gtest.h>

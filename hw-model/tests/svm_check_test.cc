@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // RMP checks of VMRUN and VMSAVE (APM vol. 2, 15.36.10, table 15-41).
-#include "hw/svm_check.h"
+#include "hw-model/insn/svm_check.h"
 
 #include "machine_fixture.h"
 

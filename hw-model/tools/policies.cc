@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // Prints the policies that the model knows, as JSON.
-#include "hw/policy.h"
+#include "hw-model/base/policy.h"
 
 #include <cstdio>
 #include <exception>

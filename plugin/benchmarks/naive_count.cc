@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // What measuring is compared with: a plugin that does only what the API's examples do, a callback
 // for each store that asks for the hardware address and counts by 1 GB region. No RMP, no verdicts.
-#include "qemu_api.h"
+#include "qemu/api.h"
 
 #include <array>
 

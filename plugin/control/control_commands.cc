@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-#include "control_commands.h"
+#include "control/control_commands.h"
 
-#include "control_session.h"
-#include "cpu_list.h"
-#include "hw/psp.h"
-#include "hw/rmp_check.h"
-#include "report.h"
+#include "control/control_session.h"
+#include "base/cpu_list.h"
+#include "hw-model/firmware/firmware.h"
+#include "hw-model/access/rmp_check.h"
+#include "report/report.h"
 
 #include <array>
 #include <charconv>

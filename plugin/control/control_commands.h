@@ -2,8 +2,8 @@
 // What clients of the control socket may ask for.
 #pragma once
 
-#include "hw/machine.h"
-#include "injection.h"
+#include "hw-model/machine/machine.h"
+#include "control/injection.h"
 #include "measure/measurement.h"
 
 #include <functional>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-#include "control_server.h"
+#include "control/control_server.h"
 
-#include "socket_path.h"
+#include "base/socket_path.h"
 
 #include <algorithm>
 #include <array>

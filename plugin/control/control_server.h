@@ -3,7 +3,7 @@
 // reaches a vCPU but the commands themselves; memory for all clients is bounded.
 #pragma once
 
-#include "control_session.h"
+#include "control/control_session.h"
 
 #include <atomic>
 #include <list>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-#include "control_session.h"
+#include "control/control_session.h"
 
 #include <algorithm>
 

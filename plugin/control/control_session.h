@@ -4,7 +4,7 @@
 // gets one line, {"id", "ok": true, "result"} or {"id", "ok": false, "error"}. Not thread-safe.
 #pragma once
 
-#include "event_log.h"
+#include "report/event_log.h"
 
 #include <functional>
 #include <nlohmann/json.hpp>

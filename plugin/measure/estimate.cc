@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-#include "estimate.h"
+#include "measure/estimate.h"
 
 #include <algorithm>
 #include <cmath>

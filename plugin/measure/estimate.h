@@ -8,7 +8,7 @@
 // single stores.
 #pragma once
 
-#include "cells.h"
+#include "measure/cells.h"
 
 #include <optional>
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-#include "measure_request.h"
+#include "measure/measure_request.h"
 
 #include <charconv>
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-#include "measurement.h"
+#include "measure/measurement.h"
 
-#include "cpu_list.h"
-#include "hw/rmp_check.h"
+#include "base/cpu_list.h"
+#include "hw-model/access/rmp_check.h"
 
 #include <algorithm>
 

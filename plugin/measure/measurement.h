@@ -6,12 +6,12 @@
 // called by any.
 #pragma once
 
-#include "hw/machine.h"
-#include "hw/rmpopt.h"
-#include "measure_request.h"
-#include "page_filter.h"
-#include "totals.h"
-#include "vcpu_tlb.h"
+#include "hw-model/machine/machine.h"
+#include "hw-model/insn/rmpopt.h"
+#include "measure/measure_request.h"
+#include "measure/page_filter.h"
+#include "measure/totals.h"
+#include "measure/vcpu_tlb.h"
 
 #include <deque>
 #include <functional>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-#include "tlb_geometry.h"
+#include "measure/tlb_geometry.h"
 
 #include <algorithm>
 #include <array>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-#include "tlb_model.h"
+#include "measure/tlb_model.h"
 
 #include <algorithm>
 #include <utility>

@@ -10,9 +10,9 @@
 // Thread-safety: all belongs to the vCPU's thread, but rmp_changed() and the counters.
 #pragma once
 
-#include "cells.h"
-#include "hw/types.h"
-#include "tlb_geometry.h"
+#include "measure/cells.h"
+#include "hw-model/base/types.h"
+#include "measure/tlb_geometry.h"
 
 #include <mutex>
 #include <span>

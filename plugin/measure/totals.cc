@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-#include "totals.h"
+#include "measure/totals.h"
 
 #include <algorithm>
 #include <cmath>

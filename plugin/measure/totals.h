@@ -2,9 +2,9 @@
 // All that is counted, at one moment or between two, by core. Value types; no thread-safety.
 #pragma once
 
-#include "cells.h"
-#include "estimate.h"
-#include "tlb_model.h"
+#include "measure/cells.h"
+#include "measure/estimate.h"
+#include "measure/tlb_model.h"
 
 #include <nlohmann/json.hpp>
 #include <vector>

@@ -4,8 +4,8 @@
 // Thread-safety: the vCPU's thread, but invalidate() and rmp_changed() of the model.
 #pragma once
 
-#include "page_filter.h"
-#include "tlb_model.h"
+#include "measure/page_filter.h"
+#include "measure/tlb_model.h"
 
 namespace rmpopt
 {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-#include "firmware_events.h"
+#include "platform/firmware_events.h"
 
 #include <gtest/gtest.h>
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-#include "guest_walk.h"
+#include "x86/guest_walk.h"
 
 #include <array>
 #include <gtest/gtest.h>

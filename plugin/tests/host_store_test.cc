@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // Instructions at a made-up register state; host_store_signal_test.cc has real ones.
-#include "host_store.h"
+#include "x86/host_store.h"
 
 #include <algorithm>
 #include <array>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-#include "injection.h"
+#include "control/injection.h"
 
 #include <gtest/gtest.h>
 

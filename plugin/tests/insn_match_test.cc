@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // The matching against Zydis over random bytes. RMPREAD and RMPOPT are newer than the Zydis of the
 // distributions, which sees F2 0F 01 FD and FC as another instruction or as none.
-#include "insn_match.h"
+#include "x86/insn_match.h"
 
 #include <algorithm>
 #include <array>

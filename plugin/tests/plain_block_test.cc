@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-#include "plain_block.h"
+#include "x86/plain_block.h"
 
-#include "insn_match.h"
-#include "split_store.h"
-#include "tlb_insn.h"
+#include "x86/insn_match.h"
+#include "x86/split_store.h"
+#include "x86/tlb_insn.h"
 
 #include <array>
 #include <gtest/gtest.h>

@@ -2,7 +2,7 @@
 // Memory that is protected as the guard protects it, whose stores go through step_over_store().
 #pragma once
 
-#include "host_store.h"
+#include "x86/host_store.h"
 
 #include <array>
 #include <csetjmp>

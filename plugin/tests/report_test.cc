@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-#include "report.h"
+#include "report/report.h"
 #include "sparse_memory.h"
 
-#include "hw/rmp_ops.h"
+#include "hw-model/insn/rmp_ops.h"
 
 #include <filesystem>
 #include <fstream>

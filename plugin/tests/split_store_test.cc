@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-#include "split_store.h"
+#include "x86/split_store.h"
 
 #include <gtest/gtest.h>
 #include <ostream>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-#include "store_address.h"
+#include "x86/store_address.h"
 
 #include <gtest/gtest.h>
 #include <ostream>

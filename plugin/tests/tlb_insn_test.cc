@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-#include "tlb_insn.h"
+#include "x86/tlb_insn.h"
 
 #include <gtest/gtest.h>
 #include <vector>

@@ -2,7 +2,7 @@
 // Walks the assigned pages of a range without looking at the entries of 2 MB blocks that have none.
 #pragma once
 
-#include "hw/rmp_table.h"
+#include "hw-model/rmp/rmp_table.h"
 
 namespace rmpopt
 {

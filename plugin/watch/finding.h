@@ -4,7 +4,7 @@
 // Thread-safety: finding_log's members may be called from any thread.
 #pragma once
 
-#include "hw/types.h"
+#include "hw-model/base/types.h"
 
 #include <cstdint>
 #include <functional>

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // What the rules of the watch have in common: which CPUs run, when a region last changed.
-#include "watch.h"
+#include "watch/watch.h"
 
-#include "cpu_list.h"
+#include "base/cpu_list.h"
 
 #include <algorithm>
 #include <fmt/format.h>

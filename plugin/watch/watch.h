@@ -10,12 +10,12 @@
 // firmware's and the RMP lock; no caller may hold those.
 #pragma once
 
-#include "finding.h"
-#include "hw/effects.h"
-#include "hw/machine.h"
-#include "hw/msr.h"
-#include "hw/psp.h"
-#include "hw/rmpopt.h"
+#include "watch/finding.h"
+#include "hw-model/rmp/rmp_changes.h"
+#include "hw-model/machine/machine.h"
+#include "hw-model/machine/msr.h"
+#include "hw-model/firmware/firmware.h"
+#include "hw-model/insn/rmpopt.h"
 
 #include <deque>
 #include <set>

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // Lost optimisations: regions without assigned pages that cores go on checking.
-#include "watch.h"
+#include "watch/watch.h"
 
-#include "cpu_list.h"
+#include "base/cpu_list.h"
 
 #include <algorithm>
 #include <fmt/format.h>

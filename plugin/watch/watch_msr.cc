@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // Rules about registers: refused, lost and unequal writes, SNP_EN over an RMP that is not zero.
-#include "watch.h"
+#include "watch/watch.h"
 
 #include <algorithm>
 #include <array>

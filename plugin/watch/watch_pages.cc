@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // Rules about pages: failures repeated, stores refused, pages that nobody gives back.
-#include "watch.h"
+#include "watch/watch.h"
 
-#include "assigned_pages.h"
-#include "hw/page_state.h"
+#include "watch/assigned_pages.h"
+#include "hw-model/firmware/snp/page_state.h"
 
 #include <algorithm>
 #include <fmt/format.h>

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // Rules about RMPOPT itself: executed where it can't work, or in vain.
-#include "watch.h"
+#include "watch/watch.h"
 
-#include "assigned_pages.h"
+#include "watch/assigned_pages.h"
 
 #include <algorithm>
 #include <fmt/format.h>

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "twins.h"
 
-#include "hw/audit.h"
-#include "hw/rmp_check.h"
+#include "hw-model/machine/audit.h"
+#include "hw-model/access/rmp_check.h"
 
 #include <sstream>
 

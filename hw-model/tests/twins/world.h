@@ -3,7 +3,7 @@
 // pages of two 1 GB regions. What cuts the coverage is that the table ends with its RAM.
 #pragma once
 
-#include "hw/rmp_ops.h"
+#include "hw-model/insn/rmp_ops.h"
 
 #include <array>
 #include <functional>

@@ -1,0 +1,205 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// The firmware of the secure processor: SEV and SNP platform commands on one machine.
+//
+// Certificates that it exports are well-formed, but their keys and signatures are constant text
+// that says so: nobody's real ones. SEV guests are measured with keys that are known to all, and
+// their memory is not encrypted.
+//
+// The mailbox (registers, interrupt) is not here; see plugin/psp/psp_device.h.
+//
+// Thread-safety: execute(), reset(), snapshot() and active_guests() may be called from any thread
+// and exclude each other. execute() takes the machine's RMP lock; the caller must not hold it.
+#pragma once
+
+#include "hw-model/rmp/rmp_changes.h"
+#include "hw-model/machine/machine.h"
+
+#include <array>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string_view>
+#include <vector>
+
+namespace rmpopt::hw
+{
+
+/// Status codes of the SEV and SEV-SNP firmware ABIs, as the mailbox returns them.
+enum class psp_status : std::uint16_t {
+    success = 0x00,
+    invalid_platform_state = 0x01,
+    invalid_guest_state = 0x02,
+    invalid_config = 0x03,
+    invalid_length = 0x04,
+    already_owned = 0x05,
+    invalid_certificate = 0x06,
+    policy_failure = 0x07,
+    inactive = 0x08,
+    invalid_address = 0x09,
+    bad_signature = 0x0a,
+    bad_measurement = 0x0b,
+    asid_owned = 0x0c,
+    invalid_asid = 0x0d,
+    wbinvd_required = 0x0e,
+    df_flush_required = 0x0f,
+    invalid_guest = 0x10,
+    invalid_command = 0x11,
+    active = 0x12,
+    hardware_platform = 0x13,
+    unsupported = 0x15,
+    invalid_param = 0x16,
+    resource_limit = 0x17,
+    secure_data_invalid = 0x18,
+    invalid_page_size = 0x19,
+    invalid_page_state = 0x1a,
+    invalid_page_owner = 0x1c,
+    rmp_init_required = 0x20,
+    rmp_init_failed = 0x26,
+    shutdown_incomplete = 0x28,
+};
+
+/// Command numbers of the SEV mailbox that the model knows.
+enum class psp_command : std::uint16_t {
+    init = 0x01,
+    shutdown = 0x02,
+    factory_reset = 0x03,
+    platform_status = 0x04,
+    pek_gen = 0x05,
+    pek_csr = 0x06,
+    pek_cert_import = 0x07,
+    pdh_cert_export = 0x08,
+    pdh_gen = 0x09,
+    df_flush = 0x0a,
+    download_firmware = 0x0b,
+    get_id = 0x0c,
+    init_ex = 0x0d,
+    decommission = 0x20,
+    activate = 0x21,
+    deactivate = 0x22,
+    guest_status = 0x23,
+    launch_start = 0x30,
+    launch_update_data = 0x31,
+    launch_update_vmsa = 0x32,
+    launch_measure = 0x33,
+    launch_update_secret = 0x34,
+    launch_finish = 0x35,
+    attestation_report = 0x36,
+    send_start = 0x40,
+    send_update_data = 0x41,
+    send_update_vmsa = 0x42,
+    send_finish = 0x43,
+    send_cancel = 0x44,
+    receive_start = 0x50,
+    receive_update_data = 0x51,
+    receive_update_vmsa = 0x52,
+    receive_finish = 0x53,
+    dbg_decrypt = 0x60,
+    dbg_encrypt = 0x61,
+    snp_init = 0x81,
+    snp_platform_status = 0x83,
+    snp_df_flush = 0x84,
+    snp_init_ex = 0x85,
+    snp_shutdown_ex = 0x86,
+    snp_decommission = 0x90,
+    snp_activate = 0x91,
+    snp_guest_status = 0x92,
+    snp_gctx_create = 0x93,
+    snp_guest_request = 0x94,
+    snp_activate_ex = 0x95,
+    snp_launch_start = 0xa0,
+    snp_launch_update = 0xa1,
+    snp_launch_finish = 0xa2,
+    snp_dbg_decrypt = 0xb0,
+    snp_dbg_encrypt = 0xb1,
+    snp_page_swap_out = 0xc0,
+    snp_page_swap_in = 0xc1,
+    snp_page_move = 0xc2,
+    snp_page_md_init = 0xc3,
+    snp_page_set_state = 0xc6,
+    snp_page_reclaim = 0xc7,
+    snp_page_unsmash = 0xc8,
+    snp_config = 0xc9,
+    snp_download_firmware_ex = 0xca,
+    snp_commit = 0xcb,
+    snp_vlek_load = 0xcd,
+    snp_feature_info = 0xce,
+};
+
+/// "SNP_INIT_EX" and so on; "unknown" for numbers outside the list above.
+std::string_view psp_command_name(std::uint16_t command);
+
+/// What the report shows.
+struct psp_snapshot {
+    bool platform_init = false; ///< after INIT, until SHUTDOWN
+    bool snp_init = false;      ///< after SNP_INIT(_EX), until SNP_SHUTDOWN_EX
+    bool rmp_init = false;
+    std::uint64_t commands = 0;
+    std::uint64_t failed = 0; ///< commands that answered anything but success
+    std::uint16_t last_command = 0;
+    std::uint16_t last_status = 0;
+    std::size_t guests = 0; ///< SNP guest contexts, activated or not
+    /// How often each command of the list above was called, by number; those never called are not
+    /// there.
+    std::map<std::uint16_t, std::uint64_t> by_command;
+};
+
+/// Guest states (AMD 56860); the numbers are those that SNP_GUEST_STATUS reports.
+enum class psp_guest_state : std::uint8_t { init = 0, launch = 1, running = 2 };
+
+/// A SHA-384 digest.
+using psp_digest = std::array<std::byte, 48>;
+
+/// An SNP guest as firmware knows it.
+struct psp_guest_info {
+    spa_t context = 0;      ///< its context page, which is also its name
+    std::uint32_t asid = 0; ///< 0 until SNP_ACTIVATE
+    psp_guest_state state = psp_guest_state::init;
+    psp_digest launch_digest{}; ///< of what SNP_LAUNCH_UPDATE measured so far
+};
+
+struct psp_state;
+
+class psp_firmware
+{
+  public:
+    struct settings {
+        /// The owner reports every WBINVD through note_wbinvd(). Without that firmware cannot
+        /// know and takes caches for written back.
+        bool tracks_wbinvd = false;
+    };
+
+    explicit psp_firmware(machine &m) : psp_firmware(m, settings{}) {}
+    psp_firmware(machine &m, settings s);
+    ~psp_firmware();
+    psp_firmware(const psp_firmware &) = delete;
+    psp_firmware &operator=(const psp_firmware &) = delete;
+
+    /// Runs one mailbox command to its end. `buffer` is the system physical address that the
+    /// mailbox was given (the C-bit is ignored). Whatever memory holds, at worst the command
+    /// fails; then it has changed nothing but, where the ABI says so, a length in its buffer or
+    /// the values of a CPUID page, or a damaged image of INIT_EX.
+    std::uint16_t execute(std::uint16_t command, spa_t buffer, effect_list &effects);
+
+    /// Device or machine reset: everything uninitialised. The RMP and the platform's identity
+    /// (flash) are left as they are.
+    void reset();
+
+    /// A logical CPU executed WBINVD or WBNOINVD. Lock-free, for vCPU threads.
+    void note_wbinvd(unsigned thread);
+
+    psp_snapshot snapshot() const;
+
+    /// All SNP guests that have a context, by its address.
+    std::vector<psp_guest_info> active_guests() const;
+
+    /// What firmware keeps for itself as long as it is initialised: the RMP, the trusted memory
+    /// region, the IOMMU's buffers.
+    std::vector<spa_range> own_memory() const;
+
+  private:
+    machine &machine_;
+    mutable std::mutex lock_; ///< taken before the RMP lock
+    std::unique_ptr<psp_state> state_;
+};
+
+} // namespace rmpopt::hw

@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// The launch digest: SHA-384 over a chain of PAGE_INFO structures (AMD 56860, SNP_LAUNCH_UPDATE).
+#include "hw-model/firmware/snp/crypto.h"
+#include "hw-model/firmware/snp/guest.h"
+
+#include <cstring>
+
+namespace rmpopt::hw
+{
+
+namespace
+{
+
+struct page_info {
+    psp_digest digest_current;
+    psp_digest contents;
+    std::uint16_t length;
+    std::uint8_t page_type;
+    std::uint8_t imi_page;
+    std::uint8_t vmpl3, vmpl2, vmpl1;
+    std::uint8_t reserved;
+    std::uint64_t gpa;
+};
+static_assert(sizeof(page_info) == 112);
+
+} // namespace
+
+psp_digest extend_digest(const psp_digest &current, const measured_page &page,
+                         std::span<const std::byte> content)
+{
+    const bool measured = page.type == launch_page::normal || page.type == launch_page::vmsa;
+    const page_info info{
+        .digest_current = current,
+        .contents = measured ? sha384(content) : psp_digest{},
+        .length = sizeof(page_info),
+        .page_type = static_cast<std::uint8_t>(page.type),
+        .imi_page = static_cast<std::uint8_t>(page.imi ? 1 : 0),
+        .vmpl3 = page.vmpl[3],
+        .vmpl2 = page.vmpl[2],
+        .vmpl1 = page.vmpl[1],
+        .reserved = 0,
+        .gpa = page.gpa,
+    };
+    return sha384(std::as_bytes(std::span(&info, 1)));
+}
+
+} // namespace rmpopt::hw

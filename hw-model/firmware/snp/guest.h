@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// SNP guest contexts and what the commands on guests share. Handlers run with the firmware's and
+// the RMP lock held.
+#pragma once
+
+#include "hw-model/firmware/snp/page_state.h"
+#include "hw-model/firmware/firmware.h"
+
+#include <initializer_list>
+
+namespace rmpopt::hw
+{
+
+struct psp_call;
+
+/// Guest policy (AMD 56860).
+namespace guest_policy
+{
+inline constexpr std::uint64_t abi_minor = 0xff, abi_major = 0xff00, smt = 1u << 16,
+                               must_be_one = 1u << 17, migrate_ma = 1u << 18, debug = 1u << 19,
+                               single_socket = 1u << 20, cxl_allow = 1u << 21,
+                               aes_256_xts = 1u << 22, rapl_disable = 1u << 23,
+                               ciphertext_hiding = 1u << 24;
+} // namespace guest_policy
+
+/// What the context page stands for. The model keeps it here: the page's memory is opaque, and
+/// nobody but firmware may look into it.
+struct guest_context {
+    psp_guest_state state = psp_guest_state::init;
+    std::uint32_t asid = 0; ///< 0 until activated
+    std::uint64_t policy = 0;
+    std::uint64_t serial = 0; ///< counts the guests, so that their keys differ
+    bool imi = false;         ///< launched with an incoming migration image
+    std::array<std::byte, 16> gosvw{};
+    psp_digest launch_digest{};
+
+    bool active() const { return asid != 0; }
+};
+
+/// Guests by the address of their context page.
+using guest_table = std::map<spa_t, guest_context>;
+
+/// A page that a command names.
+struct page_operand {
+    spa_t spa = 0;
+    bool size_2m = false;
+
+    std::uint64_t bytes() const { return size_2m ? page_2m : page_4k; }
+    spa_range range() const { return {spa, bytes()}; }
+};
+
+// psp_guest.cc: contexts and ASIDs
+psp_status snp_gctx_create(psp_call &c);
+psp_status snp_activate(psp_call &c);
+psp_status snp_activate_ex(psp_call &c);
+psp_status snp_decommission(psp_call &c);
+psp_status snp_guest_status(psp_call &c);
+psp_status snp_guest_request(psp_call &c);
+/// The guest whose context page stands at the start of the command buffer; success only with
+/// `guest` set. INVALID_PLATFORM_STATE, INVALID_ADDRESS and INVALID_GUEST come before all else.
+psp_status find_guest(const psp_call &c, guest_context *&guest);
+/// The same for a context page anywhere.
+psp_status find_guest_at(const psp_call &c, spa_t context, guest_context *&guest);
+/// Ends all guests, of which none is active.
+void forget_guests(psp_call &c);
+
+// psp_launch.cc, psp_launch_update.cc, psp_launch_finish.cc
+psp_status snp_launch_start(psp_call &c);
+psp_status snp_launch_update(psp_call &c);
+psp_status snp_launch_finish(psp_call &c);
+
+// psp_launch_pages.cc: pages that firmware itself fills or looks into
+/// Corrects values that this CPU does not have; INVALID_PARAM if there were any, or when the table
+/// is no table.
+psp_status check_cpuid_page(const psp_call &c, spa_t page);
+void write_secrets_page(const psp_call &c, const guest_context &guest, spa_t page);
+
+// psp_digest.cc: the launch digest
+/// Page types of SNP_LAUNCH_UPDATE.
+enum class launch_page : std::uint8_t {
+    normal = 1,
+    vmsa = 2,
+    zero = 3,
+    unmeasured = 4,
+    secrets = 5,
+    cpuid = 6,
+};
+/// What the digest takes in about a page besides its content.
+struct measured_page {
+    launch_page type = launch_page::normal;
+    bool imi = false;
+    std::array<std::uint8_t, 4> vmpl{};
+    std::uint64_t gpa = 0;
+};
+/// The digest after 4 KB more. `content` counts for normal and VMSA pages only.
+psp_digest extend_digest(const psp_digest &current, const measured_page &page,
+                         std::span<const std::byte> content);
+
+// psp_guest_pages.cc: pages of guests
+psp_status snp_page_unsmash(psp_call &c);
+psp_status snp_page_move(psp_call &c);
+psp_status snp_dbg_decrypt(psp_call &c);
+psp_status snp_dbg_encrypt(psp_call &c);
+/// INVALID_ADDRESS: a page that is not aligned, no RAM or has no RMP entry.
+psp_status check_page_address(const psp_call &c, const page_operand &page);
+/// Address, state, size and owner of a guest's page, in this order.
+psp_status check_guest_page(const psp_call &c, const page_operand &page, const guest_context &guest,
+                            std::initializer_list<page_state> states);
+
+} // namespace rmpopt::hw

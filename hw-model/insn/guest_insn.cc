@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// What PVALIDATE, RMPADJUST and RMPQUERY judge before they translate their operand.
+#include "hw-model/insn/guest_page.h"
+
+namespace rmpopt::hw
+{
+
+namespace
+{
+
+constexpr unsigned vmpls = 4; ///< CPUID 8000_001F EBX[15:12]
+
+/// Feature and mode; only PVALIDATE exists outside 64-bit mode.
+bool is_undefined(guest_insn insn, const guest_context &ctx)
+{
+    return (insn != guest_insn::pvalidate && !ctx.long_mode) ||
+           (insn == guest_insn::rmpquery && !ctx.rmpquery);
+}
+
+std::optional<guest_result> check_context(const machine &m, guest_insn insn,
+                                          const guest_context &ctx)
+{
+    if (is_undefined(insn, ctx)) {
+        return raised(guest_exception::ud);
+    }
+    if (!ctx.snp_guest || !m.snp_enabled(ctx.thread)) { // no guest is SNP-active without SNP_EN
+        return raised(m.choices().not_snp_guest == choice::gp ? guest_exception::gp0
+                                                              : guest_exception::ud);
+    }
+    if (ctx.cpl != 0) {
+        return raised(guest_exception::gp0);
+    }
+    if (insn == guest_insn::pvalidate && ctx.vmpl != 0 &&
+        m.choices().pvalidate_vmpl == choice::gp) {
+        return raised(guest_exception::gp0);
+    }
+    return std::nullopt;
+}
+
+bool is_bad_input(guest_insn insn, const guest_registers &r)
+{
+    if (insn == guest_insn::rmpquery) {
+        return !is_aligned(r.rax, page_4k) || rmpadjust_rdx::vmpl(r.rdx) >= vmpls;
+    }
+    const std::uint64_t size =
+        insn == guest_insn::pvalidate ? static_cast<std::uint32_t>(r.rcx) : r.rcx;
+    if (size > 1 || !is_aligned(r.rax, size == 1 ? page_2m : page_4k)) {
+        return true;
+    }
+    return insn == guest_insn::rmpadjust && rmpadjust_rdx::vmpl(r.rdx) >= vmpls;
+}
+
+/// PVALIDATE is VMPL 0's; the others are about numerically higher, less privileged VMPLs.
+bool is_forbidden(const machine &m, guest_insn insn, const guest_context &ctx,
+                  const guest_registers &r)
+{
+    const bool is_below = rmpadjust_rdx::vmpl(r.rdx) > ctx.vmpl;
+    switch (insn) {
+    case guest_insn::pvalidate:
+        return ctx.vmpl != 0;
+    case guest_insn::rmpadjust:
+        return !is_below;
+    case guest_insn::rmpquery:
+        return !is_below && m.choices().rmpquery_vmpl == choice::code2;
+    }
+    return false;
+}
+
+} // namespace
+
+std::optional<guest_result> before_translation(const machine &m, guest_insn insn,
+                                               const guest_context &ctx, const guest_registers &r)
+{
+    if (const auto refusal = check_context(m, insn, ctx)) {
+        return refusal;
+    }
+    if (is_bad_input(insn, r)) {
+        return failed(rmp_status::fail_input);
+    }
+    if (is_forbidden(m, insn, ctx, r)) {
+        return failed(rmp_status::fail_permission);
+    }
+    return std::nullopt;
+}
+
+} // namespace rmpopt::hw

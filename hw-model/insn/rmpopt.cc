@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "hw-model/insn/rmpopt.h"
+
+#include <algorithm>
+#include <optional>
+
+namespace rmpopt::hw
+{
+
+namespace
+{
+
+constexpr fault by_policy(choice c)
+{
+    return c == choice::gp ? fault::gp0 : c == choice::ud ? fault::ud : fault::none;
+}
+
+/// RAX. The window is asked for before the physical address width: both are open.
+std::optional<choice> refused_address(const machine &m, const core_state &core, spa_t rax)
+{
+    const policy &p = m.choices();
+    if (!is_aligned(rax, region_1g) && p.rax_align == choice::gp) {
+        return choice::gp;
+    }
+    if (!core.rmpopt.in_window(align_down(rax, region_1g))) {
+        return p.oow;
+    }
+    if (rax >> m.phys_bits() != 0) {
+        return p.maxphys;
+    }
+    return std::nullopt;
+}
+
+/// What keeps RMPOPT from looking at its table, in the order of checks: feature and mode,
+/// RMPOPT_EN (AMD, 2026-05-28), SNP_EN, guest mode, privilege, operands.
+std::optional<choice> refused(const machine &m, const insn_context &ctx, spa_t rax,
+                              std::uint64_t rcx)
+{
+    const core_state &core = m.core_of(ctx.thread);
+    const policy &p = m.choices();
+    if (!m.cpu().rmpopt || !ctx.long_mode || !core.rmpopt.enabled()) {
+        return choice::ud;
+    }
+    if (!m.snp_enabled(ctx.thread)) {
+        return p.snpoff_exec;
+    }
+    if (ctx.guest_mode) {
+        return p.guest_exec;
+    }
+    if (ctx.cpl != 0) {
+        return p.cpl;
+    }
+    if (rcx > static_cast<std::uint64_t>(rmpopt_function::report)) {
+        return p.rcx;
+    }
+    return refused_address(m, core, rax);
+}
+
+/// Another core's table already holds the answer: hardware keeps a positive scan result in
+/// reserved memory and lets later cores take it over (AMD, 2026-05-05). All bits fall together
+/// with the cached result, so a set bit anywhere is that result.
+bool known_clean(const machine &m, spa_t region)
+{
+    for (unsigned c = 0; c < m.cpus().cores(); ++c) {
+        if (m.core(c).rmpopt.test(region)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/// Some page of the region has an RMP entry.
+bool has_entries(const rmp_table &rmp, spa_t region)
+{
+    return std::ranges::any_of(rmp.extents(), [region](const rmp_extent &e) {
+        return spa_range{e.covered, e.covered_bytes}.overlaps({region, region_1g});
+    });
+}
+
+bool has_immutable(const rmp_table &rmp, spa_t region)
+{
+    for (spa_t spa = region; spa != region + region_1g; spa += page_4k) {
+        if (rmp.load(spa).immutable) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/// A clean region that a policy keeps from being optimised.
+bool kept_out(const machine &m, spa_t region)
+{
+    const policy &p = m.choices();
+    return (p.no_entry == choice::cf0 && !has_entries(m.rmp(), region)) ||
+           (p.hv_fixed == choice::block && has_immutable(m.rmp(), region));
+}
+
+bool verify(machine &m, spa_t region, rmpopt_result &result)
+{
+    if (known_clean(m, region)) {
+        result.cached = true;
+        count(m.counters().rmpopt_cached);
+        return true;
+    }
+    result.scanned = true;
+    const bool clean = region_is_clean(m.rmp(), region, result.looked_at);
+    count(m.counters().rmpopt_scans);
+    m.counters().rmpopt_scanned_2m.fetch_add(result.looked_at, std::memory_order_relaxed);
+    return clean && !kept_out(m, region);
+}
+
+/// Function 0.
+void verify_and_report(machine &m, rmpopt_table &table, spa_t region, rmpopt_result &result)
+{
+    const std::scoped_lock lock(m.rmp_lock());
+    result.cf = verify(m, region, result);
+    if (result.cf) {
+        table.set(region);
+    } else {
+        table.clear(region);
+    }
+}
+
+} // namespace
+
+bool region_is_clean(const rmp_table &rmp, spa_t region, unsigned &looked_at)
+{
+    looked_at = 0;
+    if (rmp.has_reserved_bits(region)) { // there is no entry to verify
+        return false;
+    }
+    for (spa_t spa = region; spa != region + region_1g; spa += page_2m) {
+        ++looked_at;
+        const rmp_entry e = rmp.load(spa);
+        if (e.assigned || e.subpage_count != 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
+rmpopt_result rmpopt(machine &m, const insn_context &ctx, std::uint64_t rax, std::uint64_t rcx)
+{
+    rmpopt_result result;
+    if (m.choices().rmpopt_flags == choice::clear) {
+        result.changed_flags |= status_flags_mask;
+    }
+    if (const auto refusal = refused(m, ctx, rax, rcx)) {
+        result.exception = by_policy(*refusal);
+        return result;
+    }
+    const spa_t region = align_down(rax, region_1g);
+    rmpopt_table &table = m.core_of(ctx.thread).rmpopt;
+    const bool only_report = rcx == static_cast<std::uint64_t>(rmpopt_function::report);
+    if (only_report) {
+        result.cf = table.test(region);
+    } else {
+        verify_and_report(m, table, region, result);
+    }
+    count(m.counters().rmpopt);
+    if (result.cf) {
+        count(m.counters().rmpopt_set);
+    }
+    return result;
+}
+
+} // namespace rmpopt::hw

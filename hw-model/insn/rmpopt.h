@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// The RMPOPT instruction (F2 0F 01 FC). Source: AMD's RMPOPT series on linux-crypto, 2026.
+#pragma once
+
+#include "hw-model/insn/rmp_ops.h"
+
+namespace rmpopt::hw
+{
+
+/// RCX.
+enum class rmpopt_function : std::uint64_t { verify_and_report = 0, report = 1 };
+
+inline constexpr std::uint32_t flag_cf = 1;
+
+struct rmpopt_result {
+    fault exception = fault::none;
+    bool cf = false;                       ///< the region is optimised on this core
+    std::uint32_t changed_flags = flag_cf; ///< arithmetic flags to write; all but CF become 0
+    // For counters; software cannot see them.
+    bool cached = false;    ///< function 0, answered from another core's scan
+    bool scanned = false;   ///< function 0, walked the RMP
+    unsigned looked_at = 0; ///< 2 MB entries read by the scan
+};
+
+/// Executes RMPOPT on ctx.thread's core. RAX is rounded down to 1 GB and never written; the only
+/// result is CF. Thread-safety: takes the RMP lock, so a racing RMPUPDATE is either seen by the
+/// scan or clears the bit afterwards (AMD, 2026-02-17).
+rmpopt_result rmpopt(machine &m, const insn_context &ctx, std::uint64_t rax, std::uint64_t rcx);
+
+/// True when the 1 GB region holds no assigned page, looking at its 512 2 MB entries only. Pages
+/// without an entry are hypervisor-owned. `looked_at` counts entries read. RMP lock held.
+bool region_is_clean(const rmp_table &rmp, spa_t region, unsigned &looked_at);
+
+} // namespace rmpopt::hw

@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "hw-model/insn/svm_check.h"
+
+#include "hw-model/access/rmp_check.h"
+
+namespace rmpopt::hw
+{
+
+namespace
+{
+
+bool is_hypervisor_owned(const machine &m, std::optional<spa_t> spa) noexcept
+{
+    return !spa.has_value() || !m.rmp().load(*spa).assigned;
+}
+
+/// Covered, the guest's own, at the right GPA, not immutable, and marked as VMSA. That the page
+/// counts as 4 KB is taken to mean that a 2 MB entry does not match, as for the guest's accesses.
+/// Validated is not in the list.
+bool is_vmsa_of(const machine &m, const snp_vmsa &v) noexcept
+{
+    const rmp_entry e = rmp_owner(m.rmp(), v.spa); // not assigned when not covered
+    return e.assigned && e.asid != 0 && e.asid == v.asid && e.gpa == align_down(v.gpa, page_4k) &&
+           !e.immutable && !e.size_2m && e.vmsa;
+}
+
+} // namespace
+
+fault vmcb_check(const machine &m, unsigned thread, spa_t vmcb) noexcept
+{
+    return !m.snp_enabled(thread) || is_hypervisor_owned(m, vmcb) ? fault::none : fault::gp0;
+}
+
+bool vmrun_pages_valid(const machine &m, unsigned thread, const vmrun_pages &pages) noexcept
+{
+    if (!m.snp_enabled(thread)) {
+        return !pages.snp_active;
+    }
+    return is_hypervisor_owned(m, pages.avic_backing) &&
+           is_hypervisor_owned(m, pages.nonsnp_vmsa) &&
+           (!pages.vmsa.has_value() || is_vmsa_of(m, *pages.vmsa));
+}
+
+} // namespace rmpopt::hw

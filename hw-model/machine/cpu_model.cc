@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "hw-model/machine/cpu_model.h"
+
+#include <algorithm>
+#include <array>
+
+namespace rmpopt::hw
+{
+
+namespace
+{
+
+// Families and models by generation as Linux 7.3 groups them. ASID counts: 509 (Milan) and 1006
+// (Genoa and later) are what those parts report; the split between SEV and SEV-ES is a BIOS
+// setting, 100 here. tcb_snp stays below the level (0x1b on family 19h, 4 on 1Ah) from which Linux
+// stops offering plain SEV-ES guests, so that all guest types remain testable.
+constexpr std::array<persona, 4> table{{
+    {.name = "venice",
+     .description = "Zen 6 EPYC: segmented RMP, RMPREAD, RMPOPT",
+     .family = 0x1a,
+     .model_first = 0x50,
+     .model_last = 0x5f,
+     .layout = rmp_layout::segmented,
+     .segmented_rmp = true,
+     .rmpread = true,
+     .rmpopt = true,
+     .asids = 1006,
+     .min_sev_asid = 100,
+     .tcb_snp = 3},
+    {.name = "turin",
+     .description = "Zen 5 EPYC: segmented RMP, RMPREAD",
+     .family = 0x1a,
+     .model_first = 0x00,
+     .model_last = 0x2f,
+     .layout = rmp_layout::segmented,
+     .segmented_rmp = true,
+     .rmpread = true,
+     .asids = 1006,
+     .min_sev_asid = 100,
+     .tcb_snp = 3},
+    {.name = "genoa",
+     .description = "Zen 4 EPYC: contiguous RMP, raw entries",
+     .family = 0x19,
+     .model_first = 0x10,
+     .model_last = 0x1f,
+     .asids = 1006,
+     .min_sev_asid = 100,
+     .tcb_snp = 0x16},
+    {.name = "milan",
+     .description = "Zen 3 EPYC: contiguous RMP, raw entries",
+     .family = 0x19,
+     .model_first = 0x00,
+     .model_last = 0x0f,
+     .asids = 509,
+     .min_sev_asid = 100,
+     .tcb_snp = 0x16},
+}};
+
+} // namespace
+
+std::span<const persona> personas()
+{
+    return table;
+}
+
+const persona *find_persona(std::string_view name)
+{
+    const auto *it = std::ranges::find(table, name, &persona::name);
+    return it == table.end() ? nullptr : it;
+}
+
+} // namespace rmpopt::hw

@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// The CPUs that the model can be. A persona is what distinguishes one EPYC generation from the
+// next as far as SNP host software can see it.
+#pragma once
+
+#include "hw-model/rmp/rmp_table.h"
+
+#include <span>
+#include <string_view>
+
+namespace rmpopt::hw
+{
+
+struct persona {
+    std::string_view name;
+    std::string_view description;
+    unsigned family = 0; ///< CPUID 1 family, as Linux prints it
+    unsigned model_first = 0, model_last = 0;
+    rmp_layout layout = rmp_layout::contiguous; ///< what the BIOS sets up by default
+    bool segmented_rmp = false;                 ///< CPUID 8000_001F EAX[23], leaf 8000_0025
+    bool rmpread = false;                       ///< CPUID 8000_001F EAX[21]
+    bool rmpopt = false;                        ///< CPUID 8000_0025 EDX[0]
+    unsigned asids = 0;                         ///< CPUID 8000_001F ECX
+    unsigned min_sev_asid = 0;                  ///< CPUID 8000_001F EDX; SNP uses 1..min-1
+    unsigned segment_shift = 36;                ///< log2 bytes covered by one segment
+    unsigned cacheable_segments = 64;           ///< CPUID 8000_0025 EBX[9:0], 1..512
+    bool rst_hard_limit = false;                ///< EBX[10]: no segments beyond those
+    std::uint8_t tcb_snp = 0;                   ///< firmware's SNP security version
+};
+
+std::span<const persona> personas();
+/// nullptr when there is no such persona.
+const persona *find_persona(std::string_view name);
+
+} // namespace rmpopt::hw

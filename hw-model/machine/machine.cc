@@ -1,0 +1,241 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "hw-model/machine/machine.h"
+
+#include "hw-model/machine/msr.h"
+
+#include <algorithm>
+#include <atomic>
+#include <cassert>
+#include <span>
+
+namespace rmpopt::hw
+{
+
+namespace
+{
+
+constexpr unsigned asid_counters = rmp_bookkeeping_bytes / 8;
+
+/// The bookkeeping area holds one counter of assigned pages for each ASID; firmware refuses to
+/// activate an ASID whose counter is not zero.
+void count_asid_pages(const memory_view &memory, const rmp_config &config, unsigned asid,
+                      std::int64_t pages)
+{
+    if (asid == 0 || asid >= asid_counters) {
+        return;
+    }
+    std::byte *p = memory.at(config.base + 8ull * asid, 8);
+    if (p != nullptr) {
+        std::atomic_ref(*reinterpret_cast<std::int64_t *>(p)).fetch_add(pages);
+    }
+}
+
+/// Precondition: spa is 2 MB aligned, entry.size_2m.
+void store_2m(const rmp_table &rmp, spa_t spa, rmp_entry entry)
+{
+    entry.subpage_count = 0;
+    entry.size_2m = entry.assigned;
+    rmp_entry rest;
+    rest.assigned = entry.assigned;
+    for (unsigned i = 1; i < pages_per_2m; ++i) {
+        rmp.store(spa + i * page_4k, rest);
+    }
+    rmp.store(spa, entry);
+}
+
+void store_4k(const rmp_table &rmp, spa_t spa, const rmp_entry &old, rmp_entry entry)
+{
+    const spa_t base = align_down(spa, page_2m);
+    if (spa == base) {
+        entry.subpage_count = old.subpage_count;
+        rmp.store(spa, entry);
+        return;
+    }
+    rmp.store(spa, entry);
+    if (old.assigned != entry.assigned && rmp.covers(base)) {
+        rmp_entry b = rmp.load(base);
+        b.subpage_count = static_cast<std::uint16_t>(b.subpage_count + (entry.assigned ? 1 : -1));
+        rmp.store(base, b);
+    }
+}
+
+} // namespace
+
+unsigned topology::cores() const
+{
+    const auto it = std::ranges::max_element(core_of_thread);
+    return it == core_of_thread.end() ? 0 : *it + 1;
+}
+
+machine::machine(settings s)
+    : settings_(std::move(s)), rmp_(settings_.memory),
+      cores_(std::make_unique<core_state[]>(settings_.cpus.cores())),
+      threads_(std::make_unique<thread_state[]>(settings_.cpus.threads()))
+{
+    assert(settings_.cpu != nullptr);
+    reset();
+}
+
+void machine::reset()
+{
+    const std::scoped_lock lock(rmp_lock_);
+    for (unsigned c = 0; c < cpus().cores(); ++c) {
+        core_state &core = cores_[c];
+        core.snp_en.store(false);
+        core.vmpl_en = false;
+        core.rmp_base = 0;
+        core.rmp_end = rmp_end_low_bits;
+        core.rmp_cfg = 0;
+        reset_rmpopt(core);
+    }
+    for (unsigned t = 0; t < cpus().threads(); ++t) {
+        threads_[t].syscfg = syscfg_reset;
+        threads_[t].hwcr = hwcr_reset;
+        threads_[t].vm_hsave_pa = 0;
+        threads_[t].fixed_mtrrs = {};
+        leave_guest(t);
+    }
+    rmp_.configure({});
+    iommu_buffers_.clear();
+}
+
+void machine::reset_rmpopt(core_state &core)
+{
+    core.rmpopt.set_msr(0);
+    core.rmpopt.clear_all();
+}
+
+void machine::init_thread(unsigned thread)
+{
+    const std::scoped_lock lock(rmp_lock_);
+    leave_guest(thread);
+    if (choices().init_msr == choice::clear) {
+        reset_rmpopt(core_of(thread));
+    }
+}
+
+rst_rules machine::rst_view() const
+{
+    return {.entries = cpu().rst_hard_limit ? cpu().cacheable_segments : rst_entries,
+            .phys_bits = std::min(phys_bits(), 52u)};
+}
+
+bool machine::snp_enabled_everywhere() const
+{
+    for (unsigned c = 0; c < cpus().cores(); ++c) {
+        if (!cores_[c].snp_en.load()) {
+            return false;
+        }
+    }
+    return true;
+}
+
+bool machine::snp_enabled_somewhere() const
+{
+    for (unsigned c = 0; c < cpus().cores(); ++c) {
+        if (cores_[c].snp_en.load()) {
+            return true;
+        }
+    }
+    return false;
+}
+
+void machine::bios_setup(const rmp_config &config)
+{
+    const std::scoped_lock lock(rmp_lock_);
+    const bool segmented = config.layout == rmp_layout::segmented;
+    for (unsigned c = 0; c < cpus().cores(); ++c) {
+        core_state &core = cores_[c];
+        core.rmp_base = config.base;
+        core.rmp_end = segmented ? 0 : config.end;
+        core.rmp_cfg = segmented ? rmp_cfg_value(config.segment_shift) : 0;
+    }
+    configure_rmp(config);
+}
+
+void machine::replace_entry(spa_t spa, const rmp_entry &entry, effect_list &effects)
+{
+    assert(rmp_.covers(spa));
+    const rmp_entry old = rmp_.load(spa);
+    const bool two_mb = entry.size_2m;
+    const std::int64_t pages = two_mb ? pages_per_2m : 1;
+    if (old.assigned) {
+        count_asid_pages(memory(), rmp_.config(), old.asid, -pages);
+    }
+    if (entry.assigned) {
+        count_asid_pages(memory(), rmp_.config(), entry.asid, pages);
+    }
+    if (two_mb) {
+        store_2m(rmp_, spa, entry);
+    } else {
+        store_4k(rmp_, spa, old, entry);
+    }
+    if (old.assigned || entry.assigned || choices().shared_update == choice::clear) {
+        clear_rmpopt_bit(spa);
+    }
+    if (old.assigned != entry.assigned) {
+        effects.guard(spa, two_mb ? page_2m : page_4k, entry.host_writable());
+    }
+}
+
+void machine::enter_guest(unsigned thread, const held_pages &pages)
+{
+    threads_[thread].held.set(pages);
+    if (!threads_[thread].in_guest) {
+        threads_[thread].in_guest = true;
+        guests_running_.fetch_add(1, std::memory_order_release);
+    }
+}
+
+void machine::leave_guest(unsigned thread)
+{
+    if (threads_[thread].in_guest) {
+        threads_[thread].in_guest = false;
+        guests_running_.fetch_sub(1, std::memory_order_release);
+        threads_[thread].held.set({});
+    }
+}
+
+bool machine::page_in_use(spa_t spa, std::uint64_t bytes) const noexcept
+{
+    const std::span threads(threads_.get(), cpus().threads());
+    return std::ranges::any_of(threads,
+                               [&](const thread_state &t) { return t.held.holds(spa, bytes); });
+}
+
+bool machine::page_held_as(spa_t page, held_kind kind) const noexcept
+{
+    if (guests_running_.load(std::memory_order_acquire) == 0) {
+        return false;
+    }
+    const std::span threads(threads_.get(), cpus().threads());
+    return std::ranges::any_of(threads,
+                               [&](const thread_state &t) { return t.held.holds(page, kind); });
+}
+
+void machine::clear_rmpopt_bit(spa_t spa)
+{
+    for (unsigned c = 0; c < cpus().cores(); ++c) {
+        cores_[c].rmpopt.clear(spa);
+    }
+}
+
+void machine::clear_rmpopt_tables()
+{
+    for (unsigned c = 0; c < cpus().cores(); ++c) {
+        cores_[c].rmpopt.clear_all();
+    }
+}
+
+void machine::firmware_clear_snp_en()
+{
+    for (unsigned c = 0; c < cpus().cores(); ++c) {
+        cores_[c].snp_en.store(false, std::memory_order_release);
+        cores_[c].vmpl_en = false;
+    }
+    if (choices().shutdown_table == choice::clear) {
+        clear_rmpopt_tables();
+    }
+}
+
+} // namespace rmpopt::hw

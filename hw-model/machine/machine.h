@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// The SNP-relevant state of one machine: memory, RMP, cores and their registers.
+//
+// Thread-safety: `rmp_lock()` guards every change of the RMP, of RMPOPT bits that get set, of the
+// IOMMU's buffers, of held pages and of SNP_EN. Lock-free for readers: rmp_table::load,
+// rmpopt_table::test, snp_enabled, page_held_as. It is a leaf lock: nothing is called outside the
+// model while it is held.
+#pragma once
+
+#include "hw-model/base/counters.h"
+#include "hw-model/rmp/rmp_changes.h"
+#include "hw-model/machine/pages_in_use.h"
+#include "hw-model/machine/cpu_model.h"
+#include "hw-model/base/policy.h"
+#include "hw-model/rmp/rmp_table.h"
+#include "hw-model/rmp/rmpopt_table.h"
+
+#include <array>
+#include <atomic>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <vector>
+
+namespace rmpopt::hw
+{
+
+/// Which core each logical CPU (thread) belongs to; cores are numbered from 0 without gaps.
+struct topology {
+    std::vector<unsigned> core_of_thread;
+
+    unsigned threads() const { return static_cast<unsigned>(core_of_thread.size()); }
+    unsigned cores() const;
+};
+
+/// MSRs of one core: SNP_EN and the RMP registers are per core (Linux, snp_prepare(); APM vol. 2,
+/// 15.36.4). Siblings and firmware may read them at any moment. Written with the RMP lock held:
+/// SNP_EN locks the others, so a write and the look at SNP_EN before it must be one step.
+struct core_state {
+    std::atomic<bool> snp_en{false};
+    std::atomic<bool> vmpl_en{false}; ///< written before SNP_EN is set
+    std::atomic<std::uint64_t> rmp_base{0};
+    std::atomic<std::uint64_t> rmp_end{0};
+    std::atomic<std::uint64_t> rmp_cfg{0};
+    rmpopt_table rmpopt;
+};
+
+/// State of one logical CPU. Its registers are written by the CPU itself; firmware reads them at
+/// any moment.
+struct thread_state {
+    std::atomic<std::uint64_t> syscfg{0}; ///< without SNP_EN and VMPL_EN, which are the core's
+    std::atomic<std::uint64_t> hwcr{0};
+    std::atomic<std::uint64_t> vm_hsave_pa{0};
+    /// Fixed MTRRs as software wrote them, in the order of their numbers; those that it did not
+    /// write are the emulator's.
+    std::array<std::optional<std::uint64_t>, 11> fixed_mtrrs{};
+    bool in_guest = false; ///< counted in the machine's number of running guests; RMP lock
+    held_page_slots held;  ///< empty in hypervisor mode
+};
+
+class machine
+{
+  public:
+    struct settings {
+        const persona *cpu = nullptr;
+        policy choices{};
+        topology cpus{};
+        memory_view memory{};
+        unsigned phys_bits = 48; ///< MAXPHYADDR as the guest sees it
+    };
+
+    explicit machine(settings s);
+
+    const persona &cpu() const { return *settings_.cpu; }
+    const policy &choices() const { return settings_.choices; }
+    const topology &cpus() const { return settings_.cpus; }
+    const memory_view &memory() const { return settings_.memory; }
+    unsigned phys_bits() const { return settings_.phys_bits; }
+
+    std::mutex &rmp_lock() { return rmp_lock_; }
+    rmp_table &rmp() { return rmp_; }
+    const rmp_table &rmp() const { return rmp_; }
+    counter_set &counters() { return counters_; }
+    const counter_set &counters() const { return counters_; }
+
+    core_state &core(unsigned core) { return cores_[core]; }
+    const core_state &core(unsigned core) const { return cores_[core]; }
+    core_state &core_of(unsigned thread) { return cores_[cpus().core_of_thread[thread]]; }
+    const core_state &core_of(unsigned thread) const
+    {
+        return cores_[cpus().core_of_thread[thread]];
+    }
+    thread_state &thread(unsigned thread) { return threads_[thread]; }
+    const thread_state &thread(unsigned thread) const { return threads_[thread]; }
+
+    bool snp_enabled(unsigned thread) const
+    {
+        return core_of(thread).snp_en.load(std::memory_order_acquire);
+    }
+    /// SNP_EN on every core, as SNP_INIT demands.
+    bool snp_enabled_everywhere() const;
+    bool snp_enabled_somewhere() const;
+    /// Whether anything keeps the host from writing the page: the RMP, while a core has SNP_EN.
+    /// Takes no lock.
+    bool is_host_writable(spa_t spa) const
+    {
+        return !snp_enabled_somewhere() || rmp_.load(spa).host_writable();
+    }
+
+    /// What a BIOS does with the RMP before it starts an operating system: the registers of all
+    /// cores, and for the segmented layout the RST in memory.
+    void bios_setup(const rmp_config &config);
+
+    /// Makes the table that `config` describes the RMP. RMP lock held.
+    void configure_rmp(const rmp_config &config) { rmp_.configure(config, rst_view()); }
+    /// How this CPU reads the segment table (APM vol. 2, 15.36.22.3).
+    rst_rules rst_view() const;
+
+    /// Changes one entry with everything that hangs on it: sub-page count of the 2 MB region,
+    /// per-ASID page counts, the RMPOPT bit of the region on all cores, and the effect for the
+    /// page's host-writability. `size_2m` entries stand for their 512 pages.
+    /// Preconditions: rmp_lock() held; rmp().covers(spa).
+    void replace_entry(spa_t spa, const rmp_entry &entry, effect_list &effects);
+
+    /// The bit of the region on all cores (RMPUPDATE's broadcast). RMP lock held.
+    void clear_rmpopt_bit(spa_t spa);
+    /// All bits on all cores (SNP_INIT). RMP lock held.
+    void clear_rmpopt_tables();
+
+    /// Firmware's x86 shutdown clears SNP_EN on all cores. RMP lock held. Host-writability
+    /// changes are the caller's to report. RMPOPT_BASE stays; the tables go by the
+    /// policy `shutdown-table`. Neither has an effect until SNP_EN is set again.
+    void firmware_clear_snp_en();
+
+    /// A guest starts to run on `thread` or leaves it. RMP lock held.
+    void enter_guest(unsigned thread, const held_pages &pages);
+    void leave_guest(unsigned thread);
+    /// A running guest holds a page in [spa, spa + bytes). Takes no lock; the answer lasts only
+    /// while the RMP lock is held.
+    bool page_in_use(spa_t spa, std::uint64_t bytes = page_4k) const noexcept;
+    /// A running guest holds the page as `kind`. The check path: no lock, and one load while no
+    /// guest runs, which is almost always.
+    bool page_held_as(spa_t page, held_kind kind) const noexcept;
+
+    /// Buffers that the IOMMU writes: event log, PPR log, completion-wait page. RMP lock held.
+    const std::vector<spa_range> &iommu_buffers() const { return iommu_buffers_; }
+    void set_iommu_buffers(std::vector<spa_range> ranges) { iommu_buffers_ = std::move(ranges); }
+
+    /// INIT of one logical CPU: MSRs keep their values (APM vol. 2, 14.1.3); a guest that it was
+    /// running is gone. RMPOPT_BASE and the table go by the policy `init-msr`.
+    void init_thread(unsigned thread);
+
+    /// Machine reset: registers, tables, RMP registers back to what power-on leaves.
+    void reset();
+
+  private:
+    /// RMPOPT_BASE 0 and an empty table, as after power-on.
+    static void reset_rmpopt(core_state &core);
+
+    settings settings_;
+    std::mutex rmp_lock_;
+    rmp_table rmp_;
+    counter_set counters_;
+    std::unique_ptr<core_state[]> cores_;
+    std::unique_ptr<thread_state[]> threads_;
+    /// Logical CPUs that hold pages. Changed with the RMP lock held; read without. A CPU's slots
+    /// are filled before it counts and emptied after.
+    std::atomic<unsigned> guests_running_{0};
+    std::vector<spa_range> iommu_buffers_;
+};
+
+} // namespace rmpopt::hw

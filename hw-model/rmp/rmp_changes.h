@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// What a change of the RMP means for the machine outside the model: pages that the host may or
+// may no longer write. The model returns these; it never calls back.
+#pragma once
+
+#include "hw-model/base/types.h"
+
+#include <vector>
+
+namespace rmpopt::hw
+{
+
+/// [base, base + bytes) became host-writable or not. Both 4 KB aligned; bytes 0 = no change.
+struct guard_range {
+    spa_t base = 0;
+    std::uint64_t bytes = 0;
+    bool host_writable = true;
+
+    bool operator==(const guard_range &) const = default;
+};
+
+/// Ordered list of changes; neighbours with the same verdict are joined.
+class effect_list
+{
+  public:
+    void guard(spa_t base, std::uint64_t bytes, bool host_writable)
+    {
+        if (bytes == 0) {
+            return;
+        }
+        if (!ranges_.empty() && ranges_.back().host_writable == host_writable &&
+            ranges_.back().base + ranges_.back().bytes == base) {
+            ranges_.back().bytes += bytes;
+            return;
+        }
+        ranges_.push_back({base, bytes, host_writable});
+    }
+
+    const std::vector<guard_range> &ranges() const { return ranges_; }
+    void clear() { ranges_.clear(); }
+
+  private:
+    std::vector<guard_range> ranges_;
+};
+
+} // namespace rmpopt::hw

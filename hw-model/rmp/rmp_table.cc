@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "hw-model/rmp/rmp_table.h"
+
+#include <algorithm>
+#include <atomic>
+#include <cassert>
+
+namespace rmpopt::hw
+{
+
+namespace
+{
+
+// RST entry: [19:0] covered size in GB, [51:20] address of the segment's first entry.
+constexpr std::uint64_t rst_size_mask = (1ull << 20) - 1;
+constexpr std::uint64_t rst_base_mask = ((1ull << 52) - 1) & ~rst_size_mask;
+
+/// An entry of the segment table; nothing when it defines no segment.
+std::optional<std::uint64_t> rst_entry(const memory_view &memory, spa_t base, unsigned index)
+{
+    const auto raw =
+        memory.load<std::uint64_t>(base + rmp_bookkeeping_bytes + index * sizeof(std::uint64_t));
+    return raw.has_value() && (*raw & rst_size_mask) != 0 ? raw : std::nullopt;
+}
+
+constexpr std::uint64_t entries_for(std::uint64_t bytes)
+{
+    return bytes / page_4k * rmp_entry_bytes;
+}
+
+} // namespace
+
+bool rmp_table::configure(const rmp_config &config, const rst_rules &rules)
+{
+    assert(memory_ != nullptr);
+    config_ = config;
+    extents_.clear();
+    reserved_.clear();
+    host_.clear();
+    switch (config.layout) {
+    case rmp_layout::none:
+        return false;
+    case rmp_layout::contiguous:
+        return configure_contiguous();
+    case rmp_layout::segmented:
+        return configure_segmented(rules);
+    }
+    return false;
+}
+
+// The entry of address p stands at RMP_BASE + 16 KB + p / 4 KB * 16; p is covered when that is not
+// above RMP_END (APM vol. 2, 15.36.4).
+bool rmp_table::configure_contiguous()
+{
+    const spa_t table = config_.base + rmp_bookkeeping_bytes;
+    if (config_.end < table) {
+        return false;
+    }
+    const std::uint64_t entries = (config_.end + 1 - table) / rmp_entry_bytes;
+    return add_extent({0, entries * page_4k, table});
+}
+
+// RST entry i describes the memory from i << segment_shift on (APM vol. 2, 15.36.22).
+bool rmp_table::configure_segmented(const rst_rules &rules)
+{
+    const std::uint64_t segment = 1ull << config_.segment_shift;
+    bool any = false;
+    for (unsigned i = 0; i < rules.entries; ++i) {
+        const auto raw = rst_entry(*memory_, config_.base, i);
+        if (!raw.has_value()) {
+            continue;
+        }
+        if (*raw >> rules.phys_bits != 0) {
+            reserved_.push_back({i * segment, segment});
+            continue;
+        }
+        const std::uint64_t covered = std::min((*raw & rst_size_mask) * region_1g, segment);
+        any |= add_extent({i * segment, covered, *raw & rst_base_mask});
+    }
+    return any;
+}
+
+bool rmp_table::segments_fit(const memory_view &memory, const rmp_config &config,
+                             const rst_rules &rules)
+{
+    const std::uint64_t segment = 1ull << config.segment_shift;
+    for (unsigned i = 0; i < rules.entries; ++i) {
+        const auto raw = rst_entry(memory, config.base, i);
+        if (!raw.has_value()) {
+            continue;
+        }
+        const std::uint64_t covered = std::min((*raw & rst_size_mask) * region_1g, segment);
+        const spa_t end = (*raw & rst_base_mask) + entries_for(covered);
+        if (*raw >> rules.phys_bits != 0 || end > 1ull << rules.phys_bits) {
+            return false;
+        }
+    }
+    return true;
+}
+
+bool rmp_table::has_reserved_bits(spa_t spa) const noexcept
+{
+    return std::ranges::any_of(
+        reserved_, [&](const spa_range &r) { return spa >= r.base && spa - r.base < r.bytes; });
+}
+
+bool rmp_table::add_extent(rmp_extent extent)
+{
+    for (const ram_range &r : memory_->ranges()) {
+        if (!r.contains(extent.table, rmp_entry_bytes)) {
+            continue;
+        }
+        const std::uint64_t room = r.base + r.bytes - extent.table;
+        extent.covered_bytes = std::min(extent.covered_bytes, room / rmp_entry_bytes * page_4k);
+        extents_.push_back(extent);
+        host_.push_back(reinterpret_cast<std::uint64_t *>(r.host + (extent.table - r.base)));
+        return true;
+    }
+    return false;
+}
+
+std::uint64_t rmp_table::covered_bytes() const
+{
+    std::uint64_t sum = 0;
+    for (const rmp_extent &e : extents_) {
+        sum += e.covered_bytes;
+    }
+    return sum;
+}
+
+std::optional<spa_t> rmp_table::entry_address(spa_t spa) const
+{
+    for (const rmp_extent &e : extents_) {
+        if (spa >= e.covered && spa - e.covered < e.covered_bytes) {
+            return e.table + entries_for(spa - e.covered);
+        }
+    }
+    return std::nullopt;
+}
+
+std::uint64_t *rmp_table::slot(spa_t spa) const
+{
+    for (std::size_t i = 0; i < extents_.size(); ++i) {
+        const rmp_extent &e = extents_[i];
+        if (spa >= e.covered && spa - e.covered < e.covered_bytes) {
+            return host_[i] + (spa - e.covered) / page_4k * 2;
+        }
+    }
+    return nullptr;
+}
+
+rmp_entry rmp_table::load(spa_t spa) const
+{
+    std::uint64_t *s = slot(spa);
+    if (s == nullptr) {
+        return {};
+    }
+    rmp_entry_raw raw;
+    raw.lo = std::atomic_ref(s[0]).load(std::memory_order_acquire);
+    raw.hi = std::atomic_ref(s[1]).load(std::memory_order_relaxed);
+    return rmp_entry::decode(raw);
+}
+
+void rmp_table::store(spa_t spa, const rmp_entry &entry) const
+{
+    std::uint64_t *s = slot(spa);
+    assert(s != nullptr);
+    const rmp_entry_raw raw = entry.encode();
+    std::atomic_ref(s[1]).store(raw.hi, std::memory_order_relaxed);
+    std::atomic_ref(s[0]).store(raw.lo, std::memory_order_release);
+}
+
+std::vector<spa_range> rmp_table::table_memory() const
+{
+    std::vector<spa_range> out;
+    if (config_.layout == rmp_layout::none) {
+        return out;
+    }
+    const std::uint64_t head =
+        rmp_bookkeeping_bytes + (config_.layout == rmp_layout::segmented ? rst_bytes : 0);
+    out.push_back({config_.base, head});
+    for (const rmp_extent &e : extents_) {
+        const spa_t first = align_down(e.table, page_4k);
+        const spa_t last = align_up(e.table + entries_for(e.covered_bytes), page_4k);
+        out.push_back({first, last - first});
+    }
+    return out;
+}
+
+} // namespace rmpopt::hw

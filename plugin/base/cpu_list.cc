@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "base/cpu_list.h"
+
+#include <fmt/format.h>
+
+namespace rmpopt
+{
+
+std::string number_list(std::span<const std::size_t> numbers)
+{
+    std::string list;
+    for (std::size_t i = 0; i < numbers.size(); ++i) {
+        const std::size_t first = numbers[i];
+        while (i + 1 < numbers.size() && numbers[i + 1] == numbers[i] + 1) {
+            ++i;
+        }
+        list += fmt::format("{}{}", list.empty() ? "" : ",", first);
+        if (numbers[i] != first) {
+            list += fmt::format("-{}", numbers[i]);
+        }
+    }
+    return list;
+}
+
+} // namespace rmpopt

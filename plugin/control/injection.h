@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// Failures that a person asked for through the control socket, to see what the guest's kernel does
+// then: the next commands of firmware or RMPUPDATEs fail without having been executed.
+//
+// Thread-safety: all members may be called by any thread.
+#pragma once
+
+#include "hw-model/insn/rmp_ops.h"
+
+#include <atomic>
+#include <cstdint>
+#include <map>
+#include <mutex>
+#include <optional>
+
+namespace rmpopt
+{
+
+struct injection_request {
+    enum class kind : std::uint8_t { psp, rmpupdate, rmpopt_clear };
+
+    kind what = kind::psp;
+    std::uint16_t command = 0;         ///< psp
+    std::uint32_t status = 0;          ///< psp, rmpupdate
+    std::uint64_t count = 1;           ///< so many times; psp, rmpupdate
+    std::optional<std::uint64_t> gb{}; ///< rmpopt_clear: the region; none: all
+};
+
+class injections
+{
+  public:
+    /// The next `count` commands fail with `status`; 0 of them: none does any more.
+    void arm_psp(std::uint16_t command, std::uint16_t status, std::uint64_t count);
+    void arm_rmpupdate(hw::rmp_status status, std::uint64_t count);
+
+    /// What the command that is about to be executed is to fail with.
+    std::optional<std::uint16_t> take_psp(std::uint16_t command);
+    std::optional<hw::rmp_status> take_rmpupdate();
+
+  private:
+    struct failure {
+        std::uint32_t status = 0;
+        std::uint64_t left = 0;
+        std::optional<std::uint32_t> take();
+    };
+    std::atomic<bool> any_rmpupdate_{false}; ///< spares RMPUPDATE the lock
+    std::mutex lock_;
+    std::map<std::uint16_t, failure> psp_;
+    failure rmpupdate_;
+};
+
+} // namespace rmpopt

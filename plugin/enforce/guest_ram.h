@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// Guest RAM twice: QEMU's own mapping, through which the guest reaches it and which the guard
+// protects, and a second mapping through which everything that hardware and firmware do goes.
+#pragma once
+
+#include "qemu/vcpu.h"
+
+#include <optional>
+
+namespace rmpopt
+{
+
+class guest_ram
+{
+  public:
+    /// Maps the block a second time. Returns an empty string or what went wrong.
+    std::string map(const guest_ram_block &block);
+
+    /// System memory through the second mapping.
+    const hw::memory_view &hardware_view() const { return view_; }
+
+    const std::vector<hw::spa_range> &layout() const { return block_.layout; }
+    std::byte *qemu_base() const { return block_.qemu_host; }
+    std::uint64_t bytes() const { return block_.bytes; }
+
+    /// System address of an address in QEMU's mapping.
+    std::optional<hw::spa_t> spa_of(const void *qemu_address) const;
+    /// Address in QEMU's mapping; nullptr when [spa, spa + bytes) is not RAM of one run.
+    std::byte *qemu_address(hw::spa_t spa, std::uint64_t bytes) const;
+
+    /// Zeroes whole pages by giving their memory back.
+    void zero(const hw::spa_range &range) const;
+
+  private:
+    std::optional<std::uint64_t> offset_of(hw::spa_t spa, std::uint64_t bytes) const;
+
+    guest_ram_block block_;
+    std::byte *mapping_ = nullptr;
+    hw::memory_view view_;
+};
+
+} // namespace rmpopt

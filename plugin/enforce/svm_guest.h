@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// Guests of the emulated host: which VMCB each vCPU runs, what the model must know of it, and how
+// the RMP stops a guest.
+#pragma once
+
+#include "x86/guest_walk.h"
+#include "qemu/vcpu.h"
+#include "qemu/tlb_fill.h"
+#include "hw-model/access/rmp_check.h"
+#include "hw-model/insn/svm_check.h"
+
+namespace rmpopt
+{
+
+/// An SVM instruction of the host that names a page at `spa`, past the checks that QEMU makes
+/// itself: SVME, privilege, alignment.
+bool is_host_svm_insn(const host_cpu &cpu, hw::spa_t spa);
+
+/// What a VMCB says, as far as the RMP is concerned.
+struct vmcb_view {
+    bool sev = false;    ///< any kind of encrypted guest
+    bool sev_es = false; ///< its registers are in a VMSA
+    std::uint16_t asid = 0;
+    std::uint8_t tlb_control = 0;
+    hw::vmrun_pages pages;
+    hw::held_pages held; ///< while the guest runs
+};
+
+/// Reads the VMCB at `vmcb`, which is RAM and 4 KB aligned.
+vmcb_view read_vmcb(const hw::memory_view &memory, hw::spa_t vmcb);
+
+/// VMRUN of `vmcb` is about to be executed by QEMU on the current vCPU.
+void guest_may_start(const host_cpu &cpu, hw::spa_t vmcb, const hw::held_pages &held);
+
+/// Tells the model which vCPUs run guests now. Before anything that asks whether a page is in use.
+void refresh_guests();
+
+/// Where `va` leads on the vCPU now, in its guest if it runs one. In a callback.
+std::optional<guest_path> find_page(const host_cpu &cpu, std::uint64_t va);
+
+/// Makes VMRUN fail: what a #VMEXIT with VMEXIT_INVALID leaves in the VMCB.
+void write_vmexit_invalid(const hw::memory_view &memory, hw::spa_t vmcb);
+
+/// #VMEXIT(NPF) for the guest's access; `error_bits` as rmp_check() gives them.
+[[noreturn]] void deliver_nested_fault(const translation &access, std::uint64_t error_bits,
+                                       std::uintptr_t ra);
+/// The same when the page walk for the access could not update the table at `table`.
+[[noreturn]] void deliver_nested_walk_fault(const translation &access, hw::spa_t table,
+                                            std::uintptr_t ra);
+
+/// Machine reset.
+void forget_guests();
+
+} // namespace rmpopt

@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// CPUID (0F A2). Only the persona's leaves, and only in long mode: firmware and start-up code see
+// QEMU's own answers, which differ in nothing that they look at.
+#include "insn/dispatch.h"
+
+namespace rmpopt
+{
+
+void emulate_cpuid(const insn_event &event)
+{
+    const auto leaf = static_cast<std::uint32_t>(event.reg(rax));
+    if (!hw::is_modelled_leaf(leaf) || !event.cpu.long_mode() || event.cpu.in_guest()) {
+        return;
+    }
+    hw::cpuid_regs r = event.cpu.native_cpuid(leaf, static_cast<std::uint32_t>(event.reg(rcx)));
+    hw::adjust_cpuid(the_context->machine(), leaf, r);
+    event.reg(rax) = r.eax;
+    event.reg(rbx) = r.ebx;
+    event.reg(rcx) = r.ecx;
+    event.reg(rdx) = r.edx;
+    complete(event);
+}
+
+} // namespace rmpopt

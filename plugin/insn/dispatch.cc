@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "insn/dispatch.h"
+
+#include "x86/insn_match.h"
+#include "enforce/fault.h"
+
+namespace rmpopt
+{
+
+namespace
+{
+
+template <auto emulate> void on_execute(unsigned, void *length)
+{
+    // The vCPU index that QEMU passes may be that of another vCPU; see host_cpu::current().
+    emulate(insn_event{
+        .cpu = host_cpu::current(),
+        .length = static_cast<std::uint8_t>(reinterpret_cast<std::uintptr_t>(length)),
+        .ra = reinterpret_cast<std::uintptr_t>(__builtin_return_address(0)),
+    });
+}
+
+} // namespace
+
+qemu_plugin_vcpu_udata_cb_t find_emulation(std::span<const std::uint8_t> bytes)
+{
+    switch (match_insn(bytes)) {
+    case emulated_insn::none:
+        break;
+    case emulated_insn::cpuid:
+        return on_execute<emulate_cpuid>;
+    case emulated_insn::rdmsr:
+        return on_execute<emulate_rdmsr>;
+    case emulated_insn::wrmsr:
+        return on_execute<emulate_wrmsr>;
+    case emulated_insn::rmpupdate:
+        return on_execute<emulate_rmpupdate>;
+    case emulated_insn::psmash:
+        return on_execute<emulate_psmash>;
+    case emulated_insn::rmpread:
+        return on_execute<emulate_rmpread>;
+    case emulated_insn::rmpopt:
+        return on_execute<emulate_rmpopt>;
+    case emulated_insn::vmrun:
+        return on_execute<emulate_vmrun>;
+    case emulated_insn::vmsave:
+        return on_execute<emulate_vmsave>;
+    case emulated_insn::hlt:
+        return on_execute<emulate_hlt>;
+    case emulated_insn::marker:
+        return on_execute<emulate_marker>;
+    }
+    return nullptr;
+}
+
+std::uint64_t address_of(const address_form &form, const host_cpu &cpu, std::uint64_t rip)
+{
+    std::uint64_t a = static_cast<std::uint64_t>(form.displacement);
+    if (form.base != address_form::no_register) {
+        a += cpu.reg(static_cast<gpr>(form.base));
+    }
+    if (form.index != address_form::no_register) {
+        a += cpu.reg(static_cast<gpr>(form.index)) * form.scale;
+    }
+    a += form.rip_relative ? rip : 0;
+    if (form.address_bytes == 4) {
+        a = static_cast<std::uint32_t>(a);
+    }
+    return a + (form.segment == address_form::segment::fs   ? cpu.fs_base()
+                : form.segment == address_form::segment::gs ? cpu.gs_base()
+                                                            : 0);
+}
+
+void synchronise(insn_event &event)
+{
+    event.cpu.synchronise(event.ra);
+    event.ra = 0;
+}
+
+void complete(insn_event event, std::uint32_t flags, std::uint32_t mask)
+{
+    synchronise(event);
+    if (mask != 0) {
+        event.cpu.set_arithmetic_flags(flags, mask);
+    }
+    host_cpu::continue_at(event.cpu.rip() + event.length);
+}
+
+void complete_with_status(const insn_event &event, hw::rmp_status status, std::uint32_t mask)
+{
+    event.reg(rax) = static_cast<std::uint32_t>(status);
+    complete(event, hw::status_flags(status), mask);
+}
+
+void raise(const insn_event &event, hw::fault f)
+{
+    event.cpu.raise(f == hw::fault::ud ? vector::ud : vector::gp, 0, event.ra);
+}
+
+void raise(const insn_event &event, const operand_fault &bad)
+{
+    if (bad.what == operand_fault::kind::rmp) {
+        deliver_rmp_fault(event.cpu, bad.address, pf_write, event.ra);
+    }
+    if (bad.what == operand_fault::kind::general_protection) {
+        raise(event, hw::fault::gp0);
+    }
+    event.cpu.set_cr2(bad.address);
+    event.cpu.raise(vector::pf, static_cast<int>(bad.error_code), event.ra);
+}
+
+} // namespace rmpopt

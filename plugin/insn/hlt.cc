@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// HLT (F4): with interrupts off it is how Linux leaves a CPU that goes offline.
+#include "insn/dispatch.h"
+
+namespace rmpopt
+{
+
+void emulate_hlt(const insn_event &event)
+{
+    constexpr std::uint64_t interrupts_on = 1u << 9;
+    watch *watcher = the_context->watcher();
+    if (watcher != nullptr && event.cpu.cpl() == 0 && !event.cpu.in_guest() &&
+        (event.cpu.paging().rflags & interrupts_on) == 0) {
+        watcher->cpu_offline(event.cpu.index());
+    }
+}
+
+} // namespace rmpopt

@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// The marker: NOPL 0x4f504d52(%rax,%rax,1), which does nothing on any machine. EAX says what is
+// wanted of the measurement; nothing in the guest changes. Any privilege, 64-bit mode.
+#include "insn/dispatch.h"
+#include "instrument/store_hooks.h"
+
+#include <array>
+
+namespace rmpopt
+{
+
+namespace
+{
+
+enum class marker : std::uint32_t {
+    mark = 0x4b52414d,   ///< "MARK": a phase named by RDX bytes at RDI begins; none: it ends
+    on = 0x4f4e4d45,     ///< "EMNO": count; RDX = interval, 0: each store
+    on_tlb = 0x4d424c54, ///< "TLBM": count each store and model TLBs
+    off = 0x46464f4d,    ///< "MOFF"
+};
+constexpr std::size_t longest_name = 63;
+
+bool is_printable(char c)
+{
+    return c >= ' ' && c <= '~';
+}
+
+/// The name in guest memory; cut at what cannot be read, other characters than ASCII's replaced.
+void mark(const insn_event &event)
+{
+    std::array<std::uint8_t, longest_name> name{};
+    const std::size_t bytes = std::min<std::uint64_t>(event.reg(rdx), name.size());
+    const std::size_t read = host_cpu::read_code(event.reg(rdi), std::span(name).first(bytes));
+    std::string text(name.begin(), name.begin() + static_cast<std::ptrdiff_t>(read));
+    std::ranges::replace_if(
+        text, [](char c) { return !is_printable(c); }, '?');
+    store_hooks::end_phase();
+    the_context->measuring().mark(text);
+}
+
+bool is_request(const insn_event &event, measure_request &request)
+{
+    const auto function = static_cast<marker>(event.reg(rax));
+    const std::uint64_t interval = event.reg(rdx);
+    if (function == marker::on) {
+        request = {.mode = interval > 1 ? measure_mode::sampled : measure_mode::exact,
+                   .interval = interval > 1 ? static_cast<unsigned>(std::min<std::uint64_t>(
+                                                  interval, largest_interval))
+                                            : 0};
+    }
+    if (function == marker::on_tlb) {
+        request = {.mode = measure_mode::exact, .interval = 0, .tlb = true};
+    }
+    return function == marker::on || function == marker::on_tlb || function == marker::off;
+}
+
+} // namespace
+
+void emulate_marker(insn_event event)
+{
+    measure_request request;
+    if (!event.cpu.code_64()) {
+        return;
+    }
+    if (static_cast<marker>(event.reg(rax)) == marker::mark) {
+        mark(event);
+    } else if (is_request(event, request)) {
+        synchronise(event);
+        the_context->set_measure(request);
+        complete(event);
+    }
+}
+
+} // namespace rmpopt

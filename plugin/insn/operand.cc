@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "insn/operand.h"
+
+#include "x86/page_walk.h"
+#include "enforce/write_check.h"
+
+#include <algorithm>
+#include <array>
+
+namespace rmpopt
+{
+
+using hw::page_4k;
+using hw::spa_t;
+
+namespace
+{
+
+/// The run of an operand that lies in one page.
+struct piece {
+    std::uint64_t va = 0;
+    spa_t spa = 0;
+    std::size_t offset = 0; ///< in the operand
+    std::size_t bytes = 0;
+};
+
+/// An operand of at most a page: one or two pieces.
+struct pieces {
+    std::array<piece, 2> part;
+    std::size_t count = 0;
+    operand_fault fault;
+};
+
+operand_fault fault_of(const walk_result &w, std::uint64_t va)
+{
+    switch (w.kind) {
+    case walk_result::outcome::ok:
+        break;
+    case walk_result::outcome::general_protection:
+        return {.what = operand_fault::kind::general_protection};
+    case walk_result::outcome::page_fault:
+        return {.what = operand_fault::kind::page_fault, .address = va, .error_code = w.error_code};
+    }
+    return {};
+}
+
+pieces translate(const hw::memory_view &memory, const host_cpu &cpu, std::uint64_t va,
+                 std::size_t bytes, access_kind access)
+{
+    pieces out;
+    const paging_state paging = cpu.paging();
+    for (std::size_t done = 0; done < bytes && out.fault.what == operand_fault::kind::none;) {
+        piece p{.va = va + done, .offset = done};
+        p.bytes = std::min<std::size_t>(bytes - done, page_4k - p.va % page_4k);
+        const walk_result w = walk(memory, paging, p.va, access);
+        out.fault = fault_of(w, p.va);
+        p.spa = w.spa;
+        out.part[out.count++] = p;
+        done += p.bytes;
+    }
+    return out;
+}
+
+} // namespace
+
+operand_fault read_operand(const context &ctx, const host_cpu &cpu, std::uint64_t va,
+                           std::span<std::byte> to)
+{
+    const hw::memory_view &memory = ctx.ram().hardware_view();
+    const pieces ps = translate(memory, cpu, va, to.size(), access_kind::read);
+    if (ps.fault.what != operand_fault::kind::none) {
+        return ps.fault;
+    }
+    for (std::size_t i = 0; i < ps.count; ++i) {
+        const piece &p = ps.part[i];
+        read_system_memory(p.spa, &to[p.offset], p.bytes);
+    }
+    return {};
+}
+
+operand_fault write_operand(const context &ctx, const host_cpu &cpu, std::uint64_t va,
+                            std::span<const std::byte> from)
+{
+    const hw::memory_view &memory = ctx.ram().hardware_view();
+    const pieces ps = translate(memory, cpu, va, from.size(), access_kind::write);
+    if (ps.fault.what != operand_fault::kind::none) {
+        return ps.fault;
+    }
+    for (std::size_t i = 0; i < ps.count; ++i) {
+        const piece &p = ps.part[i];
+        if (is_write_forbidden(cpu, p.spa)) {
+            return {.what = operand_fault::kind::rmp, .address = p.va};
+        }
+    }
+    for (std::size_t i = 0; i < ps.count; ++i) {
+        const piece &p = ps.part[i];
+        memory.write(p.spa, &from[p.offset], p.bytes);
+    }
+    return {};
+}
+
+} // namespace rmpopt

@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "insn/translate.h"
+
+#include "emulation.h"
+#include "insn/dispatch.h"
+#include "qemu/insn_bytes.h"
+#include "base/log.h"
+#include "instrument/hook_view.h"
+#include "instrument/store_hooks.h"
+#include "x86/plain_block.h"
+
+namespace rmpopt
+{
+
+namespace
+{
+
+void on_first_instruction(unsigned, void *)
+{
+    the_context->start_machine();
+}
+
+/// True when it is one that the plugin executes or looks at.
+bool look_at(qemu_plugin_insn *insn)
+{
+    const insn_bytes bytes(insn);
+    const auto code = bytes.used();
+    const auto callback = find_emulation(code);
+    if (callback != nullptr) {
+        qemu_plugin_register_vcpu_insn_exec_cb(insn, callback, QEMU_PLUGIN_CB_RW_REGS_PC,
+                                               reinterpret_cast<void *>(code.size()));
+        return true;
+    }
+    if (!the_context->started()) {
+        return false;
+    }
+    const bool drops = watch_tlb_insn(insn, code);
+    const bool tried = the_context->enforces() && watch_split_store(insn, code);
+    return drops || tried;
+}
+
+bool is_plain(const host_cpu &cpu, std::span<const std::uint8_t> page, std::size_t offset)
+{
+    return the_context->started() && !store_hooks::must_see(cpu, page, offset) &&
+           is_plain_block({.code = page.subspan(offset),
+                           .code_64 = cpu.code_64(),
+                           .tries_stores = the_context->enforces(),
+                           .watched = store_hooks::watched()});
+}
+
+} // namespace
+
+void on_translate(qemu_plugin_tb *tb, void *)
+{
+    const std::size_t n = qemu_plugin_tb_n_insns(tb);
+    if (!the_context->started() && n != 0) {
+        // vCPU init callbacks come before the machine exists; the reset vector comes after.
+        qemu_plugin_register_vcpu_insn_exec_cb(qemu_plugin_tb_get_insn(tb, 0), on_first_instruction,
+                                               QEMU_PLUGIN_CB_RW_REGS_PC, nullptr);
+    }
+    const bool said_plain = host_translator::said_plain(tb);
+    bool concerned = false;
+    for_insns(tb, [&](qemu_plugin_insn *insn) { concerned = look_at(insn) || concerned; });
+    if (said_plain) {
+        if (concerned || host_translator::spares_plain_blocks()) {
+            refuse("a block of code was taken for one without any instruction of the plugin's; "
+                   "please report this");
+        }
+        store_hooks::expect_none(tb);
+    } else if (the_context->started()) {
+        store_hooks::instrument(tb);
+    }
+}
+
+host_translator::rules block_rules(bool audits)
+{
+    return {.is_plain = is_plain, .callback = on_translate, .audits = audits};
+}
+
+} // namespace rmpopt

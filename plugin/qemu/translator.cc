@@ -1,0 +1,197 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "qemu/translator.h"
+
+#include "qemu/symbols.h"
+
+#include <array>
+#include <atomic>
+#include <optional>
+#include <sys/uio.h>
+#include <unistd.h>
+
+namespace rmpopt
+{
+
+namespace
+{
+
+using translate_code_t = void (*)(void *cpu, void *block, int *most_instructions, std::uint64_t pc,
+                                  void *host_pc);
+
+struct qemu_symbols {
+    translate_code_t x86_translate_code;
+    void *plugin; ///< the state of all plugins
+};
+
+qemu_symbols qemu;
+host_translator::rules the_rules;
+
+// A vCPU has a pointer to a set of the events that plugins want to hear of. QEMU looks there
+// whether to translate a block for plugins, and nowhere else.
+std::size_t events_offset = 0; ///< of the pointer in QEMU's CPU state; 0: not found
+std::uint64_t all_events = 0;  ///< the set as QEMU made it
+std::uint64_t block_event = 0; ///< its member for blocks
+/// The block that this thread translates.
+[[gnu::tls_model("initial-exec")]] thread_local bool is_plain = false;
+
+// What QEMU generates for plugins depends on the instruction that it is at, which it forgets only
+// when it begins another block for plugins.
+/// Of the pointer in a thread's translation state, the same in all; 0: unknown.
+std::atomic<std::size_t> instruction_offset{0};
+constexpr std::size_t instruction_scan = 0x400;
+
+// The state of all plugins begins with the two words of a list of them, then for each event the
+// head of a list of callbacks. Events up to that at QEMU's exit have been the same since there are
+// plugins.
+constexpr std::size_t first_list = 2, known_events = 9;
+
+struct qemu_callback {
+    void *plugin, *function, *userdata, *next;
+};
+
+/// What lies at `address`, which may point anywhere.
+template <class T> std::optional<T> peek(const void *address)
+{
+    T value;
+    const iovec to{&value, sizeof value}, from{const_cast<void *>(address), sizeof value};
+    return process_vm_readv(getpid(), &to, 1, &from, 1, 0) == sizeof value ? std::optional(value)
+                                                                           : std::nullopt;
+}
+
+/// True when ours is the only callback for blocks; sets `all_events` and `block_event`.
+bool find_events()
+{
+    std::array<void *, first_list + known_events> state{};
+    if (size_of_object(qemu.plugin) < sizeof state) {
+        return false;
+    }
+    std::memcpy(state.data(), qemu.plugin, sizeof state);
+    for (std::size_t i = 0; i < known_events; ++i) {
+        const auto callback = peek<qemu_callback>(state[first_list + i]);
+        all_events |= callback.has_value() ? 1ull << i : 0;
+        if (callback.has_value() && callback->function == address_of(the_rules.callback)) {
+            block_event = callback->next == nullptr ? 1ull << i : 0;
+        }
+    }
+    return block_event != 0;
+}
+
+/// Where in a vCPU's state the pointer to the set is; 0 when that is not certain.
+std::size_t find_pointer(const std::byte *cpu, std::size_t bytes)
+{
+    std::size_t found = 0;
+    for (std::size_t offset = 8; offset + sizeof(void *) <= bytes; offset += sizeof(void *)) {
+        void *pointer = nullptr;
+        std::memcpy(&pointer, cpu + offset, sizeof pointer);
+        if (peek<std::uint64_t>(pointer) == all_events) {
+            if (found != 0) {
+                return 0;
+            }
+            found = offset;
+        }
+    }
+    return found;
+}
+
+/// QEMU's set of the vCPU; nullptr when it is not as QEMU made it, but for our own change.
+std::uint64_t *events_of(void *cpu)
+{
+    std::uint64_t *events = nullptr;
+    if (events_offset != 0) {
+        std::memcpy(&events, static_cast<std::byte *>(cpu) + events_offset, sizeof events);
+    }
+    return events != nullptr && (*events | block_event) == all_events ? events : nullptr;
+}
+
+std::byte *translation_state()
+{
+    [[gnu::tls_model("initial-exec")]] thread_local auto **slot =
+        static_cast<std::byte **>(dlsym(RTLD_DEFAULT, "tcg_ctx"));
+    return *slot;
+}
+
+/// After the last instruction of `tb`, which QEMU still is at.
+void find_instruction(const qemu_plugin_tb *tb)
+{
+    const void *last = qemu_plugin_tb_get_insn(tb, qemu_plugin_tb_n_insns(tb) - 1);
+    const auto words = std::span(reinterpret_cast<void **>(translation_state()),
+                                 instruction_scan / sizeof(void *));
+    void **found = find_word(words, last);
+    if (found != nullptr) {
+        instruction_offset = static_cast<std::size_t>(found - words.data()) * sizeof(void *);
+    }
+}
+
+void forget_instruction()
+{
+    constexpr void *none = nullptr;
+    std::memcpy(translation_state() + instruction_offset, &none, sizeof none);
+}
+
+bool is_plain_at(void *cpu, std::uint64_t pc, const void *host_pc)
+{
+    const auto *code = static_cast<const std::uint8_t *>(host_pc);
+    const std::size_t offset = pc % hw::page_4k;
+    return code != nullptr && // in RAM
+           the_rules.is_plain(host_cpu::of(cpu), {code - offset, hw::page_4k}, offset);
+}
+
+/// What QEMU calls instead of its own function. That may not return: it jumps out when a page is
+/// missing or its buffer is full, so nothing is put back afterwards.
+void translate_code(void *cpu, void *block, int *most_instructions, std::uint64_t pc, void *host_pc)
+{
+    std::uint64_t *events = events_of(cpu);
+    is_plain = events != nullptr && instruction_offset != 0 && is_plain_at(cpu, pc, host_pc);
+    const bool spare = is_plain && !the_rules.audits;
+    if (events != nullptr) {
+        *events = spare ? all_events & ~block_event : all_events;
+    }
+    if (spare) {
+        forget_instruction();
+    }
+    qemu.x86_translate_code(cpu, block, most_instructions, pc, host_pc);
+}
+
+} // namespace
+
+std::string host_translator::resolve_symbols()
+{
+    std::string missing;
+    resolve(qemu.x86_translate_code, "x86_translate_code", missing);
+    resolve(qemu.plugin, "plugin", missing);
+    void *tcg_ctx = nullptr;
+    resolve(tcg_ctx, "tcg_ctx", missing);
+    return missing;
+}
+
+bool host_translator::hook(std::span<void *> ops, const rules &r)
+{
+    void **used = find_word(ops, address_of(qemu.x86_translate_code));
+    if (used == nullptr) {
+        return false;
+    }
+    the_rules = r;
+    const host_cpu cpu = host_cpu::by_index(0);
+    const auto *state = static_cast<const std::byte *>(cpu.cpu_);
+    const auto *env = reinterpret_cast<const std::byte *>(cpu.env());
+    if (find_events()) {
+        events_offset = find_pointer(state, static_cast<std::size_t>(env - state));
+    }
+    *used = address_of(translate_code);
+    return true;
+}
+
+bool host_translator::spares_plain_blocks()
+{
+    return events_offset != 0 && !the_rules.audits;
+}
+
+bool host_translator::said_plain(const qemu_plugin_tb *tb)
+{
+    if (instruction_offset == 0) {
+        find_instruction(tb);
+    }
+    return is_plain;
+}
+
+} // namespace rmpopt

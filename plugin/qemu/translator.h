@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// The part of the adapter that stands in front of QEMU's function that translates a block of code.
+// For blocks without any instruction that concerns the plugin it is told that there is none, so
+// that they cost what they cost without a plugin. Where that is not possible, as another plugin
+// wants to see all blocks or QEMU keeps its record elsewhere, all are translated for plugins.
+#pragma once
+
+#include "qemu/vcpu.h"
+#include "qemu/api.h"
+
+#include <span>
+#include <string>
+
+namespace rmpopt
+{
+
+class host_translator
+{
+  public:
+    struct rules {
+        /// Is the block that begins at `offset` of `page`, in 4 KB of code, none of the plugin's
+        /// business? On the vCPU's thread.
+        bool (*is_plain)(const host_cpu &, std::span<const std::uint8_t> page, std::size_t offset);
+        /// The only plugin's callback for blocks.
+        qemu_plugin_vcpu_tb_trans_cb_t callback;
+        /// Plain blocks are translated for the plugin all the same: see said_plain().
+        bool audits;
+    };
+
+    /// Like host_cpu's. Returns an empty string or what is missing.
+    static std::string resolve_symbols();
+
+    /// Puts our function into `ops`, a copy of QEMU's table of the functions of x86 CPUs, before it
+    /// is used. False: it is not as QEMU 11 has it.
+    static bool hook(std::span<void *> ops, const rules &r);
+
+    /// Are there blocks that the plugin is not asked about?
+    static bool spares_plain_blocks();
+
+    /// In the plugin's callback for `tb`, before it registers anything. True: the block is one that
+    /// was called plain.
+    static bool said_plain(const qemu_plugin_tb *tb);
+};
+
+} // namespace rmpopt

@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// The one place that touches QEMU's internals: functions that a QEMU built with modules exports
+// but does not promise. Everything found here is tried out by self_test() before a guest runs; on
+// any surprise the plugin refuses to start.
+#pragma once
+
+#include "hw-model/machine/cpuid.h"
+#include "hw-model/base/memory_view.h"
+#include "x86/page_walk.h"
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace rmpopt
+{
+
+/// x86 register numbers in encoding order, as CPUX86State holds them.
+enum gpr : unsigned { rax, rcx, rdx, rbx, rsp, rbp, rsi, rdi };
+
+namespace vector
+{
+inline constexpr int ud = 6, gp = 13, pf = 14;
+}
+
+/// QEMU's PCs have no more CPUs than this.
+inline constexpr std::size_t most_vcpus = 4096;
+
+/// One vCPU of QEMU. Cheap to copy. Unless said otherwise, members may only be called on the
+/// vCPU's own thread, in a callback with register access.
+class host_cpu
+{
+  public:
+    /// Resolves all symbols. Returns an empty string or what is missing.
+    static std::string resolve_symbols();
+
+    /// Finds the register file inside QEMU's CPU state and checks the functions used below. Must
+    /// be called at vCPU 0's first instruction. Returns an empty string or what is wrong.
+    static std::string self_test();
+
+    /// The vCPU that the calling thread is executing. QEMU's callbacks name the vCPU that
+    /// translated the block, which is another one when vCPUs take turns on one thread.
+    static host_cpu current();
+    /// True on a thread that executes a vCPU.
+    static bool on_vcpu_thread();
+    /// Where QEMU keeps the calling thread's current vCPU, in its own pointer.
+    static void *const *current_slot();
+    /// Any vCPU, from any thread.
+    static host_cpu by_index(unsigned index);
+    /// The vCPU that QEMU knows by this pointer.
+    static host_cpu of(const void *cpu);
+    /// QEMU's pointers to all vCPUs, by index.
+    static const std::vector<void *> &all();
+
+    unsigned index() const { return index_; }
+
+    std::uint64_t &reg(gpr r) const { return env()[r]; }
+    unsigned cpl() const;
+    bool long_mode() const; ///< EFER.LMA: 64-bit and compatibility mode
+    bool code_64() const;   ///< 64-bit mode
+    bool svm_enabled() const;
+    bool in_guest() const; ///< between VMRUN and #VMEXIT
+    /// Makes the block that is executed next one of its own kind: QEMU translates it apart from the
+    /// same code without the mark. The mark stays until it is taken off.
+    void mark_next_block(bool marked) const;
+    bool is_next_block_marked() const;
+    /// In the state that INIT and SIPI leave, with no instruction executed since. When QEMU's
+    /// state is exact.
+    bool is_at_startup() const;
+    std::uint64_t fs_base() const;
+    std::uint64_t gs_base() const;
+    /// At any time, as none of it is evaluated lazily. RFLAGS without arithmetic flags and DF.
+    paging_state paging() const;
+
+    /// What QEMU itself answers to CPUID. Any thread, before the guest runs or on the own thread.
+    hw::cpuid_regs native_cpuid(std::uint32_t leaf, std::uint32_t subleaf) const;
+
+    /// Brings the architectural state (RIP, lazy flags) to that of the instruction whose generated
+    /// code called us and returns to `ra`. Must come before anything that reads flags or leaves
+    /// the block. 0: the state is exact already.
+    void synchronise(std::uintptr_t ra) const;
+
+    /// The same for a `ra` that may belong to no instruction: then false, and nothing changed.
+    /// Also false for an instruction that starts at the last byte of a page.
+    bool try_synchronise(std::uintptr_t ra) const;
+
+    /// After synchronise(): the address of the instruction. The one known when it was translated
+    /// may be another: QEMU shares translations between all addresses that map the same page.
+    std::uint64_t rip() const;
+
+    /// The same without synchronise(), for the instruction whose generated code returns to `ra`;
+    /// changes nothing.
+    std::uint64_t rip_at(std::uintptr_t ra) const;
+
+    /// After synchronise(): changes the arithmetic flags named in `mask`.
+    void set_arithmetic_flags(std::uint32_t flags, std::uint32_t mask) const;
+
+    /// After synchronise(): continues at the instruction at `rip`.
+    [[noreturn]] static void continue_at(std::uint64_t rip);
+
+    /// Delivers an exception at the instruction whose generated code returns to `ra`.
+    [[noreturn]] void raise(int vector, int error_code, std::uintptr_t ra) const;
+    void set_cr2(std::uint64_t address) const;
+
+    /// After synchronise() or with `ra`: ends the guest with a #VMEXIT.
+    [[noreturn]] void exit_guest(std::uint64_t exit_code, std::uint64_t exit_info1,
+                                 std::uintptr_t ra) const;
+
+    /// Copies instruction bytes at linear address `rip`, up to the first unmapped page. Returns
+    /// how many.
+    static std::size_t read_code(std::uint64_t rip, std::span<std::uint8_t> to);
+
+  private:
+    friend class cpu_hooks;
+    friend class host_mmu;
+    friend class host_translator;
+
+    host_cpu(void *cpu, unsigned index) : cpu_(cpu), index_(index) {}
+    std::uint64_t *env() const;
+
+    void *cpu_ = nullptr;
+    unsigned index_ = 0;
+};
+
+/// The block of guest RAM that QEMU shares through a file descriptor.
+struct guest_ram_block {
+    int fd = -1;
+    std::byte *qemu_host = nullptr; ///< QEMU's own mapping
+    std::uint64_t bytes = 0;
+    std::vector<hw::spa_range> layout; ///< runs of system memory, in the order of the file
+};
+
+/// Finds guest RAM; at the first instruction or later. Returns an empty string or what is wrong.
+std::string find_guest_ram(guest_ram_block &out);
+
+/// QEMU's virtual clock in nanoseconds: the guest's time. Any thread. With -icount, on a vCPU's
+/// thread, as it was when QEMU last looked up from the guest.
+std::uint64_t virtual_clock_ns();
+
+/// Reads system memory through QEMU's own view, devices included. vCPU thread only.
+bool read_system_memory(std::uint64_t address, void *to, std::size_t bytes);
+
+/// Calls `cb(userdata)` at every machine reset, in the main thread with vCPUs stopped. Only before
+/// QEMU creates the machine.
+void on_machine_reset(void (*cb)(void *), void *userdata);
+
+} // namespace rmpopt

@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "x86/insn_match.h"
+
+#include <algorithm>
+#include <array>
+
+namespace rmpopt
+{
+
+namespace
+{
+
+/// F2 and F3 select an instruction after 0F 01 and mean nothing to the two-byte opcodes.
+enum class repeat_prefix : std::uint8_t { any, f2, f3 };
+
+struct insn_pattern {
+    emulated_insn insn;
+    repeat_prefix repeat;
+    std::array<std::uint8_t, 3> opcode;
+    std::uint8_t opcode_bytes;
+};
+
+constexpr std::array<insn_pattern, 10> patterns{{
+    {emulated_insn::cpuid, repeat_prefix::any, {0x0f, 0xa2}, 2},
+    {emulated_insn::rdmsr, repeat_prefix::any, {0x0f, 0x32}, 2},
+    {emulated_insn::wrmsr, repeat_prefix::any, {0x0f, 0x30}, 2},
+    {emulated_insn::rmpupdate, repeat_prefix::f2, {0x0f, 0x01, 0xfe}, 3},
+    {emulated_insn::psmash, repeat_prefix::f3, {0x0f, 0x01, 0xff}, 3},
+    {emulated_insn::rmpread, repeat_prefix::f2, {0x0f, 0x01, 0xfd}, 3},
+    {emulated_insn::rmpopt, repeat_prefix::f2, {0x0f, 0x01, 0xfc}, 3},
+    {emulated_insn::vmrun, repeat_prefix::any, {0x0f, 0x01, 0xd8}, 3},
+    {emulated_insn::vmsave, repeat_prefix::any, {0x0f, 0x01, 0xdb}, 3},
+    {emulated_insn::hlt, repeat_prefix::any, {0xf4}, 1},
+}};
+
+/// NOPL 0x4f504d52(%rax,%rax,1): in this very form.
+constexpr std::array<std::uint8_t, 8> marker_bytes{0x0f, 0x1f, 0x84, 0x00, 0x52, 0x4d, 0x50, 0x4f};
+
+constexpr bool is_other_prefix(std::uint8_t b)
+{
+    // Operand and address size, segments, REX. In 32-bit code 40h to 4Fh are instructions of their
+    // own, so they cannot stand in front of one of ours.
+    return is_size_or_segment_prefix(b) || (b & 0xf0) == 0x40;
+}
+
+/// Splits an instruction into the last repeat prefix and the bytes from the opcode on. A LOCK
+/// prefix stays in front of the opcode: none of ours allows it.
+std::span<const std::uint8_t> skip_prefixes(std::span<const std::uint8_t> bytes,
+                                            repeat_prefix &repeat)
+{
+    while (!bytes.empty()) {
+        const std::uint8_t b = bytes.front();
+        if (b == 0xf2 || b == 0xf3) {
+            repeat = b == 0xf2 ? repeat_prefix::f2 : repeat_prefix::f3;
+        } else if (!is_other_prefix(b)) {
+            break;
+        }
+        bytes = bytes.subspan(1);
+    }
+    return bytes;
+}
+
+constexpr std::array<std::uint8_t, 6> string_stores{0xa4, 0xa5, 0xaa, 0xab, 0x6c, 0x6d};
+
+} // namespace
+
+string_store match_string_store(std::span<const std::uint8_t> bytes)
+{
+    constexpr std::uint8_t address_size = 0x67;
+    auto repeat = repeat_prefix::any;
+    const auto opcode = skip_prefixes(bytes, repeat);
+    if (repeat == repeat_prefix::any || opcode.size() != 1 ||
+        std::ranges::find(string_stores, opcode.front()) == string_stores.end()) {
+        return string_store::none;
+    }
+    const auto prefixes = bytes.first(bytes.size() - opcode.size());
+    return std::ranges::find(prefixes, address_size) == prefixes.end() ? string_store::full_count
+                                                                       : string_store::half_count;
+}
+
+bool is_locked(std::span<const std::uint8_t> bytes)
+{
+    constexpr std::uint8_t lock = 0xf0, xchg_byte = 0x86, xchg = 0x87;
+    auto repeat = repeat_prefix::any;
+    const auto opcode = skip_prefixes(bytes, repeat);
+    return !opcode.empty() &&
+           (opcode.front() == lock || opcode.front() == xchg_byte || opcode.front() == xchg);
+}
+
+emulated_insn match_insn(std::span<const std::uint8_t> bytes)
+{
+    auto repeat = repeat_prefix::any;
+    const auto opcode = skip_prefixes(bytes, repeat);
+    for (const insn_pattern &p : patterns) {
+        if ((p.repeat == repeat_prefix::any || p.repeat == repeat) &&
+            std::ranges::equal(std::span(p.opcode).first(p.opcode_bytes), opcode)) {
+            return p.insn;
+        }
+    }
+    return std::ranges::equal(bytes, marker_bytes) ? emulated_insn::marker : emulated_insn::none;
+}
+
+} // namespace rmpopt
