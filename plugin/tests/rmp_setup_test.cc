@@ -231,16 +231,14 @@ TEST_F(rmp_setup_test, cut_at_the_start_leaves_two_entries)
 
 TEST_F(rmp_setup_test, other_entries_stay_in_order)
 {
-    const std::vector<map_entry> others{{0, 0x9fc00}, {0xf0000, 0x10000, 2}, {900 * mib, mib, 4}};
-    auto map = others;
-    map.insert(map.begin() + 2, {64 * mib, 448 * mib});
-    bp.set_map(map);
+    const map_entry low{0, 0x9fc00}, bios{0xf0000, 0x10000, 2}, top{900 * mib, mib, 4};
+    bp.set_map({low, bios, {64 * mib, 448 * mib}, top});
     set_up();
     const auto after = bp.map();
     ASSERT_EQ(after.size(), 5u);
-    EXPECT_EQ(after[0], others[0]);
-    EXPECT_EQ(after[1], others[1]);
-    EXPECT_EQ(after[4], others[2]);
+    EXPECT_EQ(after[0], low);
+    EXPECT_EQ(after[1], bios);
+    EXPECT_EQ(after[4], top);
 }
 
 TEST_F(rmp_setup_test, initrd_at_the_top_is_avoided)

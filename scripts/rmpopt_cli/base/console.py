@@ -1,55 +1,104 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Progress on stderr; stdout is left to results."""
 import sys
+import threading
 import time
 
+WIDTH = 110
 
-class Progress:
-    """One phase that takes a while. On a terminal the line is redrawn, elsewhere it is
-    printed again every few seconds so that a log shows life without growing long."""
+
+class _Line:
+    """The one line that all running phases share."""
 
     INTERVAL_TTY = 0.2
     INTERVAL_LOG = 15.0
 
-    def __init__(self, title: str) -> None:
-        self._title = title
-        self._start = time.monotonic()
+    def __init__(self) -> None:
+        self.guard = threading.RLock()
+        self.phases: list[Progress] = []
+        self.remaining: list[str] = []
         self._last = 0.0
-        self._tty = sys.stderr.isatty()
         self._drawn = False
+
+    def print(self, text: str) -> None:
+        """A line of its own, which does not get mixed up with the one that is redrawn."""
+        with self.guard:
+            erase = "\r\033[K" if self._drawn else ""
+            self._drawn = False
+            print(erase + text, file=sys.stderr, flush=True)
+
+    def draw(self) -> None:
+        with self.guard:
+            now, tty = time.monotonic(), sys.stderr.isatty()
+            begun = [phase.start for phase in self.phases]
+            if now - max([self._last, *begun]) < (self.INTERVAL_TTY if tty else self.INTERVAL_LOG):
+                return
+            self._last = now
+            text = self._text(now)
+            if tty:
+                print(f"\r\033[K{text[:WIDTH]}", end="", file=sys.stderr, flush=True)
+                self._drawn = True
+            else:
+                print(text, file=sys.stderr, flush=True)
+
+    def _text(self, now: float) -> str:
+        details = [f"{phase.detail} ({now - phase.start:.0f} s)" if len(self.phases) == 1 else
+                   f"{phase.title}: {phase.detail or '...'} ({now - phase.start:.0f} s)" for phase in self.phases]
+        still = f"; still to do: {', '.join(self.remaining)}" if self.remaining else ""
+        return f"    {' | '.join(details)}{still}"
+
+
+_line = _Line()
+
+
+class Progress:
+    """One phase that takes a while. On a terminal the line is redrawn, elsewhere it is
+    printed again every few seconds so that a log shows life without growing long.
+    Phases of several threads share the line."""
+
+    def __init__(self, title: str) -> None:
+        self.title, self.detail = title, ""
+        self.start = time.monotonic()
+        with _line.guard:
+            _line.phases.append(self)
         say(title)
 
     def update(self, detail: str) -> None:
-        now = time.monotonic()
-        interval = self.INTERVAL_TTY if self._tty else self.INTERVAL_LOG
-        if now - max(self._last, self._start) < interval:
-            return
-        self._last = now
-        line = f"    {detail} ({now - self._start:.0f} s)"
-        if self._tty:
-            print(f"\r\033[K{line[:110]}", end="", file=sys.stderr, flush=True)
-            self._drawn = True
-        else:
-            print(line, file=sys.stderr, flush=True)
+        self.detail = detail
+        _line.draw()
 
     def done(self, detail: str = "done") -> None:
-        if self._drawn:
-            print("\r\033[K", end="", file=sys.stderr)
-        print(f"    {detail} ({time.monotonic() - self._start:.0f} s)", file=sys.stderr, flush=True)
+        with _line.guard:
+            alone = _line.phases == [self]
+            if self in _line.phases:
+                _line.phases.remove(self)
+        which = "" if alone else f"{self.title}: "
+        _line.print(f"    {which}{detail} ({time.monotonic() - self.start:.0f} s)")
+
+
+def remaining(steps: list[str]) -> None:
+    """What the line of progress names as still to do, the phases that run now included."""
+    with _line.guard:
+        _line.remaining = steps
+
+
+def finished(step: str) -> None:
+    with _line.guard:
+        _line.remaining = [other for other in _line.remaining if other != step]
 
 
 def say(text: str) -> None:
     """Announces a phase."""
-    print(f"==> {text}", file=sys.stderr, flush=True)
+    _line.print(f"==> {text}")
 
 
 def note(text: str) -> None:
-    print(f"    {text}", file=sys.stderr, flush=True)
+    _line.print(f"    {text}")
 
 
 def warn(text: str) -> None:
-    print(f"rmpopt: warning: {text}", file=sys.stderr, flush=True)
+    _line.print(f"rmpopt: warning: {text}")
 
 
 def error(text: str) -> None:
-    print(f"rmpopt: error: {text}", file=sys.stderr, flush=True)
+    _line.print(f"rmpopt: error: {text}")

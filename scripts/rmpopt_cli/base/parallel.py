@@ -1,11 +1,36 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Work in several threads that ends with the program."""
+import subprocess
 import threading
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import contextmanager
+from typing import Any
 
 stopping = threading.Event()  # set when the main thread gives up; long work in other threads looks at it
+_programs: set[subprocess.Popen[Any]] = set()  # those that other threads wait for
+_guard = threading.Lock()
+
+
+def stop() -> None:
+    """The program ends: so do the programs that it has started."""
+    with _guard:
+        stopping.set()
+        for program in _programs:
+            program.terminate()
+
+
+@contextmanager
+def ending_with_us(program: subprocess.Popen[Any]) -> Iterator[None]:
+    with _guard:
+        _programs.add(program)
+        if stopping.is_set():
+            program.terminate()
+    try:
+        yield
+    finally:
+        with _guard:
+            _programs.discard(program)
 
 
 @contextmanager
@@ -15,7 +40,17 @@ def threads(jobs: int) -> Iterator[ThreadPoolExecutor]:
     try:
         yield pool
     except BaseException:
-        stopping.set()
+        stop()
         raise
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def together(*calls: Callable[[], Any]) -> list[Any]:
+    """Results of calls that run side by side. The first that fails ends the others."""
+    with threads(len(calls)) as pool:
+        futures = [pool.submit(call) for call in calls]
+        done, _ = wait(futures, return_when=FIRST_EXCEPTION)
+        for future in done:
+            future.result()
+        return [future.result() for future in futures]

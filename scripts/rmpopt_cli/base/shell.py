@@ -2,14 +2,14 @@
 """Running other programs."""
 import os
 import subprocess
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 from .errors import TIMEOUT, Failure
-from .parallel import stopping
+from .parallel import ending_with_us
 
-LOOKS_EVERY = 1.0  # second, whether the program is being ended
 GRACE = 15.0  # seconds for a program to end in good order
 PLAIN_LOCALE = {"LC_ALL": "C.UTF-8", "LANGUAGE": "C"}
 
@@ -18,37 +18,18 @@ def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
     return {**os.environ, **PLAIN_LOCALE, **(extra or {})}
 
 
-def output(argv: Sequence[str | Path], timeout: float = 120, cwd: Path | None = None,
-           extra_env: Mapping[str, str] | None = None) -> tuple[int, str, str]:
-    """Runs a short command and returns (status, stdout, stderr)."""
+@contextmanager
+def started(argv: Sequence[str | Path], **options: Any) -> Iterator[subprocess.Popen[Any]]:
+    """A program that does not outlive the block, nor this program."""
+    process = subprocess.Popen([str(a) for a in argv], stdin=subprocess.DEVNULL, **options)
     try:
-        process = subprocess.Popen([str(a) for a in argv], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                                   stderr=subprocess.PIPE, env=environment(extra_env), cwd=cwd, text=True,
-                                   errors="replace")
-    except FileNotFoundError:
-        return 127, "", f"{argv[0]}: not found"
-    except PermissionError:
-        return 126, "", f"{argv[0]}: not executable"
-    try:
-        text, told = _outcome(process, timeout)
-        return process.returncode, text, told
-    except subprocess.TimeoutExpired:
-        return TIMEOUT, "", f"{argv[0]}: no end within {timeout:.0f} s"
+        with ending_with_us(process):
+            yield process
     finally:
         _end(process)
 
 
-def _outcome(process: subprocess.Popen[str], timeout: float) -> tuple[str, str]:
-    deadline = time.monotonic() + timeout
-    while True:
-        try:
-            return process.communicate(timeout=min(LOOKS_EVERY, max(deadline - time.monotonic(), 0)))
-        except subprocess.TimeoutExpired:
-            if stopping.is_set() or time.monotonic() >= deadline:
-                raise
-
-
-def _end(process: subprocess.Popen[str]) -> None:
+def _end(process: subprocess.Popen[Any]) -> None:
     """In good order, so that it can end what it has started itself; with force if that takes too long."""
     process.terminate()
     try:
@@ -57,8 +38,24 @@ def _end(process: subprocess.Popen[str]) -> None:
         process.kill()
         process.wait()
     for stream in (process.stdout, process.stderr):
-        assert stream
-        stream.close()
+        if stream:
+            stream.close()
+
+
+def output(argv: Sequence[str | Path], timeout: float = 120, cwd: Path | None = None,
+           extra_env: Mapping[str, str] | None = None) -> tuple[int, str, str]:
+    """Runs a short command and returns (status, stdout, stderr)."""
+    try:
+        with started(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment(extra_env), cwd=cwd,
+                     text=True, errors="replace") as process:
+            text, told = process.communicate(timeout=timeout)
+            return process.returncode, text, told
+    except FileNotFoundError:
+        return 127, "", f"{argv[0]}: not found"
+    except PermissionError:
+        return 126, "", f"{argv[0]}: not executable"
+    except subprocess.TimeoutExpired:
+        return TIMEOUT, "", f"{argv[0]}: no end within {timeout:.0f} s"
 
 
 def last_line(text: str) -> str:
@@ -69,21 +66,15 @@ def last_line(text: str) -> str:
 def logged(argv: Sequence[str | Path], log: Path, on_line: Callable[[str], None] | None = None,
            cwd: Path | None = None, extra_env: Mapping[str, str] | None = None) -> int:
     """Runs a long command, keeps its output in a log file and shows each line to on_line."""
-    try:
-        process = subprocess.Popen([str(a) for a in argv], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                                   stderr=subprocess.STDOUT, cwd=cwd, env=environment(extra_env), text=True,
-                                   errors="replace")
-    except OSError as problem:
-        raise Failure(f"can't run {argv[0]}: {problem.strerror}") from problem
-    assert process.stdout is not None
-    try:
-        with process.stdout, log.open("a") as stream:
-            for line in process.stdout:
-                stream.write(line)
-                if on_line:
-                    on_line(line.rstrip("\n"))
+    with ExitStack() as stack:
+        try:
+            process = stack.enter_context(started(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, cwd=cwd,
+                                                  env=environment(extra_env), text=True, errors="replace"))
+        except OSError as problem:
+            raise Failure(f"can't run {argv[0]}: {problem.strerror}") from problem
+        stream = stack.enter_context(log.open("a"))
+        for line in process.stdout:
+            stream.write(line)
+            if on_line:
+                on_line(line.rstrip("\n"))
         return process.wait()
-    except BaseException:
-        process.terminate()
-        process.wait()
-        raise

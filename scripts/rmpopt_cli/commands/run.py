@@ -25,7 +25,7 @@ def _run(arguments: argparse.Namespace) -> int:
     cache, machine = Cache(), MachineOptions(**options.given(arguments, MachineOptions))
     machine.check()
     policies.check(cache, machine.policies, machine.library)
-    qemu = setup.for_plugin(cache, machine.library, machine.qemu)
+    qemu = setup.for_bare_metal(cache, machine.library, machine.qemu, arguments.elf)
     test = BareMetalTest(arguments.elf, machine, **options.given(arguments, BareMetalTest))
     status, output = bare_metal.execute(cache, qemu, test)
     sys.stdout.write(output)

@@ -8,10 +8,14 @@ from ..provision.cache import Cache
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     sub = commands.add_parser("test", help="run all tests")
     sub.add_argument("pattern", nargs="?", default="", metavar="PATTERN", help="only tests whose name contains this")
+    sub.add_argument("--distros", action="store_true",
+                     help="instead, the first commands in fresh roots of Debian 12, 13 and sid (PATTERN: bookworm, "
+                          "trixie, sid); hours, as root")
     sub.add_argument("--json", action="store_true", help="results as JSON on stdout")
     sub.set_defaults(action=_test)
 
 
 def _test(arguments: argparse.Namespace) -> int:
     from tests.system import runner  # no other verb needs the tests
-    return runner.run_all(Cache(), arguments.pattern, arguments.json)
+    run = runner.run_distros if arguments.distros else runner.run_all
+    return run(Cache(), arguments.pattern, arguments.json)

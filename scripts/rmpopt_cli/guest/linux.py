@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TypeVar, cast
 
@@ -70,13 +71,16 @@ def _kernel(cache: Cache, name: str) -> debian_kernel.Kernel:
     return debian_kernel.Kernel(Path(name).absolute() if name else kernel.reference(cache))
 
 
+def _made(cache: Cache, library: Path | None, qemu: str, kernel_name: str) -> tuple[Qemu, debian_kernel.Kernel]:
+    return setup.for_linux(cache, library, qemu, partial(_kernel, name=kernel_name))
+
+
 def parts(cache: Cache, request: Request) -> Parts:
     """Got ready, which may take long."""
-    qemu = _once(setup.for_plugin, cache, request.machine.library, request.machine.qemu)
-    found = _once(_kernel, cache, request.kernel)
+    qemu, found = _once(_made, cache, request.machine.library, request.machine.qemu, request.kernel)
     if request.modules:
         found = replace(found, modules=debian_kernel.modules_in_order(request.modules.absolute()))
-    return Parts(qemu, found, _once(setup.guest_tools, cache))
+    return Parts(qemu, found, setup.guest_tools())
 
 
 def _action(request: Request) -> str:

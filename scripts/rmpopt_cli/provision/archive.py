@@ -14,7 +14,7 @@ from pathlib import Path
 
 from ..base.console import Progress
 from ..base.errors import Failure
-from ..base.shell import environment, last_line, output
+from ..base.shell import environment, last_line, output, started
 from .cache import Cache
 
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
@@ -59,12 +59,15 @@ PREFERRED = "qemu* seabios linux-source-* linux-image-*"
 
 
 class Archive:
-    """One isolated apt: lists, pins and downloads below the cache directory."""
+    """One isolated apt: lists, pins and downloads below the cache directory. Apt itself refuses to work twice in one
+    place, hence the lock."""
+
+    _updated: set[Path] = set()  # by this process
 
     def __init__(self, cache: Cache, suites: Suites) -> None:
         self.suites = suites
         self.top = cache.directory(f"apt/{suites.name}")
-        self._updated = False
+        self._lock = functools.partial(cache.lock, f"apt-{suites.name}")
 
     def _options(self) -> list[str]:
         top = self.top
@@ -100,24 +103,27 @@ class Archive:
         reader, writer = os.pipe()
         argv = ["apt-get", "-q", *self._options(), "-o", f"APT::Status-Fd={writer}", *words]
         log = self.top / "log"
-        with log.open("w") as stream:
-            process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=stream, stderr=stream, cwd=cwd,
-                                       pass_fds=[writer], env=environment())
+        with (self._lock(), os.fdopen(reader, errors="replace") as status, log.open("w") as stream,
+              started(argv, stdout=stream, stderr=stream, cwd=cwd, pass_fds=[writer], env=environment()) as process):
             os.close(writer)
-            with os.fdopen(reader, errors="replace") as status:
-                for line in status:
-                    fields = line.split(":", 3)
-                    if fields[0] == "dlstatus" and len(fields) == 4:
-                        progress.update(f"{float(fields[2]):3.0f} %")
-        if process.wait() != 0:
+            for line in status:
+                fields = line.split(":", 3)
+                if fields[0] == "dlstatus" and len(fields) == 4:
+                    progress.update(f"{float(fields[2]):3.0f} %")
+            failed = process.wait() != 0
+        if failed:
             text = log.read_text(errors="replace")
             errors = [line for line in text.splitlines() if line.startswith("E:")]
             raise Failure(f"apt-get {words[0]} ({self.suites.name}): {errors[0] if errors else last_line(text)}: "
                           "check the network and the mirror")
 
     def update(self) -> None:
-        if self._updated:
-            return
+        with self._lock():
+            if self.top not in self._updated:
+                self._update()
+                self._updated.add(self.top)
+
+    def _update(self) -> None:
         self._configure()
         progress = Progress(f"reading the package lists of Debian {self.suites.name}")
         try:
@@ -128,7 +134,6 @@ class Archive:
             if not any(lists):
                 raise
             progress.done(f"going on without some of them: {problem}")
-        self._updated = True
 
     def query(self, *words: str) -> str:
         """Runs apt-cache on these lists."""
@@ -186,23 +191,14 @@ class Archive:
             raise Failure(f"apt-get download {package} left no file")
         return found[-1]
 
-    def fetch_source(self, package: str, version: str, where: Path) -> bool:
+    def fetch_source(self, package: str, version: str, where: Path, progress: Progress) -> bool:
         """Downloads a source package; False when the mirror does not hold it."""
         self.update()
-        progress = Progress(f"downloading the source of {package} {version}")
         try:
             self._run(["source", "--download-only", f"{package}={version}"], progress, cwd=where)
         except Failure:
-            progress.done("not on the mirror")
             return False
-        progress.done()
         return True
-
-    def drop_downloads(self) -> None:
-        """Frees the space of packages that are unpacked now."""
-        for directory in (self.top / "cache" / "archives", self.top / "single"):
-            for path in directory.glob("*.deb"):
-                path.unlink(missing_ok=True)
 
 
 def sort_versions(versions: set[str]) -> list[str]:
@@ -214,7 +210,8 @@ def sort_versions(versions: set[str]) -> list[str]:
 
 
 def unpack_deb(package: Path, where: Path) -> None:
+    """Unpacks a downloaded package and frees the space that it took."""
     status, _, problem = output(["dpkg-deb", "-x", package, where], timeout=900)
+    package.unlink(missing_ok=True)  # a damaged download, too: it is fetched again next time
     if status != 0:
-        package.unlink(missing_ok=True)  # a damaged download is fetched again next time
         raise Failure(f"{package.name} can't be unpacked ({last_line(problem)}): run the command again")

@@ -5,16 +5,16 @@ An entry is a directory kind/key with a manifest of its files. It is made under 
 temporary name and renamed, so an interrupted set-up leaves no half entry behind;
 one that was damaged later no longer matches its manifest and is made again.
 """
-import fcntl
 import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
-from ..base.console import note, say
+from ..base import lock
+from ..base.console import note
 from ..base.errors import Failure
 from ..base.paths import cache_root
 
@@ -81,7 +81,6 @@ def damage(entry: Path, deep: bool = False) -> str | None:
 class Cache:
     def __init__(self, root: Path | None = None) -> None:
         self.root = root or cache_root()
-        self._held: set[str] = set()
 
     def prepare(self) -> None:
         """Makes the cache directory and checks that it takes files."""
@@ -101,23 +100,9 @@ class Cache:
         path.mkdir(parents=True, exist_ok=True)
         return path
 
-    @contextmanager
-    def lock(self, name: str) -> Iterator[None]:
-        """Held while something is made: two set-ups at once would do the work twice. May nest."""
-        if name in self._held:
-            yield
-            return
-        with (self.directory("locks") / name).open("a+") as stream:
-            try:
-                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                say(f"waiting for another rmpopt that is at work on: {name}")
-                fcntl.flock(stream, fcntl.LOCK_EX)
-            self._held.add(name)
-            try:
-                yield
-            finally:
-                self._held.discard(name)
+    def lock(self, name: str) -> AbstractContextManager[None]:
+        """Held while something in this cache is made. May nest."""
+        return lock.held(self.directory("locks") / name, f"{name} in {self.root}")
 
     def find(self, kind: str, key: str, deep: bool = False) -> Path | None:
         entry = self.root / kind / key

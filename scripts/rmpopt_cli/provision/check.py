@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from ..base.errors import OK, TEST_FAILED, Failure
 from ..base.paths import BUILD, PLUGIN
 from ..base.shell import output
-from . import kernel, linux_source, packages, qemu, selftests
+from . import kernel, linux_source, packages, project, qemu, selftests
 from .cache import Cache
 
 RUN_SETUP = "run 'scripts/rmpopt setup'"
@@ -50,7 +50,7 @@ def _entry(kind: str, what: str) -> Callable[[Cache], Verdict]:
 def _build(cache: Cache) -> Verdict:
     if not PLUGIN.exists():
         return Verdict("plugin", False, "not built", RUN_SETUP)
-    status, text, _ = output(["ninja", "-C", BUILD, "-n"])
+    status, text, _ = output(["ninja", "-C", BUILD, "-n", project.FOR_GUESTS])
     fresh = status == 0 and "no work to do" in text
     return Verdict("plugin", fresh, str(PLUGIN) if fresh else "older than its source", "" if fresh else RUN_SETUP)
 

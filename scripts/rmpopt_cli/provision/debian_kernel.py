@@ -73,7 +73,6 @@ def _make(archive: Archive, release: str, where: Path) -> None:
     shutil.copy2(images[0], where / "vmlinuz")
     modules.rename(where / "modules")
     shutil.rmtree(where / "unpacked")
-    archive.drop_downloads()
 
 
 def ensure(cache: Cache) -> Kernel:

@@ -136,7 +136,7 @@ class Build:
 
     def _compile(self) -> None:
         jobs = len(os.sched_getaffinity(0))
-        progress = Progress(f"building the kernel with {jobs} jobs (minutes)")
+        progress = Progress("building the kernel")
         count = 0
 
         def show(line: str) -> None:

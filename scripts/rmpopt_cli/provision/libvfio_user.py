@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Source of libvfio-user, which Debian carries inside QEMU's source package only."""
+import functools
 import re
 import shutil
 import tarfile
 from pathlib import Path
 
-from ..base.console import note
+from ..base.console import Progress, note
 from ..base.errors import Failure
 from .archive import SOURCES, Archive
 from .cache import Cache
@@ -27,14 +28,16 @@ def _extract(tarball: Path, where: Path) -> bool:
     return found
 
 
-def _fetch(archive: Archive, version: str, where: Path, scratch: Path) -> bool:
+def _fetch(archive: Archive, version: str, where: Path, progress: Progress) -> None:
+    scratch = archive.top / "unpack"
     shutil.rmtree(scratch, ignore_errors=True)
     scratch.mkdir(parents=True)
     try:
-        if not archive.fetch_source("qemu", version, scratch):
-            return False
-        tarballs = list(scratch.glob("*.orig.tar.*"))
-        return any(_extract(tarball, where) for tarball in tarballs if tarball.suffix != ".asc")
+        if not archive.fetch_source("qemu", version, scratch, progress):
+            raise Unavailable("is not on the mirror any more")
+        progress.update("unpacking")
+        if not any(_extract(tarball, where) for tarball in scratch.glob("*.orig.tar.*[!c]")):
+            raise Unavailable("has no libvfio-user")
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 
@@ -49,14 +52,16 @@ def ensure(cache: Cache) -> Path:
         return found
     archive = Archive(cache, SOURCES)
     versions = archive.source_versions("qemu")
+    progress = Progress("fetching libvfio-user from QEMU's source")
     for version in versions:
-        def make(where: Path, version: str = version) -> None:
-            if not _fetch(archive, version, where, archive.top / "unpack"):
-                raise Unavailable
         try:
-            return cache.ensure("libvfio-user", version.replace(":", "_"), make)
-        except Unavailable:
-            note(f"QEMU source {version} is listed but not usable, trying the next")
+            made = cache.ensure("libvfio-user", version.replace(":", "_"),
+                                functools.partial(_fetch, archive, version, progress=progress))
+        except Unavailable as problem:
+            note(f"QEMU source {version} {problem}: taking the next")
+        else:
+            progress.done()
+            return made
     raise Failure(f"no QEMU source package with libvfio-user on the mirror (tried: {', '.join(versions) or 'none'})")
 
 

@@ -105,7 +105,6 @@ def _fetch(archive: Archive, package: str, version: str, cache: Cache) -> Source
         tarball = next((where / "unpacked").glob("usr/src/linux-source-*.tar.*"))
         tarball.rename(where / tarball.name)
         shutil.rmtree(where / "unpacked")
-        archive.drop_downloads()
 
     return _entry_source(cache.ensure(KIND, version, make))
 

@@ -2,11 +2,11 @@
 """Packages of the machine itself that building and testing need."""
 import os
 import shutil
-import subprocess
+from collections.abc import Iterable
 
 from ..base.console import Progress
 from ..base.errors import Failure
-from ..base.shell import environment, last_line, logged
+from ..base.shell import last_line, logged, output
 from .cache import Cache
 
 # Package -> what it is for; everything is in Debian 12 and 13.
@@ -21,49 +21,51 @@ NEEDED = {
     "nlohmann-json3-dev": "plugin",
     "libjson-c-dev": "secure processor transport",
     "libmbedtls-dev": "digests and signatures of the secure processor",
-    "libgtest-dev": "model tests",
-    "librapidcheck-dev": "model tests",
-    "clang": "fuzzers of the model",
-    "libclang-rt-dev": "fuzzers of the model",
     "bc": "kernel build",
     "bison": "kernel build",
     "flex": "kernel build",
     "libelf-dev": "kernel build",
     "libssl-dev": "kernel build",
-    "uuid-dev": "the kernel's selftests",
     "xz-utils": "unpacking",
     "lz4": "kernel build",
     "git": "applying patches",
     "busybox-static": "guest userland",
-    "cpio": "tests of the scripts",
     "kmod": "guest kernel modules",
+    "debian-archive-keyring": "checking downloads",
+}
+NEEDED_BY_TESTS = {
+    "libgtest-dev": "model tests",
+    "librapidcheck-dev": "model tests",
+    "clang": "fuzzers of the model",
+    "libclang-rt-dev": "fuzzers of the model",
+    "uuid-dev": "the kernel's selftests",
+    "cpio": "tests of the scripts",
     "python3-jsonschema": "tests of reports",
     "chromium": "tests of reports",
-    "debian-archive-keyring": "checking downloads",
 }
 
 
-def missing() -> list[str]:
+def missing(wanted: Iterable[str] = (*NEEDED, *NEEDED_BY_TESTS)) -> list[str]:
     """Packages that dpkg does not know as installed."""
     if not shutil.which("dpkg-query"):
         raise Failure("this is not a Debian machine (no dpkg): install the packages by hand, see README.md")
-    done = subprocess.run(["dpkg-query", "-W", "-f", "${binary:Package} ${db:Status-Status}\n", *NEEDED],
-                          capture_output=True, text=True, env=environment())
+    names = list(wanted)
+    _, listed, _ = output(["dpkg-query", "-W", "-f", "${binary:Package} ${db:Status-Status}\n", *names])
     present = set()
-    for line in done.stdout.splitlines():
+    for line in listed.splitlines():
         name, _, state = line.partition(" ")
         if state == "installed":
             present.add(name.partition(":")[0])
-    return [name for name in NEEDED if name not in present]
+    return [name for name in names if name not in present]
 
 
 def install_line(names: list[str]) -> str:
     return "apt-get install --no-install-recommends " + " ".join(names)
 
 
-def ensure(cache: Cache) -> None:
+def ensure(cache: Cache, tests: bool = False) -> None:
     """Installs what is missing as root; otherwise prints the line that does it."""
-    names = missing()
+    names = missing((*NEEDED, *NEEDED_BY_TESTS) if tests else NEEDED)
     if not names:
         return
     if os.geteuid() != 0:
@@ -75,7 +77,7 @@ def ensure(cache: Cache) -> None:
     def show(line: str) -> None:
         progress.update(line[:70])
 
-    install = ["apt-get", "-q", "-y", "--no-install-recommends", "install", *names]
+    install = ["apt-get", "-q", "-y", "--no-install-recommends", "-o", "DPkg::Lock::Timeout=600", "install", *names]
     quiet = {"DEBIAN_FRONTEND": "noninteractive"}
     if logged(install, log, show, extra_env=quiet) != 0:  # lists may be absent or old
         logged(["apt-get", "-q", "update"], log, show)

@@ -2,10 +2,12 @@
 """Building the project itself (plugin, model, bare-metal tests) into build/."""
 import json
 import os
+import re
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
+from ..base import lock
 from ..base.console import Progress, say
 from ..base.errors import Failure
 from ..base.paths import BUILD, CHECKOUT
@@ -15,17 +17,32 @@ from .cache import Cache, sha256_text
 # Another compiler than ours warns of other things: that must not stop a user. Continuous integration wants to know.
 WARNINGS_ARE_ERRORS = "RMPOPT_WERROR"
 
+LOCK = BUILD.with_name(BUILD.name + ".lock")
+# As Ninja names them.
+GUEST_TOOLS = Path("guest-tools")
+FOR_GUESTS = Path("for-guests")  # these and the plugin
+# Newer versions of Meson do not count the tests' programs among "all".
+EVERYTHING = (Path("all"), Path("meson-test-prereq"))
+
 
 def _options() -> dict[str, str]:
     return {"buildtype": "release", "b_ndebug": "false",
             "werror": "true" if os.environ.get(WARNINGS_ARE_ERRORS) else "false"}
 
 
-def _wanted(libvfio_user: Path | None) -> dict[str, str]:
-    declared = CHECKOUT / "meson_options.txt"
-    if libvfio_user and declared.exists() and "libvfio_user_src" in declared.read_text():
-        return {**_options(), "libvfio_user_src": str(libvfio_user)}
-    return _options()
+def _wanted(current: dict[str, str], libvfio_user: Path | None, tests: bool) -> dict[str, str]:
+    """Options that must be as they are here. What was configured for more serves for less, too."""
+    wanted = _options()
+    if tests or not current:
+        wanted["tests"] = str(tests).lower()
+    if libvfio_user and not _same_source(current.get("libvfio_user_src", ""), libvfio_user):
+        wanted["libvfio_user_src"] = str(libvfio_user)
+    return wanted
+
+
+def _same_source(configured: str, wanted: Path) -> bool:
+    """Two caches have the same source in two places: that is no reason to compile anew."""
+    return Path(configured).name == wanted.name and (Path(configured) / "lib" / "libvfio-user.c").is_file()
 
 
 def _current() -> dict[str, str]:
@@ -44,8 +61,9 @@ def _problem(log: Path) -> str:
     return errors[0].strip() if errors else last_line("\n".join(lines))
 
 
-def _configure(log: Path, libvfio_user: Path | None) -> None:
-    wanted, current = _wanted(libvfio_user), _current()
+def _configure(log: Path, libvfio_user: Path | None, tests: bool) -> None:
+    current = _current()
+    wanted = _wanted(current, libvfio_user, tests)
     configured = (BUILD / "build.ninja").exists()
     if configured and all(current.get(name) == value for name, value in wanted.items()):
         return
@@ -61,17 +79,24 @@ def _configure(log: Path, libvfio_user: Path | None) -> None:
 
 
 def build(cache: Cache, libvfio_user: Path | None, targets: Sequence[Path] = ()) -> None:
-    """Configures and compiles everything or the targets; silent when there is nothing to do."""
+    """Configures and compiles the targets, or everything, tests included; silent when there is nothing to do."""
     if not (CHECKOUT / "meson.build").exists():
         raise Failure("meson.build is missing: this is not a complete checkout")
     log = cache.directory("log") / f"build-{sha256_text(str(CHECKOUT))[:8]}"
-    log.unlink(missing_ok=True)
-    with cache.lock(f"build-{sha256_text(str(CHECKOUT))[:8]}"):
-        _configure(log, libvfio_user)
-        status, pending, _ = output(["ninja", "-C", BUILD, "-n", *targets])
+    with lock.held(LOCK, str(BUILD)):
+        log.unlink(missing_ok=True)
+        _configure(log, libvfio_user, tests=not targets)
+        words = ["ninja", "-C", BUILD, *(targets or EVERYTHING)]
+        status, pending, _ = output([*words, "-n"])
         if status == 0 and "no work to do" in pending:
             return
-        progress = Progress("building the project")
-        if logged(["ninja", "-C", BUILD, *targets], log, lambda line: progress.update(line[:70])) != 0:
+        progress = Progress("building the plugin" if targets else "building the project")
+        if logged(words, log, lambda line: progress.update(_step(line))) != 0:
             raise Failure(f"build: {_problem(log)} (log: {log})")
         progress.done()
+
+
+def _step(line: str) -> str:
+    """Of Ninja's line: how far it is, and the file."""
+    found = re.match(r"\[(\d+)/(\d+)\] .*?([^/ ]+)$", line)
+    return f"{found[1]} of {found[2]}, {found[3]}" if found else line[:70]

@@ -120,7 +120,6 @@ def _unpack(archive: Archive, version: str, cache: Cache) -> Path:
             unpack_deb(package, root)
         for needless in ("usr/share/doc", "usr/share/man", "usr/share/locale", "var"):
             shutil.rmtree(root / needless, ignore_errors=True)
-        archive.drop_downloads()
     return cache.ensure("qemu", version.replace(":", "_"), make)
 
 

@@ -17,7 +17,7 @@ from rmpopt_cli.base.paths import BUILD, CHECKOUT
 from rmpopt_cli.base.shell import last_line, output
 from rmpopt_cli.provision import kernel, setup
 from rmpopt_cli.provision.cache import Cache
-from . import bad_input, boots, experiments, measure, reoptimise, report, scenarios
+from . import bad_input, boots, distros, experiments, measure, reoptimise, report, scenarios
 from .command import Check, Checks
 
 SKIPPED = 77  # what a test of Meson's returns when it can't be done
@@ -82,20 +82,40 @@ def _group(title: str, checks: Checks, jobs: int) -> list[Result]:
 
 
 def run_all(cache: Cache, pattern: str, as_json: bool) -> int:
-    setup.built(cache)
     jobs = len(os.sched_getaffinity(0))  # for tests that keep one CPU busy
     variants = scenarios.variant_tests()
     linux = boots.tests() + bad_input.tests() + measure.tests() + report.tests()
     alike = measure.lasting_tests() + experiments.tests() + scenarios.tests() + reoptimise.tests() + variants
+
+    def kernels(where: Cache) -> None:
+        if any(pattern in name for name, _ in variants):  # first, because the reference kernel comes on the way
+            kernel.variants(where)
+        if any(pattern in name for name, _ in linux + alike):
+            kernel.reference(where)
+
+    setup.for_tests(cache, kernels)
     chosen = [(title, [(name, check) for name, check in checks if pattern in name], at_once)
               for title, checks, at_once in (("scripts", unit_tests(), jobs),
                                              ("model, plugin, bare metal", meson_tests(), jobs),
                                              ("Linux", linux, 1), ("scenarios", alike, jobs))]
-    if any(pattern in name for name, _ in variants):  # first, because the reference kernel comes on the way
-        kernel.variants(cache)
-    if any(checks for _, checks, _ in chosen[2:]):
-        kernel.reference(cache)
     return _close([result for title, checks, at_once in chosen for result in _group(title, checks, at_once)], as_json)
+
+
+def run_distros(cache: Cache, pattern: str, as_json: bool) -> int:
+    """The first commands in fresh Debian installations; the pattern chooses among those."""
+    distros.check_possible(cache)
+    results = []
+    for suite in distros.RELEASES:
+        if pattern in suite:
+            results += _distro(cache, suite)
+    return _close(results, as_json)
+
+
+def _distro(cache: Cache, suite: str) -> list[Result]:
+    try:
+        return [_perform(name, check) for name, check in distros.checks(cache, suite)]
+    except Failure as failure:
+        return [Result(f"Debian {suite}", "failed", str(failure), 0.0)]
 
 
 def _close(results: list[Result], as_json: bool) -> int:

@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Other programs are ended in good order, whatever happens to us."""
+import sys
 import tempfile
 import threading
 import time
 import unittest
 from pathlib import Path
 
-from rmpopt_cli.base.errors import TIMEOUT
-from rmpopt_cli.base.parallel import stopping, threads
+from rmpopt_cli.base.errors import TIMEOUT, Failure
+from rmpopt_cli.base.parallel import stop, stopping, threads, together
 from rmpopt_cli.base.shell import output
 
 
@@ -37,7 +38,7 @@ class OutputTest(unittest.TestCase):
         self.assertTrue(self.tidied.exists())
 
     def test_told_to_stop(self) -> None:
-        threading.Timer(0.3, stopping.set).start()
+        threading.Timer(0.3, stop).start()
         started = time.monotonic()
         output(["sh", "-c", self.script], timeout=60)
         self.assertLess(time.monotonic() - started, 20)
@@ -64,6 +65,40 @@ class ThreadsTest(unittest.TestCase):
                 pool.submit(work, number)
             raise KeyboardInterrupt
         self.assertLessEqual(len(begun), 1)
+
+
+class TogetherTest(unittest.TestCase):
+    def setUp(self) -> None:
+        self.addCleanup(stopping.clear)
+
+    def test_results_in_order(self) -> None:
+        self.assertEqual(together(lambda: time.sleep(0.05) or 1, lambda: 2), [1, 2])
+
+    def test_the_first_failure_ends_the_programs_of_the_others(self) -> None:
+        def fail() -> None:
+            time.sleep(0.2)
+            raise Failure("no")
+        ended = []
+
+        def long() -> None:
+            ended.append(output(["sleep", "60"])[0])
+            ended.append(output(["sleep", "60"])[0])  # started too late
+        begun = time.monotonic()
+        with self.assertRaisesRegex(Failure, "^no$"):
+            together(fail, long)
+        self.assertLess(time.monotonic() - begun, 20)
+        self.assertEqual(ended, [-15, -15])
+
+    def test_a_signal_ends_the_programs(self) -> None:
+        script = ("import os, signal, sys, threading\n"
+                  "from rmpopt_cli.base import parallel, shell\n"
+                  "signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))\n"
+                  "threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGTERM)).start()\n"
+                  "parallel.together(lambda: shell.output(['sleep', '60']), lambda: 1)\n")
+        begun = time.monotonic()
+        status, _, told = output([sys.executable, "-c", script], cwd=Path(__file__).parents[2])
+        self.assertEqual(status, 143, told)
+        self.assertLess(time.monotonic() - begun, 20)
 
 
 if __name__ == "__main__":
