@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The verbs, and how each of them ends."""
+"""The verbs of the command line, and how the program ends."""
 import argparse
 import signal
 
@@ -25,7 +25,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def _stop(number: int, _frame: object) -> None:
-    """Unwinds, so that QEMU and compilers are ended too."""
+    """Unwinds the stack, so that QEMU and compilers are ended as well."""
     raise SystemExit(SIGNALLED + number)
 
 

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What everything else stands on: errors, messages, paths, running programs."""
+"""Used by all other folders: errors, messages, paths, options, running programs."""

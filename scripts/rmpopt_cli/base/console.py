@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Progress on stderr; stdout is left to results."""
+"""Progress messages on stderr; stdout carries only results."""
 import sys
 import threading
 import time

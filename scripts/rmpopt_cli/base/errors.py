@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Exit statuses and the one exception that ends the program with one line.
+"""Exit statuses, and the exceptions that end the program with one line.
 
-Statuses of our own start at 121 so that they stay apart from what guest commands
-usually return; the outcome word in result.json tells the two apart in every case.
+Our own statuses start at 121, because commands in the guest rarely return such numbers. The outcome word in
+result.json always tells the two apart.
 """
 
 OK = 0
@@ -17,7 +17,7 @@ SIGNALLED = 128      # plus the number of the signal that ended us
 
 
 class Failure(Exception):
-    """Ends the program: one line that says what is wrong and what to do."""
+    """Ends the program with one line that says what is wrong and what to do."""
 
     def __init__(self, message: str, status: int = SETUP_FAILED) -> None:
         super().__init__(message)
@@ -25,7 +25,7 @@ class Failure(Exception):
 
 
 class BadInput(Failure):
-    """Something the user gave can't be used."""
+    """Something that the user gave cannot be used."""
 
     def __init__(self, message: str) -> None:
         super().__init__(message, USAGE)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Fields of dataclasses that are options of the command line as well: each is said once, with its text."""
+"""Dataclass fields that are also command-line options. Each option is defined once, together with its text."""
 import argparse
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field, fields
@@ -11,22 +11,22 @@ METADATA = "option"
 
 @dataclass(frozen=True)
 class Option:
-    """How a field is given on the command line, and how the plugin is told of it."""
+    """How a field is given on the command line and passed to the plugin."""
     help: str
     flag: str
     metavar: str
     choices: tuple[str, ...]
     parse: Callable[[str], Any]  # raises BadInput with a line that names the flag
-    show: Callable[[Any], str]  # a value as on the command line; "" where help needs no default
+    show: Callable[[Any], str]  # formats a default for the help text; "" hides it
     action: str
-    plugin: str  # the plugin's name for it; "" when it is not the plugin's concern
-    untold: Any  # what the plugin takes when it is told nothing
+    plugin: str  # the plugin's name for the option; "" if the plugin has none
+    untold: Any  # the plugin's own default, which need not be passed
 
     def flag_of(self, name: str) -> str:
         return self.flag or "--" + name.replace("_", "-")
 
     def told(self, value: Any) -> list[str]:
-        """The plugin's words for a value."""
+        """The words that pass a value to the plugin."""
         if not self.plugin or value == self.untold:
             return []
         if self.action == "append":
@@ -53,7 +53,7 @@ def switch(help: str) -> Any:
 
 def repeated(help: str, flag: str, metavar: str, parse: Callable[[str], Any] = str, plugin: str = "",
              action: str = "append") -> Any:
-    """An option that may come several times. For the action "extend", parse returns a list."""
+    """An option that may be repeated. With the action "extend", parse returns a list."""
     return field(default_factory=list, metadata={METADATA: Option(help, flag, metavar, (), parse, shown, action,
                                                                   plugin, None)})
 
@@ -67,8 +67,8 @@ def of(kind: type) -> Iterator[tuple[str, Option, Any]]:
 
 def add(parser: argparse.ArgumentParser, kind: type, only: Collection[str] = (), but: Collection[str] = (),
         unset: bool = False, **defaults: Any) -> None:
-    """Adds the options of a dataclass. Other `defaults` than its own may be given; with `unset` there are none, so
-    that given() holds only what the user gave."""
+    """Adds the options of a dataclass. `defaults` override those of the fields. With `unset` there are no defaults,
+    so that given() returns only what the user gave."""
     for name, each, own in of(kind):
         if (only and name not in only) or name in but:
             continue
@@ -84,6 +84,6 @@ def add(parser: argparse.ArgumentParser, kind: type, only: Collection[str] = (),
 
 
 def given(arguments: argparse.Namespace, kind: type, only: Collection[str] = ()) -> dict[str, Any]:
-    """The fields of a dataclass that the command line has."""
+    """The values of those fields of a dataclass that the command line sets."""
     return {name: getattr(arguments, name) for name, _, _ in of(kind)
             if hasattr(arguments, name) and (not only or name in only)}

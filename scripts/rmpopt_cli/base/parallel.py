@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Work in several threads that ends with the program."""
+"""Threads whose work stops when the program is interrupted."""
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
@@ -7,7 +7,7 @@ from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from typing import Any
 
-stopping = threading.Event()  # set when the main thread gives up; long work in other threads looks at it
+stopping = threading.Event()  # set when the main thread gives up; long-running work in other threads polls it
 _programs: set[subprocess.Popen[Any]] = set()  # those that other threads wait for
 _guard = threading.Lock()
 
@@ -35,7 +35,8 @@ def ending_with_us(program: subprocess.Popen[Any]) -> Iterator[None]:
 
 @contextmanager
 def threads(jobs: int) -> Iterator[ThreadPoolExecutor]:
-    """A pool. Signals reach only the main thread: when one ends the block, what runs in the pool is told to stop."""
+    """A thread pool. Signals reach only the main thread; an exception that leaves the block stops the work in the
+    pool."""
     pool = ThreadPoolExecutor(jobs)
     try:
         yield pool

@@ -30,7 +30,7 @@ def started(argv: Sequence[str | Path], **options: Any) -> Iterator[subprocess.P
 
 
 def _end(process: subprocess.Popen[Any]) -> None:
-    """In good order, so that it can end what it has started itself; with force if that takes too long."""
+    """Asks the program to end, so that it can end its own children; kills it if that takes too long."""
     process.terminate()
     try:
         process.wait(GRACE)

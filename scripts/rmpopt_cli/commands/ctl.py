@@ -15,7 +15,7 @@ Rows = list[tuple]
 
 
 def table(rows: Rows) -> str:
-    """Columns side by side; numbers to the right."""
+    """Formats rows as columns; numbers are right-aligned."""
     if not rows:
         return "nothing"
     widths = [max(len(str(row[i])) for row in rows) for i in range(len(rows[0]))]
@@ -85,7 +85,7 @@ def event_line(event: dict) -> str:
     return f"{event.get('t', 0):12.6f} {event['type']:10} {words}"
 
 
-# What a person sees.
+# How each answer is shown to people.
 VIEWS: dict[str, Callable] = {"status": _status, "table": _table, "rmp": _entry, "regions": _regions, "cores": _cores,
                               "counters": _counters, "help": _pairs}
 
@@ -154,7 +154,7 @@ def run(arguments: argparse.Namespace) -> int:
         view = VIEWS.get(arguments.ctl_command, json.dumps)
         print(json.dumps(result, indent=1) if arguments.json else view(result))
         return OK
-    except BrokenPipeError:  # a pager that was left
+    except BrokenPipeError:  # the user left a pager
         sys.stderr.close()
         return OK
     finally:

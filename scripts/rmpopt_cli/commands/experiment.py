@@ -13,7 +13,7 @@ from ..guest import workspace
 from ..guest.given import Given
 from ..provision.cache import Cache
 
-KEPT = 5  # results of experiments without --output
+KEPT = 5  # result directories that are kept when --output is not given
 
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -33,7 +33,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
 
 
 def _given(arguments: argparse.Namespace) -> Given:
-    """--tlb implies that TLBs are modelled."""
+    """The user's choices. --tlb implies --measure exact+tlb."""
     given = Given.read(arguments)
     if "tlb" in given.machine:
         measure = given.machine.setdefault("measure", "exact+tlb")
@@ -52,7 +52,7 @@ def _run(arguments: argparse.Namespace) -> int:
     experiments = chosen(EXPERIMENTS, names, "experiment")
     plan = runner.Plan(repeat=arguments.repeat, jobs=arguments.jobs, phases=arguments.phase,
                        settings=arguments.setting, given=_given(arguments))
-    plan.check(experiments)  # refuses bad words before anything is built
+    plan.check(experiments)  # before anything is built
     cache = Cache()
     plan.output = (arguments.output or _directory(cache)).absolute()
     plan.given.prepare(cache)
@@ -60,7 +60,7 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def _directory(cache: Cache) -> Path:
-    """One of our own, when the user names none."""
+    """A new directory in the cache, for when the user names none."""
     parent = cache.directory("experiments")
     workspace.prune(parent, KEPT)
     return Path(tempfile.mkdtemp(prefix=time.strftime("%Y%m%d-%H%M%S-"), dir=parent))

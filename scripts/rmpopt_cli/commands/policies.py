@@ -30,7 +30,7 @@ def _values(policy: Policy) -> str:
 
 
 def table(known: Sequence[Policy], columns: int) -> list[str]:
-    """For a terminal: name, values, meaning and source below each other, and a legend."""
+    """Lines for a terminal: each policy with its values, meaning and source, then a legend."""
     rows = [("POLICY", "VALUES", ["WHAT IT DECIDES"])]
     rows += [(p.name, _values(p), [p.meaning, f"source: {p.source}"]) for p in known]
     left = [max(len(row[i]) for row in rows) for i in (0, 1)]

@@ -16,6 +16,6 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
 
 
 def _test(arguments: argparse.Namespace) -> int:
-    from tests.system import runner  # no other verb needs the tests
+    from tests.system import runner  # here, because no other verb needs the tests
     run = runner.run_distros if arguments.distros else runner.run_all
     return run(Cache(), arguments.pattern, arguments.json)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The top command: a running guest at a glance, drawn anew each second."""
+"""The top command: a running guest at a glance, redrawn every second."""
 import argparse
 import contextlib
 import select
@@ -24,7 +24,7 @@ PERIOD = 1.0
 
 
 def _stores(measured: dict | None) -> dict[int, list[int]]:
-    """Checked, skipped and off stores of each region."""
+    """Numbers of checked, skipped and off stores by region."""
     out: dict[int, list[int]] = defaultdict(lambda: [0, 0, 0])
     for _core, gb, _accessor, level, *numbers in (measured or {}).get("cells", []):
         if level == "store":
@@ -33,7 +33,7 @@ def _stores(measured: dict | None) -> dict[int, list[int]]:
 
 
 class Screen:
-    """What changed between two looks."""
+    """Shows what has changed since the last frame."""
 
     def __init__(self, control: Control) -> None:
         self._control = control
@@ -76,7 +76,7 @@ class Screen:
 
 @contextlib.contextmanager
 def _terminal() -> Iterator[None]:
-    """Keys arrive at once; everything is as before at the end."""
+    """Delivers keys at once, and restores the terminal at the end."""
     before = termios.tcgetattr(sys.stdin)
     try:
         tty.setcbreak(sys.stdin)

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Measured situations: the table of them, what runs them, and the tables made of the results."""
+"""Measured situations: their definitions, the code that runs them, and the tables of their results."""

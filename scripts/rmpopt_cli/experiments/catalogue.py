@@ -1,20 +1,20 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The standard experiments: a table of them, and what they do in the guest.
+"""The standard experiments, and what they do in the guest.
 
-An experiment boots the same machine in each of its settings and measures the same phases in each. A new one is a row
-in EXPERIMENTS.
+An experiment boots the same machine in each of its settings and measures the same phases in each. A new
+experiment is a row in EXPERIMENTS.
 """
 from dataclasses import dataclass
 
 BOOT = "boot"  # the phase from the plugin's start to the first command in the guest
-RMPOPT_OFF = "clearcpuid=rmpopt"  # as if the CPU had none; SNP stays on
+RMPOPT_OFF = "clearcpuid=rmpopt"  # the kernel does not see RMPOPT; SNP stays on
 SETTLE = 45  # seconds of guest time: the kernel passes 10 s after the last change, and looks again 20 s after that
 GUEST = "256K"  # a small guest
-CHURN_SECONDS = 60  # that a workload goes on while guests come and go
+CHURN_SECONDS = 60  # for how long a workload runs while guests come and go
 LOADS = ("files", "memcpy", "pagecache", "forks", "network")
 
-# For all scripts. Set before: seed (a number for each repetition), on (how rmpopt-mark begins to measure), and
-# phases (which are wanted). Words of a reason go through echo, thus no quotes in them.
+# The beginning of all scripts. Variables set before it: seed (a number for each repetition), on (how rmpopt-mark begins
+# to measure), and phases (the wanted ones). Reasons pass through echo and must not contain quotes.
 PRELUDE = """
 fail() { echo "# FAIL $*"; exit 1; }
 # Regions (GiB) with at least 64 MiB of RAM.
@@ -150,7 +150,7 @@ EXPERIMENTS = (
 
 
 def script(experiment: Experiment, setting: Setting, phases: tuple[str, ...], seed: int, on: str) -> str:
-    """What the guest does."""
+    """The script that the guest runs."""
     words = [f"seed={seed} on='{on}' phases='{' '.join(phases)}'", PRELUDE, setting.setup, experiment.script]
     if experiment.rates:
         words[2:3] = ["rmpopt-mark ''", f"sleep {SETTLE}", setting.setup, f"age; sleep {SETTLE}"]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What one boot of an experiment has shown, and whether it was the machine that the experiment is about."""
+"""The results of one boot of an experiment, and whether the machine was the one that the setting describes."""
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,7 +10,7 @@ from ..guest.tables import not_optimised
 from ..reporting.measured import Sum, sums
 from .catalogue import BOOT, EMPTY_FIRST, Experiment, Setting
 
-UNNAMED = (BOOT, EMPTY_FIRST)  # of these the plugin knows no name: they are over at the first mark
+UNNAMED = (BOOT, EMPTY_FIRST)  # the plugin has no name for these phases: they end at the first mark
 GUESTS_IN = re.compile(r"^# guests in ([\d,]+)$", re.M)
 FAILED = re.compile(r"^# FAIL (.*)$", re.M)
 WORK = ("passes", "rmpopt", "scans", "scanned_2m", "cycles", "rmpupdate", "guests")
@@ -22,17 +22,17 @@ class Boot:
     seed: int  # number of the repetition
     directory: Path
     seconds: float = 0.0
-    problem: str = ""  # why its numbers do not count
-    guests_in: list[int] = field(default_factory=list)  # regions, GiB
-    optimised: int = 0  # regions at the end
+    problem: str = ""  # why its numbers are left out
+    guests_in: list[int] = field(default_factory=list)  # GiB of the regions with guests
+    optimised: int = 0  # number of optimised regions at the end
     regions: int = 0
     release: str = ""
-    phases: dict[str, dict] = field(default_factory=dict)  # of the plugin's report
+    phases: dict[str, dict] = field(default_factory=dict)  # from the plugin's report, by name
     passes: list[dict] = field(default_factory=list)
     model: dict = field(default_factory=dict)
 
     def take(self, result: dict, experiment: Experiment, setting: Setting, wanted: tuple[str, ...]) -> None:
-        """From result.json."""
+        """Reads what the boot returned."""
         self.problem = _problem(result, setting)
         found = GUESTS_IN.search(result["output"])
         self.guests_in = sorted({int(gib) for gib in found.group(1).split(",")}) if found else []
@@ -59,15 +59,15 @@ class Boot:
                 self.phases[name] = phase
 
     def sum(self, name: str, level: str) -> Sum:
-        """Of the host's writes."""
+        """The host's writes in a phase, at one level."""
         return sums(self.phases[name]["cells"], level, "host") if name in self.phases else Sum()
 
     def rate(self, name: str, level: str) -> float | None:
-        """The share that RMPOPT saved of the checks that there would be."""
+        """The share of RMP checks that RMPOPT saved."""
         return self.sum(name, level).rate
 
     def work(self, name: str) -> dict[str, int]:
-        """What RMPOPT itself did in a phase: only the executions that make a pass, not those that ask the table."""
+        """What RMPOPT did in a phase. Counts only executions of passes, not queries of the table."""
         phase = self.phases[name]
         counted = phase["rmpopt"]
         executed = counted["scans"] + counted["cached"]
@@ -87,7 +87,7 @@ class Boot:
 
 
 def _problem(result: dict, setting: Setting) -> str:
-    """Why the boot failed, or is not what the setting says."""
+    """Why the boot failed, or why its machine does not match the setting."""
     said = FAILED.search(result["output"])
     if said:
         return said.group(1).strip()
@@ -105,6 +105,6 @@ def _problem(result: dict, setting: Setting) -> str:
 
 
 def _unsettled(result: dict) -> str:
-    """Guests stay to the end, thus the table at the end is the one that was measured with."""
+    """Checks the table at the end. Guests stay until then, so it is the table that was measured with."""
     missing = not_optimised(result)
     return f"not optimised though without assigned pages: regions {', '.join(map(str, missing))}" if missing else ""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The experiment command: boots a machine in each setting of an experiment, again and again, and makes tables."""
+"""Boots a machine in each setting of an experiment, several times, and makes tables of the results."""
 import json
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -23,12 +23,12 @@ from .results import Boot
 PROGRAMS = tuple(BUILD / "guest-tests" / name for name in ("snp-guest", "workload"))
 TAKES_AT_MOST = 1800  # seconds of real time, for a boot that hangs
 MOST_REPEATS = 100
-PICTURED = "workloads"  # whose picture is experiment.svg; others are named as the experiment
+PICTURED = "workloads"  # its picture is experiment.svg; the others have the experiment's name
 
 
 @dataclass
 class Plan:
-    """What the user asked for, checked."""
+    """What the user asked for."""
     repeat: int = 3
     jobs: int = 1
     phases: Sequence[str] = ()  # (): all
@@ -61,7 +61,7 @@ def _known(what: str, wanted: Sequence[str], there: Sequence[str], name: str) ->
 
 
 def _mark(measure: str) -> str:
-    """How rmpopt-mark begins to measure as the boot was told to."""
+    """The option of rmpopt-mark for a value of --measure."""
     return {"exact": "--on", "exact+tlb": "--on tlb"}.get(measure, f"--on {measure.removeprefix('sampled=')}")
 
 
@@ -70,7 +70,7 @@ def _machine(experiment: Experiment) -> MachineOptions:
 
 
 def request(experiment: Experiment, setting: Setting, seed: int, plan: Plan) -> Request:
-    """The boot of a setting."""
+    """The boot for one repetition of a setting."""
     wanted = plan.given.onto(Request(append=setting.append, files=list(PROGRAMS), machine=_machine(experiment),
                                      timeout=TAKES_AT_MOST, report=_directory(plan, experiment, setting, seed)))
     wanted.command = script(experiment, setting, plan.phases_of(experiment), seed, _mark(wanted.machine.measure))
@@ -83,7 +83,7 @@ def _directory(plan: Plan, experiment: Experiment, setting: Setting, seed: int) 
 
 
 def perform(experiment: Experiment, setting: Setting, seed: int, plan: Plan) -> Boot:
-    """One boot and what came of it."""
+    """Boots once and returns the results."""
     boot = Boot(setting.name, seed, _directory(plan, experiment, setting, seed))
     started = time.monotonic()
     try:
@@ -96,7 +96,7 @@ def perform(experiment: Experiment, setting: Setting, seed: int, plan: Plan) -> 
 
 
 def _told(experiment: Experiment, boot: Boot) -> str:
-    """A line about a boot that is over."""
+    """A line about a finished boot."""
     head = f"{experiment.name}, {boot.setting}, boot {boot.seed}"
     if boot.problem:
         return f"{head}: {boot.problem} (logs: {boot.directory})"
@@ -106,7 +106,8 @@ def _told(experiment: Experiment, boot: Boot) -> str:
 
 
 def boots(experiment: Experiment, plan: Plan) -> Iterator[Boot]:
-    """Each boot when it is over. The settings take turns, so that an interrupted run has something of each."""
+    """Yields each boot when it has finished. The settings take turns, so that an interrupted run has results of
+    each."""
     wanted = [(setting, seed) for seed in range(1, plan.repeat + 1) for setting in plan.settings_of(experiment)]
     progress = Progress(f"experiment {experiment.name}: {len(wanted)} boots")
     failed = 0
@@ -135,7 +136,7 @@ def _summary(experiment: Experiment, plan: Plan, done: list[Boot], made: list[ta
 
 
 class Results:
-    """Of all experiments; in the directory they are those of the boots so far."""
+    """The results of all experiments. The files are rewritten after each boot."""
 
     def __init__(self, plan: Plan) -> None:
         self._plan = plan

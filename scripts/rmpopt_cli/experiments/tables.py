@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Tables of experiments: for people, as JSON, and as a picture."""
+"""Tables of an experiment's results, as text, JSON and a picture."""
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from statistics import fmean
@@ -39,7 +39,7 @@ class Table:
     title: str
     rows: list[str]
     columns: list[str]
-    rates: bool  # numbers otherwise
+    rates: bool  # false: plain numbers
     values: dict[tuple[str, str], list[float]] = field(default_factory=dict)
 
     def of(self, row: str, column: str) -> list[float]:
@@ -51,7 +51,7 @@ class Table:
 
     @property
     def boots(self) -> str:
-        """How many stand behind each value; fewer where one failed or is still to come."""
+        """How many boots each value is the mean of. Boots that failed or have not run yet are missing."""
         numbers = {len(values) for values in self.values.values()} or {0}
         least, most = min(numbers), max(numbers)
         text = f"{most} boot{'s' if most > 1 else ''}" if least == most else f"{least} to {most} boots"
@@ -100,7 +100,7 @@ def of(experiment: Experiment, boots: Sequence[Boot], phases: Sequence[str],
 
 
 def _cell(table: Table, row: str, column: str) -> str:
-    """Mean, and the range when repetitions differ."""
+    """The mean, with the range if repetitions differ."""
     show: Callable[[float | None], str] = percent if table.rates else _count
     values = table.of(row, column)
     text, low, high = show(table.mean(row, column)), *(show(f(values, default=None)) for f in (min, max))
@@ -108,7 +108,7 @@ def _cell(table: Table, row: str, column: str) -> str:
 
 
 def text(table: Table) -> str:
-    """As Markdown, with columns in line."""
+    """The table as aligned Markdown."""
     rows = [["", *table.columns], *([row, *(_cell(table, row, c) for c in table.columns)] for row in table.rows)]
     widths = [max(3, *(len(line[i]) for line in rows)) for i in range(len(rows[0]))]
     lines = [f"| {line[0]:<{widths[0]}} | " +
@@ -140,7 +140,7 @@ def _legend(columns: Sequence[str]) -> list[str]:
 
 
 def _bar(values: list[float], x: float, width: float, shade: str, label: str) -> list[str]:
-    """Height: mean; thin line: from the least to the most; on top the mean in percent."""
+    """One bar: its height is the mean, a thin line the range, and the label the mean in percent."""
     mean, low, high = fmean(values), min(values), max(values)
     middle = x + width / 2
     parts = [svg.element("rect", svg.title(f"{label}: {percent(mean)}"), x=x, y=_y(mean), width=width,

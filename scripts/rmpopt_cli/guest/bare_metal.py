@@ -63,7 +63,7 @@ def _end(process: subprocess.Popen[str], test: BareMetalTest) -> tuple[str, str]
 
 
 def execute(cache: Cache, qemu: Qemu, test: BareMetalTest) -> tuple[int, str]:
-    """Runs a test; returns (exit status of ours, its KTAP output)."""
+    """Runs a test and returns our exit status and its KTAP output."""
     check_elf(test.elf)
     with tempfile.TemporaryDirectory(prefix="rmpopt-") as scratch:
         log = Path(scratch, "plugin.log")

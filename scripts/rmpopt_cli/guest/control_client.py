@@ -22,7 +22,7 @@ def connect(path: Path) -> socket.socket:
 
 
 def find(cache: Cache) -> Path:
-    """The control socket of the boot that was started last and still runs."""
+    """The control socket of the newest boot that is still running."""
     runs = cache.directory("run")
     sockets = sorted(runs.glob("*/control.sock"), key=lambda path: path.parent.name)
     for path in sorted(sockets, key=_started, reverse=True):
@@ -42,7 +42,7 @@ def _started(path: Path) -> float:
 
 
 class Control:
-    """One connection. Failures are one line each."""
+    """One connection to the plugin. Its errors are Failures."""
 
     def __init__(self, path: Path) -> None:
         try:
@@ -83,7 +83,7 @@ class Control:
         return answer["result"]
 
     def follow(self, since: int) -> Iterator[dict]:
-        """Events until QEMU ends."""
+        """Yields events until QEMU ends."""
         self.ask("events", follow=True, since=since)
         self._socket.settimeout(None)
         while True:

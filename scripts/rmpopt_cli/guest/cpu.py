@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""CPU models: a persona's, without the features that TCG lacks.
+"""The QEMU CPU model of a persona, without the features that TCG lacks.
 
-QEMU leaves such features out by itself, but warns about each of them for every CPU.
-Asking once and switching them off by name gives the same CPU without the noise.
+QEMU would leave these features out itself, but with a warning for each feature and CPU. Asking once and
+switching them off by name gives the same CPU without the warnings.
 """
 import json
 import re
@@ -18,8 +18,8 @@ PERSONAS = {
     "genoa": "EPYC-Genoa",
     "milan": "EPYC-Milan",
 }
-# TCG executes string instructions byte by byte; a guest that does not take them for fast uses plain
-# loops, which clears an RMP twice as fast.
+# TCG executes string instructions byte by byte. A guest that is not told they are fast uses plain loops, and clears its
+# RMP in half the time.
 SLOW_STRINGS = "-erms,-fsrm,-fsrs,-fzrm"
 COMMON = f"-hypervisor,+svm,+npt,xlevel=0x80000026,phys-bits=48,{SLOW_STRINGS}"
 UNSUPPORTED = re.compile(r"TCG doesn't support requested feature: \S+\.([a-z0-9-]+) \[bit \d+\]$", re.M)
@@ -40,7 +40,7 @@ def model(qemu: Qemu, persona: str, cache: Cache) -> str:
 
 
 def _ask(qemu: Qemu, full: str) -> list[str]:
-    """Features that QEMU reports as not available; none when it can't be asked."""
+    """Features that QEMU reports as unavailable; empty if QEMU cannot be asked."""
     try:
         done = subprocess.run([*qemu.argv, "-nodefaults", "-display", "none", "-S", "-accel", "tcg", "-machine", "q35",
                                "-cpu", full, "-monitor", "stdio"], input="quit\n", capture_output=True, text=True,

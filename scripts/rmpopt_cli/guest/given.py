@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What the user chose of boots that are otherwise made by a scenario or an experiment."""
+"""The user's choices for boots that a scenario or an experiment makes."""
 from argparse import ArgumentParser, Namespace
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -10,13 +10,13 @@ from . import linux, policies
 from .machine import MachineOptions
 from .request import Request
 
-CHOSEN = ("kernel", "modules", "append")  # of Request
-FIXED = ("time", "thread", "watch", "no_plugin")  # of MachineOptions
+CHOSEN = ("kernel", "modules", "append")  # fields of Request that the user may set
+FIXED = ("time", "thread", "watch", "no_plugin")  # fields of MachineOptions that the user may not set
 
 
 @dataclass
 class Given:
-    """Fields of Request and of MachineOptions, by their names."""
+    """Values for fields of Request and MachineOptions."""
     boot: dict[str, Any] = field(default_factory=dict)
     machine: dict[str, Any] = field(default_factory=dict)
 
@@ -30,14 +30,15 @@ class Given:
         return cls(options.given(arguments, Request, CHOSEN), options.given(arguments, MachineOptions))
 
     def prepare(self, cache: Cache) -> None:
-        """Refuses what no boot could use, and gets ready what they all need."""
+        """Refuses bad input before the first boot, and makes what all boots need."""
         request = self.onto(Request())
         request.check()
         policies.check(cache, request.machine.policies, request.machine.library)
         linux.parts(cache, request)
 
     def onto(self, request: Request) -> Request:
-        """The user's choices win; words for the kernel and policies are added to what is there."""
+        """The request with the user's choices. Kernel words and policies are added to those of the request; all else
+        replaces it."""
         words = " ".join(word for word in (request.append, self.boot.get("append", "")) if word)
         policies = [*request.machine.policies, *self.machine.get("policies", [])]
         machine = replace(request.machine, **{**self.machine, "policies": policies})

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What the guest's init says on the second serial port, taken apart."""
+"""Parses what the guest's init writes to the second serial port."""
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -8,19 +8,19 @@ from dataclasses import dataclass, field
 class Section:
     name: str
     content: bytes = b""
-    status: int | None = None  # None: not finished, or cut off when the guest started anew
+    status: int | None = None  # None: unfinished, or cut off by a restart of the guest
 
 
 @dataclass
 class GuestLink:
-    """Fed with bytes as they come; a token unknown to the guest's programs marks our lines."""
+    """Takes bytes as they arrive. Our lines begin with a token that the guest's programs do not know."""
     token: str
-    on_output: Callable[[bytes], None] = lambda data: None  # output of the command, as it comes
+    on_output: Callable[[bytes], None] = lambda data: None  # called with the command's output
     on_section: Callable[[Section], None] = lambda section: None
     words: list[list[str]] = field(default_factory=list)
     sections: list[Section] = field(default_factory=list)
     _pending: bytes = b""
-    _before: int = 0  # sections of kernels that have ended
+    _before: int = 0  # number of sections from earlier kernels
     _open: Section | None = None
     LIVE = "output"
 
@@ -34,15 +34,15 @@ class GuestLink:
 
     @property
     def starts(self) -> int:
-        """How many kernels have come as far as init."""
+        """How many kernels have reached init."""
         return sum(words == ["hello"] for words in self.words)
 
     def text(self, name: str) -> str:
-        """All sections of a name, in a row; the last one of a kernel that ended has no end itself."""
+        """All sections of a name, concatenated. The last section of an earlier kernel may be unfinished."""
         return b"".join(s.content for s in self.sections if s.name == name).decode(errors="replace")
 
     def section(self, name: str) -> Section | None:
-        """The last finished section of a name, of the kernel that runs now."""
+        """The last finished section of a name from the running kernel."""
         recent = reversed(self.sections[self._before:])
         return next((s for s in recent if s.name == name and s.status is not None), None)
 

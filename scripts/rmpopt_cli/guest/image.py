@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Looking at a kernel image before QEMU does, for an answer that says what is wrong."""
+"""Checks a kernel image before QEMU starts, to give a better error message than QEMU's."""
 import struct
 from pathlib import Path
 

@@ -12,15 +12,15 @@ from ..base.errors import Failure
 from ..base.paths import CHECKOUT
 from ..base.shell import output
 
-HOME = ".rmpopt"  # everything of ours lies here, so that a user's initrd stays as it is
+HOME = ".rmpopt"  # all our files are here, so that a user's initrd is left alone
 INIT = CHECKOUT / "scripts" / "guest" / "init.sh"
-# Started by its own name: works on kernels that can't run "#!" scripts.
+# The shell is started by name, because some kernels cannot run "#!" scripts.
 KERNEL_WORDS = f"rdinit=/{HOME}/bin/busybox -- sh /{HOME}/init"
 ALIGNMENT = 4
 
 
 class Cpio:
-    """Writer of the "newc" format that the kernel unpacks."""
+    """Writes the "newc" format that the kernel unpacks."""
 
     def __init__(self) -> None:
         self._parts: list[bytes] = []
@@ -35,7 +35,7 @@ class Cpio:
         self._parts += [_padded(header + encoded), _padded(content)]
 
     def directory(self, name: str) -> None:
-        """Adds a directory with its parents, once."""
+        """Adds a directory and its parents, each only once."""
         parent = name.rpartition("/")[0]
         if parent:
             self.directory(parent)
@@ -70,7 +70,7 @@ def _padded(content: bytes) -> bytes:
 
 
 def busybox() -> Path:
-    """A static busybox of this machine."""
+    """The static busybox of this machine."""
     for place in ("/bin/busybox", "/usr/bin/busybox"):
         if Path(place).is_file():
             return Path(place)
@@ -134,5 +134,5 @@ def module_name(path: Path) -> str:
 
 
 def joined(user: bytes, ours: bytes) -> bytes:
-    """The user's initrd with our archive behind it; the kernel unpacks both."""
+    """The user's initrd followed by our archive; the kernel unpacks both."""
     return _padded(user) + ours

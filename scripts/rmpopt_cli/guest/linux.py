@@ -29,8 +29,8 @@ from .view import View
 T = TypeVar("T")
 SETTLE_SECONDS = 30
 CONSOLE = "console=ttyS0 panic=-1 no_timer_check tsc=reliable"
-# The secure processor works in real time. To a guest that skips its idle time it looks slow, and on a busy host so slow
-# that the driver would give it up.
+# The secure processor works in real time. A guest that skips idle time sees it as slow, and on a busy host the driver
+# would time out.
 PATIENCE = "ccp.psp_probe_timeout=3600 ccp.psp_cmd_timeout=36000"
 
 
@@ -45,7 +45,7 @@ class Prepared:
 
 @dataclass
 class Parts:
-    """What a boot is made of."""
+    """The files that a boot needs."""
     qemu: Qemu
     kernel: debian_kernel.Kernel
     tools: list[Path]
@@ -56,7 +56,7 @@ _making = threading.Lock()
 
 
 def _once(make: Callable[..., T], cache: Cache, *what: object) -> T:
-    """Made once for all boots of this process: several threads at a time would wait for each other's locks."""
+    """Makes something once for all boots of this process. Otherwise threads would wait for each other's locks."""
     with _making:
         if (make, *what) not in _ready:
             _ready[(make, *what)] = make(cache, *what)
@@ -76,7 +76,7 @@ def _made(cache: Cache, library: Path | None, qemu: str, kernel_name: str) -> tu
 
 
 def parts(cache: Cache, request: Request) -> Parts:
-    """Got ready, which may take long."""
+    """Makes or finds them, which may take minutes."""
     qemu, found = _once(_made, cache, request.machine.library, request.machine.qemu, request.kernel)
     if request.modules:
         found = replace(found, modules=debian_kernel.modules_in_order(request.modules.absolute()))
@@ -116,7 +116,7 @@ def _serial_ports(space: workspace.Workspace, request: Request) -> list[str]:
 
 
 def _command_line(request: Request) -> str:
-    level = "loglevel=7" if request.verbose else "loglevel=5"  # dmesg arrives whole on the status channel
+    level = "loglevel=7" if request.verbose else "loglevel=5"  # the status channel carries the whole of dmesg anyway
     patience = PATIENCE if request.machine.time == "virtual" else ""
     return " ".join(word for word in (CONSOLE, level, patience, request.append, initramfs.KERNEL_WORDS) if word)
 
@@ -146,7 +146,7 @@ def _prepare(cache: Cache, request: Request, dry_run: bool) -> Prepared:
 
 def dry_run(cache: Cache, request: Request) -> int:
     request.check()
-    request.verbose = True  # who pastes the command sees the console only
+    request.verbose = True  # the pasted command shows nothing but the console
     print(shlex.join(_prepare(cache, request, dry_run=True).argv))
     return OK
 
@@ -162,14 +162,14 @@ def boot(cache: Cache, request: Request, view: View | None = None) -> dict:
 
 
 def _render(directory: Path, result: dict, aloud: bool) -> None:
-    """What was measured, for people. Never changes how the boot ended."""
+    """Renders what was measured. A failure here does not change the status of the boot."""
     if not (result["plugin"] or {}).get("measure"):
         return
     try:
         reporting.render(directory)
         if aloud:
             note(f"measured: {directory / 'report.html'}, report.txt beside it")
-    except Exception as problem:  # the guest has ended as it has, whatever becomes of its pictures
+    except Exception as problem:  # a bug in the rendering must not hide the boot's result
         warn(str(problem) if isinstance(problem, Failure) else f"no report: {type(problem).__name__}: {problem}")
 
 

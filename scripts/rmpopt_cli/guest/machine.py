@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The machine that a guest runs on: what the user may choose of it, and QEMU's command line for it.
+"""The machine that a guest runs on: its options, and QEMU's command line.
 
-A new option of the machine is a field here and a row in the plugin's own table of options; all verbs that start a
-machine have it then.
+A new option is a field of MachineOptions and a row in the plugin's table of options. All verbs that start a machine
+then have it.
 """
 import json
 import re
@@ -20,7 +20,7 @@ from . import cpu
 
 LONGEST_BOUND = 86400  # of the watch, in seconds of guest time
 SOCKET_PATH_LIMIT = 107  # struct sockaddr_un without its final NUL
-# The clock counts instructions, 8 ns each, and jumps to the next timer when all CPUs idle.
+# The guest's clock advances 8 ns for each instruction, and jumps to the next timer when all CPUs are idle.
 VIRTUAL_TIME = ["-icount", "shift=3,sleep=off"]
 SIZE = re.compile(r"(\d+)([KMGT]?)", re.I)
 UNITS = {"": 1 << 20, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
@@ -62,7 +62,7 @@ def check_tlb(text: str) -> str:
 
 
 def check_policy(text: str) -> str:
-    """Only the form; policies.check knows which there are."""
+    """Checks the form only; policies.check knows the names and values."""
     if not re.fullmatch(r"[a-z0-9_.-]+=[A-Za-z0-9_.:-]+", text):
         raise BadInput(f"--policy {text}: give NAME=VALUE")
     return text
@@ -82,7 +82,7 @@ def parse_words(text: str) -> list[str]:
 
 
 def parse_plugin(text: str) -> Path:
-    """The plugin of this checkout need not have been built yet."""
+    """The plugin of this checkout need not exist yet; it will be built."""
     path = Path(text).absolute()
     if path != PLUGIN and not path.is_file():
         raise BadInput(f"--plugin {text}: no such file: give the path of a librmpopt.so")
@@ -133,7 +133,7 @@ class MachineOptions:
         return not self.no_plugin and self.rmp != "none"
 
     def check(self) -> None:
-        """Refuses what does not go together."""
+        """Refuses options that exclude each other."""
         if self.time == "virtual" and self.thread == "multi":
             raise BadInput("--time virtual needs one host thread: leave --thread multi out")
 
@@ -152,8 +152,8 @@ def plugin_argument(machine: MachineOptions, places: dict[str, Path]) -> str:
 
 def command(cache: Cache, qemu: Qemu, machine: MachineOptions, places: dict[str, Path],
             may_reboot: bool = False) -> list[str]:
-    """QEMU's command line, without what is to run. `places` are the paths of the plugin's files and sockets by their
-    options' names. `may_reboot`: a reset of the guest does not end QEMU."""
+    """QEMU's command line for the machine alone. `places` maps the plugin's path options to paths. With `may_reboot`
+    a reset of the guest does not end QEMU."""
     size = f"{machine.memory >> 10}K"
     words = [*qemu.argv, "-no-user-config", "-nodefaults", "-display", "none", *([] if may_reboot else ["-no-reboot"]),
              "-accel", f"tcg,thread={machine.thread}", "-machine", "q35,smm=off,memory-backend=ram",

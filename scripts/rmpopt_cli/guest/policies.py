@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The choices that --policy sets. The model itself says which there are."""
+"""The choices that --policy sets, as the model lists them."""
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ TOOL = Path("hw-model", "tools", "rmpopt-policies")
 class Policy:
     name: str
     default: str
-    values: dict[str, str]  # what each stands for
+    values: dict[str, str]  # value: meaning
     meaning: str
     source: str
 
@@ -45,7 +45,7 @@ def own(cache: Cache) -> str:
 
 
 def check(cache: Cache, wanted: Sequence[str], plugin: Path | None) -> None:
-    """Refuses what the plugin would refuse, before anything is started."""
+    """Refuses policies that the plugin would refuse, before anything is started."""
     if not wanted:
         return
     known = _known_to(cache, plugin)
@@ -54,7 +54,8 @@ def check(cache: Cache, wanted: Sequence[str], plugin: Path | None) -> None:
 
 
 def _known_to(cache: Cache, plugin: Path | None) -> list[Policy]:
-    """Empty when a plugin from elsewhere has no tool beside it: then it has to judge itself."""
+    """The policies that a plugin knows. Empty if a plugin from elsewhere has no tool beside it; it then judges
+    itself."""
     if plugin in (None, PLUGIN):
         return parse(own(cache))
     tool = plugin.parent.parent / TOOL

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The kernel's own words that show how far SNP came."""
+"""Messages of the kernel that show how far SNP was set up."""
 import re
 from dataclasses import dataclass
 
@@ -14,7 +14,7 @@ TIMESTAMP = re.compile(r"^(?:<\d+>)?\[\s*\d+\.\d+\]\s*")
 @dataclass
 class Proof:
     title: str
-    line: str  # "" when the guest did not say it
+    line: str  # "" if the guest did not print it
 
     @property
     def seen(self) -> bool:
@@ -41,13 +41,13 @@ def find(dmesg: str) -> list[Proof]:
 
 
 def layout(dmesg: str) -> str:
-    """How the kernel found the RMP, in the plugin's words."""
+    """The layout of the RMP that the kernel found, by the plugin's name for it."""
     lines = messages(dmesg)
     return "segmented" if _first(lines, SEGMENTED) else "contiguous" if _first(lines, CONTIGUOUS) else "none"
 
 
 def passes(dmesg: str) -> list[str]:
-    """Lines about RMPOPT."""
+    """The kernel's lines about RMPOPT."""
     return [line for line in messages(dmesg) if re.search(r"rmpopt", line, re.I) and "/.rmpopt/" not in line
             and not line.startswith("Linux version")]
 
@@ -57,6 +57,6 @@ def trouble(dmesg: str) -> list[str]:
 
 
 def panic(console: str) -> str:
-    """The panic's reason, "" when there was none."""
+    """The reason of a kernel panic; "" if there was none."""
     found = re.search(r"Kernel panic - not syncing: (.*)", console)
     return found.group(1).strip() if found else ""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What the user asks of a boot of Linux."""
+"""The options of a boot of Linux."""
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path

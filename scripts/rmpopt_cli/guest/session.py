@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""One run of QEMU with a guest that talks to us: started, followed, ended."""
+"""Runs QEMU, follows what the guest reports, and ends QEMU."""
 import signal
 import subprocess
 import sys
@@ -15,21 +15,21 @@ from .proofs import panic
 from .workspace import Workspace
 
 POLL = 0.05
-GRACE = 15.0  # for QEMU to end in good order
+GRACE = 15.0  # seconds for QEMU to end after SIGTERM
 NOISE = ("warning: TCG doesn't support requested feature", "terminating on signal", "doesn't support hyperthreading")
 
 
 @dataclass
 class Ending:
-    """How it went: a status of ours, a word for programs, a line for people."""
+    """How a run ended: exit status, outcome word, and a line for people."""
     status: int
     outcome: str
     message: str = ""
 
 
 def qemu_messages(log: Path) -> list[str]:
-    """What QEMU and the plugin said, without QEMU's remarks about features that TCG lacks
-    (the plugin supplies the topology that QEMU misses)."""
+    """Messages of QEMU and the plugin, without QEMU's warnings about features that TCG lacks and about the topology,
+    which the plugin supplies."""
     text = log.read_text(errors="replace") if log.exists() else ""
     return [line.strip() for line in text.splitlines() if line.strip() and not any(noise in line for noise in NOISE)]
 
@@ -64,7 +64,7 @@ class Session:
         return sys.stderr.fileno() if self._verbose else subprocess.DEVNULL
 
     def _follow(self, process: subprocess.Popen[bytes]) -> Ending | None:
-        """Until the guest is done or the time is up; None when QEMU ended by itself."""
+        """Waits until the guest is done or the time is up. Returns None if QEMU ended by itself."""
         self._position = 0
         while process.poll() is None:
             if stopping.is_set():
@@ -95,7 +95,7 @@ class Session:
             self.seconds_to_init = time.monotonic() - self._start
 
     def _stop(self, process: subprocess.Popen[bytes]) -> None:
-        """SIGTERM lets QEMU end in good order and the plugin write its last report."""
+        """Ends QEMU. After SIGTERM the plugin can still write its last report."""
         if process.poll() is not None:
             return
         process.terminate()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Names for addresses in a kernel, from its System.map or vmlinux."""
+"""Symbol names for kernel addresses, from System.map or vmlinux."""
 import bisect
 import re
 from pathlib import Path
@@ -8,7 +8,7 @@ from ..base.errors import BadInput
 from ..base.shell import output
 
 LINE = re.compile(r"^([0-9a-f]{16}) [tTwW] (\S+)$", re.M)
-ENTRY = "entry_SYSCALL_64"  # what MSR_LSTAR holds; tells how far KASLR moved the kernel
+ENTRY = "entry_SYSCALL_64"  # MSR_LSTAR holds its address, which gives the offset of KASLR
 
 
 class Symbols:
@@ -22,7 +22,7 @@ class Symbols:
         return bool(self._names)
 
     def at(self, address: int, lstar: int = 0) -> str | None:
-        """"function+0x12"; None outside the kernel's text."""
+        """A name such as "function+0x12"; None for addresses outside the kernel's text."""
         moved = lstar - self._entry if lstar and self._entry is not None else 0
         index = bisect.bisect_right(self._addresses, address - moved) - 1
         if index < 0 or index == len(self._names) - 1:
@@ -41,7 +41,7 @@ def load(path: Path) -> Symbols:
 
 
 def for_kernel(given: Path | None, kernel: Path) -> Symbols | None:
-    """The symbols that the user gave, or those that lie beside the kernel."""
+    """The symbols that the user gave, or those beside the kernel image."""
     beside = kernel.parent / "System.map"
     if given:
         return load(given)

@@ -1,18 +1,18 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What a kernel is put through: a table of scenarios, and one of mistakes that they must bring to light.
+"""The scenarios that a kernel is put through, and the deliberate mistakes that they must find.
 
 A new scenario is a row in SCENARIOS; a new mistake is a patch in guest-tests/linux/variants and a row in VARIANTS.
 """
 from dataclasses import dataclass
 
-SKIPPED = 4  # exit status of a guest's script that can't do its work, as in the kernel's own self-tests
+SKIPPED = 4  # exit status of a script that has to skip, as in the kernel's selftests
 QUIET = 55  # seconds of guest time: a kernel's delay of 10 s, its second look, and the watch's bound
 
 # To initialise SNP again while kvm_amd is built in: it wants VM_HSAVE_PA to be 0.
 AGAIN = "msr.allow_writes=on kvm.enable_virt_at_load=0"
 X86_SHUTDOWN = ("x86-snp-shutdown=on",)
 
-# For all scripts. Words of a reason go through echo, thus no quotes in them.
+# The beginning of all scripts. Reasons pass through echo and must not contain quotes.
 PRELUDE = f"""
 skip() {{ echo "# SKIP $*"; exit {SKIPPED}; }}
 guest() {{ /root/snp-guest "$@" || exit 1; }}
@@ -43,8 +43,8 @@ lifecycle() {{
 
 @dataclass(frozen=True)
 class Scenario:
-    """One boot, what is done in it, and what must hold then: no warning and no error of the watch, no complaint
-    of the kernel, and each region without assigned pages optimised on each online CPU."""
+    """One boot and what is done in it. Afterwards the watch must have no warning and no error, the kernel's log no
+    complaint, and each region without assigned pages must be optimised on each online CPU."""
     name: str
     title: str
     script: str = ""
@@ -55,9 +55,9 @@ class Scenario:
     guests: bool = False  # launches SNP guests
     files: tuple[str, ...] = ()  # more programs of guest-tests
     quiet: int = QUIET  # seconds to wait at the end
-    bound: int = 30  # of the watch
-    allowed: tuple[str, ...] = ()  # findings that are in order here
-    rmpopt: bool = True  # is about RMPOPT: skipped if the kernel does not use it
+    bound: int = 30  # --watch-bound
+    allowed: tuple[str, ...] = ()  # findings that are expected here
+    rmpopt: bool = True  # skipped if the kernel does not use RMPOPT
     complete: bool = True  # SNP is in use at the end, and all clean regions must be optimised then
 
 
@@ -125,7 +125,7 @@ SCENARIOS = (
 
 @dataclass(frozen=True)
 class Variant:
-    """A mistake of the kernel of variants (or several that go together), and how it must come to light."""
+    """One or more mistakes of the kernel of variants, and the findings that they must cause."""
     mistakes: str  # as in rmpopt.mistake=
     scenario: str
     findings: tuple[str, ...]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The scenario command: boots a kernel in virtual time, does something to it, and says how it bore that."""
+"""Boots a kernel in virtual time, puts it through a scenario, and judges the result."""
 import json
 import os
 import re
@@ -36,7 +36,7 @@ class Outcome:
     report: str = ""  # directory with the boot's logs
 
     def line(self, number: int) -> str:
-        """In KTAP."""
+        """The outcome as a line of KTAP."""
         mark = "not ok" if self.verdict == "fail" else "ok"
         skip = "SKIP " if self.verdict == "skip" else ""
         return f"{mark} {number} {self.name}{f' # {skip}{self.detail}' if self.detail else ''}"
@@ -48,7 +48,7 @@ def _script(scenario: Scenario) -> str:
 
 
 def request(scenario: Scenario, given: Given) -> Request:
-    """The scenario's boot."""
+    """The boot of a scenario."""
     programs = (*(["snp-guest"] if scenario.guests else []), *scenario.files)
     machine = MachineOptions(time="virtual", watch_bound=scenario.bound, smp=scenario.smp,
                              memory=parse_size(scenario.memory), policies=list(scenario.policies))
@@ -70,7 +70,7 @@ def _skip_reason(text: str) -> str:
 
 
 def judge(scenario: Scenario, status: int, result: dict, dmesg: str) -> tuple[str, str]:
-    """Verdict and what there is to say about it."""
+    """The verdict and its reason."""
     if status == SKIPPED:
         return "skip", _skip_reason(result["output"])
     seen = (result.get("plugin") or {}).get("watch")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What is wrong with the machine around a boot: it ends with one line that says so."""
+"""Defects of the machine around a boot, each of which must end with one line that names it."""
 import tempfile
 from pathlib import Path
 

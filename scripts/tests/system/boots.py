@@ -16,7 +16,7 @@ from .command import PROGRAMS, Checks, rmpopt, scratch
 ANOTHER_PLUGIN = BUILD / "plugin" / "benchmarks" / "libnaive-count.so"
 KVM_GUEST = ("--file", str(PROGRAMS / "kvm-guest"), "--", "/root/kvm-guest")
 SNP_GUEST = ("--mem", "2G", "--file", str(PROGRAMS / "snp-guest"), "--", "/root/snp-guest")
-KVM_GUEST_STOPPED = r"ok \d+ assigned_page\\n"  # in JSON: not skipped
+KVM_GUEST_STOPPED = r"ok \d+ assigned_page\\n"  # as it appears in JSON; not skipped
 KVM_GUEST_SKIPPED = "assigned_page # SKIP SNP is not active"
 
 
@@ -26,8 +26,8 @@ class Boot:
     name: str
     words: tuple[str, ...] = ()
     status: int = OK
-    says: str = ""  # expression that stdout and stderr together must match
-    never: str = ""  # expression that they must not match
+    says: str = ""  # expression that stdout or stderr must match
+    never: str = ""  # expression that neither must match
     has_table: bool | None = None  # whether the kernel shows its rmpopt-table
     starts: int = 1
     plugin: dict[str, object] = field(default_factory=dict)  # what the plugin must report in the end
@@ -123,7 +123,7 @@ BAD_INPUT = (
          "before its work was done"),
 )
 
-# How SNP on a host ends and begins again; guest-tests/linux/lifecycle.sh is the guest's part.
+# SNP on a host is shut down and initialised again; guest-tests/linux/lifecycle.sh is the guest's part.
 AGAIN = "msr.allow_writes=on kvm.enable_virt_at_load=0"  # to initialise SNP again with everything built in
 X86_SHUTDOWN = ("--policy", "x86-snp-shutdown=on")
 UP = {"psp.state": "init", "psp.snp_state": "init", "snp_cpus": "0-3", "rmpopt_cpus": "0-3", "counters.rmp_faults": 0}
@@ -147,7 +147,7 @@ LIFECYCLE = (
     _lifecycle("psp_init_on_probe=0", "deferred", "ccp.psp_init_on_probe=0"),
     _lifecycle("reboot, then reset", "reboot", starts=3),
 )
-# The guest needs an image of its kernel for these.
+# These need an image of the kernel in the guest.
 SECOND_KERNEL = (
     _lifecycle("kexec", "kexec", f"{AGAIN} retain_initrd", starts=2),
     _lifecycle("kexec, full shutdown", "kexec", f"{AGAIN} retain_initrd rmpopt.x86_shutdown", *X86_SHUTDOWN, starts=2),
@@ -158,7 +158,7 @@ SECOND_KERNEL = (
 
 
 def reference_image() -> Path:
-    """Of the kernel that boot boots by default."""
+    """The image of the kernel that boot boots by default."""
     return Path(rmpopt("kernel", "build").text.strip())
 
 
@@ -174,7 +174,7 @@ def _sev_init2_tests() -> str | None:
 
 
 def _beside_another_plugin() -> str | None:
-    """QEMU must show that one all code, also what does not concern ours."""
+    """QEMU must show all code to the other plugin, even code that does not concern ours."""
     with scratch() as report:
         words = ("--mem", "2G", "--report", report, f"--qemu-opts=-plugin {ANOTHER_PLUGIN}")
         problem = Boot("", words).check()

@@ -64,7 +64,7 @@ def report_of(directory: Path) -> dict:
 
 
 def refused(status: int, says: str, *words: str | Path, extra_env: dict[str, str] | None = None) -> str | None:
-    """Wants a status, and one line of error."""
+    """Runs a command that must end with this status and one matching line of error."""
     done = rmpopt(*words, extra_env=extra_env)
     errors = [line for line in done.told.splitlines() if line.startswith("rmpopt: error:")]
     if done.status != status:
@@ -76,7 +76,8 @@ def refused(status: int, says: str, *words: str | Path, extra_env: dict[str, str
 
 @contextmanager
 def running(*words: str | Path) -> Iterator[tuple[subprocess.Popen[str], Path, Path]]:
-    """A boot whose command does not end by itself, once its control socket answers; the socket; its report."""
+    """Starts a boot whose command does not end by itself. Yields, once the control socket answers, the process, the
+    socket and the report directory."""
     with scratch() as directory:
         process = subprocess.Popen([PROGRAM, "boot", "--report", directory, *words],
                                    stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
@@ -89,7 +90,7 @@ def running(*words: str | Path) -> Iterator[tuple[subprocess.Popen[str], Path, P
 
 
 def _socket_of(directory: Path) -> Path:
-    """From the QEMU command of the boot; waits until it answers."""
+    """The control socket, from the boot's QEMU command. Waits until it answers."""
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         command = directory / "command"
@@ -113,7 +114,7 @@ def ctl(path: Path, *words: str) -> Done:
 
 
 def wait_for_guest(path: Path) -> None:
-    """Until Linux has set SNP up."""
+    """Waits until Linux has set up SNP."""
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         if ctl(path, "status", "--json").json().get("snp_enabled"):

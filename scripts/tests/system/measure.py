@@ -23,7 +23,7 @@ BUSY = "while :; do ls -lR /sys >/dev/null; done"
 
 def _events(directory: Path) -> list[dict]:
     lines = (directory / "events.jsonl").read_text().split("\n")
-    return [json.loads(line) for line in lines[:-1]]  # what a killed QEMU was writing has no end
+    return [json.loads(line) for line in lines[:-1]]  # the last line of a killed QEMU may be incomplete
 
 
 def _sums(cells: list[list]) -> Counter:
@@ -37,7 +37,7 @@ def _sums(cells: list[list]) -> Counter:
 
 
 def _drift(report: dict, events: list[dict]) -> str | None:
-    """What the events told, piece by piece, against what the report says of the whole."""
+    """Compares the sum of the events with the totals of the report."""
     told: Counter = Counter()
     for event in events:
         if event["type"] == "counts":
@@ -104,7 +104,7 @@ def _clients() -> str | None:
     with running("--", BUSY) as (process, path, _):
         wait_for_guest(path)
         idle, rude = connect(path), connect(path)
-        idle.sendall(b'{"cmd": "events", "follow": true}\n')  # and never reads
+        idle.sendall(b'{"cmd": "events", "follow": true}\n')  # this client never reads
         _be_rude(rude)
         for words in COMMANDS:
             for form in ((), ("--json",)):
@@ -167,12 +167,12 @@ def _killed() -> str | None:
 
 
 EVENTS_KEPT = 4 << 20  # of the plugin, while its log of events fills up
-TRANSLATIONS = 32 << 20  # QEMU keeps those of all code that it ever saw
+TRANSLATIONS = 32 << 20  # QEMU keeps the translations of all code that it has run
 HOUR = "for minute in $(seq 60); do ls -lR /sys >/dev/null; sleep 60; done"
 
 
 def _private_memory(pid: int) -> int:
-    """Bytes of a process, without what it shares: the guest's RAM."""
+    """Private memory of a process in bytes, which leaves out the guest's RAM."""
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():
         if line.startswith("RssAnon:"):
             return int(line.split()[1]) << 10

@@ -20,8 +20,8 @@ from rmpopt_cli.provision.cache import Cache
 from . import bad_input, boots, distros, experiments, measure, reoptimise, report, scenarios
 from .command import Check, Checks
 
-SKIPPED = 77  # what a test of Meson's returns when it can't be done
-# A sanitizer's finding must fail the test, as when Meson runs it.
+SKIPPED = 77  # exit status by which Meson's tests skip
+# As Meson sets them: a sanitizer's finding must fail the test.
 STRICT = {"ASAN_OPTIONS": "halt_on_error=1:abort_on_error=1:print_summary=1",
           "UBSAN_OPTIONS": "halt_on_error=1:abort_on_error=1:print_summary=1:print_stacktrace=1"}
 
@@ -36,7 +36,7 @@ class Result:
 
 def _program(argv: list[str | Path], takes: float | None, extra_env: dict[str, str] | None = None,
              cwd: Path | None = None) -> str | None:
-    """A test that is a program: its status counts."""
+    """Runs a test that is a program and reports through its exit status."""
     status, text, told = output(argv, timeout=takes or 3600, cwd=cwd, extra_env=extra_env)
     if status in (OK, SKIPPED):
         return None
