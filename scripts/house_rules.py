@@ -69,7 +69,6 @@ EMULATION = "plugin/emulation.h"
 KNOWN: dict[str, tuple[str, ...]] = {
     "hw-model/firmware/internal.h": ("hw-model/firmware/sev/certificate.h", "hw-model/firmware/sev/guest.h",
                                      "hw-model/firmware/snp/guest.h", "hw-model/firmware/snp/page_state.h"),
-    "plugin/base/cpu_list.h": ("hw-model/machine/machine.h",),
     "plugin/enforce/blocked_dma.cc": (EMULATION, CONTEXT),
     "plugin/enforce/fault.cc": (EMULATION, CONTEXT),
     "plugin/enforce/sigbus.cc": (EMULATION, CONTEXT),

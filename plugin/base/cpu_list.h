@@ -2,10 +2,10 @@
 // Numbers as Linux lists CPUs: "0-3,6".
 #pragma once
 
-#include "hw-model/machine/machine.h"
-
+#include <cstddef>
 #include <span>
 #include <string>
+#include <vector>
 
 namespace rmpopt
 {
@@ -13,8 +13,9 @@ namespace rmpopt
 /// Ascending numbers, neighbours joined; empty for none.
 std::string number_list(std::span<const std::size_t> numbers);
 
-/// The logical CPUs for whose core `is_so(core number)` holds.
-template <class F> std::string cpus_of(const hw::topology &cpus, F is_so)
+/// The logical CPUs for whose core `is_so(core number)` holds. `cpus` is an hw::topology, of which
+/// this folder knows nothing.
+template <class Topology, class F> std::string cpus_of(const Topology &cpus, F is_so)
 {
     std::vector<std::size_t> threads;
     for (unsigned t = 0; t < cpus.threads(); ++t) {
