@@ -63,9 +63,9 @@ def install_line(names: list[str]) -> str:
     return "apt-get install --no-install-recommends " + " ".join(names)
 
 
-def ensure(cache: Cache, tests: bool = False) -> None:
+def ensure(cache: Cache, tests: bool = False, further: Iterable[str] = ()) -> None:
     """Installs what is missing as root; otherwise prints the line that does it."""
-    names = missing((*NEEDED, *NEEDED_BY_TESTS) if tests else NEEDED)
+    names = missing((*NEEDED, *(NEEDED_BY_TESTS if tests else ()), *further))
     if not names:
         return
     if os.geteuid() != 0:

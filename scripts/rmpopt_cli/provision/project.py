@@ -55,7 +55,8 @@ def _current() -> dict[str, str]:
             for option in listed}
 
 
-def _problem(log: Path) -> str:
+def problem(log: Path) -> str:
+    """The first error in a log of Meson or Ninja."""
     lines = log.read_text(errors="replace").splitlines()
     errors = [line for line in lines if "error:" in line or "ERROR:" in line]
     return errors[0].strip() if errors else last_line("\n".join(lines))
@@ -75,7 +76,7 @@ def _configure(log: Path, libvfio_user: Path | None, tests: bool) -> None:
         shutil.rmtree(BUILD, ignore_errors=True)  # left by a configuration that failed
         words = ["meson", "setup", *options, BUILD, CHECKOUT]
     if logged(words, log, cwd=CHECKOUT) != 0:
-        raise Failure(f"meson: {_problem(log)} (log: {log})")
+        raise Failure(f"meson: {problem(log)} (log: {log})")
 
 
 def build(cache: Cache, libvfio_user: Path | None, targets: Sequence[Path] = ()) -> None:
@@ -92,7 +93,7 @@ def build(cache: Cache, libvfio_user: Path | None, targets: Sequence[Path] = ())
             return
         progress = Progress("building the plugin" if targets else "building the project")
         if logged(words, log, lambda line: progress.update(_step(line))) != 0:
-            raise Failure(f"build: {_problem(log)} (log: {log})")
+            raise Failure(f"build: {problem(log)} (log: {log})")
         progress.done()
 
 

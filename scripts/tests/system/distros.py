@@ -178,7 +178,7 @@ def _variables() -> list[str]:
 
 
 @contextmanager
-def _scratch(cache: Cache, suite: str) -> Iterator[Path]:
+def scratch(cache: Cache, suite: str) -> Iterator[Path]:
     """A place for an installation; one that an earlier run had no time to remove goes first."""
     parent = cache.directory("distros-run")
     with lock.held(parent / f"{suite}.lock", f"Debian {suite} in {parent}"):
@@ -201,7 +201,7 @@ def _remove(top: Path) -> None:
 
 def checks(cache: Cache, suite: str) -> Iterator[tuple[str, Check]]:
     """Each step once; the rest is left out when the installation itself cannot be made."""
-    with _scratch(cache, suite) as top:
+    with scratch(cache, suite) as top:
         place = Installation(cache, suite, top)
         place.make()
         for step in RELEASES[suite]:
