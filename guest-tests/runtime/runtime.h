@@ -3,6 +3,7 @@
 #ifndef RUNTIME_RUNTIME_H
 #define RUNTIME_RUNTIME_H
 
+#include "apic.h"
 #include "clock.h"
 #include "console.h"
 #include "insn.h"

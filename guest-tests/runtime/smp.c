@@ -2,27 +2,13 @@
 #include "smp.h"
 
 #include "acpi.h"
+#include "apic.h"
 #include "console.h"
 #include "layout.h"
 #include "memory.h"
 #include "x86.h"
 
-enum {
-    APIC_ID = 0x20,
-    APIC_EOI = 0xb0,
-    APIC_SPURIOUS = 0xf0,
-    APIC_ICR_LOW = 0x300,
-    APIC_ICR_HIGH = 0x310,
-    SPURIOUS_ENABLE = 0x100,
-    ICR_INIT = 0x4500,
-    ICR_STARTUP = 0x4600,
-    ICR_FIXED = 0x4000,
-    ICR_PENDING = 0x1000,
-    PIC1_DATA = 0x21,
-    PIC2_DATA = 0xa1,
-    STACK_SIZE = 32768,
-};
-#define APIC_BASE_ADDRESS 0xffffff000ul
+enum { STACK_SIZE = 32768 };
 
 extern const char trampoline_begin[], trampoline_end[];
 extern uint32_t application_stack;
@@ -30,52 +16,26 @@ extern uint32_t application_stack;
 static struct cpu cpus[MAX_CPUS];
 static unsigned count = 1;
 static unsigned starting; /* which CPU INIT and SIPI were sent to */
-static uint64_t apic;
-
-static uint32_t apic_read(unsigned offset)
-{
-    return *(volatile uint32_t *)(apic + offset);
-}
-
-static void apic_write(unsigned offset, uint32_t value)
-{
-    *(volatile uint32_t *)(apic + offset) = value;
-}
-
-void acknowledge_interrupt(void)
-{
-    apic_write(APIC_EOI, 0);
-}
-
-static void send_interrupt(uint32_t apic_id, uint32_t command)
-{
-    apic_write(APIC_ICR_HIGH, apic_id << 24);
-    apic_write(APIC_ICR_LOW, command);
-    while (apic_read(APIC_ICR_LOW) & ICR_PENDING)
-        cpu_relax();
-}
 
 /* Leaf 0Bh: how many low bits of the APIC id number the threads of one core. */
-static uint32_t core_number(uint32_t apic_id)
+static uint32_t core_number(uint32_t id)
 {
     if (cpuid(0, 0).eax < 0xb)
-        return apic_id;
-    return apic_id >> (cpuid(0xb, 0).eax & 31);
+        return id;
+    return id >> (cpuid(0xb, 0).eax & 31);
 }
 
 static void init_this_cpu(struct cpu *cpu)
 {
     trap_init_cpu(cpu);
-    apic_write(APIC_SPURIOUS, SPURIOUS_ENABLE | VECTOR_SPURIOUS);
+    apic_enable();
     cpu->core = core_number(cpu->apic_id);
 }
 
 void smp_init_boot_cpu(void)
 {
-    out8(PIC1_DATA, 0xff);
-    out8(PIC2_DATA, 0xff);
-    apic = rdmsr(MSR_APIC_BASE) & APIC_BASE_ADDRESS;
-    cpus[0].apic_id = apic_read(APIC_ID) >> 24;
+    apic_init();
+    cpus[0].apic_id = apic_id();
     init_this_cpu(&cpus[0]);
     cpus[0].online = 1;
 }
@@ -105,18 +65,18 @@ void restart_cpu(unsigned index)
     starting = index;
     application_stack = (uint32_t)cpu->stack_top;
     __atomic_store_n(&cpu->online, 0, __ATOMIC_RELEASE);
-    send_interrupt(cpu->apic_id, ICR_INIT);
-    send_interrupt(cpu->apic_id, ICR_STARTUP | TRAMPOLINE_ADDRESS / PAGE_4K);
+    send_interrupt(cpu->apic_id, APIC_INIT);
+    send_interrupt(cpu->apic_id, APIC_STARTUP | TRAMPOLINE_ADDRESS / PAGE_4K);
     while (!__atomic_load_n(&cpu->online, __ATOMIC_ACQUIRE))
         cpu_relax();
 }
 
-static void start_cpu(uint32_t apic_id)
+static void start_cpu(uint32_t id)
 {
     struct cpu *cpu = &cpus[count];
 
     cpu->index = count;
-    cpu->apic_id = apic_id;
+    cpu->apic_id = id;
     cpu->stack_top = allocate_or_fail(STACK_SIZE, PAGE_4K) + STACK_SIZE;
     restart_cpu(count);
     count++;
@@ -171,7 +131,7 @@ void start_on_cpu(unsigned index, void (*function)(void *), void *argument)
     cpu->job = function;
     cpu->job_argument = argument;
     __atomic_store_n(&cpu->busy, 1, __ATOMIC_RELEASE);
-    send_interrupt(cpu->apic_id, ICR_FIXED | VECTOR_WAKE);
+    send_interrupt(cpu->apic_id, APIC_FIXED | VECTOR_WAKE);
 }
 
 void wait_for_cpu(unsigned index)

@@ -29,7 +29,6 @@ void run_on_all_cpus(void (*function)(void *), void *argument);
 void start_on_cpu(unsigned index, void (*function)(void *), void *argument);
 void wait_for_cpu(unsigned index);
 
-void acknowledge_interrupt(void);
 _Noreturn void application_main(void);
 
 #endif

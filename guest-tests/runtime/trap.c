@@ -3,9 +3,9 @@
 
 #include <stddef.h>
 
+#include "apic.h"
 #include "console.h"
 #include "layout.h"
-#include "smp.h"
 #include "x86.h"
 
 enum {
@@ -30,19 +30,12 @@ struct __attribute__((packed)) tss {
     uint16_t reserved3, io_map;
 };
 
-struct __attribute__((packed)) table_pointer {
-    uint16_t limit;
-    uint64_t base;
-};
-
 _Static_assert(offsetof(struct cpu, guard_rip) == CPU_GUARD_RIP, "layout.h");
 _Static_assert(offsetof(struct cpu, guard_resume) == CPU_GUARD_RESUME, "layout.h");
 _Static_assert(offsetof(struct cpu, trap_vector) == CPU_TRAP_VECTOR, "layout.h");
 _Static_assert(offsetof(struct cpu, user_return_rsp) == CPU_USER_RETURN_RSP, "layout.h");
 
 extern const char exception_stubs[], leave_user[];
-extern uint64_t gdt[];
-extern const struct table_pointer gdt_pointer;
 void trap_dispatch(struct trap *trap);
 
 struct save_point *unexpected_trap_exit;

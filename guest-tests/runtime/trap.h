@@ -27,6 +27,8 @@ enum {
 #define PF_USER (1ul << 2)
 #define PF_FETCH (1ul << 4)
 #define PF_RMP (1ul << 31)
+/* A host write to an assigned page: 0x80000003, zero-extended. */
+#define RMP_FAULT (PF_RMP | PF_WRITE | PF_PRESENT)
 
 /* In the order that vectors.S pushes. error_code is the whole 64-bit slot, not its low half. */
 struct trap {
@@ -66,6 +68,14 @@ static inline struct cpu *this_cpu(void)
     __asm__("movq %%gs:0, %0" : "=r"(cpu));
     return cpu;
 }
+
+/* What LGDT and LIDT take. The GDT is the runtime's, in boot.S, for all CPUs. */
+struct __attribute__((packed)) table_pointer {
+    uint16_t limit;
+    uint64_t base;
+};
+extern uint64_t gdt[];
+extern const struct table_pointer gdt_pointer;
 
 /* Load GDT, TSS with its own exception stacks, IDT and GS on the calling CPU. */
 void trap_init_cpu(struct cpu *cpu);

@@ -4,48 +4,12 @@
  * bit at the first byte in the assigned page, nothing changed on either side, restartable.
  */
 #include "runtime.h"
+#include "stores.h"
 
-#define RMP_FAULT (PF_RMP | PF_WRITE | PF_PRESENT)
 #define CR4_OSXSAVE (1ul << 18)
 #define XCR0_X87_SSE_AVX 7
-enum { PAGES = 3, BYTES = PAGES * PAGE_4K };
 
-static uint8_t *window;
-static uint64_t owned_spa;
-static uint8_t *owned; /* the middle page in the window */
-static uint8_t expected_bytes[BYTES];
 static bool has_xsave, has_avx;
-
-static void assign(void)
-{
-    EXPECT_EQ(rmp_assign(owned_spa, RMP_PAGE_4K, 1, 0), RMP_SUCCESS);
-}
-
-static void unassign(void)
-{
-    EXPECT_EQ(rmp_unassign(owned_spa, RMP_PAGE_4K), RMP_SUCCESS);
-}
-
-static uint8_t old_byte(unsigned i)
-{
-    return (uint8_t)(i * 7 + 3);
-}
-
-/* Known contents, and no trace of a case that was abandoned. */
-static void fill(void)
-{
-    unassign();
-    for (unsigned i = 0; i < BYTES; i++)
-        window[i] = old_byte(i);
-}
-
-static unsigned changed_bytes(void)
-{
-    unsigned changed = 0;
-    for (unsigned i = 0; i < BYTES; i++)
-        changed += window[i] != old_byte(i);
-    return changed;
-}
 
 static void enable_vectors(void)
 {
@@ -63,52 +27,17 @@ static void enable_vectors(void)
 
 static void enable(const void *unused)
 {
-    uint64_t spa = allocate_or_fail(PAGE_2M, PAGE_2M) + 4 * PAGE_4K;
-    (void)unused;
-    window = map_window(spa, BYTES, PAGE_4K, MAP_WRITE);
-    owned_spa = spa + PAGE_4K;
-    owned = window + PAGE_4K;
     enable_vectors();
-    snp_enable();
-    EXPECT_EQ(rdmsr(MSR_SYSCFG) & SYSCFG_SNP_EN, SYSCFG_SNP_EN);
+    enable_with_window(unused);
 }
 
-/*
- * A store at RDI. The guard surrounds the instruction alone; setup and cleanup must not store.
- * Exceptions run on a stack of their own, so RSP may point into the test pages meanwhile.
- */
-#define DEFINE_STORE(name, setup, instruction, cleanup)                                            \
-    static void name(uint8_t *target)                                                              \
-    {                                                                                              \
-        __asm__ volatile("movabsq $0x1122334455667788, %%rax\n\t" setup                            \
-                         "\n\t" GUARDED(instruction) cleanup                                       \
-                         : "+D"(target)                                                            \
-                         :                                                                         \
-                         : "rax", "rbx", "rcx", "rdx", "rsi", "r8", "memory", "cc");               \
-    }
-#define SAVE_STACK "movq %%rsp, %%r8; leaq 8(%%rdi), %%rsp;"
-#define RESTORE_STACK "movq %%r8, %%rsp"
 #define YMM_FROM_RAX "vmovq %%rax, %%xmm0; vpbroadcastq %%xmm0, %%ymm0;"
-#define XMM_FROM_RAX "movq %%rax, %%xmm0; punpcklqdq %%xmm0, %%xmm0;"
 
-DEFINE_STORE(mov16, "", "movw %%ax, (%%rdi)", "")
-DEFINE_STORE(mov32, "", "movl %%eax, (%%rdi)", "")
-DEFINE_STORE(mov64, "", "movq %%rax, (%%rdi)", "")
-DEFINE_STORE(mov_immediate, "", "movq $-2, (%%rdi)", "")
 DEFINE_STORE(mov_segment, "", "movw %%ss, (%%rdi)", "")
-DEFINE_STORE(movnti, "", "movnti %%rax, (%%rdi)", "")
-DEFINE_STORE(movbe, "", "movbe %%rax, (%%rdi)", "")
-DEFINE_STORE(add, "", "addq %%rax, (%%rdi)", "")
-DEFINE_STORE(adc, "stc", "adcl $1, (%%rdi)", "")
-DEFINE_STORE(not, "", "notq (%%rdi)", "")
 DEFINE_STORE(shl, "", "shll $3, (%%rdi)", "")
 DEFINE_STORE(shld, "movl $5, %%ecx", "shldq %%cl, %%rax, (%%rdi)", "")
 DEFINE_STORE(bts, "movl $17, %%ecx", "btsq %%rcx, (%%rdi)", "")
 DEFINE_STORE(lock_add, "", "lock addq %%rax, (%%rdi)", "")
-DEFINE_STORE(xchg, "", "xchgq %%rax, (%%rdi)", "")
-DEFINE_STORE(xadd, "", "xaddl %%eax, (%%rdi)", "")
-DEFINE_STORE(lock_xadd, "", "lock xaddq %%rax, (%%rdi)", "")
-DEFINE_STORE(cmpxchg, "movl (%%rdi), %%eax; movl $5, %%ecx", "lock cmpxchgl %%ecx, (%%rdi)", "")
 DEFINE_STORE(cmpxchg8b, "movl (%%rdi), %%eax; movl 4(%%rdi), %%edx; movl $1, %%ebx; movl $2, %%ecx",
              "cmpxchg8b (%%rdi)", "")
 DEFINE_STORE(lock_cmpxchg8b,
@@ -118,25 +47,14 @@ DEFINE_STORE(cmpxchg16b, "", "cmpxchg16b (%%rdi)", "")
 DEFINE_STORE(stosq, "movl $1, %%ecx", "rep stosq", "")
 DEFINE_STORE(movsq, "leaq -1000(%%rdi), %%rsi", "movsq", "")
 DEFINE_STORE(insl, "movl $0xcf8, %%edx", "insl", "")
-DEFINE_STORE(push, SAVE_STACK, "pushq %%rax", RESTORE_STACK)
-DEFINE_STORE(pushf, SAVE_STACK "cmpl %%eax, %%eax", "pushfq", RESTORE_STACK)
-DEFINE_STORE(call, SAVE_STACK, "call 772f", RESTORE_STACK)
-DEFINE_STORE(pop_memory, "pushq %%rax; movq %%rsp, %%r8", "popq (%%rdi)", "leaq 8(%%r8), %%rsp")
 DEFINE_STORE(enter_nested, SAVE_STACK "movq %%rbp, %%rbx; leaq -1024(%%rdi), %%rbp",
              "enter $32, $3", RESTORE_STACK "; movq %%rbx, %%rbp")
-DEFINE_STORE(sgdt, "", "sgdt (%%rdi)", "")
 DEFINE_STORE(sidt, "", "sidt (%%rdi)", "")
 DEFINE_STORE(sldt, "", "sldt (%%rdi)", "")
 DEFINE_STORE(smsw, "", "smsw (%%rdi)", "")
-DEFINE_STORE(stmxcsr, "", "stmxcsr (%%rdi)", "")
-DEFINE_STORE(fnstcw, "", "fnstcw (%%rdi)", "")
-DEFINE_STORE(fstp, "fldpi", "fstpt (%%rdi)", "fninit")
 DEFINE_STORE(fistp, "fldpi", "fistpll (%%rdi)", "fninit")
 DEFINE_STORE(fbstp, "fldpi", "fbstp (%%rdi)", "fninit")
 DEFINE_STORE(fnstenv, "", "fnstenv (%%rdi)", "fninit")
-DEFINE_STORE(fnsave, "fldpi", "fnsave (%%rdi)", "fninit")
-DEFINE_STORE(fxsave, XMM_FROM_RAX, "fxsave64 (%%rdi)", "")
-DEFINE_STORE(movups, XMM_FROM_RAX, "movups %%xmm0, (%%rdi)", "")
 DEFINE_STORE(movhps, XMM_FROM_RAX, "movhps %%xmm0, (%%rdi)", "")
 DEFINE_STORE(maskmovdqu, XMM_FROM_RAX "pcmpeqd %%xmm1, %%xmm1", "maskmovdqu %%xmm1, %%xmm0", "")
 DEFINE_STORE(xsave, YMM_FROM_RAX "movl $7, %%eax; xorl %%edx, %%edx", "xsave64 (%%rdi)", "")
@@ -151,73 +69,27 @@ DEFINE_STORE(vmaskmovps_low, YMM_FROM_RAX "movq $-1, %%rcx; vmovq %%rcx, %%xmm1"
 
 struct store {
     const char *name;
-    void (*execute)(uint8_t *target);
+    store_function *execute;
     int offset; /* from the start of the owned page */
     const bool *needs;
 };
 
-static void expect_fault(const struct store *store)
-{
-    uint8_t *target = owned + store->offset;
-    const struct trap *trap = &this_cpu()->trap;
-
-    store->execute(owned + store->offset);
-    EXPECT_EQ(this_cpu()->trap_vector, VECTOR_PF);
-    if (this_cpu()->trap_vector != VECTOR_PF)
-        return;
-    EXPECT_EQ(trap->error_code, RMP_FAULT);
-    EXPECT_EQ(trap->cr2, (uint64_t)(store->offset < 0 ? owned : target));
-    EXPECT_EQ(trap->rdi, (uint64_t)target);
-}
-
-static unsigned hook_calls;
-
-static bool unassign_and_restart(struct trap *trap)
-{
-    if (trap->vector != VECTOR_PF || trap->error_code != RMP_FAULT || hook_calls)
-        return false;
-    hook_calls++;
-    unassign();
-    return true;
-}
-
-static void expect_restart(const struct store *store)
-{
-    hook_calls = 0;
-    set_trap_hook(unassign_and_restart);
-    store->execute(owned + store->offset);
-    set_trap_hook(NULL);
-    EXPECT_EQ(this_cpu()->trap_vector, NO_TRAP);
-    EXPECT_EQ(hook_calls, 1);
-    EXPECT_EQ(memcmp(window, expected_bytes, BYTES), 0);
-}
-
-/* With the pages in the TLB and without: an emulator takes different ways. */
 static void faults_and_restarts(const void *argument)
 {
     const struct store *store = argument;
+    uint8_t *target = owned + store->offset;
 
     if (store->needs && !*store->needs)
         SKIP("this CPU has no such instruction");
     if (store->offset < 0 && (store->execute == maskmovdqu || store->execute == vmaskmovps))
         known_limit("TCG writes a masked store element by element");
-    fill();
-    store->execute(owned + store->offset);
-    EXPECT_EQ(this_cpu()->trap_vector, NO_TRAP);
+    store_freely(store->execute, target);
     EXPECT(changed_bytes() > 0);
-    memcpy(expected_bytes, window, BYTES);
     for (unsigned cold = 0; cold < 2; cold++) {
-        fill();
-        assign();
-        if (cold)
-            flush_tlb();
-        expect_fault(store);
+        expect_fault_in_filled_window(store->execute, target, cold);
         EXPECT_EQ(changed_bytes(), 0);
-        fill();
-        assign();
-        expect_restart(store);
+        expect_store_restart(store->execute, target, cold);
     }
-    unassign();
 }
 
 static const struct store stores[] = {
@@ -327,10 +199,7 @@ static void enter_with_nesting(const void *unused)
     const struct trap *trap = &this_cpu()->trap;
     (void)unused;
 
-    fill();
-    enter_nested(target);
-    EXPECT_EQ(this_cpu()->trap_vector, NO_TRAP);
-    memcpy(expected_bytes, window, BYTES);
+    store_freely(enter_nested, target);
     fill();
     assign();
     enter_nested(target);
@@ -339,13 +208,7 @@ static void enter_with_nesting(const void *unused)
     EXPECT_EQ(trap->cr2, (uint64_t)owned + PAGE_4K - 8);
     EXPECT_EQ(trap->rsp, (uint64_t)target + 8);
     EXPECT_EQ(trap->rbp, (uint64_t)target - 1024);
-    hook_calls = 0;
-    set_trap_hook(unassign_and_restart);
-    enter_nested(target);
-    set_trap_hook(NULL);
-    EXPECT_EQ(hook_calls, 1);
-    EXPECT_EQ(memcmp(window, expected_bytes, BYTES), 0);
-    unassign();
+    expect_store_restart(enter_nested, target, false);
 }
 
 static void pusha_in_32_bit_mode(const void *unused)

@@ -11,7 +11,6 @@
 #define WINDOW (2 * TIB)
 #define RST_OFFSET 0x4000
 #define RST_SIZE_MASK 0xffffful
-#define RMP_FAULT (PF_RMP | PF_WRITE | PF_PRESENT)
 
 static const char *unmet(void)
 {

@@ -3,48 +3,11 @@
  * Writes that no instruction names: exception frames, accessed bits of segment descriptors, busy
  * bits of TSS descriptors, each into an assigned page. Those of page walks are in page_walk.c.
  */
+#include "assigned_page.h"
 #include "layout.h"
 #include "runtime.h"
 
-#define RMP_FAULT (PF_RMP | PF_WRITE | PF_PRESENT)
-#define APIC_ADDRESS 0xffffff000ul
-#define SELF_IPI 0x44000u
-enum { PAGES = 3, BYTES = PAGES * PAGE_4K, TEST_VECTOR = 0x41, APIC_ICR_LOW = 0x300 };
-
-static uint8_t *window;
-static uint8_t *owned; /* the middle page of the window */
-static uint64_t owned_spa;
-
-static uint8_t old_byte(unsigned i)
-{
-    return (uint8_t)(i * 7 + 3);
-}
-
-static void assign(void)
-{
-    EXPECT_EQ(rmp_assign(owned_spa, RMP_PAGE_4K, 1, 0), RMP_SUCCESS);
-}
-
-static void unassign(void)
-{
-    EXPECT_EQ(rmp_unassign(owned_spa, RMP_PAGE_4K), RMP_SUCCESS);
-}
-
-/* Known contents, and no trace of a case that was abandoned. */
-static void fill(void)
-{
-    unassign();
-    for (unsigned i = 0; i < BYTES; i++)
-        window[i] = old_byte(i);
-}
-
-static unsigned changed_bytes(void)
-{
-    unsigned changed = 0;
-    for (unsigned i = 0; i < BYTES; i++)
-        changed += window[i] != old_byte(i);
-    return changed;
-}
+enum { TEST_VECTOR = 0x41 };
 
 /* What the hook does and what it saw. */
 static struct {
@@ -107,17 +70,6 @@ static void start_watching(uint64_t vector, bool give_back)
     seen.vector = vector;
     seen.give_back = give_back;
     set_trap_hook(watch);
-}
-
-static void enable(const void *unused)
-{
-    uint64_t spa = allocate_or_fail(PAGE_2M, PAGE_2M) + 4 * PAGE_4K;
-    (void)unused;
-    window = map_window(spa, BYTES, PAGE_4K, MAP_WRITE);
-    owned = window + PAGE_4K;
-    owned_spa = spa + PAGE_4K;
-    snp_enable();
-    EXPECT_EQ(rdmsr(MSR_SYSCFG) & SYSCFG_SNP_EN, SYSCFG_SNP_EN);
 }
 
 /* Exception frames. */
@@ -226,14 +178,13 @@ static void entry_from_user_mode(const void *unused)
 /* Whether the interrupt comes again after the fault is not documented. */
 static void interrupt_on_assigned_stack(const void *unused)
 {
-    uint64_t apic = rdmsr(MSR_APIC_BASE) & APIC_ADDRESS;
     uint8_t *stack = owned + PAGE_4K;
     (void)unused;
 
     assign();
     set_gate_stack(TEST_VECTOR, IST_NONE);
     start_watching(TEST_VECTOR, true);
-    *(volatile uint32_t *)(apic + APIC_ICR_LOW) = SELF_IPI | TEST_VECTOR;
+    interrupt_this_cpu(TEST_VECTOR);
     __asm__ volatile("movq %%rsp, %%r8; movq %0, %%rsp; sti; nop; nop; nop; cli; movq %%r8, %%rsp"
                      :
                      : "D"(stack)
@@ -279,13 +230,6 @@ enum {
 };
 #define TSS_BUSY (1ul << 41)
 #define DESCRIPTOR_ACCESSED (1ul << 40)
-
-struct __attribute__((packed)) table_pointer {
-    uint16_t limit;
-    uint64_t base;
-};
-extern uint64_t gdt[];
-extern const struct table_pointer gdt_pointer;
 
 static uint64_t *own_gdt(void)
 {
@@ -363,7 +307,7 @@ static const struct descriptor_write es_accessed = {load_es, OWN_DATA, DESCRIPTO
               "APM2 table 15-39: host write; 4.8: loading a descriptor sets its bit")
 
 static const struct test_case cases[] = {
-    TEST(enable, "APM2 15.36.2: SNP_EN on all CPUs"),
+    TEST_WITH("enable", enable_with_window, NULL, "APM2 15.36.2: SNP_EN on all CPUs"),
     TEST(syscall_pushes_nothing, "APM3 SYSCALL: no stack is used"),
     FRAME(ud2, "APM2 8.9: a fault of the frame's push is an exception of its own"),
     FRAME(int3, "APM2 8.9: the same for INT3, RIP at it"),

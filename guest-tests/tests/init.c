@@ -5,8 +5,6 @@
  */
 #include "runtime.h"
 
-#define RMP_FAULT (PF_RMP | PF_WRITE | PF_PRESENT)
-
 static uint64_t region, page;
 static unsigned restarted; /* the last CPU; 0: there is no other */
 

@@ -6,7 +6,6 @@
  */
 #include "runtime.h"
 
-#define RMP_FAULT (PF_RMP | PF_WRITE | PF_PRESENT)
 #define INNER_OFFSET (5 * PAGE_4K)
 
 /* Lowest two bits of the phase. */

@@ -10,7 +10,6 @@
 #include "store_program.h"
 
 #define MSR_FS_BASE 0xc0000100
-#define RMP_FAULT (PF_RMP | PF_WRITE | PF_PRESENT)
 
 enum { FS_PREFIX = 0x64, PROTECTED_ONE_IN = 4 };
 

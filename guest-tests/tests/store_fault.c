@@ -5,97 +5,22 @@
  * the middle one gets assigned.
  */
 #include "runtime.h"
-
-#define RMP_FAULT (PF_RMP | PF_WRITE | PF_PRESENT) /* 0x80000003, zero-extended */
-
-enum { PAGES = 3, BYTES = PAGES * PAGE_4K };
-
-static uint8_t *window;
-static uint64_t owned_spa;
-static uint8_t *owned; /* the middle page in the window */
-static uint8_t expected_bytes[BYTES];
-
-static void assign(void)
-{
-    EXPECT_EQ(rmp_assign(owned_spa, RMP_PAGE_4K, 1, 0), RMP_SUCCESS);
-}
-
-static void unassign(void)
-{
-    EXPECT_EQ(rmp_unassign(owned_spa, RMP_PAGE_4K), RMP_SUCCESS);
-}
-
-/* Known contents, and no trace of a case that was abandoned. */
-static void fill(void)
-{
-    unassign();
-    for (unsigned i = 0; i < BYTES; i++)
-        window[i] = (uint8_t)(i * 7 + 3);
-}
-
-static unsigned changed_bytes(void)
-{
-    unsigned changed = 0;
-    for (unsigned i = 0; i < BYTES; i++)
-        changed += window[i] != (uint8_t)(i * 7 + 3);
-    return changed;
-}
-
-static void make_window(void)
-{
-    uint64_t spa = allocate_or_fail(PAGE_2M, PAGE_2M) + 4 * PAGE_4K;
-    window = map_window(spa, BYTES, PAGE_4K, MAP_WRITE);
-    owned_spa = spa + PAGE_4K;
-    owned = window + PAGE_4K;
-}
-
-/*
- * A store at RDI. The guard surrounds the instruction alone; setup and cleanup must not store.
- * Exceptions run on a stack of their own, so RSP may point into the test pages meanwhile.
- */
-#define DEFINE_STORE(name, setup, instruction, cleanup)                                            \
-    static void name(uint8_t *target)                                                              \
-    {                                                                                              \
-        __asm__ volatile("movabsq $0x1122334455667788, %%rax\n\t" setup                            \
-                         "\n\t" GUARDED(instruction) cleanup                                       \
-                         : "+D"(target)                                                            \
-                         :                                                                         \
-                         : "rax", "rbx", "rcx", "rdx", "rsi", "r8", "memory", "cc");               \
-    }
+#include "stores.h"
 
 DEFINE_STORE(mov8, "", "movb %%al, (%%rdi)", "")
-DEFINE_STORE(mov16, "", "movw %%ax, (%%rdi)", "")
-DEFINE_STORE(mov32, "", "movl %%eax, (%%rdi)", "")
-DEFINE_STORE(mov64, "", "movq %%rax, (%%rdi)", "")
-DEFINE_STORE(mov_immediate, "", "movq $-2, (%%rdi)", "")
-DEFINE_STORE(movnti, "", "movnti %%rax, (%%rdi)", "")
 DEFINE_STORE(setcc, "cmp %%eax, %%eax", "setz (%%rdi)", "")
-DEFINE_STORE(add_to_memory, "", "addq %%rax, (%%rdi)", "")
 DEFINE_STORE(inc_memory, "", "incl (%%rdi)", "")
 DEFINE_STORE(bts_memory, "", "btsl $2, (%%rdi)", "")
 DEFINE_STORE(lock_or, "", "lock orl %%eax, (%%rdi)", "")
-DEFINE_STORE(xchg_memory, "", "xchgq %%rax, (%%rdi)", "")
-DEFINE_STORE(xadd, "", "xaddl %%eax, (%%rdi)", "")
-DEFINE_STORE(lock_xadd, "", "lock xaddq %%rax, (%%rdi)", "")
-DEFINE_STORE(cmpxchg, "movl (%%rdi), %%eax; movl $5, %%ecx", "lock cmpxchgl %%ecx, (%%rdi)", "")
 DEFINE_STORE(cmpxchg16b,
              "movq (%%rdi), %%rax; movq 8(%%rdi), %%rdx; movl $1, %%ebx; movl $2, %%ecx",
              "lock cmpxchg16b (%%rdi)", "")
 DEFINE_STORE(stosb, "movl $1, %%ecx", "rep stosb", "")
 DEFINE_STORE(movsq, "leaq -4072(%%rdi), %%rsi; movl $1, %%ecx", "rep movsq", "")
 DEFINE_STORE(movaps, "", "movaps %%xmm0, (%%rdi)", "")
-DEFINE_STORE(movups, "", "movups %%xmm0, (%%rdi)", "")
 DEFINE_STORE(movntdq, "", "movntdq %%xmm0, (%%rdi)", "")
-DEFINE_STORE(fxsave, "", "fxsave64 (%%rdi)", "")
-DEFINE_STORE(fstp, "fldz", "fstpt (%%rdi)", "fninit")
-DEFINE_STORE(stmxcsr, "", "stmxcsr (%%rdi)", "")
-DEFINE_STORE(sgdt, "", "sgdt (%%rdi)", "")
-DEFINE_STORE(push, "movq %%rsp, %%r8; leaq 8(%%rdi), %%rsp", "pushq %%rax", "movq %%r8, %%rsp")
-DEFINE_STORE(pushf, "movq %%rsp, %%r8; leaq 8(%%rdi), %%rsp", "pushfq", "movq %%r8, %%rsp")
-DEFINE_STORE(call, "movq %%rsp, %%r8; leaq 8(%%rdi), %%rsp", "call 772f", "movq %%r8, %%rsp")
-DEFINE_STORE(enter,
-             "movq %%rsp, %%r8; movq %%rbp, %%rbx; movl $0x5678, %%ebp; leaq 8(%%rdi), %%rsp",
-             "enter $0, $0", "movq %%r8, %%rsp; movq %%rbx, %%rbp")
+DEFINE_STORE(enter, SAVE_STACK "movq %%rbp, %%rbx; movl $0x5678, %%ebp", "enter $0, $0",
+             RESTORE_STACK "; movq %%rbx, %%rbp")
 
 DEFINE_STORE(cmpxchg_unequal, "movl (%%rdi), %%eax; incl %%eax; movl $5, %%ecx",
              "cmpxchgl %%ecx, (%%rdi)", "")
@@ -105,90 +30,28 @@ DEFINE_STORE(mov_fs, "", "movq %%rax, %%fs:(%%rdi)", "")
 DEFINE_STORE(bts_far, "leaq -512(%%rdi), %%rbx; movl $4096 + 3, %%ecx", "btsq %%rcx, (%%rbx)", "")
 DEFINE_STORE(bts_far_below, "leaq 512(%%rdi), %%rbx; movq $-4096 + 2, %%rcx", "btsq %%rcx, (%%rbx)",
              "")
-DEFINE_STORE(adc_to_memory, "stc", "adcl $1, (%%rdi)", "")
-DEFINE_STORE(not_memory, "", "notq (%%rdi)", "")
 DEFINE_STORE(shl_memory, "", "shlw $3, (%%rdi)", "")
-DEFINE_STORE(movbe, "", "movbe %%rax, (%%rdi)", "")
 DEFINE_STORE(movq_xmm, "movq %%rax, %%xmm1", "movq %%xmm1, (%%rdi)", "")
-DEFINE_STORE(fnstcw, "", "fnstcw (%%rdi)", "")
-DEFINE_STORE(fnsave, "", "fnsave (%%rdi)", "fninit")
 DEFINE_STORE(insb, "movl $0x3ff, %%edx", "insb", "")
-DEFINE_STORE(pop_memory, "pushq %%rax; movq %%rsp, %%r8", "popq (%%rdi)", "leaq 8(%%r8), %%rsp")
-DEFINE_STORE(push_memory, "movq %%rsp, %%r8; leaq -4072(%%rdi), %%rbx; leaq 8(%%rdi), %%rsp",
-             "pushq (%%rbx)", "movq %%r8, %%rsp")
+DEFINE_STORE(push_memory, SAVE_STACK "leaq -4072(%%rdi), %%rbx", "pushq (%%rbx)", RESTORE_STACK)
 
 struct store {
-    void (*execute)(uint8_t *target);
+    store_function *execute;
     int offset; /* from the start of the owned page */
 };
-
-static void expect_fault(const struct store *store)
-{
-    uint8_t *target = owned + store->offset;
-    uint8_t *first_bad = store->offset < 0 ? owned : target;
-
-    store->execute(target);
-    EXPECT_EQ(this_cpu()->trap_vector, VECTOR_PF);
-    if (this_cpu()->trap_vector != VECTOR_PF)
-        return;
-    EXPECT_EQ(this_cpu()->trap.error_code, RMP_FAULT);
-    EXPECT_EQ(this_cpu()->trap.cr2, (uint64_t)first_bad);
-    EXPECT_EQ(this_cpu()->trap.rdi, (uint64_t)target);
-}
-
-static unsigned hook_calls;
-
-static bool unassign_and_restart(struct trap *trap)
-{
-    if (trap->vector != VECTOR_PF || trap->error_code != RMP_FAULT || hook_calls)
-        return false;
-    hook_calls++;
-    unassign();
-    return true;
-}
-
-/* With the page in the TLB and without: an emulator takes different ways. */
-static void expect_no_trace(const struct store *store, bool cold)
-{
-    fill();
-    assign();
-    if (cold)
-        flush_tlb();
-    expect_fault(store);
-    EXPECT_EQ(changed_bytes(), 0);
-    unassign();
-}
-
-static void expect_restart(const struct store *store, bool cold)
-{
-    fill();
-    assign();
-    if (cold)
-        flush_tlb();
-    hook_calls = 0;
-    set_trap_hook(unassign_and_restart);
-    store->execute(owned + store->offset);
-    set_trap_hook(NULL);
-    EXPECT_EQ(this_cpu()->trap_vector, NO_TRAP);
-    EXPECT_EQ(hook_calls, 1);
-    EXPECT_EQ(memcmp(window, expected_bytes, BYTES), 0);
-    if (!hook_calls)
-        unassign();
-}
 
 /* Faults without a trace; restarted after the page is given back, it does what it always does. */
 static void store_faults_and_restarts(const void *argument)
 {
     const struct store *store = argument;
+    uint8_t *target = owned + store->offset;
 
-    fill();
-    store->execute(owned + store->offset);
-    EXPECT_EQ(this_cpu()->trap_vector, NO_TRAP);
+    store_freely(store->execute, target);
     EXPECT(changed_bytes() > 0);
-    memcpy(expected_bytes, window, BYTES);
     for (unsigned cold = 0; cold < 2; cold++) {
-        expect_no_trace(store, cold);
-        expect_restart(store, cold);
+        expect_fault_in_filled_window(store->execute, target, cold);
+        EXPECT_EQ(changed_bytes(), 0);
+        expect_store_restart(store->execute, target, cold);
     }
 }
 
@@ -196,19 +59,14 @@ static void store_faults_and_restarts(const void *argument)
 static void store_faults(const void *argument)
 {
     const struct store *store = argument;
+    uint8_t *target = owned + store->offset;
 
-    fill();
-    store->execute(owned + store->offset);
-    memcpy(expected_bytes, window, BYTES);
+    store_freely(store->execute, target);
     for (unsigned cold = 0; cold < 2; cold++) {
-        fill();
-        assign();
-        if (cold)
-            flush_tlb();
-        expect_fault(store);
+        expect_fault_in_filled_window(store->execute, target, cold);
         for (unsigned i = 0; i < PAGE_4K; i++)
-            EXPECT_EQ(owned[i], (uint8_t)((PAGE_4K + i) * 7 + 3));
-        expect_restart(store, cold);
+            EXPECT_EQ(owned[i], old_byte(PAGE_4K + i));
+        expect_store_restart(store->execute, target, cold);
     }
 }
 
@@ -229,11 +87,11 @@ static const struct {
     .mov_immediate = {mov_immediate, 72},
     .movnti = {movnti, 80},
     .setcc = {setcc, 88},
-    .add_to_memory = {add_to_memory, 96},
+    .add_to_memory = {add, 96},
     .inc_memory = {inc_memory, 104},
     .bts_memory = {bts_memory, 112},
     .lock_or = {lock_or, 120},
-    .xchg_memory = {xchg_memory, 128},
+    .xchg_memory = {xchg, 128},
     .xadd = {xadd, 136},
     .lock_xadd = {lock_xadd, 144},
     .cmpxchg = {cmpxchg, 152},
@@ -256,8 +114,8 @@ static const struct {
     .mov_fs = {mov_fs, 1456},
     .bts_far = {bts_far, 1584},
     .bts_far_below = {bts_far_below, 1712},
-    .adc_to_memory = {adc_to_memory, 1840},
-    .not_memory = {not_memory, 1968},
+    .adc_to_memory = {adc, 1840},
+    .not_memory = {not, 1968},
     .shl_memory = {shl_memory, 2096},
     .movbe = {movbe, 2224},
     .movq_xmm = {movq_xmm, 2352},
@@ -274,14 +132,6 @@ static const struct {
     .fstp_into = {fstp, -2},
     .fxsave_into = {fxsave, -256},
 };
-
-static void enable(const void *unused)
-{
-    (void)unused;
-    make_window();
-    snp_enable();
-    EXPECT_EQ(rdmsr(MSR_SYSCFG) & SYSCFG_SNP_EN, SYSCFG_SNP_EN);
-}
 
 static void reads_and_fetches_are_allowed(const void *unused)
 {
@@ -369,12 +219,12 @@ static void rep_stos_stops_at_the_border(const void *unused)
     EXPECT_EQ(rcx, 200);
     EXPECT_EQ(owned[-1], 0);
     EXPECT_EQ(owned[-100], 0);
-    EXPECT_EQ(owned[0], (uint8_t)(PAGE_4K * 7 + 3));
+    EXPECT_EQ(owned[0], old_byte(PAGE_4K));
     unassign();
     __asm__ volatile(GUARDED("rep stosb") : "+D"(rdi), "+c"(rcx) : "a"(0) : "memory");
     EXPECT_EQ(rcx, 0);
     EXPECT_EQ(owned[199], 0);
-    EXPECT_EQ(owned[200], (uint8_t)((PAGE_4K + 200) * 7 + 3));
+    EXPECT_EQ(owned[200], old_byte(PAGE_4K + 200));
 }
 
 /* Backwards, from above into the owned page. */
@@ -425,7 +275,7 @@ static void flags_survive_the_restart(const void *unused)
         for (unsigned b = 0; b < 256; b += 5) {
             uint64_t want, got, rdi = (uint64_t)owned + 64;
             assign();
-            hook_calls = 0;
+            restarts = 0;
             set_trap_hook(unassign_and_restart);
             __asm__ volatile("cmpb %b3, %b2\n\tpushfq\n\tpopq %0\n\tcmpb %b3, %b2\n\t"
                              "movq %4, (%4)\n\tpushfq\n\tpopq %1"
@@ -434,16 +284,15 @@ static void flags_survive_the_restart(const void *unused)
                              : "memory", "cc");
             set_trap_hook(NULL);
             EXPECT_EQ(got, want);
-            REQUIRE_EQ(hook_calls, 1);
+            REQUIRE_EQ(restarts, 1);
         }
     }
 }
 
 static void store_on_this_cpu(void *unused)
 {
-    static const struct store store = {mov64, 256};
     (void)unused;
-    expect_fault(&store);
+    expect_store_fault(mov64, owned + 256);
 }
 
 static void every_cpu_faults(const void *unused)
@@ -522,15 +371,14 @@ static void alias_is_checked_as_well(const void *unused)
 /* A page whose code has run: emulators watch it for changes, on yet another way. */
 static void page_with_code(const void *unused)
 {
-    static const struct store store = {mov64, 2048};
     (void)unused;
     fill();
     owned[0] = 0xc3; /* ret */
     for (unsigned i = 0; i < 100; i++)
         __asm__ volatile("call *%0" : : "r"(owned) : "memory");
     assign();
-    expect_fault(&store);
-    EXPECT_EQ(owned[2048], (uint8_t)((PAGE_4K + 2048) * 7 + 3));
+    expect_store_fault(mov64, owned + 2048);
+    EXPECT_EQ(owned[2048], old_byte(PAGE_4K + 2048));
     __asm__ volatile(GUARDED("call *%0") : : "r"(owned) : "memory");
     EXPECT_EQ(this_cpu()->trap_vector, NO_TRAP);
     unassign();
@@ -634,7 +482,7 @@ static void no_store_slips_through(const void *unused)
         STORE(kind)
 
 static const struct test_case cases[] = {
-    TEST(enable, "APM2 15.36.2: SNP_EN on all CPUs"),
+    TEST_WITH("enable", enable_with_window, NULL, "APM2 15.36.2: SNP_EN on all CPUs"),
     TEST(reads_and_fetches_are_allowed, "APM2 table 15-39: host reads are not checked"),
     TEST(neighbours_stay_writable, "APM2 15.36.10: the check is per page"),
     TEST(paging_is_checked_first, "APM2 15.36.10: RMP checks follow paging checks"),

@@ -5,8 +5,6 @@
  */
 #include "runtime.h"
 
-#define RMP_FAULT (PF_RMP | PF_WRITE | PF_PRESENT)
-
 enum { OWNED = 9, OTHER = 300 }; /* pages of the region */
 
 static uint64_t base;
