@@ -19,6 +19,8 @@ class _Own:
     """What this process has of one lock."""
     threads: threading.RLock = field(default_factory=threading.RLock)  # type: ignore[valid-type]
     depth: int = 0
+    thread: int = 0
+    descriptor: int = -1
 
 
 _own: dict[Path, _Own] = {}
@@ -51,8 +53,14 @@ def held(path: Path, what: str) -> Iterator[None]:
             return
         with path.open("a+") as stream:
             _take(stream, what)
-            own.depth = 1
+            own.depth, own.thread, own.descriptor = 1, threading.get_ident(), stream.fileno()
             try:
                 yield
             finally:
                 own.depth = 0
+
+
+def descriptors() -> list[int]:
+    """Of all locks that this thread holds. A program that inherits one holds the lock until it has ended."""
+    with _own_guard:
+        return [own.descriptor for own in _own.values() if own.depth and own.thread == threading.get_ident()]

@@ -7,6 +7,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
+from . import lock
 from .errors import TIMEOUT, Failure
 from .parallel import ending_with_us
 
@@ -65,11 +66,14 @@ def last_line(text: str) -> str:
 
 def logged(argv: Sequence[str | Path], log: Path, on_line: Callable[[str], None] | None = None,
            cwd: Path | None = None, extra_env: Mapping[str, str] | None = None) -> int:
-    """Runs a long command, keeps its output in a log file and shows each line to on_line."""
+    """Runs a long command, keeps its output in a log file and shows each line to on_line.
+
+    The command holds our locks, too. When rmpopt is killed and make is not, the next rmpopt waits for that make."""
     with ExitStack() as stack:
         try:
             process = stack.enter_context(started(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, cwd=cwd,
-                                                  env=environment(extra_env), text=True, errors="replace"))
+                                                  env=environment(extra_env), text=True, errors="replace",
+                                                  pass_fds=lock.descriptors()))
         except OSError as problem:
             raise Failure(f"can't run {argv[0]}: {problem.strerror}") from problem
         stream = stack.enter_context(log.open("a"))

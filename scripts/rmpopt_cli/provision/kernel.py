@@ -1,14 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Building a kernel from a source, a patch series and a configuration.
 
-The kernel of variants is the reference kernel with patches on top. When both are missing, the second is built in
-the tree of the first, which takes a minute instead of many.
+A tree is kept from one kernel to the next: the kernel of variants takes a minute after the reference kernel.
 """
 import json
 import os
 import re
 import shutil
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from ..base.console import Progress, note
@@ -17,6 +16,7 @@ from ..base.paths import KERNEL_FRAGMENT, SERIES, VARIANTS
 from ..base.shell import last_line, logged, output
 from . import linux_source, series
 from .cache import Cache, sha256_text
+from .kernel_tree import Tree
 from .linux_source import Source
 
 RECIPE = "1"  # raise when the way of building changes
@@ -26,103 +26,67 @@ FIXED = {"KBUILD_BUILD_USER": "rmpopt", "KBUILD_BUILD_HOST": "rmpopt", "KBUILD_B
 KEPT = ("arch/x86/boot/bzImage", "System.map", ".config", "vmlinux")
 
 
-class DoesNotApply(Failure):
-    """The series does not fit this source; another one may."""
-
-
 @dataclass
 class Recipe:
     """What a kernel is made of."""
     source: Source
     patches: list[series.Patch]
     fragments: list[Path]
-    further: list[series.Patch] = field(default_factory=list)  # on top of patches
-
-    def base(self) -> "Recipe":
-        """The kernel that the further patches go on."""
-        return Recipe(self.source, self.patches, self.fragments)
 
     def key(self) -> str:
         _, compiler, _ = output(["cc", "--version"])
-        configuration = [path.read_text() for path in self.fragments]
-        text = sha256_text(RECIPE, self.source.identity, series.digest(self.patches + self.further), *configuration,
+        text = sha256_text(RECIPE, self.source.identity, series.digest(self.patches), *self.configuration(),
                            compiler.splitlines()[0] if compiler else "")
         return text[:24]
 
+    def configuration(self) -> list[str]:
+        return [path.read_text() for path in self.fragments]
+
 
 class Build:
-    """One kernel build; what was done is remembered, so that an interrupted one goes on."""
+    """One kernel build, in a tree that may hold another kernel or an interrupted build."""
 
-    def __init__(self, cache: Cache, recipe: Recipe, keep_tree: bool = False) -> None:
-        self._recipe, self._keep_tree = recipe, keep_tree
-        self._top = cache.directory("work") / f"kernel-{recipe.base().key()}"
-        self._tree, self._output = self._top / "linux", self._top / "build"
-        self._log = self._top / "log"
-        self._applied = self._top / "applied"  # key of the recipe whose patches are in the tree
-        self._environment = {**FIXED, "GIT_CEILING_DIRECTORIES": str(self._top)}
+    def __init__(self, cache: Cache, recipe: Recipe) -> None:
+        self._recipe = recipe
+        self._tree = Tree(cache, recipe.source)
+        self._output = self._tree.top / "build"
+        self._log = self._tree.top / "log"
+        self._environment = {**FIXED, "GIT_CEILING_DIRECTORIES": str(self._tree.top)}
 
     def run(self, where: Path) -> None:
-        self.prepare_tree()
-        self._configure()
-        self._compile()
+        self._tree.patch(self._recipe.patches)
+        with self._tree.others_removed():
+            self._configure()
+            self._compile()
         for name in KEPT:
             shutil.copy2(self._output / name, where / Path(name).name.removeprefix("."))
-        if not self._keep_tree:
-            self.drop_tree()
-
-    def drop_tree(self) -> None:
-        shutil.rmtree(self._top, ignore_errors=True)
-
-    def prepare_tree(self) -> None:
-        """Unpacked and patched; done again from the start when interrupted half-way."""
-        applied = self._applied.read_text() if self._applied.exists() else ""
-        if applied == self._recipe.key():
-            note("going on with an interrupted build")
-        elif applied == self._recipe.base().key():
-            self._patch(self._recipe.further)
-        else:
-            self._unpack()
-            self._patch(self._recipe.patches + self._recipe.further)
-
-    def _unpack(self) -> None:
-        for abandoned in self._top.parent.glob("kernel-*"):  # a tree takes gigabytes
-            shutil.rmtree(abandoned, ignore_errors=True)
-        self._recipe.source.unpack(self._tree)
-
-    def _patch(self, patches: list[series.Patch]) -> None:
-        self._applied.unlink(missing_ok=True)
-        try:
-            series.apply(patches, self._tree)
-        except Failure as problem:
-            self.drop_tree()
-            raise DoesNotApply(f"{self._recipe.source.title}: {problem}") from problem
-        if patches:
-            note(f"{len(patches)} patches applied")
-        self._applied.write_text(self._recipe.key())
 
     def _make(self, *words: str) -> list[str]:
-        return ["make", "-C", str(self._tree), f"O={self._output}", *words]
+        return ["make", "-C", str(self._tree.path), f"O={self._output}", *words]
 
     def _run(self, words: list[str], step: str) -> None:
-        if logged(words, self._log, cwd=self._tree, extra_env=self._environment) != 0:
+        if logged(words, self._log, cwd=self._tree.path, extra_env=self._environment) != 0:
             raise Failure(f"kernel {step}: {self._problem()} (log: {self._log})")
 
     def _problem(self) -> str:
         lines = self._log.read_text(errors="replace").splitlines()
         errors = (line for line in lines if re.search(r"\berror:|Error \d|\*\*\*", line))
-        return next(errors, last_line("\n".join(lines))).replace(f"{self._tree}/", "")
+        return next(errors, last_line("\n".join(lines))).replace(f"{self._tree.path}/", "")
 
     def _configure(self) -> None:
-        if (self._output / "configured").exists():
-            return
+        configured = self._output / "configured"
+        wanted = sha256_text(*self._recipe.configuration())
         self._log.unlink(missing_ok=True)
+        if configured.exists() and configured.read_text() == wanted:
+            return
+        configured.unlink(missing_ok=True)
         self._output.mkdir(exist_ok=True)
         self._run(self._make("tinyconfig"), "configuration")
-        self._run([str(self._tree / "scripts/kconfig/merge_config.sh"), "-m", "-O", str(self._output),
+        self._run([str(self._tree.path / "scripts/kconfig/merge_config.sh"), "-m", "-O", str(self._output),
                    str(self._output / ".config"), *map(str, self._recipe.fragments)], "configuration")
         self._run(self._make("olddefconfig"), "configuration")
         self._check_options()
-        (self._output / "configured").touch()
+        configured.write_text(wanted)
 
     def _check_options(self) -> None:
         """An option that Kconfig dropped would be missed much later."""
@@ -147,7 +111,7 @@ class Build:
                 progress.update(f"{count} objects, {step.group(2).rpartition('/build/')[2]}")
 
         words = ["nice", "-n", "5", *self._make(f"-j{jobs}", "bzImage")]
-        if logged(words, self._log, show, cwd=self._tree, extra_env=self._environment) != 0:
+        if logged(words, self._log, show, cwd=self._tree.path, extra_env=self._environment) != 0:
             raise Failure(f"kernel build: {self._problem()} (log: {self._log})")
         progress.done(f"{count} objects")
 
@@ -160,9 +124,9 @@ def options(text: str) -> dict[str, str]:
     return found
 
 
-def ensure(cache: Cache, recipe: Recipe, keep_tree: bool = False) -> Path:
+def ensure(cache: Cache, recipe: Recipe) -> Path:
     """Directory with the built kernel."""
-    return cache.ensure(KIND, recipe.key(), Build(cache, recipe, keep_tree).run)
+    return cache.ensure(KIND, recipe.key(), Build(cache, recipe).run)
 
 
 def build(cache: Cache, source: Path | None, patches: Path | None, fragment: Path | None) -> Path:
@@ -175,14 +139,14 @@ def build(cache: Cache, source: Path | None, patches: Path | None, fragment: Pat
     wanted = series.load(patches) if patches else None
     if source:  # taken as it is: our series is for Debian's source only
         return _with_given_source(cache, Recipe(linux_source.given(source), wanted or [], fragments))
-    return _with_debian_source(cache, wanted if wanted is not None else series.load(SERIES), [], fragments)
+    return _with_debian_source(cache, wanted if wanted is not None else series.load(SERIES), fragments)
 
 
 def _with_given_source(cache: Cache, recipe: Recipe) -> Path:
     try:
         return ensure(cache, recipe)
-    except DoesNotApply as problem:
-        raise BadInput(f"{problem}: rebase the series or give another --source") from problem
+    except series.DoesNotApply as problem:
+        raise BadInput(f"{recipe.source.title}: {problem}: rebase the series or give another --source") from problem
 
 
 def find_reference(cache: Cache, source: Source) -> Path | None:
@@ -197,31 +161,23 @@ def reference(cache: Cache) -> Path:
 
 def variants(cache: Cache) -> Path:
     """Image of the reference kernel that can be asked to make mistakes."""
-    base, further = series.load(SERIES), series.load(VARIANTS)
-    return _with_debian_source(cache, base, further, [KERNEL_FRAGMENT]) / "bzImage"
+    return _with_debian_source(cache, series.load(SERIES) + series.load(VARIANTS), [KERNEL_FRAGMENT]) / "bzImage"
 
 
-def _with_debian_source(cache: Cache, patches: list[series.Patch], further: list[series.Patch],
-                        fragments: list[Path]) -> Path:
-    refusals = _Refusals(cache, patches + further)
+def _with_debian_source(cache: Cache, patches: list[series.Patch], fragments: list[Path]) -> Path:
+    refusals = _Refusals(cache, patches)
     for source in linux_source.candidates(cache):
         if source.identity in refusals.known:
             continue
         try:
-            return with_base(cache, Recipe(source, patches, fragments, further))
-        except DoesNotApply as problem:  # the next source may fit
-            refusals.add(source.identity, str(problem))
-            note(str(problem))
+            return ensure(cache, Recipe(source, patches, fragments))
+        except series.DoesNotApply as problem:
+            reason = f"{source.title}: {problem}"
+            refusals.add(source.identity, reason)
+            note(reason)
     reasons = "; ".join(refusals.known.values()) or "the archive has none"
     raise Failure(f"no linux-source that the series applies to ({reasons}): "
                   "rebase the series or give a tree with --source")
-
-
-def with_base(cache: Cache, recipe: Recipe) -> Path:
-    """Builds the base first if both are missing."""
-    if recipe.further and not cache.find(KIND, recipe.key()) and not cache.find(KIND, recipe.base().key()):
-        ensure(cache, recipe.base(), keep_tree=True)
-    return ensure(cache, recipe)
 
 
 class _Refusals:

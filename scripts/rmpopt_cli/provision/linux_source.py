@@ -17,6 +17,7 @@ from .cache import Cache, sha256_file
 
 KIND = "linux-source"
 OLDEST = (7, 3)
+FAST_XZ = {"XZ_DEFAULTS": "--threads=0"}  # Debian's tarballs can be unpacked with several
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,10 @@ class Source:
     path: Path
     identity: str  # changes when the content does
     title: str
+
+    def version(self) -> tuple[int, ...]:
+        """Of Linux, without the stable update, as a Debian source's file name says it."""
+        return _version_of(self.path.name)
 
     def unpack(self, where: Path) -> None:
         progress = Progress(f"unpacking {self.title}")
@@ -36,6 +41,27 @@ class Source:
         if not (where / "Kconfig").is_file() or not (where / "Makefile").is_file():
             raise Failure(f"{self.path} holds no kernel source (no Kconfig at its top): give another --source")
         progress.done()
+
+    def pick(self, names: list[str], where: Path) -> None:
+        """Copies single files, without those that the source does not have; seconds where unpacking takes minutes."""
+        if self.path.is_dir():
+            for name in names:
+                if (self.path / name).is_file():
+                    (where / name).parent.mkdir(parents=True, exist_ok=True)
+                    shutil.copy(self.path / name, where / name)
+        elif names:
+            _pick_from_tarball(self.path, names, where)
+
+
+def _pick_from_tarball(tarball: Path, names: list[str], where: Path) -> None:
+    with subprocess.Popen(["tar", "-tf", str(tarball)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+                          env=environment(FAST_XZ)) as listing:
+        assert listing.stdout is not None
+        top = listing.stdout.readline().partition("/")[0]
+        listing.terminate()
+    # With "occurrence", tar ends at the last of the files. It complains of those that patches create.
+    subprocess.run(["tar", "-C", str(where), "--strip-components=1", "--occurrence=1", "-xf", str(tarball), "--",
+                    *(f"{top}/{name}" for name in names)], stderr=subprocess.DEVNULL, env=environment(FAST_XZ))
 
 
 def _copy_tree(tree: Path, where: Path) -> None:
@@ -56,7 +82,8 @@ def _copy_tree(tree: Path, where: Path) -> None:
 
 
 def _unpack_tarball(tarball: Path, where: Path) -> None:
-    status, _, problem = output(["tar", "-C", where, "--strip-components=1", "-xf", tarball], timeout=3600)
+    words = ["tar", "-C", where, "--strip-components=1", "-xf", tarball]
+    status, _, problem = output(words, timeout=3600, extra_env=FAST_XZ)
     if status != 0:
         raise Failure(f"{tarball.name} can't be unpacked ({last_line(problem)}): check the file and the free space")
 
@@ -96,7 +123,7 @@ def _tree_digest(tree: Path) -> str:
 
 
 def _version_of(package: str) -> tuple[int, ...]:
-    return tuple(int(n) for n in re.findall(r"\d+", package.removeprefix("linux-source-"))[:2])
+    return tuple(int(n) for n in re.findall(r"\d+", package)[:2])
 
 
 def _fetch(archive: Archive, package: str, version: str, cache: Cache) -> Source:
@@ -123,15 +150,20 @@ def cached(cache: Cache) -> list[Source]:
 
 
 def candidates(cache: Cache) -> Iterator[Source]:
-    """Debian sources, those at hand first, then newest first in each suite; lazily fetched."""
+    """Debian sources, those at hand first, then newest first in each suite; lazily fetched.
+
+    Of each version of Linux, such as 7.3, only one is fetched: a series that does not fit it fits no stable update."""
     seen = set()
     for source in cached(cache):
-        seen.add(source.identity)
+        seen.add(source.version())
         yield source
     for suites in BINARY_SUITES:
         archive = Archive(cache, suites)
         packages = [p for p in archive.names("linux-source-") if re.fullmatch(r"linux-source-\d+\.\d+", p)]
         for package in sorted(packages, key=_version_of, reverse=True):
+            if _version_of(package) < OLDEST or _version_of(package) in seen:
+                continue
             version = archive.candidate(package)
-            if version and _version_of(package) >= OLDEST and "debian " + version not in seen:
+            if version:
+                seen.add(_version_of(package))
                 yield _fetch(archive, package, version, cache)

@@ -2,6 +2,7 @@
 """Patch series: a directory of patches or a mailbox, in order, applied to a tree."""
 import contextlib
 import mailbox
+import os
 import re
 import shutil
 import subprocess
@@ -13,7 +14,14 @@ from ..base.shell import environment
 from .cache import sha256_text
 
 SUBJECT = re.compile(r"\[[^\]]*PATCH[^\]]*?(?:\bv(\d+)\b[^\]]*?)?(?:(\d+)/(\d+))?\]\s*(.*)", re.S)
+COVER_LETTER = re.compile(rb"^Subject: \[[^\]]*\b0+/\d+\]", re.M)
+CHANGE = re.compile(rb"^(?:diff --git |\+\+\+ )", re.M)
+NAMED = re.compile(rb"^(?:(---|\+\+\+) (/dev/null|[^/\s]+/[^\t\n]+)|(rename|copy) (?:from|to) (.+))", re.M)
 ALLOWED_FUZZ = "1"
+
+
+class DoesNotApply(Failure):
+    """A patch does not fit this source; another source may do."""
 
 
 @dataclass(frozen=True)
@@ -23,9 +31,9 @@ class Patch:
 
 
 def load(path: Path) -> list[Patch]:
-    """Patches of a directory (in the order of its "series" file or of their names) or a mailbox."""
+    """Patches of a directory (in the order of its "series" file or of their names) or a mailbox, without cover letter."""
     if path.is_dir():
-        patches = [Patch(file.name, file.read_bytes()) for file in _files(path)]
+        patches = _changes(path, [Patch(file.name, file.read_bytes()) for file in _files(path)])
     elif path.is_file():
         patches = _mailbox(path)
     else:
@@ -33,6 +41,14 @@ def load(path: Path) -> list[Patch]:
     if not patches:
         raise BadInput(f"--patches {path}: no patches in there: give a directory of *.patch files or a mailbox")
     return patches
+
+
+def _changes(path: Path, patches: list[Patch]) -> list[Patch]:
+    empty = [patch for patch in patches if not CHANGE.search(patch.content)]
+    for patch in empty:
+        if not COVER_LETTER.search(patch.content):
+            raise BadInput(f"--patches {path}: {patch.name} changes nothing: remove it or make it again")
+    return [patch for patch in patches if patch not in empty]
 
 
 def _files(path: Path) -> list[Path]:
@@ -76,14 +92,33 @@ def digest(patches: list[Patch]) -> str:
     return sha256_text(*(patch.content.hex() for patch in patches))
 
 
+def touched(patches: list[Patch]) -> dict[str, bool]:
+    """Names of the files that the patches touch; False for those that the patches create."""
+    found: dict[str, bool] = {}
+    for patch in patches:
+        before = b""
+        for mark, name, moved, moved_name in NAMED.findall(patch.content):
+            if mark == b"---":
+                before = name
+            plain = moved_name if moved else name.partition(b"/")[2]
+            if name != b"/dev/null":
+                found.setdefault(os.fsdecode(plain), mark != b"+++" or before != b"/dev/null")
+    outside = [name for name in found if name.startswith("/") or ".." in Path(name).parts]
+    if outside:
+        raise BadInput(f"--patches: {outside[0]} is outside of the kernel's tree")
+    return found
+
+
 def apply(patches: list[Patch], tree: Path) -> None:
-    """Applies all patches or says which one fails, and where."""
+    """Applies all patches or says which one fails, and where. The tree needs to hold no more than the touched files."""
     for patch in patches:
         problem = _git_apply(patch, tree)
         if problem:
             problem = _fuzzy_apply(patch, tree)
+        if "malformed patch" in problem:
+            raise BadInput(f"patch {patch.name} is damaged ({problem.lstrip('patch: *')})")
         if problem:
-            raise Failure(f"patch {patch.name} does not apply ({problem})")
+            raise DoesNotApply(f"patch {patch.name} does not apply ({problem})")
 
 
 def _run(words: list[str], patch: Patch, tree: Path) -> tuple[int, str]:

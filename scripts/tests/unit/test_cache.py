@@ -1,13 +1,16 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The cache finds damage and makes entries again."""
 import contextlib
+import io
 import os
+import signal
 import tempfile
 import time
 import unittest
 from pathlib import Path
 
 from rmpopt_cli.base.errors import Failure
+from rmpopt_cli.base.shell import logged
 from rmpopt_cli.provision.cache import MANIFEST, Cache, damage
 
 
@@ -90,6 +93,21 @@ class CacheTest(unittest.TestCase):
     def test_lock_nests(self) -> None:
         with self.cache.lock("kind"), self.cache.lock("kind"):
             self.entry()
+
+    def test_lock_is_held_until_the_program_has_ended(self) -> None:
+        """Otherwise a second make would start in the tree when rmpopt was killed and the first make was not."""
+        maker = os.fork()
+        if maker == 0:
+            with self.cache.lock("kind"):
+                logged(["sh", "-c", f"touch {self.cache.root}/begun; sleep 1; touch {self.cache.root}/ended"],
+                       self.cache.root / "log")
+        while not (self.cache.root / "begun").exists():
+            time.sleep(0.01)
+        os.kill(maker, signal.SIGKILL)
+        os.waitpid(maker, 0)
+        self.assertFalse((self.cache.root / "ended").exists())
+        with contextlib.redirect_stderr(io.StringIO()), self.cache.lock("kind"):
+            self.assertTrue((self.cache.root / "ended").exists())
 
     def test_two_processes_make_an_entry_once(self) -> None:
         def slow(where: Path) -> None:

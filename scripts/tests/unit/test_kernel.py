@@ -1,12 +1,17 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Kernels built from a tree of a few lines: what is kept, and that variants reuse the reference kernel's tree."""
+"""Kernels built from a tree of a few lines: what is kept, and that the next kernel reuses the tree."""
+import contextlib
+import io
+import os
 import tarfile
 import tempfile
 import unittest
 from pathlib import Path
+from unittest import mock
 
-from rmpopt_cli.provision import kernel, series
-from rmpopt_cli.provision.cache import Cache
+from rmpopt_cli.provision import kernel, kernel_tree, linux_source, series
+from rmpopt_cli.provision.cache import Cache, sha256_text
+from rmpopt_cli.provision.kernel_tree import Tree
 from rmpopt_cli.provision.linux_source import Source
 
 MAKEFILE = """\
@@ -50,47 +55,145 @@ class KernelTest(unittest.TestCase):
             archive.add(tree, "linux")
         return Source(self.top / "linux.tar", "test", "Linux for a test")
 
-    def trees(self) -> list[Path]:
-        return list((self.cache.root / "work").glob("kernel-*"))
+    def build(self, source: Source, *patches: series.Patch) -> Path:
+        return kernel.ensure(self.cache, kernel.Recipe(source, list(patches), [self.fragment]))
 
-    def test_variants_are_built_in_the_tree_of_their_base(self) -> None:
-        recipe = kernel.Recipe(self.source(), [patch("plain", "series")], [self.fragment], [patch("series", "variant")])
-        kernel.ensure(self.cache, recipe.base(), keep_tree=True)
-        self.assertEqual(len(self.trees()), 1)
-        times = (self.trees()[0] / "build" / "times")
-        self.assertEqual(times.read_text(), "built\n")
-        times.write_text("kept\n")
-        build = kernel.Build(self.cache, recipe, keep_tree=True)
-        where = self.top / "out"
-        where.mkdir()
-        build.run(where)
-        self.assertEqual((where / "bzImage").read_text(), "variant\n")
-        self.assertEqual(times.read_text(), "kept\nbuilt\n")
+    def tree(self) -> Path:
+        found, = (self.cache.root / "work").glob("kernel-*")
+        return found
 
-    def test_both_are_built_when_both_are_missing(self) -> None:
-        recipe = kernel.Recipe(self.source(), [patch("plain", "series")], [self.fragment], [patch("series", "variant")])
-        variants = kernel.with_base(self.cache, recipe)
+    def test_the_next_kernel_is_built_in_the_same_tree(self) -> None:
+        source = self.source()
+        times = ("plain", "series"), ("series", "variant")
+        built = self.build(source, patch(*times[0]))
+        self.assertEqual((built / "bzImage").read_text(), "series\n")
+        (self.tree() / "build" / "times").write_text("kept\n")
+        variants = self.build(source, *(patch(*pair) for pair in times))
         self.assertEqual((variants / "bzImage").read_text(), "variant\n")
-        base = self.cache.find(kernel.KIND, recipe.base().key())
-        assert base
-        self.assertEqual((base / "bzImage").read_text(), "series\n")
-        self.assertEqual(self.trees(), [])
+        self.assertEqual((self.tree() / "build" / "times").read_text(), "kept\nbuilt\n")
+        plain = self.build(source)
+        self.assertEqual((plain / "bzImage").read_text(), "plain\n")
 
-    def test_variants_alone_are_built_from_the_source(self) -> None:
-        recipe = kernel.Recipe(self.source(), [patch("plain", "series")], [self.fragment], [patch("series", "variant")])
-        self.assertEqual((kernel.ensure(self.cache, recipe) / "bzImage").read_text(), "variant\n")
-        self.assertEqual(self.trees(), [])
+    def test_another_configuration_is_used_in_the_same_tree(self) -> None:
+        source = self.source()
+        first = self.build(source)
+        self.fragment.write_text("CONFIG_A=y\n")
+        self.assertNotEqual(self.build(source), first)
+        configured = (self.tree() / "build" / "configured").read_text()
+        self.assertEqual(configured, sha256_text("CONFIG_A=y\n"))
+
+    def test_trees_of_other_sources_are_removed(self) -> None:
+        source = self.source()
+        self.build(source)
+        other = Source(source.path, "other", "another")
+        self.build(other)
+        self.assertEqual(self.tree(), Tree(self.cache, other).top)
 
     def test_patch_that_does_not_fit(self) -> None:
-        recipe = kernel.Recipe(self.source(), [patch("other", "series")], [self.fragment])
-        with self.assertRaises(kernel.DoesNotApply):
-            kernel.ensure(self.cache, recipe)
-        self.assertEqual(self.trees(), [])
+        source = self.source()
+        self.build(source, patch("plain", "series"))
+        before = (self.tree() / "linux" / "text").stat().st_mtime_ns
+        with self.assertRaisesRegex(series.DoesNotApply, "other-series does not apply"):
+            self.build(source, patch("other", "series"))
+        self.assertEqual((self.tree() / "linux" / "text").stat().st_mtime_ns, before)
 
-    def test_keys_differ(self) -> None:
-        recipe = kernel.Recipe(self.source(), [patch("plain", "series")], [self.fragment], [patch("series", "variant")])
-        self.assertNotEqual(recipe.key(), recipe.base().key())
-        self.assertEqual(recipe.base().key(), recipe.base().base().key())
+    def test_patch_that_does_not_fit_is_found_before_anything_is_unpacked(self) -> None:
+        source = self.source()
+        with mock.patch.object(Source, "unpack", side_effect=AssertionError), self.assertRaises(series.DoesNotApply):
+            self.build(source, patch("other", "series"))
+
+    def test_other_sources_of_the_same_version_are_not_tried(self) -> None:
+        tried = []
+
+        class FakeArchive:
+            def __init__(self, *_: object) -> None: pass
+            def names(self, _: str) -> list[str]: return ["linux-source-7.3", "linux-source-7.4", "linux-source-7.2"]
+            def candidate(self, package: str) -> str: return package + "-2"
+
+        def fetch(_: object, package: str, *rest: object) -> Source:
+            tried.append(package)
+            return Source(Path(package), package, package)
+
+        here = Source(Path("linux-source-7.3.tar.xz"), "here", "here")
+        with mock.patch.multiple(linux_source, Archive=FakeArchive, _fetch=fetch, cached=lambda _: [here]):
+            found = list(linux_source.candidates(self.cache))
+        self.assertEqual(tried, ["linux-source-7.4"])
+        self.assertEqual(found[0], here)
+
+
+class TreeTest(unittest.TestCase):
+    NEW = "--- /dev/null\n+++ b/{0}\n@@ -0,0 +1 @@\n+{1}\n"
+
+    def setUp(self) -> None:
+        scratch = tempfile.TemporaryDirectory()
+        self.addCleanup(scratch.cleanup)
+        self.top = Path(scratch.name)
+        source = self.top / "source"
+        source.mkdir()
+        for name in ("Kconfig", "Makefile"):
+            (source / name).write_text("")
+        (source / "text").write_text("plain\n")
+        (source / "other").write_text("other\n")
+        self.source = Source(source, "test", "a source")
+        self.tree = Tree(Cache(self.top / "cache"), self.source)
+
+    def patch(self, *patches: series.Patch) -> None:
+        with contextlib.redirect_stderr(io.StringIO()):
+            self.tree.patch(list(patches))
+
+    def new(self, name: str, content: str) -> series.Patch:
+        return series.Patch(name, self.NEW.format(name, content).encode())
+
+    def read(self, name: str) -> str:
+        return (self.tree.path / name).read_text()
+
+    def test_files_come_and_go_with_the_patches(self) -> None:
+        self.patch(patch("plain", "series"), self.new("dir/added", "one"))
+        self.assertEqual((self.read("text"), self.read("dir/added")), ("series\n", "one\n"))
+        self.patch(self.new("dir/added", "two"))
+        self.assertEqual((self.read("text"), self.read("dir/added")), ("plain\n", "two\n"))
+        self.patch()
+        self.assertFalse((self.tree.path / "dir/added").exists())
+
+    def test_equal_files_keep_their_time_stamp(self) -> None:
+        self.patch(patch("plain", "series"), self.new("added", "one"))
+        os.utime(self.tree.path / "text", ns=(5, 5))
+        os.utime(self.tree.path / "added", ns=(5, 5))
+        self.patch(patch("plain", "series"), self.new("added", "two"))
+        self.assertEqual((self.tree.path / "text").stat().st_mtime_ns, 5)
+        self.assertNotEqual((self.tree.path / "added").stat().st_mtime_ns, 5)
+
+    def test_interrupted_change_is_made_good(self) -> None:
+        self.patch(patch("plain", "series"))
+        with mock.patch.object(kernel_tree, "_install", side_effect=KeyboardInterrupt), \
+                self.assertRaises(KeyboardInterrupt):
+            self.patch(self.new("added", "one"))
+        (self.tree.path / "added").write_text("half")
+        self.patch(patch("plain", "other"))
+        self.assertEqual(self.read("text"), "other\n")
+        self.assertFalse((self.tree.path / "added").exists())
+
+    def test_interrupted_unpacking_starts_anew(self) -> None:
+        self.patch()
+        (self.tree.path / "text").unlink()
+        (self.tree.top / "unpacked").unlink()
+        self.patch()
+        self.assertEqual(self.read("text"), "plain\n")
+
+    def test_created_file_that_is_there(self) -> None:
+        with self.assertRaisesRegex(series.DoesNotApply, "other, which a patch creates, is there already"):
+            self.patch(self.new("other", "mine"))
+        self.assertEqual(self.read("other"), "other\n")
+        self.patch(series.Patch("x", b"--- a/other\n+++ b/other\n@@ -1 +1 @@\n-other\n+another\n"))
+        with self.assertRaises(series.DoesNotApply):
+            self.patch(self.new("other", "mine"))
+
+    def test_files_picked_from_a_tarball(self) -> None:
+        with tarfile.open(self.top / "linux.tar", "w") as archive:
+            archive.add(self.source.path, "linux-1")
+        Source(self.top / "linux.tar", "t", "t").pick(["text", "absent"], self.top / "cache")
+        self.assertEqual((self.top / "cache" / "text").read_text(), "plain\n")
+        self.assertFalse((self.top / "cache" / "other").exists())
 
 
 if __name__ == "__main__":

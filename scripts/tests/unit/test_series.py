@@ -64,6 +64,32 @@ class SeriesTest(unittest.TestCase):
         path.write_text(DIFF.format("file", "two", "2"))
         self.assertEqual(len(series.load(path)), 1)
 
+    def test_cover_letter_is_left_out(self) -> None:
+        where = self.patch_dir(a=DIFF.format("file", "two", "2"))
+        (where / "0000-cover-letter.patch").write_text(MAIL.format("[PATCH v2 00/11] cover", " file | 2 +-\n"))
+        self.assertEqual([patch.name for patch in series.load(where)], ["a.patch"])
+
+    def test_patch_without_a_change(self) -> None:
+        where = self.patch_dir(a=MAIL.format("[PATCH 1/2] nothing", ""))
+        with self.assertRaisesRegex(BadInput, "a.patch changes nothing"):
+            series.load(where)
+
+    def test_damaged_patch(self) -> None:
+        where = self.patch_dir(a=DIFF.format("file", "two", "2").replace(" one\n", "one\n"))
+        with self.assertRaisesRegex(BadInput, "a.patch is damaged .*malformed patch at line"):
+            series.apply(series.load(where), self.tree)
+
+    def test_touched_files(self) -> None:
+        texts = (DIFF.format("a", "1", "2"), "--- /dev/null\n+++ b/new\n@@ -0,0 +1 @@\n+x\n",
+                 "--- linux.orig/gone file\t2026\n+++ /dev/null\n", "rename from old/x\nrename to new/x\n",
+                 DIFF.format("new", "1", "2"))
+        self.assertEqual(series.touched([series.Patch("", text.encode()) for text in texts]),
+                         {"a": True, "new": False, "gone file": True, "old/x": True, "new/x": True})
+
+    def test_file_outside_of_the_tree(self) -> None:
+        with self.assertRaisesRegex(BadInput, "outside"):
+            series.touched([series.Patch("", DIFF.format("../x", "1", "2").encode())])
+
     def test_failing_patch_is_named_with_file_and_hunk(self) -> None:
         where = self.patch_dir(a=DIFF.format("file", "absent", "2"))
         with self.assertRaisesRegex(Failure, r"a\.patch does not apply \(file: Hunk #1 FAILED at 1"):

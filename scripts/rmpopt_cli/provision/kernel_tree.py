@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Kernel trees that are kept: the next kernel of the same source compiles only what differs.
+
+Patches are applied to copies of the few files that they touch. So one that does not apply is known within seconds and
+changes nothing, and a file that two series leave alike keeps its time stamp, by which make knows what is up to date.
+"""
+import filecmp
+import json
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from ..base.console import note
+from . import series
+from .cache import Cache, sha256_text
+from .linux_source import Source
+
+
+class Tree:
+    """The unpacked source, with the patches of the kernel that was built last. The caller holds the kernels' lock."""
+
+    def __init__(self, cache: Cache, source: Source) -> None:
+        self._source = source
+        self._work = cache.directory("work")
+        self.top = self._work / f"kernel-{sha256_text(source.identity)[:24]}"
+        self.path = self.top / "linux"
+        self._complete = self.top / "unpacked"  # missing when unpacking or removing was interrupted
+        self._patched = self.top / "patched"  # names of the files that may differ from the source
+
+    def patch(self, patches: list[series.Patch]) -> None:
+        """Makes the tree the source with these patches, or raises series.DoesNotApply and leaves it alone."""
+        touched = series.touched(patches)
+        earlier: dict[str, bool] = json.loads(self._patched.read_text()) if self._patched.exists() else {}
+        names = {**earlier, **touched}
+        with tempfile.TemporaryDirectory(dir=self._work, prefix="patching-") as scratch:
+            wanted = Path(scratch)
+            self._source.pick([name for name, in_source in names.items() if in_source], wanted)
+            series.apply(patches, wanted)
+            self._unpack()
+            for name, in_source in touched.items():
+                if not in_source and earlier.get(name, True) and (self.path / name).exists():
+                    raise series.DoesNotApply(f"{name}, which a patch creates, is there already")
+            self._patched.write_text(json.dumps(names))
+            for name in names:
+                _install(wanted / name, self.path / name)
+        self._patched.write_text(json.dumps(touched))
+        if patches:
+            note(f"{len(patches)} patches applied")
+
+    def _unpack(self) -> None:
+        if self._complete.exists():
+            return
+        shutil.rmtree(self.top, ignore_errors=True)
+        self.top.mkdir(parents=True)
+        self._source.unpack(self.path)
+        self._complete.touch()
+
+    @contextmanager
+    def others_removed(self) -> Iterator[None]:
+        """Removes the trees of other sources, which takes minutes on a busy disk, while the caller goes on."""
+        others = [path for path in self._work.glob("kernel-*") if path != self.top]
+        for path in others:
+            (path / self._complete.name).unlink(missing_ok=True)
+        remover = subprocess.Popen(["rm", "-rf", "--", *map(str, others)], stderr=subprocess.DEVNULL)
+        try:
+            yield
+        except BaseException:
+            remover.terminate()
+            raise
+        finally:
+            remover.wait()
+
+
+def _install(wanted: Path, where: Path) -> None:
+    """Makes a file what is wanted, or removes it, and touches none that is right already."""
+    if not wanted.exists():
+        where.unlink(missing_ok=True)
+    elif not where.exists() or not filecmp.cmp(wanted, where, shallow=False):
+        where.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(wanted, where)
