@@ -131,6 +131,16 @@ bool psp_call::is_zero(std::size_t offset, std::size_t bytes) const
                                [](std::byte b) { return b == std::byte{0}; });
 }
 
+std::vector<spa_range> own_memory_of(const machine &m, const psp_state &s)
+{
+    std::vector<spa_range> out = m.rmp().table_memory();
+    out.insert(out.end(), s.iommu_pages.begin(), s.iommu_pages.end());
+    if (s.tmr.bytes != 0) {
+        out.push_back(s.tmr);
+    }
+    return out;
+}
+
 psp_firmware::psp_firmware(machine &m, settings s)
     : machine_(m), state_(std::make_unique<psp_state>())
 {
@@ -141,22 +151,31 @@ psp_firmware::psp_firmware(machine &m, settings s)
 
 psp_firmware::~psp_firmware() = default;
 
-std::uint16_t psp_firmware::execute(std::uint16_t command, spa_t buffer, effect_list &effects)
+firmware_result psp_firmware::execute(std::uint16_t command, spa_t buffer)
 {
+    firmware_result result;
     const std::scoped_lock lock(lock_);
     psp_status status = psp_status::invalid_command;
     if (const command_info *info = find_command(command)) {
         const std::scoped_lock rmp_lock(machine_.rmp_lock());
-        psp_call call{
-            .m = machine_, .s = *state_, .effects = effects, .buffer_spa = buffer & ~c_bit};
+        psp_call call{.m = machine_, .s = *state_, .result = result, .buffer_spa = buffer & ~c_bit};
         status = run(*info, call);
         ++state_->by_command[command];
     }
     ++state_->commands;
     state_->failed += status != psp_status::success ? 1 : 0;
     state_->last_command = command;
-    state_->last_status = static_cast<std::uint16_t>(status);
-    return state_->last_status;
+    result.status = state_->last_status = static_cast<std::uint16_t>(status);
+    return result;
+}
+
+std::uint16_t psp_firmware::execute(std::uint16_t command, spa_t buffer, effect_list &effects)
+{
+    const firmware_result result = execute(command, buffer);
+    for (const guard_range &r : result.rmp_changes.ranges()) {
+        effects.guard(r.base, r.bytes, r.host_writable);
+    }
+    return result.status;
 }
 
 void psp_firmware::reset()
@@ -214,12 +233,7 @@ std::vector<spa_range> psp_firmware::own_memory() const
 {
     const std::scoped_lock lock(lock_);
     const std::scoped_lock rmp_lock(machine_.rmp_lock());
-    std::vector<spa_range> out = machine_.rmp().table_memory();
-    out.insert(out.end(), state_->iommu_pages.begin(), state_->iommu_pages.end());
-    if (state_->tmr.bytes != 0) {
-        out.push_back(state_->tmr);
-    }
-    return out;
+    return own_memory_of(machine_, *state_);
 }
 
 } // namespace rmpopt::hw

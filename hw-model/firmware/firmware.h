@@ -11,13 +11,14 @@
 // and exclude each other. execute() takes the machine's RMP lock; the caller must not hold it.
 #pragma once
 
-#include "hw-model/rmp/rmp_changes.h"
 #include "hw-model/machine/machine.h"
+#include "hw-model/rmp/rmp_changes.h"
 
 #include <array>
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string_view>
 #include <vector>
 
@@ -157,6 +158,29 @@ struct psp_guest_info {
     psp_digest launch_digest{}; ///< of what SNP_LAUNCH_UPDATE measured so far
 };
 
+/// A step in the life of an SNP guest.
+struct guest_event {
+    enum class kind : std::uint8_t { created, activated, launched, ended };
+
+    kind what = kind::created;
+    spa_t context = 0;      ///< the guest's context page, which is also its name
+    std::uint32_t asid = 0; ///< 0 while the guest has none; of an ended guest: the one it had
+
+    bool operator==(const guest_event &) const = default;
+};
+
+/// What one command did, told by its handler. A command that fails has changed nothing that is
+/// listed here.
+struct firmware_result {
+    std::uint16_t status = 0;           ///< psp_status, as the mailbox returns it
+    effect_list rmp_changes{};          ///< pages that the host may write from now on, or no longer
+    std::vector<guest_event> guests{};  ///< in the order in which it happened
+    std::vector<spa_range> reclaimed{}; ///< pages that firmware has handed back: in state Reclaim
+    std::optional<bool> snp_init{}; ///< set when SNP was initialised (true) or shut down (false)
+    /// All that firmware keeps for itself from now on; set when the command changed it.
+    std::optional<std::vector<spa_range>> own_memory{};
+};
+
 struct psp_state;
 
 class psp_firmware
@@ -178,6 +202,8 @@ class psp_firmware
     /// mailbox was given (the C-bit is ignored). Whatever memory holds, at worst the command
     /// fails; then it has changed nothing but, where the ABI says so, a length in its buffer or
     /// the values of a CPUID page, or a damaged image of INIT_EX.
+    firmware_result execute(std::uint16_t command, spa_t buffer);
+    /// The same for callers that keep status and RMP changes only.
     std::uint16_t execute(std::uint16_t command, spa_t buffer, effect_list &effects);
 
     /// Device or machine reset: everything uninitialised. The RMP and the platform's identity

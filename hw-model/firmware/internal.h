@@ -4,11 +4,11 @@
 #pragma once
 
 #include "hw-model/firmware/asid_owners.h"
-#include "hw-model/firmware/snp/page_state.h"
 #include "hw-model/firmware/firmware.h"
 #include "hw-model/firmware/sev/certificate.h"
-#include "hw-model/firmware/snp/guest.h"
 #include "hw-model/firmware/sev/guest.h"
+#include "hw-model/firmware/snp/guest.h"
+#include "hw-model/firmware/snp/page_state.h"
 
 #include <array>
 #include <cstring>
@@ -72,7 +72,7 @@ struct psp_state {
 struct psp_call {
     machine &m;
     psp_state &s;
-    effect_list &effects;
+    firmware_result &result;
     spa_t buffer_spa = 0;
     std::span<std::byte> buffer{};
     bool write_back = false; ///< handler changed the buffer, which goes back to memory
@@ -90,6 +90,9 @@ struct psp_call {
     }
     bool is_zero(std::size_t offset, std::size_t bytes) const;
 };
+
+/// The RMP, the trusted memory region, the IOMMU's buffers.
+std::vector<spa_range> own_memory_of(const machine &m, const psp_state &s);
 
 using psp_handler = psp_status (*)(psp_call &);
 

@@ -4,11 +4,11 @@
 // consistent and, once initialised, firmware's.
 #include "arena.h"
 #include "byte_source.h"
+#include "hw-model/firmware/firmware.h"
+#include "hw-model/firmware/snp/page_state.h"
+#include "hw-model/insn/rmpopt.h"
 #include "hw-model/machine/audit.h"
 #include "hw-model/machine/msr.h"
-#include "hw-model/firmware/snp/page_state.h"
-#include "hw-model/firmware/firmware.h"
-#include "hw-model/insn/rmpopt.h"
 #include "psp_legacy_fields.h"
 
 #include <algorithm>
@@ -536,9 +536,8 @@ class attack
             before_.push_back(m_->rmp().load(p));
         }
         memory_.accept();
-        effect_list effects;
-        const auto status =
-            static_cast<psp_status>(fw_->execute(static_cast<std::uint16_t>(c), buffer, effects));
+        const firmware_result result = fw_->execute(static_cast<std::uint16_t>(c), buffer);
+        const auto status = static_cast<psp_status>(result.status);
         const bool success = status == psp_status::success;
         auto allowed = outputs(c, status, buffer & ~c_bit, fields);
         for (const spa_range &r : legacy_outputs(c, status, buffer & ~c_bit, fields, nv_)) {
@@ -549,7 +548,7 @@ class attack
         if (success && (c == snp_init || (c == snp_init_ex && (fields[0] & 1) != 0))) {
             by_hand_ = false;
         } else if (!success || c != snp_init_ex) {
-            check_effects(effects);
+            check_effects(result.rmp_changes);
         }
     }
 

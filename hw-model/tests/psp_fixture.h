@@ -3,15 +3,16 @@
 // that covers the first 1 GB. SNP_EN is set where a test asks for it.
 #pragma once
 
-#include "hw-model/machine/msr.h"
-#include "hw-model/firmware/snp/page_state.h"
 #include "hw-model/firmware/firmware.h"
+#include "hw-model/firmware/snp/page_state.h"
 #include "hw-model/insn/rmp_ops.h"
+#include "hw-model/machine/msr.h"
 #include "sparse_memory.h"
 
 #include <algorithm>
 #include <cstring>
 #include <gtest/gtest.h>
+#include <map>
 #include <memory>
 #include <ostream>
 #include <set>
@@ -86,10 +87,55 @@ class psp_fixture : public testing::Test
         }
     }
 
+    /// Every command of every test: what its result tells is what changed, no more and no less.
     std::uint16_t run(psp_command command, spa_t buffer = 0)
     {
-        effects.clear();
-        return fw->execute(static_cast<std::uint16_t>(command), buffer, effects);
+        const auto guests = guests_of_firmware();
+        const bool snp_init = fw->snapshot().snp_init;
+        const std::vector<spa_range> memory = fw->own_memory();
+        result = fw->execute(static_cast<std::uint16_t>(command), buffer);
+        effects = result.rmp_changes;
+        EXPECT_EQ(after(guests, result.guests), guests_of_firmware());
+        EXPECT_EQ(result.snp_init.value_or(snp_init), fw->snapshot().snp_init);
+        EXPECT_EQ(result.own_memory.value_or(memory), fw->own_memory());
+        return result.status;
+    }
+    /// ASID and whether it is launched, by context.
+    using guest_list = std::map<spa_t, std::pair<std::uint32_t, bool>>;
+    guest_list guests_of_firmware() const
+    {
+        guest_list list;
+        for (const psp_guest_info &g : fw->active_guests()) {
+            list[g.context] = {g.asid, g.state == psp_guest_state::running};
+        }
+        return list;
+    }
+    /// The list as the events make it; each event must fit what was before it.
+    static guest_list after(guest_list list, const std::vector<guest_event> &events)
+    {
+        for (const guest_event &e : events) {
+            EXPECT_EQ(list.contains(e.context), e.what != guest_event::kind::created);
+            auto &[asid, launched] = list[e.context];
+            switch (e.what) {
+            case guest_event::kind::created:
+                EXPECT_EQ(e.asid, 0u);
+                break;
+            case guest_event::kind::activated:
+                EXPECT_EQ(asid, 0u);
+                asid = e.asid;
+                break;
+            case guest_event::kind::launched:
+                EXPECT_FALSE(launched);
+                EXPECT_EQ(e.asid, asid);
+                launched = true;
+                break;
+            case guest_event::kind::ended:
+                EXPECT_EQ(e.asid, asid);
+                list.erase(e.context);
+                break;
+            }
+        }
+        return list;
     }
     /// Lays the fields out as given and runs the command on them.
     template <class... T> psp_status run_with(psp_command command, T... fields)
@@ -174,7 +220,8 @@ class psp_fixture : public testing::Test
     sparse_memory high_ram_{high.bytes};
     std::unique_ptr<machine> m;
     std::unique_ptr<psp_firmware> fw;
-    effect_list effects;
+    firmware_result result; ///< of the last command
+    effect_list effects;    ///< its RMP changes
 };
 
 } // namespace rmpopt::hw

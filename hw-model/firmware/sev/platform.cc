@@ -76,6 +76,7 @@ void enter_init(psp_call &c, std::uint32_t flags, spa_range tmr)
     // Nobody knows what caches hold of guests before this.
     c.s.asids.require_flush_of_all();
     require_wbinvd(c);
+    c.result.own_memory = own_memory_of(c.m, c.s);
 }
 
 psp_status platform_init(psp_call &c)
@@ -94,6 +95,7 @@ psp_status platform_shutdown(psp_call &c)
     forget_sev_guests(c);
     c.s.platform_init = c.s.platform_es = false;
     c.s.tmr = c.s.nv = {};
+    c.result.own_memory = own_memory_of(c.m, c.s);
     return psp_status::success;
 }
 

@@ -37,6 +37,7 @@ psp_status activate(psp_call &c, guest_context &guest, std::uint32_t asid)
     }
     guest.asid = asid;
     c.s.asids.take(asid, {.kind = asid_owner_kind::snp, .id = c.get_address(0)});
+    c.result.guests.push_back({guest_event::kind::activated, c.get_address(0), asid});
     return psp_status::success;
 }
 
@@ -46,7 +47,8 @@ void end_guest(psp_call &c, spa_t context, const guest_context &guest)
     if (guest.active()) {
         give_back_asid(c, guest.asid);
     }
-    c.m.replace_entry(context, firmware_entry(), c.effects);
+    c.m.replace_entry(context, firmware_entry(), c.result.rmp_changes);
+    c.result.guests.push_back({guest_event::kind::ended, context, guest.asid});
 }
 
 /// Header of a guest message (AMD 56860): algorithm AES-256-GCM, version and size of the header, a
@@ -101,8 +103,9 @@ psp_status snp_gctx_create(psp_call &c)
     if (status != psp_status::success) {
         return status;
     }
-    c.m.replace_entry(page, context_entry(), c.effects);
+    c.m.replace_entry(page, context_entry(), c.result.rmp_changes);
     c.s.guests[page] = {.serial = ++c.s.guests_created};
+    c.result.guests.push_back({guest_event::kind::created, page, 0});
     return psp_status::success;
 }
 

@@ -72,8 +72,8 @@ void move(psp_call &c, const page_operand &from, const page_operand &to)
                 to.bytes());
     moved.immutable = false;
     moved.subpage_count = left.subpage_count = 0; // belongs to the region, not to the page
-    c.m.replace_entry(to.spa, moved, c.effects);
-    c.m.replace_entry(from.spa, left, c.effects);
+    c.m.replace_entry(to.spa, moved, c.result.rmp_changes);
+    c.m.replace_entry(from.spa, left, c.result.rmp_changes);
 }
 
 /// AMD 56860, SNP_DBG_DECRYPT and SNP_DBG_ENCRYPT: only where the policy allows it.
@@ -155,7 +155,7 @@ psp_status snp_page_unsmash(psp_call &c)
     }
     rmp_entry whole = part_of(c.m.rmp().load(page.spa), 0);
     whole.size_2m = true;
-    c.m.replace_entry(page.spa, whole, c.effects);
+    c.m.replace_entry(page.spa, whole, c.result.rmp_changes);
     return psp_status::success;
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // SNP_LAUNCH_FINISH: the guest owner's ID block, with its signatures, against what was launched.
-#include "hw-model/firmware/snp/crypto.h"
 #include "hw-model/firmware/internal.h"
+#include "hw-model/firmware/snp/crypto.h"
 
 #include <algorithm>
 
@@ -133,6 +133,7 @@ psp_status snp_launch_finish(psp_call &c)
     }
     if (status == psp_status::success) {
         guest->state = psp_guest_state::running;
+        c.result.guests.push_back({guest_event::kind::launched, c.get_address(0), guest->asid});
     }
     return status;
 }

@@ -98,7 +98,7 @@ void hand_over(psp_call &c, const update &u)
     e.validated = true;
     e.vmsa = u.measured.type == launch_page::vmsa;
     e.vmpl = u.measured.vmpl;
-    c.m.replace_entry(u.page.spa, e, c.effects);
+    c.m.replace_entry(u.page.spa, e, c.result.rmp_changes);
 }
 
 } // namespace

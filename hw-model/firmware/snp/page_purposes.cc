@@ -28,7 +28,7 @@ psp_status snp_page_md_init(psp_call &c)
         return status;
     }
     std::memset(c.m.memory().at(page, page_4k), 0, page_4k);
-    c.m.replace_entry(page, metadata_entry(), c.effects);
+    c.m.replace_entry(page, metadata_entry(), c.result.rmp_changes);
     return psp_status::success;
 }
 
@@ -55,8 +55,9 @@ psp_status snp_page_set_state(psp_call &c)
     if (!possible) {
         return psp_status::invalid_page_state;
     }
-    for_each_covered_page(c.m.rmp(), ranges,
-                          [&](spa_t p) { c.m.replace_entry(p, hv_fixed_entry(), c.effects); });
+    for_each_covered_page(c.m.rmp(), ranges, [&](spa_t p) {
+        c.m.replace_entry(p, hv_fixed_entry(), c.result.rmp_changes);
+    });
     return psp_status::success;
 }
 

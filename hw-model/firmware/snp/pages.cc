@@ -110,7 +110,9 @@ psp_status write_status(psp_call &c, spa_t out, std::span<const std::byte> raw)
         rmp_entry reclaim;
         reclaim.assigned = true;
         reclaim.size_2m = governing_entry(c.m, out).size_2m;
-        c.m.replace_entry(align_down(out, reclaim.size_2m ? page_2m : page_4k), reclaim, c.effects);
+        const std::uint64_t bytes = reclaim.size_2m ? page_2m : page_4k;
+        c.m.replace_entry(align_down(out, bytes), reclaim, c.result.rmp_changes);
+        c.result.reclaimed.push_back({align_down(out, bytes), bytes});
     }
     return psp_status::success;
 }
@@ -148,7 +150,8 @@ psp_status snp_page_reclaim(psp_call &c)
         return psp_status::invalid_page_size;
     }
     if (*entry != old) {
-        c.m.replace_entry(page, *entry, c.effects);
+        c.m.replace_entry(page, *entry, c.result.rmp_changes);
+        c.result.reclaimed.push_back({page, size_2m ? page_2m : page_4k});
     }
     return psp_status::success;
 }

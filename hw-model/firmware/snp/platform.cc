@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // SNP platform commands: initialisation with its checks, shutdown, status, configuration.
-#include "hw-model/machine/msr.h"
 #include "hw-model/firmware/internal.h"
+#include "hw-model/machine/msr.h"
 
 #include <algorithm>
 
@@ -90,6 +90,8 @@ void begin_snp(psp_call &c)
     // ASIDs of a life before this one may still tag cache lines and data fabric entries.
     c.s.asids.require_flush_of_all();
     require_wbinvd(c);
+    c.result.snp_init = true;
+    c.result.own_memory = own_memory_of(c.m, c.s);
 }
 
 /// Common part of SNP_INIT and SNP_INIT_EX.
@@ -100,7 +102,7 @@ psp_status initialise(psp_call &c, bool init_rmp, std::vector<spa_range> fixed)
         return status;
     }
     if (init_rmp) {
-        c.s.iommu_pages = rebuild_rmp(c.m, std::move(fixed), c.effects);
+        c.s.iommu_pages = rebuild_rmp(c.m, std::move(fixed), c.result.rmp_changes);
     } else if (!c.s.rmp_init) {
         return psp_status::rmp_init_required;
     }
@@ -119,7 +121,8 @@ void release_iommu_pages(psp_call &c)
     reclaim.assigned = true;
     for_each_covered_page(c.m.rmp(), c.s.iommu_pages, [&](spa_t p) {
         if (state_of(c.m.rmp().load(p)) == page_state::firmware_iommu) {
-            c.m.replace_entry(p, reclaim, c.effects);
+            c.m.replace_entry(p, reclaim, c.result.rmp_changes);
+            c.result.reclaimed.push_back({p, page_4k});
         }
     });
     c.s.iommu_pages.clear();
@@ -135,7 +138,8 @@ bool offers_x86_shutdown(const psp_call &c)
 void shut_down_x86(psp_call &c)
 {
     c.m.firmware_clear_snp_en();
-    c.m.rmp().for_each_assigned([&c](spa_t page) { c.effects.guard(page, page_4k, true); });
+    c.m.rmp().for_each_assigned(
+        [&c](spa_t page) { c.result.rmp_changes.guard(page, page_4k, true); });
     c.s.rmp_init = false;
 }
 
@@ -242,6 +246,8 @@ psp_status snp_shutdown_ex(psp_call &c)
         shut_down_x86(c);
     }
     c.s.snp_init = false;
+    c.result.snp_init = false;
+    c.result.own_memory = own_memory_of(c.m, c.s);
     return psp_status::success;
 }
 
