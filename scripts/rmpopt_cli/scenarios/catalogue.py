@@ -1,8 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The scenarios that a kernel is put through, and the deliberate mistakes that they must find.
-
-A new scenario is a row in SCENARIOS; a new mistake is a patch in guest-tests/linux/variants and a row in VARIANTS.
-"""
+"""The scenarios that a kernel is put through. A new scenario is a row in SCENARIOS."""
 from dataclasses import dataclass
 
 SKIPPED = 4  # exit status of a script that has to skip, as in the kernel's selftests
@@ -120,40 +117,4 @@ SCENARIOS = (
              "lifecycle shut-down; lifecycle sev-init-again; guest hold 1M 1\n"
              "lifecycle shut-down; lifecycle sev-init-again; guest hold 1M 1",
              append=AGAIN, guests=True, files=("snp-lifecycle",)),
-)
-
-
-@dataclass(frozen=True)
-class Variant:
-    """One or more mistakes of the kernel of variants, and the findings that they must cause."""
-    mistakes: str  # as in rmpopt.mistake=
-    scenario: str
-    findings: tuple[str, ...]
-    says: str = ""  # words that one of the findings must contain
-    policies: tuple[str, ...] = ()  # of the machine
-
-
-VARIANTS = (
-    Variant("leader-left-out", "guest", ("lost-optimisation",)),
-    Variant("core-without-base", "boot", ("rmpopt-disabled",)),
-    Variant("both-siblings", "boot", ("sibling-repeat",)),
-    Variant("hotplug-not-set-up", "cpu-off-and-on", ("rmpopt-base-unequal", "lost-optimisation")),
-    Variant("sibling-without-heir", "second-thread-left", ("lost-optimisation",)),
-    Variant("no-delay,no-recheck", "guest-slow-exit", ("pass-during-teardown", "lost-optimisation")),
-    Variant("first-exit,no-recheck", "guests-last-exit-slow", ("pass-during-teardown",)),
-    Variant("no-request,no-recheck", "guest", ("lost-optimisation",)),
-    Variant("before-decommission,no-recheck", "guest-slow-exit", ("lost-optimisation",)),
-    Variant("no-stop,no-recheck,no-request", "initialise-again", ("lost-optimisation",), "no pass since SNP_INIT"),
-    Variant("no-stop", "shut-down-fully", ("rmpopt-after-shutdown",)),
-    Variant("useless-passes", "boot", ("useless-pass",)),
-    Variant("unequal-bases", "boot", ("rmpopt-base-unequal", "lost-optimisation")),
-    Variant("bad-function", "boot", ("rmpopt-refused",)),
-    Variant("base-before-snp", "boot", ("msr-refused",)),
-    Variant("base-before-snp", "boot", ("msr-lost",), policies=("wrmsr-nosnp=ignore",)),
-    Variant("dirty-rmp", "boot", ("dirty-rmp",)),
-    Variant("unequal-hwcr", "boot", ("msr-unequal",)),
-    Variant("rmpupdate-retry", "boot", ("rmp-retry",)),
-    Variant("host-write", "boot", ("host-write",)),
-    Variant("leaked-page", "guest", ("pages-leaked",)),
-    Variant("leaked-context", "guest", ("firmware-pages-left",)),
 )

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ..base.catalogue import chosen
 from ..base.errors import OK, TEST_FAILED, VERDICT, Failure
 from ..base.parallel import threads
 from ..base.paths import BUILD
@@ -18,7 +17,7 @@ from ..guest.given import Given
 from ..guest.machine import MachineOptions, parse_size
 from ..guest.request import Request
 from ..provision.cache import Cache
-from .catalogue import PRELUDE, SCENARIOS, SKIPPED, Scenario, Variant
+from .catalogue import PRELUDE, SCENARIOS, SKIPPED, Scenario
 
 PROGRAMS = BUILD / "guest-tests"
 TAKES_AT_MOST = 240  # seconds of real time, for a boot that hangs
@@ -110,20 +109,6 @@ def _dmesg(result: dict) -> str:
         return Path(result["report"], "dmesg.txt").read_text(errors="replace")
     except OSError:
         return ""
-
-
-def variant_problem(variant: Variant) -> str | None:
-    """Boots the kernel of variants with the mistake; None if all its findings came."""
-    [scenario] = chosen(SCENARIOS, [variant.scenario], "scenario")
-    outcome = perform(scenario, Given({"kernel": "variants", "append": f"rmpopt.mistake={variant.mistakes}"},
-                                      {"policies": variant.policies}))
-    seen = {finding["id"] for finding in outcome.findings}
-    missing = [wanted for wanted in variant.findings if wanted not in seen]
-    if not missing and variant.says and not any(variant.says in f["what"] for f in outcome.findings):
-        missing = [f"'{variant.says}'"]
-    if not missing:
-        return None
-    return f"no {', '.join(missing)} but {', '.join(sorted(seen)) or 'nothing'} ({outcome.verdict}: {outcome.detail})"
 
 
 def show(as_json: bool) -> int:

@@ -1,22 +1,77 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Scenarios as tests: the reference kernel passes all of them, the kernel of variants is caught at each mistake."""
+"""Scenarios as tests: the reference kernel passes all of them, the kernel of variants is caught at each mistake.
+
+A new mistake is a patch in guest-tests/linux/variants and a row in VARIANTS.
+"""
+from dataclasses import dataclass
 from functools import partial
 
+from rmpopt_cli.base.catalogue import chosen
 from rmpopt_cli.guest.given import Given
-from rmpopt_cli.scenarios import runner as scenario
-from rmpopt_cli.scenarios.catalogue import SCENARIOS, VARIANTS, Scenario
+from rmpopt_cli.scenarios import runner
+from rmpopt_cli.scenarios.catalogue import SCENARIOS, Scenario
 from .command import Checks
 
 
-def _check(chosen: Scenario) -> str | None:
-    outcome = scenario.perform(chosen, Given())
+@dataclass(frozen=True)
+class Variant:
+    """One or more mistakes of the kernel of variants, and the findings that they must cause."""
+    mistakes: str  # as in rmpopt.mistake=
+    scenario: str
+    findings: tuple[str, ...]
+    says: str = ""  # words that one of the findings must contain
+    policies: tuple[str, ...] = ()  # of the machine
+
+
+VARIANTS = (
+    Variant("leader-left-out", "guest", ("lost-optimisation",)),
+    Variant("core-without-base", "boot", ("rmpopt-disabled",)),
+    Variant("both-siblings", "boot", ("sibling-repeat",)),
+    Variant("hotplug-not-set-up", "cpu-off-and-on", ("rmpopt-base-unequal", "lost-optimisation")),
+    Variant("sibling-without-heir", "second-thread-left", ("lost-optimisation",)),
+    Variant("no-delay,no-recheck", "guest-slow-exit", ("pass-during-teardown", "lost-optimisation")),
+    Variant("first-exit,no-recheck", "guests-last-exit-slow", ("pass-during-teardown",)),
+    Variant("no-request,no-recheck", "guest", ("lost-optimisation",)),
+    Variant("before-decommission,no-recheck", "guest-slow-exit", ("lost-optimisation",)),
+    Variant("no-stop,no-recheck,no-request", "initialise-again", ("lost-optimisation",), "no pass since SNP_INIT"),
+    Variant("no-stop", "shut-down-fully", ("rmpopt-after-shutdown",)),
+    Variant("useless-passes", "boot", ("useless-pass",)),
+    Variant("unequal-bases", "boot", ("rmpopt-base-unequal", "lost-optimisation")),
+    Variant("bad-function", "boot", ("rmpopt-refused",)),
+    Variant("base-before-snp", "boot", ("msr-refused",)),
+    Variant("base-before-snp", "boot", ("msr-lost",), policies=("wrmsr-nosnp=ignore",)),
+    Variant("dirty-rmp", "boot", ("dirty-rmp",)),
+    Variant("unequal-hwcr", "boot", ("msr-unequal",)),
+    Variant("rmpupdate-retry", "boot", ("rmp-retry",)),
+    Variant("host-write", "boot", ("host-write",)),
+    Variant("leaked-page", "guest", ("pages-leaked",)),
+    Variant("leaked-context", "guest", ("firmware-pages-left",)),
+)
+
+
+def _scenario_problem(scenario: Scenario) -> str | None:
+    outcome = runner.perform(scenario, Given())
     return None if outcome.verdict == "pass" else f"{outcome.verdict}: {outcome.detail} (logs: {outcome.report})"
 
 
+def variant_problem(variant: Variant) -> str | None:
+    """Boots the kernel of variants with the mistake; None if all its findings came."""
+    [scenario] = chosen(SCENARIOS, [variant.scenario], "scenario")
+    outcome = runner.perform(scenario, Given({"kernel": "variants", "append": f"rmpopt.mistake={variant.mistakes}"},
+                                             {"policies": variant.policies}))
+    seen = {finding["id"] for finding in outcome.findings}
+    missing = [wanted for wanted in variant.findings if wanted not in seen]
+    if not missing and variant.says and not any(variant.says in f["what"] for f in outcome.findings):
+        missing = [f"'{variant.says}'"]
+    if not missing:
+        return None
+    return f"no {', '.join(missing)} but {', '.join(sorted(seen)) or 'nothing'} ({outcome.verdict}: {outcome.detail})"
+
+
 def tests() -> Checks:
-    return [(f"scenario/{chosen.name}", partial(_check, chosen)) for chosen in SCENARIOS]
+    return [(f"scenario/{scenario.name}", partial(_scenario_problem, scenario)) for scenario in SCENARIOS]
 
 
 def variant_tests() -> Checks:
-    return [(f"watch/variant {' '.join((variant.mistakes, *variant.policies))}",
-             partial(scenario.variant_problem, variant)) for variant in VARIANTS]
+    return [(f"watch/variant {' '.join((variant.mistakes, *variant.policies))}", partial(variant_problem, variant))
+            for variant in VARIANTS]

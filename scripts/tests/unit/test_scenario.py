@@ -13,8 +13,9 @@ from rmpopt_cli.base.paths import VARIANTS as PATCHES
 from rmpopt_cli.guest import tables
 from rmpopt_cli.guest.given import Given
 from rmpopt_cli.scenarios import runner as scenario
-from rmpopt_cli.scenarios.catalogue import PRELUDE, SCENARIOS, SKIPPED, VARIANTS, Scenario
+from rmpopt_cli.scenarios.catalogue import PRELUDE, SCENARIOS, SKIPPED, Scenario
 from rmpopt_cli.scenarios.runner import Outcome, judge
+from tests.system.scenarios import VARIANTS, variant_problem
 
 PLAIN = Scenario("plain", "nothing happens")
 
@@ -153,9 +154,9 @@ class RunTest(unittest.TestCase):
         seen = Outcome("boot", "fail", findings=[finding("dirty-rmp")])
         with mock.patch.object(scenario, "perform", lambda *_: seen):
             wanted = next(v for v in VARIANTS if v.findings == ("dirty-rmp",))
-            self.assertIsNone(scenario.variant_problem(wanted))
+            self.assertIsNone(variant_problem(wanted))
             other = next(v for v in VARIANTS if v.findings == ("host-write",))
-            self.assertIn("no host-write but dirty-rmp", scenario.variant_problem(other) or "")
+            self.assertIn("no host-write but dirty-rmp", variant_problem(other) or "")
 
 
 if __name__ == "__main__":
