@@ -9,18 +9,22 @@ from typing import Any
 METADATA = "option"
 
 
+def shown(value: Any) -> str:
+    return "" if value is None or isinstance(value, Path) else str(value)
+
+
 @dataclass(frozen=True)
 class Option:
     """How a field is given on the command line and passed to the plugin."""
     help: str
-    flag: str
-    metavar: str
-    choices: tuple[str, ...]
-    parse: Callable[[str], Any]  # raises BadInput with a line that names the flag
-    show: Callable[[Any], str]  # formats a default for the help text; "" hides it
-    action: str
-    plugin: str  # the plugin's name for the option; "" if the plugin has none
-    untold: Any  # the plugin's own default, which need not be passed
+    flag: str = ""  # "" derives it from the field's name
+    metavar: str = ""
+    choices: Collection[str] = ()
+    parse: Callable[[str], Any] = str  # raises BadInput with a line that names the flag
+    show: Callable[[Any], str] = shown  # formats a default for the help text; "" hides it
+    action: str = "store"
+    plugin: str = ""  # the plugin's name for the option; "" if the plugin has none
+    untold: Any = None  # the plugin's own default, which need not be passed
 
     def flag_of(self, name: str) -> str:
         return self.flag or "--" + name.replace("_", "-")
@@ -34,28 +38,19 @@ class Option:
         return [f"{self.plugin}={value}"]
 
 
-def shown(value: Any) -> str:
-    return "" if value is None or isinstance(value, (list, Path)) else str(value)
-
-
-def option(default: Any, help: str, flag: str = "", metavar: str = "", choices: Collection[str] = (),
-           parse: Callable[[str], Any] = str, show: Callable[[Any], str] = shown, plugin: str = "",
-           untold: Any = None) -> Any:
-    """An option with one value."""
-    return field(default=default, metadata={METADATA: Option(help, flag, metavar, tuple(choices), parse, show, "store",
-                                                             plugin, untold)})
+def option(default: Any, help: str, flag: str = "", metavar: str = "", **more: Any) -> Any:
+    """An option with one value. `more` are fields of Option."""
+    return field(default=default, metadata={METADATA: Option(help, flag, metavar, **more)})
 
 
 def switch(help: str) -> Any:
     """An option without a value; off by default."""
-    return field(default=False, metadata={METADATA: Option(help, "", "", (), str, str, "store_true", "", None)})
+    return field(default=False, metadata={METADATA: Option(help, action="store_true")})
 
 
-def repeated(help: str, flag: str, metavar: str, parse: Callable[[str], Any] = str, plugin: str = "",
-             action: str = "append") -> Any:
-    """An option that may be repeated. With the action "extend", parse returns a list."""
-    return field(default_factory=list, metadata={METADATA: Option(help, flag, metavar, (), parse, shown, action,
-                                                                  plugin, None)})
+def repeated(help: str, flag: str, metavar: str, action: str = "append", **more: Any) -> Any:
+    """An option that may be repeated. With the action "extend", its parse returns a list."""
+    return field(default_factory=list, metadata={METADATA: Option(help, flag, metavar, action=action, **more)})
 
 
 def of(kind: type) -> Iterator[tuple[str, Option, Any]]:

@@ -95,7 +95,7 @@ class MachineOptions:
     memory: int = option(6 << 30, "guest memory, such as 6G", "--mem", "SIZE", parse=parse_size, show=show_size)
     persona: str = option("venice", "EPYC generation to emulate", choices=cpu.PERSONAS, plugin="persona")
     policies: list[str] = repeated("choice for behaviour that AMD leaves open ('rmpopt policies' lists them); may be "
-                                   "repeated", "--policy", "NAME=VALUE", check_policy, plugin="policy.")
+                                   "repeated", "--policy", "NAME=VALUE", parse=check_policy, plugin="policy.")
     rmp: str = option("auto", "layout of the RMP", choices=("auto", "segmented", "contiguous", "none"), plugin="rmp")
     enforce: str = option("on", "fault stores that the RMP forbids; strict: also stores through 2 MB mappings",
                           choices=("on", "off", "strict"), plugin="enforce")
@@ -114,8 +114,8 @@ class MachineOptions:
     time: str = option("real", "virtual: the guest's clock counts instructions and skips idle time",
                        choices=("real", "virtual"))
     qemu: str | None = option(None, "QEMU to use", metavar="PATH")
-    qemu_options: list[str] = repeated("more QEMU options; may be repeated", "--qemu-opts", "S", parse_words,
-                                       action="extend")
+    qemu_options: list[str] = repeated("more QEMU options; may be repeated", "--qemu-opts", "S", "extend",
+                                       parse=parse_words)
     plugin: Path = option(PLUGIN, "plugin of another build directory, used as it is", metavar="PATH",
                           parse=parse_plugin)
     no_plugin: bool = switch("stock QEMU, for comparison")

@@ -18,7 +18,7 @@ class Request:
                          "demand (default: the reference kernel)", metavar="BZIMAGE")
     modules: Path | None = option(None, "lib/modules/VERSION to load ccp and kvm_amd from", metavar="DIR", parse=Path)
     initrd: Path | None = option(None, "initrd to use; its /init runs unless COMMAND is given", metavar="F", parse=Path)
-    files: list[Path] = repeated("put this file into /root of the guest; may be repeated", "--file", "F", Path)
+    files: list[Path] = repeated("put this file into /root of the guest; may be repeated", "--file", "F", parse=Path)
     append: str = option("", "more words for the kernel command line", metavar="S")
     watch_fatal: bool = switch("a finding of the watch fails the boot")
     symbols: Path | None = option(None, "System.map or vmlinux (default: the System.map beside the kernel)",
