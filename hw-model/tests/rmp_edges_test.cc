@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// Edges of rules that only the mutation check (mutants/) showed to be untested.
+// Edges of rules that only the mutation check (scripts/mutants.py) showed to be untested.
 #include "machine_fixture.h"
 
 namespace rmpopt::hw

@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The mistakes that are made in the hardware model."""
+import unittest
+
+import mutants
+
+ENUMS = """enum class status : std::uint8_t { good = 0, bad = 1 };
+enum class other {
+    one, ///< not two
+    two,
+};
+"""
+
+
+def changed(code: str, file: str = "x.cc") -> list[str]:
+    """The lines that the mutants of `code` have in place of one of its lines."""
+    return [m.after for m in mutants.mutants_of(file, code + "\n", mutants.enumerators([ENUMS]))]
+
+
+class Mistakes(unittest.TestCase):
+    def test_each_kind_is_made(self) -> None:
+        for line, mistakes in {
+            "x = a == b;": ["x = a != b;"],
+            "x = a < b && c;": ["x = a <= b && c;", "x = a < b || c;"],
+            "x = a + b;": ["x = a - b;"],
+            "x += a;": ["x -= a;"],
+            "f(a, 0x0f);": ["f(a, 16);"],
+            "x = 1'000ull;": ["x = 1001ull;"],
+            "x = !y;": ["x = y;"],
+            "x = true;": ["x = false;"],
+            "if (f(g(a))) {": ["if (!(f(g(a)))) {"],
+            "x = f(a) ? b : c;": ["x = f(a) == false ? b : c;"],
+            "return status::good;": ["return status::bad;"],
+            "x = ns::other::two;": ["x = ns::other::one;"],
+        }.items():
+            with self.subTest(line):
+                self.assertEqual(changed(line), mistakes)
+
+    def test_statements_are_dropped(self) -> None:
+        code = "void f()\n{\n    m.call(a,\n           b);\n    p->x = c;\n    ++n;\n    if (d) {\n        return;\n    }\n}\n"
+        self.assertEqual(changed(code), [";", ";", ";", "if (!(d)) {", ";"])
+
+    def test_a_function_does_not_lose_its_last_result(self) -> None:
+        self.assertEqual(changed("int f()\n{\n    return g();\n}\n"), [])
+
+    def test_declarations_stay(self) -> None:
+        self.assertEqual(changed("{\n    const int a = b;\n    int f(int a);\n    using x = y;\n}\n"), [])
+
+    def test_what_no_test_can_notice_stays(self) -> None:
+        for line in ('log("a == 1");', "assert(a == f(1));", "static_assert(sizeof(a) == 1);", "// a == 1", "#if A == 1",
+                     "case status::good:", "vector<int> &&x"):
+            with self.subTest(line):
+                self.assertEqual(changed(line), [])
+
+    def test_only_functions_of_headers_are_touched(self) -> None:
+        code = "constexpr int a = 1;\nstruct s {\n    explicit s(int b) : b_{b} { c = 2; }\n    int b_ = 3;\n    int f() const\n" \
+               "    {\n        return b_ + 4;\n    }\n};\n"
+        self.assertEqual(changed(code, "x.h"), ["explicit s(int b) : b_{b} { c = 3; }", ";", "return b_ - 4;", "return b_ + 5;"])
+
+    def test_the_mutant_differs_in_one_place(self) -> None:
+        code = "x = a == b;\ny = a == b;\n"
+        self.assertEqual([m.text for m in mutants.mutants_of("x.cc", code, {})],
+                         ["x = a != b;\ny = a == b;\n", "x = a == b;\ny = a != b;\n"])
+
+    def test_this_model_has_thousands(self) -> None:
+        found = mutants.all_mutants(mutants.CHECKOUT / "hw-model")
+        self.assertGreater(len(found), 2000)
+        self.assertFalse([m for m in found if "/tests/" in m.file])
+
+
+if __name__ == "__main__":
+    unittest.main()
