@@ -13,12 +13,7 @@ namespace
 class audit_test : public machine_fixture
 {
   protected:
-    void SetUp() override
-    {
-        build();
-        enable_snp();
-        enable_rmpopt();
-    }
+    void SetUp() override { start(); }
 
     using lines = std::vector<std::string>;
 

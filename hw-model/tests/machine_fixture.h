@@ -3,9 +3,9 @@
 // RMP for all of it in segments of 1 GB or in one piece.
 #pragma once
 
-#include "hw-model/machine/msr.h"
 #include "hw-model/insn/rmp_ops.h"
 #include "hw-model/insn/rmpopt.h"
+#include "hw-model/machine/msr.h"
 #include "sparse_memory.h"
 
 #include <gtest/gtest.h>
@@ -105,6 +105,18 @@ class machine_fixture : public testing::Test
             ASSERT_EQ(write_msr(t, msr::rmpopt_base, base | rmpopt_enable), msr_result::done);
         }
     }
+    /// SNP and RMPOPT on all cores.
+    void enable_all()
+    {
+        enable_snp();
+        enable_rmpopt();
+    }
+    /// A machine with all of that enabled.
+    void start(const policy &choices = {}, unsigned phys_bits = 48)
+    {
+        build("venice", rmp_layout::segmented, choices, phys_bits);
+        enable_all();
+    }
 
     static rmp_record guest_page(std::uint32_t asid = 7, std::uint64_t gpa = 0x1234000)
     {
@@ -141,6 +153,14 @@ class machine_fixture : public testing::Test
     {
         return *m->memory().load<std::uint64_t>(rmp_base + 8ull * asid);
     }
+
+    void enter(unsigned thread, const held_pages &pages)
+    {
+        const std::scoped_lock lock(m->rmp_lock());
+        m->enter_guest(thread, pages);
+    }
+    /// A guest on the last thread uses the page.
+    void hold(spa_t page) { enter(3, {.spa = {page}, .count = 1}); }
 
     rmpopt_result optimise(unsigned thread, spa_t spa, std::uint64_t function = 0)
     {

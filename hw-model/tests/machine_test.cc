@@ -217,8 +217,7 @@ TEST_F(machine_test, nothing_is_reported_when_writability_stays)
 
 TEST_F(machine_test, replaced_entry_clears_the_rmpopt_bit_on_all_cores)
 {
-    enable_snp();
-    enable_rmpopt();
+    enable_all();
     ASSERT_TRUE(optimise(0, high.base).cf);
     ASSERT_TRUE(optimise(2, high.base).cf);
     replace(high_2m, owned());
@@ -228,8 +227,7 @@ TEST_F(machine_test, replaced_entry_clears_the_rmpopt_bit_on_all_cores)
 
 TEST_F(machine_test, replaced_entry_leaves_the_bits_of_other_regions)
 {
-    enable_snp();
-    enable_rmpopt();
+    enable_all();
     ASSERT_TRUE(optimise(0, low.base).cf);
     replace(high_2m, owned());
     EXPECT_TRUE(m->core(0).rmpopt.test(low.base));
@@ -299,8 +297,7 @@ TEST_F(machine_test, firmware_clears_snp_en_on_all_cores)
 
 TEST_F(machine_test, snp_init_clears_all_tables)
 {
-    enable_snp();
-    enable_rmpopt();
+    enable_all();
     ASSERT_TRUE(optimise(0, low.base).cf);
     ASSERT_TRUE(optimise(2, high.base).cf);
     m->clear_rmpopt_tables();
@@ -328,8 +325,7 @@ TEST_F(machine_test, bios_sets_the_contiguous_registers_of_all_threads)
 
 TEST_F(machine_test, reset_returns_the_registers_to_power_on)
 {
-    enable_snp();
-    enable_rmpopt();
+    enable_all();
     m->set_iommu_buffers({{0x1000, 0x1000}});
     m->reset();
     EXPECT_FALSE(m->snp_enabled_somewhere());
@@ -349,8 +345,7 @@ TEST_F(machine_test, reset_leaves_no_page_covered)
 
 TEST_F(machine_test, reset_leaves_no_region_optimised)
 {
-    enable_snp();
-    enable_rmpopt();
+    enable_all();
     ASSERT_TRUE(optimise(0, low.base).cf);
     m->reset();
     EXPECT_FALSE(m->core(0).rmpopt.test(low.base));
@@ -358,8 +353,7 @@ TEST_F(machine_test, reset_leaves_no_region_optimised)
 
 TEST_F(machine_test, init_keeps_the_registers_of_the_cpu)
 {
-    enable_snp();
-    enable_rmpopt();
+    enable_all();
     ASSERT_EQ(write_msr(0, msr::vm_hsave_pa, low_2m), msr_result::pass);
     ASSERT_TRUE(optimise(0, low.base).cf);
     const std::uint64_t syscfg = read_msr(0, msr::syscfg);
@@ -374,8 +368,7 @@ TEST_F(machine_test, init_keeps_the_registers_of_the_cpu)
 
 TEST_F(machine_test, firmware_s_shutdown_keeps_the_tables)
 {
-    enable_snp();
-    enable_rmpopt();
+    enable_all();
     ASSERT_TRUE(optimise(0, low.base).cf);
     m->firmware_clear_snp_en();
     EXPECT_EQ(read_msr(0, msr::rmpopt_base), 1u);
@@ -387,11 +380,6 @@ TEST_F(machine_test, firmware_s_shutdown_keeps_the_tables)
 class held_pages_test : public machine_test
 {
   protected:
-    void enter(unsigned thread, const held_pages &pages)
-    {
-        const std::scoped_lock lock(m->rmp_lock());
-        m->enter_guest(thread, pages);
-    }
     void leave(unsigned thread)
     {
         const std::scoped_lock lock(m->rmp_lock());
@@ -467,8 +455,7 @@ TEST_F(held_pages_test, are_let_go_by_init_and_by_reset)
 
 TEST_F(machine_test, no_rmpopt_bit_outlives_a_time_without_checks)
 {
-    enable_snp();
-    enable_rmpopt();
+    enable_all();
     ASSERT_TRUE(optimise(0, high.base).cf);
     {
         const std::scoped_lock lock(m->rmp_lock());

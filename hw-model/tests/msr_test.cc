@@ -291,8 +291,7 @@ TEST_F(msr_test, rmpopt_base_ignores_an_enable_without_snp_en_when_the_policy_sa
 
 TEST_F(msr_test, rmpopt_base_can_be_zeroed_after_firmware_cleared_snp_en)
 {
-    enable_snp();
-    enable_rmpopt();
+    enable_all();
     m->firmware_clear_snp_en();
     EXPECT_EQ(write_msr(0, msr::rmpopt_base, 0), msr_result::done);
     EXPECT_EQ(read_msr(0, msr::rmpopt_base), 0u);
@@ -338,8 +337,7 @@ TEST_F(msr_test, rmpopt_base_drops_reserved_bits_when_the_policy_says_so)
 
 TEST_F(msr_test, rmpopt_base_rewritten_clears_the_table)
 {
-    enable_snp();
-    enable_rmpopt();
+    enable_all();
     ASSERT_TRUE(optimise(0, 0).cf);
     ASSERT_EQ(write_msr(1, msr::rmpopt_base, 1), msr_result::done);
     EXPECT_FALSE(reports(0, 0));
@@ -347,8 +345,7 @@ TEST_F(msr_test, rmpopt_base_rewritten_clears_the_table)
 
 TEST_F(msr_test, rmpopt_base_rewritten_leaves_other_cores)
 {
-    enable_snp();
-    enable_rmpopt();
+    enable_all();
     ASSERT_TRUE(optimise(2, 0).cf);
     ASSERT_EQ(write_msr(0, msr::rmpopt_base, 1), msr_result::done);
     EXPECT_TRUE(reports(2, 0));
@@ -376,8 +373,7 @@ TEST_F(msr_test, rmpopt_base_moved_clears_the_table_even_then)
 
 TEST_F(msr_test, rmpopt_base_refused_leaves_the_table)
 {
-    enable_snp();
-    enable_rmpopt();
+    enable_all();
     ASSERT_TRUE(optimise(0, 0).cf);
     ASSERT_EQ(write_msr(0, msr::rmpopt_base, 3), msr_result::gp0);
     EXPECT_TRUE(reports(0, 0));

@@ -12,21 +12,7 @@ namespace
 
 constexpr std::uint64_t gb = region_1g;
 
-class policy_edge : public machine_fixture
-{
-  protected:
-    void start(const policy &p, unsigned phys_bits = 48)
-    {
-        build("venice", rmp_layout::segmented, p, phys_bits);
-        enable_snp();
-        enable_rmpopt();
-    }
-    void hold(spa_t page)
-    {
-        const std::scoped_lock lock(m->rmp_lock());
-        m->enter_guest(3, held_page(page));
-    }
-};
+using policy_edge = machine_fixture;
 
 TEST_F(policy_edge, address_outside_window_and_maxphyaddr_goes_by_the_window)
 {

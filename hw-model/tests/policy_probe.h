@@ -7,24 +7,16 @@
 namespace rmpopt::hw
 {
 
-inline held_pages held_page(spa_t page)
-{
-    held_pages held;
-    held.spa[0] = page;
-    held.count = 1;
-    return held;
-}
-
 /// The fixture's machine outside a test of the fixture.
 class probe_machine : public machine_fixture
 {
   public:
     using machine_fixture::assign, machine_fixture::assign_2m, machine_fixture::enable_rmpopt,
-        machine_fixture::entry, machine_fixture::guest_page, machine_fixture::hole,
-        machine_fixture::immutable, machine_fixture::low_2m, machine_fixture::m,
-        machine_fixture::optimise, machine_fixture::read_msr, machine_fixture::release,
-        machine_fixture::reports, machine_fixture::rmp_base, machine_fixture::update,
-        machine_fixture::write_msr;
+        machine_fixture::entry, machine_fixture::guest_page, machine_fixture::hold,
+        machine_fixture::hole, machine_fixture::immutable, machine_fixture::low_2m,
+        machine_fixture::m, machine_fixture::optimise, machine_fixture::read_msr,
+        machine_fixture::release, machine_fixture::reports, machine_fixture::rmp_base,
+        machine_fixture::update, machine_fixture::write_msr;
 
     explicit probe_machine(const policy &choices) : choices_(choices) {}
 
@@ -32,18 +24,7 @@ class probe_machine : public machine_fixture
     {
         build("venice", rmp_layout::segmented, choices_, phys_bits);
     }
-    void start(unsigned phys_bits = 48)
-    {
-        build_only(phys_bits);
-        enable_snp();
-        enable_rmpopt();
-    }
-    /// A guest on the last thread holds the page.
-    void hold(spa_t page)
-    {
-        const std::scoped_lock lock(m->rmp_lock());
-        m->enter_guest(3, held_page(page));
-    }
+    void start(unsigned phys_bits = 48) { machine_fixture::start(choices_, phys_bits); }
 
   private:
     void TestBody() override {}

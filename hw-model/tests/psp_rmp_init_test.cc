@@ -2,7 +2,7 @@
 #include "psp_fixture.h"
 
 #include <array>
-#include <chrono>
+#include <ctime>
 
 namespace rmpopt::hw
 {
@@ -118,9 +118,9 @@ TEST_F(psp_rmp_init, a_hostile_list_costs_one_pass)
 {
     enable_snp();
     const std::vector<spa_range> all(255, {0, 0xffffffffull * page_4k});
-    const auto before = std::chrono::steady_clock::now();
+    const std::clock_t before = std::clock();
     ASSERT_EQ(init_ex(init_rmp | list_enable, all), success);
-    EXPECT_LT(std::chrono::steady_clock::now() - before, std::chrono::seconds(2));
+    EXPECT_LT(std::clock() - before, 2 * CLOCKS_PER_SEC);
 }
 
 TEST_F(psp_rmp_init, iommu_buffers_are_firmwares_with_a_tag)
@@ -235,9 +235,9 @@ TEST(psp_big_rmp, of_64_gb_takes_little_time_and_few_effects)
     big_machine big(64);
     psp_firmware fw(*big.m);
     effect_list effects;
-    const auto before = std::chrono::steady_clock::now();
+    const std::clock_t before = std::clock();
     EXPECT_EQ(fw.execute(static_cast<std::uint16_t>(snp_init), 0, effects), 0);
-    EXPECT_LT(std::chrono::steady_clock::now() - before, std::chrono::seconds(5));
+    EXPECT_LT(std::clock() - before, 5 * CLOCKS_PER_SEC);
     EXPECT_LE(effects.ranges().size(), 2u);
 }
 

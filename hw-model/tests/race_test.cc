@@ -18,12 +18,7 @@ class race_test : public machine_fixture
   protected:
     static constexpr unsigned rounds = 3000;
 
-    void SetUp() override
-    {
-        build();
-        enable_snp();
-        enable_rmpopt();
-    }
+    void SetUp() override { start(); }
 
     /// Runs `mine` and `other` on two threads until each has done its rounds.
     static void race(auto mine, auto other)

@@ -91,8 +91,7 @@ class rmp_check_fixture : public machine_fixture
     }
     void hold(spa_t vmcb, spa_t avic)
     {
-        const std::scoped_lock lock(m->rmp_lock());
-        m->enter_guest(3, {.spa = {vmcb, avic}, .count = 2, .avic_backing = avic});
+        enter(3, {.spa = {vmcb, avic}, .count = 2, .avic_backing = avic});
     }
 };
 

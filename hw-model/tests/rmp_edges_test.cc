@@ -11,12 +11,7 @@ namespace
 class rmp_edges : public machine_fixture
 {
   protected:
-    void SetUp() override
-    {
-        build();
-        enable_snp();
-        enable_rmpopt();
-    }
+    void SetUp() override { start(); }
 };
 
 // APM vol. 3, RMPUPDATE: FAIL_PERMISSION when a page is immutable, the last one included.

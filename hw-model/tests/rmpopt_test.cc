@@ -14,13 +14,7 @@ constexpr std::uint64_t gb = region_1g;
 class rmpopt_test : public machine_fixture
 {
   protected:
-    void SetUp() override { start({}); }
-    void start(const policy &p)
-    {
-        build("venice", rmp_layout::segmented, p);
-        enable_snp();
-        enable_rmpopt();
-    }
+    void SetUp() override { start(); }
     fault fault_of(const insn_context &ctx, std::uint64_t rax = 0, std::uint64_t rcx = 0)
     {
         return rmpopt(*m, ctx, rax, rcx).exception;
@@ -466,8 +460,7 @@ TEST_F(rmpopt_test, cannot_verify_a_segment_with_reserved_bits)
 {
     build();
     set_rst(2, 1ull << 52 | high_segment | 1);
-    enable_snp();
-    enable_rmpopt();
+    enable_all();
     EXPECT_FALSE(optimise(0, high.base).cf);
     EXPECT_TRUE(optimise(0, low.base).cf);
 }
