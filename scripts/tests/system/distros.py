@@ -152,7 +152,7 @@ class Installation:
                     log.flush()
                     text.append(line)
                     if progress:
-                        progress.update(line.strip()[:70])
+                        progress.update(line.strip()[:100])
             except BaseException:
                 process.kill()  # unshare does not listen to other signals
                 raise
