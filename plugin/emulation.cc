@@ -9,6 +9,7 @@
 #include "instrument/store_hooks.h"
 #include "enforce/write_check.h"
 #include "enforce/svm_guest.h"
+#include "qemu/machine.h"
 #include "insn/translate.h"
 
 #include <algorithm>
@@ -37,7 +38,7 @@ std::string cpu_advice(const hw::persona &p)
 }
 
 /// Empty when the guest's CPU can be the persona.
-std::string check_cpu(const hw::persona &p, const host_cpu &cpu)
+std::string check_cpu(const hw::persona &p, const vcpu &cpu)
 {
     const hw::cpuid_regs r = cpu.native_cpuid(1, 0);
     const unsigned family = ((r.eax >> 8) & 0xf) + ((r.eax >> 20) & 0xff);
@@ -63,7 +64,7 @@ hw::topology read_topology(unsigned vcpus)
     hw::topology t;
     std::map<std::uint32_t, unsigned> core_numbers;
     for (unsigned i = 0; i < vcpus; ++i) {
-        const hw::cpuid_regs r = host_cpu::by_index(i).native_cpuid(0xb, 0);
+        const hw::cpuid_regs r = vcpu::by_index(i).native_cpuid(0xb, 0);
         const std::uint32_t core_id = r.edx >> (r.eax & 0x1f);
         const auto number = static_cast<unsigned>(core_numbers.size());
         t.core_of_thread.push_back(core_numbers.emplace(core_id, number).first->second);
@@ -182,9 +183,9 @@ void context::start_machine()
     if (started_) {
         return;
     }
-    std::string error = host_cpu::self_test();
+    std::string error = vcpu::self_test();
     if (error.empty()) {
-        error = check_cpu(*options_.persona, host_cpu::by_index(0));
+        error = check_cpu(*options_.persona, vcpu::by_index(0));
     }
     guest_ram_block block;
     if (error.empty()) {
@@ -201,9 +202,9 @@ void context::start_machine()
         .choices = options_.policy,
         .cpus = read_topology(vcpus_),
         .memory = ram_.hardware_view(),
-        .phys_bits = host_cpu::by_index(0).native_cpuid(0x80000008, 0).eax & 0xff,
+        .phys_bits = vcpu::by_index(0).native_cpuid(0x80000008, 0).eax & 0xff,
     });
-    error = host_mmu::hook(rmp_translation_rules(enforces()), block_rules(options_.audit != 0));
+    error = tlb_fill::hook(rmp_translation_rules(enforces()), block_rules(options_.audit != 0));
     if (!error.empty()) {
         refuse(error + "; use a QEMU 11.1");
     }
@@ -225,7 +226,7 @@ void context::start_machine()
     log("persona {} ({}), {} CPUs in {} cores, {} MiB of RAM", options_.persona->name,
         options_.persona->description, machine_->cpus().threads(), machine_->cpus().cores(),
         block.bytes >> 20);
-    if (!host_translator::spares_plain_blocks()) {
+    if (!translator::spares_plain_blocks()) {
         log("all code is translated for plugins: {}",
             options_.audit != 0 ? "audit" : "there is another one, or QEMU is not as expected");
     }
@@ -257,7 +258,7 @@ void context::start_measurement()
 
 void context::set_measure(measure_request to)
 {
-    host_mmu::retranslate_then(
+    tlb_fill::retranslate_then(
         [](void *data) {
             const std::unique_ptr<measure_request> request(static_cast<measure_request *>(data));
             store_hooks::set_mode(*request);
@@ -376,7 +377,7 @@ void context::read_iommu()
     }
     auto *reading = new iommu_reading{.base = iommu_base_, .result = {}};
     std::future<iommu_registers> result = reading->result.get_future();
-    host_mmu::flush_then(iommu_reading::read, reading);
+    tlb_fill::flush_then(iommu_reading::read, reading);
     while (result.wait_for(std::chrono::milliseconds(20)) != std::future_status::ready) {
         if (finishing_) {
             return;
@@ -391,7 +392,7 @@ void context::apply(const hw::effect_list &effects)
     if (watch_ != nullptr && !effects.ranges().empty()) {
         watch_->rmp_changed(effects);
     }
-    if (!host_cpu::on_vcpu_thread()) { // firmware; instructions say it themselves
+    if (!vcpu::on_vcpu_thread()) { // firmware; instructions say it themselves
         for (const hw::guard_range &r : effects.ranges()) {
             measurement_->rmp_changed({r.base, r.bytes});
         }
@@ -403,11 +404,11 @@ void context::apply(const hw::effect_list &effects)
         effects.ranges(), [](const hw::guard_range &r) { return !r.host_writable; });
     // A store that begins before a page is protected and reaches into it afterwards would be half
     // done; so on a vCPU the protection waits until no vCPU holds a translation.
-    if (!takes_away || !host_cpu::on_vcpu_thread()) {
+    if (!takes_away || !vcpu::on_vcpu_thread()) {
         guard_.apply(effects);
     }
     if (takes_away) {
-        host_mmu::flush_then(
+        tlb_fill::flush_then(
             [](void *data) {
                 const std::unique_ptr<hw::effect_list> late(static_cast<hw::effect_list *>(data));
                 the_context->guard_.apply(*late);
@@ -433,7 +434,7 @@ void context::audit(hw::spa_t spa)
 void context::drop_translations() const
 {
     if (enforces()) {
-        host_mmu::flush_then([](void *) {}, nullptr);
+        tlb_fill::flush_then([](void *) {}, nullptr);
     }
 }
 

@@ -63,7 +63,7 @@ class context
 
     /// Stores are counted like that from now on. Any thread, once the machine has started; takes
     /// effect soon, on a vCPU's thread before its next instruction: then the caller must leave the
-    /// block that it was called from, after host_cpu::synchronise().
+    /// block that it was called from, after vcpu::synchronise().
     void set_measure(measure_request to);
     measurement &measuring() { return *measurement_; }
     injections &injected() { return injections_; }

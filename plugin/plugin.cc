@@ -2,7 +2,8 @@
 // QEMU's way in: checks what QEMU offers, reads the options, registers the callbacks.
 #include "emulation.h"
 #include "enforce/sigbus.h"
-#include "qemu/tlb_fill.h"
+#include "qemu/symbols.h"
+#include "qemu/machine.h"
 #include "base/log.h"
 #include "qemu/api.h"
 #include "insn/translate.h"
@@ -47,13 +48,7 @@ std::string check_qemu(const qemu_info_t &info)
                            "without maxcpus",
                            info.system.max_vcpus - info.system.smp_vcpus, info.system.max_vcpus);
     }
-    std::string missing = host_cpu::resolve_symbols();
-    if (missing.empty()) {
-        missing = host_mmu::resolve_symbols();
-    }
-    if (missing.empty()) {
-        missing = host_translator::resolve_symbols();
-    }
+    const std::string missing = missing_symbols();
     if (!missing.empty()) {
         return "this QEMU does not export " + missing +
                "; use a QEMU that is built with modules, as distributions do";

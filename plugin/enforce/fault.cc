@@ -21,7 +21,7 @@ constexpr std::uint64_t logged_faults = 100;
 
 } // namespace
 
-void log_rmp_fault(const host_cpu &cpu, std::uint64_t address, std::uint64_t error_code)
+void log_rmp_fault(const vcpu &cpu, std::uint64_t address, std::uint64_t error_code)
 {
     hw::counter_set::counter &faults = the_context->machine().counters().rmp_faults;
     if (faults.fetch_add(1, std::memory_order_relaxed) < logged_faults) {
@@ -33,7 +33,7 @@ void log_rmp_fault(const host_cpu &cpu, std::uint64_t address, std::uint64_t err
 namespace
 {
 
-void tell_watch(const host_cpu &cpu, std::uint64_t address)
+void tell_watch(const vcpu &cpu, std::uint64_t address)
 {
     watch *watcher = the_context->watcher();
     if (watcher == nullptr) {
@@ -42,7 +42,7 @@ void tell_watch(const host_cpu &cpu, std::uint64_t address)
     const walk_result page =
         walk(the_context->ram().hardware_view(), cpu.paging(), address, access_kind::write);
     const place where{.cpu = cpu.index(),
-                      .rip_of = [](const void *c) { return static_cast<const host_cpu *>(c)->rip(); },
+                      .rip_of = [](const void *c) { return static_cast<const vcpu *>(c)->rip(); },
                       .insn = &cpu};
     watcher->write_refused(where, page.kind == walk_result::outcome::ok ? std::optional(page.spa)
                                                                         : std::nullopt);
@@ -50,7 +50,7 @@ void tell_watch(const host_cpu &cpu, std::uint64_t address)
 
 } // namespace
 
-void deliver_rmp_fault(const host_cpu &cpu, std::uint64_t address, std::uint32_t access,
+void deliver_rmp_fault(const vcpu &cpu, std::uint64_t address, std::uint32_t access,
                        std::uintptr_t ra)
 {
     const std::uint32_t code = pf_rmp | pf_present | access;
@@ -64,7 +64,7 @@ void deliver_rmp_fault(const host_cpu &cpu, std::uint64_t address, std::uint32_t
 
 // QEMU keeps the error code in an int and pushes it sign-extended, so bit 31 arrives as
 // 0xffffffff80000003; this cuts the pushed value to what hardware pushes.
-void finish_rmp_fault(const host_cpu &cpu)
+void finish_rmp_fault(const vcpu &cpu)
 {
     constexpr std::uint64_t extension = 0xffffffffull << 32;
     if (!under_way[cpu.index()].exchange(false, std::memory_order_relaxed)) {

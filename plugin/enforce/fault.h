@@ -12,15 +12,15 @@ inline constexpr std::uint32_t pf_present = 1u << 0, pf_write = 1u << 1, pf_user
                                pf_fetch = 1u << 4, pf_rmp = 1u << 31;
 
 /// Counts a fault and, if it is one of the first, logs it.
-void log_rmp_fault(const host_cpu &cpu, std::uint64_t address, std::uint64_t error_code);
+void log_rmp_fault(const vcpu &cpu, std::uint64_t address, std::uint64_t error_code);
 
 /// Delivers #PF with CR2 = `address` and an error code of P, RMP and the bits of `access` at the
 /// instruction whose generated code returns to `ra` (0: after synchronise() or while the CPU
 /// delivers an event).
-[[noreturn]] void deliver_rmp_fault(const host_cpu &cpu, std::uint64_t address,
+[[noreturn]] void deliver_rmp_fault(const vcpu &cpu, std::uint64_t address,
                                     std::uint32_t access, std::uintptr_t ra);
 
 /// After the delivery of any exception, before its handler's first instruction.
-void finish_rmp_fault(const host_cpu &cpu);
+void finish_rmp_fault(const vcpu &cpu);
 
 } // namespace rmpopt

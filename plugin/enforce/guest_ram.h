@@ -3,7 +3,8 @@
 // protects, and a second mapping through which everything that hardware and firmware do goes.
 #pragma once
 
-#include "qemu/vcpu.h"
+#include "hw-model/base/memory_view.h"
+#include "qemu/machine.h"
 
 #include <optional>
 

@@ -82,7 +82,7 @@ std::uintptr_t follow_jump(std::uintptr_t ra)
 }
 
 /// Makes the state of the interrupted instruction exact; false when that cannot be done.
-bool synchronise_at(const host_cpu &cpu, const call_chain &chain, const void *pc)
+bool synchronise_at(const vcpu &cpu, const call_chain &chain, const void *pc)
 {
     const std::uintptr_t ra = find_generated_code(chain, pc);
     if (ra == 0) {
@@ -95,7 +95,7 @@ bool synchronise_at(const host_cpu &cpu, const call_chain &chain, const void *pc
     return target != 0 && cpu.try_synchronise(target);
 }
 
-address_registers registers_of(const host_cpu &cpu)
+address_registers registers_of(const vcpu &cpu)
 {
     address_registers r{};
     for (unsigned i = 0; i < 16; ++i) {
@@ -114,11 +114,11 @@ struct store_hit {
     bool half_done; ///< QEMU has already changed the page before it, and a retry would differ
 };
 
-std::optional<store_hit> find_hit(const host_cpu &cpu, spa_t spa)
+std::optional<store_hit> find_hit(const vcpu &cpu, spa_t spa)
 {
     const address_registers regs = registers_of(cpu);
     std::array<std::uint8_t, longest_instruction> code{};
-    const std::size_t length = host_cpu::read_code(regs.rip, code);
+    const std::size_t length = vcpu::read_code(regs.rip, code);
     for (const store_range &r : written_ranges(std::span(code).first(length), regs)) {
         for (std::uint64_t page = align_down(r.address, page_4k); page < r.address + r.bytes;
              page += page_4k) {
@@ -134,7 +134,7 @@ std::optional<store_hit> find_hit(const host_cpu &cpu, spa_t spa)
 
 /// A store through a translation from before firmware took the page away; a moment later the
 /// translation is gone.
-[[noreturn]] void refuse_store(const host_cpu &cpu, spa_t spa, const call_chain &chain,
+[[noreturn]] void refuse_store(const vcpu &cpu, spa_t spa, const call_chain &chain,
                                const void *pc)
 {
     if (!synchronise_at(cpu, chain, pc)) {
@@ -154,9 +154,9 @@ std::optional<store_hit> find_hit(const host_cpu &cpu, spa_t spa)
 /// A vCPU's thread wrote to a protected page. Returns when the write counts as blocked.
 void handle_vcpu_write(spa_t spa, ucontext_t &interrupted)
 {
-    const host_cpu cpu = host_cpu::current();
+    const vcpu cpu = vcpu::current();
     const call_chain chain;
-    if (host_mmu::device_access_under_way(chain.frames())) {
+    if (tlb_fill::device_access_under_way(chain.frames())) {
         block_device_write(interrupted);
         return;
     }
@@ -166,7 +166,7 @@ void handle_vcpu_write(spa_t spa, ucontext_t &interrupted)
                            cpu.index(), spa));
     }
     std::uintptr_t ra = 0;
-    if (const translation *access = host_mmu::walk_under_way(chain.frames(), ra)) {
+    if (const translation *access = tlb_fill::walk_under_way(chain.frames(), ra)) {
         refuse_walk(*access, spa, ra);
     }
     const auto pc = static_cast<std::uintptr_t>(interrupted.uc_mcontext.gregs[REG_RIP]);
@@ -196,7 +196,7 @@ void on_sigbus(int signal, siginfo_t *info, void *ucontext)
         return; // the page was given back between the write and now, or SNP was shut down
     }
     auto &interrupted = *static_cast<ucontext_t *>(ucontext);
-    if (host_cpu::on_vcpu_thread()) {
+    if (vcpu::on_vcpu_thread()) {
         handle_vcpu_write(*spa, interrupted);
     } else {
         block_device_write(interrupted);

@@ -51,7 +51,7 @@ void hold(hw::held_pages &held, hw::spa_t spa)
 
 /// Nested tables have the form of the host's own at VMRUN (APM vol. 2, 15.25.3): five levels if the
 /// host uses LA57.
-guest_paging paging_of(const host_cpu &cpu)
+guest_paging paging_of(const vcpu &cpu)
 {
     const hw::memory_view &memory = the_context->machine().memory();
     const vcpu_guest &g = guests[cpu.index()];
@@ -91,7 +91,7 @@ std::optional<guest_path> path_of(const translation &access)
 
 } // namespace
 
-std::optional<guest_path> find_page(const host_cpu &cpu, std::uint64_t va)
+std::optional<guest_path> find_page(const vcpu &cpu, std::uint64_t va)
 {
     const guest_paging paging =
         cpu.in_guest() ? paging_of(cpu)
@@ -102,7 +102,7 @@ std::optional<guest_path> find_page(const host_cpu &cpu, std::uint64_t va)
     return find_guest_path(the_context->machine().memory(), paging, va);
 }
 
-bool is_host_svm_insn(const host_cpu &cpu, hw::spa_t spa)
+bool is_host_svm_insn(const vcpu &cpu, hw::spa_t spa)
 {
     return cpu.svm_enabled() && !cpu.in_guest() && cpu.cpl() == 0 &&
            hw::is_aligned(spa, hw::page_4k);
@@ -138,7 +138,7 @@ vmcb_view read_vmcb(const hw::memory_view &memory, hw::spa_t vmcb)
     return v;
 }
 
-void guest_may_start(const host_cpu &cpu, hw::spa_t vmcb, const hw::held_pages &held)
+void guest_may_start(const vcpu &cpu, hw::spa_t vmcb, const hw::held_pages &held)
 {
     vcpu_guest &g = guests.at(cpu.index());
     const std::scoped_lock lock(the_context->machine().rmp_lock());
@@ -157,7 +157,7 @@ void refresh_guests()
     const std::scoped_lock lock(m.rmp_lock());
     for (unsigned i = 0; i < m.cpus().threads(); ++i) {
         vcpu_guest &g = guests[i];
-        const bool runs = host_cpu::by_index(i).in_guest();
+        const bool runs = vcpu::by_index(i).in_guest();
         if (runs == g.is_known.load(std::memory_order_relaxed)) {
             continue;
         }

@@ -14,7 +14,7 @@ namespace rmpopt
 
 /// An SVM instruction of the host that names a page at `spa`, past the checks that QEMU makes
 /// itself: SVME, privilege, alignment.
-bool is_host_svm_insn(const host_cpu &cpu, hw::spa_t spa);
+bool is_host_svm_insn(const vcpu &cpu, hw::spa_t spa);
 
 /// What a VMCB says, as far as the RMP is concerned.
 struct vmcb_view {
@@ -30,13 +30,13 @@ struct vmcb_view {
 vmcb_view read_vmcb(const hw::memory_view &memory, hw::spa_t vmcb);
 
 /// VMRUN of `vmcb` is about to be executed by QEMU on the current vCPU.
-void guest_may_start(const host_cpu &cpu, hw::spa_t vmcb, const hw::held_pages &held);
+void guest_may_start(const vcpu &cpu, hw::spa_t vmcb, const hw::held_pages &held);
 
 /// Tells the model which vCPUs run guests now. Before anything that asks whether a page is in use.
 void refresh_guests();
 
 /// Where `va` leads on the vCPU now, in its guest if it runs one. In a callback.
-std::optional<guest_path> find_page(const host_cpu &cpu, std::uint64_t va);
+std::optional<guest_path> find_page(const vcpu &cpu, std::uint64_t va);
 
 /// Makes VMRUN fail: what a #VMEXIT with VMEXIT_INVALID leaves in the VMCB.
 void write_vmexit_invalid(const hw::memory_view &memory, hw::spa_t vmcb);

@@ -17,7 +17,7 @@ std::optional<hw::spa_t> spa_of(const void *host)
     return the_context->ram().spa_of(host);
 }
 
-bool is_forbidden(const host_cpu &cpu, hw::spa_t spa, bool large_mapping)
+bool is_forbidden(const vcpu &cpu, hw::spa_t spa, bool large_mapping)
 {
     const hw::rmp_access access{.who = cpu.in_guest() ? hw::accessor::nonsnp_guest
                                                       : hw::accessor::host,
@@ -29,14 +29,14 @@ bool is_forbidden(const host_cpu &cpu, hw::spa_t spa, bool large_mapping)
 }
 
 /// The page tables map `address` with a page of 2 MB or more.
-bool is_mapped_large(const host_cpu &cpu, std::uint64_t address)
+bool is_mapped_large(const vcpu &cpu, std::uint64_t address)
 {
     const auto path = find_page(cpu, address);
     return path.has_value() && path->page_bytes >= hw::page_2m;
 }
 
 /// SNP_EN of the core; when it gets set, translations are dropped.
-bool restricts(const host_cpu &cpu)
+bool restricts(const vcpu &cpu)
 {
     return the_context->machine().snp_enabled(cpu.index());
 }
@@ -48,7 +48,7 @@ bool may_write(const translation &t)
     return !is_forbidden(t.cpu, t.spa, large);
 }
 
-void started(const host_cpu &cpu)
+void started(const vcpu &cpu)
 {
     the_context->machine().init_thread(cpu.index());
     the_context->measuring().machine_changed();
@@ -66,7 +66,7 @@ std::uint32_t code_of_walk(const translation &t, hw::spa_t table)
            (t.user ? pf_user : 0);
 }
 
-void delivered(const host_cpu &cpu)
+void delivered(const vcpu &cpu)
 {
     store_hooks::delivered(cpu);
     finish_rmp_fault(cpu);
@@ -86,7 +86,7 @@ translation_rules rmp_translation_rules(bool enforce)
             .translated = store_hooks::translated};
 }
 
-bool is_write_forbidden(const host_cpu &cpu, hw::spa_t spa)
+bool is_write_forbidden(const vcpu &cpu, hw::spa_t spa)
 {
     return is_forbidden(cpu, spa, false);
 }

@@ -7,11 +7,11 @@
 namespace rmpopt
 {
 
-/// For host_mmu::hook(). Without `enforce` writes are not looked at.
+/// For tlb_fill::hook(). Without `enforce` writes are not looked at.
 translation_rules rmp_translation_rules(bool enforce);
 
 /// Has the RMP been asked, and does it forbid the host or a guest on this vCPU to write?
-bool is_write_forbidden(const host_cpu &cpu, hw::spa_t spa);
+bool is_write_forbidden(const vcpu &cpu, hw::spa_t spa);
 
 /// Raises what a write meets that the RMP forbids; for translation_rules, too.
 [[noreturn]] void refuse_write(const translation &access, std::uintptr_t ra);

@@ -12,9 +12,9 @@ namespace
 
 template <auto emulate> void on_execute(unsigned, void *length)
 {
-    // The vCPU index that QEMU passes may be that of another vCPU; see host_cpu::current().
+    // The vCPU index that QEMU passes may be that of another vCPU; see vcpu::current().
     emulate(insn_event{
-        .cpu = host_cpu::current(),
+        .cpu = vcpu::current(),
         .length = static_cast<std::uint8_t>(reinterpret_cast<std::uintptr_t>(length)),
         .ra = reinterpret_cast<std::uintptr_t>(__builtin_return_address(0)),
     });
@@ -53,7 +53,7 @@ qemu_plugin_vcpu_udata_cb_t find_emulation(std::span<const std::uint8_t> bytes)
     return nullptr;
 }
 
-std::uint64_t address_of(const address_form &form, const host_cpu &cpu, std::uint64_t rip)
+std::uint64_t address_of(const address_form &form, const vcpu &cpu, std::uint64_t rip)
 {
     std::uint64_t a = static_cast<std::uint64_t>(form.displacement);
     if (form.base != address_form::no_register) {
@@ -83,7 +83,7 @@ void complete(insn_event event, std::uint32_t flags, std::uint32_t mask)
     if (mask != 0) {
         event.cpu.set_arithmetic_flags(flags, mask);
     }
-    host_cpu::continue_at(event.cpu.rip() + event.length);
+    vcpu::continue_at(event.cpu.rip() + event.length);
 }
 
 void complete_with_status(const insn_event &event, hw::rmp_status status, std::uint32_t mask)

@@ -17,7 +17,7 @@ namespace rmpopt
 
 /// One execution.
 struct insn_event {
-    host_cpu cpu;
+    vcpu cpu;
     std::uint8_t length; ///< of the instruction
     std::uintptr_t ra;   ///< return address into the generated code; 0 once synchronised
 
@@ -57,7 +57,7 @@ bool watch_tlb_insn(qemu_plugin_insn *insn, std::span<const std::uint8_t> code);
 
 /// The linear address of an operand of the instruction at `rip`, which only forms that are relative
 /// to it need.
-std::uint64_t address_of(const address_form &form, const host_cpu &cpu, std::uint64_t rip);
+std::uint64_t address_of(const address_form &form, const vcpu &cpu, std::uint64_t rip);
 
 // Ends of an emulation.
 

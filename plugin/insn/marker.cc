@@ -30,7 +30,7 @@ void mark(const insn_event &event)
 {
     std::array<std::uint8_t, longest_name> name{};
     const std::size_t bytes = std::min<std::uint64_t>(event.reg(rdx), name.size());
-    const std::size_t read = host_cpu::read_code(event.reg(rdi), std::span(name).first(bytes));
+    const std::size_t read = vcpu::read_code(event.reg(rdi), std::span(name).first(bytes));
     std::string text(name.begin(), name.begin() + static_cast<std::ptrdiff_t>(read));
     std::ranges::replace_if(
         text, [](char c) { return !is_printable(c); }, '?');

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "insn/operand.h"
 
+#include "qemu/machine.h"
 #include "x86/page_walk.h"
 #include "enforce/write_check.h"
 
@@ -44,7 +45,7 @@ operand_fault fault_of(const walk_result &w, std::uint64_t va)
     return {};
 }
 
-pieces translate(const hw::memory_view &memory, const host_cpu &cpu, std::uint64_t va,
+pieces translate(const hw::memory_view &memory, const vcpu &cpu, std::uint64_t va,
                  std::size_t bytes, access_kind access)
 {
     pieces out;
@@ -63,7 +64,7 @@ pieces translate(const hw::memory_view &memory, const host_cpu &cpu, std::uint64
 
 } // namespace
 
-operand_fault read_operand(const context &ctx, const host_cpu &cpu, std::uint64_t va,
+operand_fault read_operand(const context &ctx, const vcpu &cpu, std::uint64_t va,
                            std::span<std::byte> to)
 {
     const hw::memory_view &memory = ctx.ram().hardware_view();
@@ -78,7 +79,7 @@ operand_fault read_operand(const context &ctx, const host_cpu &cpu, std::uint64_
     return {};
 }
 
-operand_fault write_operand(const context &ctx, const host_cpu &cpu, std::uint64_t va,
+operand_fault write_operand(const context &ctx, const vcpu &cpu, std::uint64_t va,
                             std::span<const std::byte> from)
 {
     const hw::memory_view &memory = ctx.ram().hardware_view();

@@ -19,12 +19,12 @@ struct operand_fault {
 };
 
 /// Reads all of `to` at linear address `va` of the current vCPU, or nothing. After synchronise().
-operand_fault read_operand(const context &ctx, const host_cpu &cpu, std::uint64_t va,
+operand_fault read_operand(const context &ctx, const vcpu &cpu, std::uint64_t va,
                            std::span<std::byte> to);
 
 /// Writes all of `from`, or nothing. The RMP is checked as for any write of the host. After
 /// synchronise().
-operand_fault write_operand(const context &ctx, const host_cpu &cpu, std::uint64_t va,
+operand_fault write_operand(const context &ctx, const vcpu &cpu, std::uint64_t va,
                             std::span<const std::byte> from);
 
 } // namespace rmpopt

@@ -15,7 +15,7 @@ namespace
 void on_execute(unsigned, void *data)
 {
     const auto &store = *static_cast<const split_store *>(data);
-    const host_cpu cpu = host_cpu::current();
+    const vcpu cpu = vcpu::current();
     if (!the_context->machine().snp_enabled(cpu.index())) {
         return;
     }
@@ -29,7 +29,7 @@ void on_execute(unsigned, void *data)
         return;
     }
     for (const split_store::part &p : std::span(store.parts).first(store.count)) {
-        host_mmu::try_write(cpu, address + static_cast<std::uint64_t>(p.offset), p.bytes, ra);
+        tlb_fill::try_write(cpu, address + static_cast<std::uint64_t>(p.offset), p.bytes, ra);
     }
 }
 
@@ -37,7 +37,7 @@ void on_execute(unsigned, void *data)
 
 bool watch_split_store(qemu_plugin_insn *insn, std::span<const std::uint8_t> code)
 {
-    const bool code_64 = host_cpu::current().code_64();
+    const bool code_64 = vcpu::current().code_64();
     const auto store = find_split_store(code, code_64);
     if (store.has_value()) {
         qemu_plugin_register_vcpu_insn_exec_cb(insn, on_execute, QEMU_PLUGIN_CB_RW_REGS_PC,

@@ -34,7 +34,7 @@ std::uint16_t pcid_of(std::uint64_t value)
 
 /// The vCPU and its model while the instruction drops translations.
 struct drop_event {
-    host_cpu cpu;
+    vcpu cpu;
     tlb_model &model;
     std::uint16_t asid;
     paging_state paging;
@@ -72,7 +72,7 @@ void invpcid(const drop_event &e, std::uint64_t type, std::uint64_t operand)
     enum : std::uint64_t { one_address, one_pcid, all_with_global, all };
     pcid_descriptor d{};
     std::array<std::uint8_t, sizeof d> raw{};
-    if (host_cpu::read_code(operand, raw) != raw.size()) {
+    if (vcpu::read_code(operand, raw) != raw.size()) {
         return; // it will fault
     }
     std::memcpy(&d, raw.data(), sizeof d);
@@ -117,7 +117,7 @@ void drop(const drop_event &e, const tlb_insn &insn, std::uintptr_t ra)
 void on_execute(unsigned, void *data)
 {
     const auto ra = reinterpret_cast<std::uintptr_t>(__builtin_return_address(0));
-    const host_cpu cpu = host_cpu::current();
+    const vcpu cpu = vcpu::current();
     vcpu_tlb *tlb = tlb_hooks::tlb_of(cpu);
     if (tlb == nullptr || cpu.cpl() != 0) {
         return; // not at CPL 0: #GP
@@ -137,7 +137,7 @@ bool watch_tlb_insn(qemu_plugin_insn *insn, std::span<const std::uint8_t> code)
     if (!store_hooks::models_tlb()) {
         return false;
     }
-    const bool code_64 = host_cpu::current().code_64();
+    const bool code_64 = vcpu::current().code_64();
     const auto found = find_tlb_insn(code, code_64);
     if (found.has_value()) {
         qemu_plugin_register_vcpu_insn_exec_cb(insn, on_execute, QEMU_PLUGIN_CB_RW_REGS_PC,

@@ -39,7 +39,7 @@ bool look_at(qemu_plugin_insn *insn)
     return drops || tried;
 }
 
-bool is_plain(const host_cpu &cpu, std::span<const std::uint8_t> page, std::size_t offset)
+bool is_plain(const vcpu &cpu, std::span<const std::uint8_t> page, std::size_t offset)
 {
     return the_context->started() && !store_hooks::must_see(cpu, page, offset) &&
            is_plain_block({.code = page.subspan(offset),
@@ -58,11 +58,11 @@ void on_translate(qemu_plugin_tb *tb, void *)
         qemu_plugin_register_vcpu_insn_exec_cb(qemu_plugin_tb_get_insn(tb, 0), on_first_instruction,
                                                QEMU_PLUGIN_CB_RW_REGS_PC, nullptr);
     }
-    const bool said_plain = host_translator::said_plain(tb);
+    const bool said_plain = translator::said_plain(tb);
     bool concerned = false;
     for_insns(tb, [&](qemu_plugin_insn *insn) { concerned = look_at(insn) || concerned; });
     if (said_plain) {
-        if (concerned || host_translator::spares_plain_blocks()) {
+        if (concerned || translator::spares_plain_blocks()) {
             refuse("a block of code was taken for one without any instruction of the plugin's; "
                    "please report this");
         }
@@ -72,7 +72,7 @@ void on_translate(qemu_plugin_tb *tb, void *)
     }
 }
 
-host_translator::rules block_rules(bool audits)
+translator::rules block_rules(bool audits)
 {
     return {.is_plain = is_plain, .callback = on_translate, .audits = audits};
 }

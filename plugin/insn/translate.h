@@ -14,6 +14,6 @@ void on_translate(qemu_plugin_tb *tb, void *);
 
 /// Which blocks the plugin need not be asked about. With `audits` it is asked all the same, and
 /// contradicts when one concerns it.
-host_translator::rules block_rules(bool audits);
+translator::rules block_rules(bool audits);
 
 } // namespace rmpopt

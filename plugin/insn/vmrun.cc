@@ -24,7 +24,7 @@ const char *reason_to_fail(const vmcb_view &v, unsigned thread)
 }
 
 /// True when VMRUN fails; the VMCB says so.
-bool fails(const host_cpu &cpu, hw::spa_t vmcb)
+bool fails(const vcpu &cpu, hw::spa_t vmcb)
 {
     const hw::memory_view &memory = the_context->machine().memory();
     const vmcb_view v = read_vmcb(memory, vmcb);

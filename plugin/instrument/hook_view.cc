@@ -9,9 +9,9 @@ constinit thread_local hook_view this_hook_view;
 
 [[gnu::noinline]] void look_at_current(hook_view &v)
 {
-    v.current = host_cpu::current_slot();
+    v.current = vcpu::current_slot();
     v.cpu = *v.current;
-    v.index = host_cpu::current().index();
+    v.index = vcpu::current().index();
     v.state = &hook_measurement->vcpu(v.index);
 }
 

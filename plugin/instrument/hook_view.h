@@ -20,7 +20,7 @@ struct hook_view {
     unsigned index = 0;
 
     bool is_current() const { return cpu == *current; }
-    host_cpu host() const { return host_cpu::by_index(index); }
+    vcpu executed() const { return vcpu::by_index(index); }
 };
 
 /// Set before any block is translated.
@@ -54,7 +54,7 @@ struct page_target {
 /// Only in the access's own callback.
 page_target target_of(qemu_plugin_meminfo_t info, std::uint64_t vaddr);
 
-inline cell_accessor accessor_of(const host_cpu &cpu)
+inline cell_accessor accessor_of(const vcpu &cpu)
 {
     return cpu.in_guest() ? cell_accessor::guest : cell_accessor::host;
 }

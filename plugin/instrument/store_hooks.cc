@@ -50,7 +50,7 @@ struct string_run {
         return;
     }
     cell_counter &counter =
-        hook_measurement->counter_of(v.index, accessor_of(v.host()), cell_level::store, t.spa);
+        hook_measurement->counter_of(v.index, accessor_of(v.executed()), cell_level::store, t.spa);
     state.filter.remember(vaddr, &counter);
     bump(counter);
 }
@@ -82,7 +82,7 @@ void on_store(unsigned, qemu_plugin_meminfo_t info, std::uint64_t vaddr, void *)
 
 // Sampling. A countdown lets a random number of blocks pass, of those that may store; the block
 // that it ends at is left before its first instruction and executed in a translation of its own,
-// whose stores are looked at. QEMU keeps the two apart by host_cpu's mark of the next block. (The
+// whose stores are looked at. QEMU keeps the two apart by vcpu's mark of the next block. (The
 // API's inline operations and conditional callbacks would not be faster, and QEMU 11.1 spoils the
 // constants of a block that has one when several vCPUs take turns on a thread.)
 
@@ -90,16 +90,16 @@ void on_store(unsigned, qemu_plugin_meminfo_t info, std::uint64_t vaddr, void *)
 {
     const hook_view &v = current_view();
     blocks_left = v.state->intervals.next(the_mode.interval);
-    const host_cpu cpu = v.host();
+    const vcpu cpu = v.executed();
     cpu.synchronise(ra);
     cpu.mark_next_block(true);
-    host_cpu::continue_at(cpu.rip());
+    vcpu::continue_at(cpu.rip());
 }
 
 void on_drawn_block(unsigned, void *)
 {
     const hook_view &v = current_view();
-    const host_cpu cpu = v.host();
+    const vcpu cpu = v.executed();
     cpu.mark_next_block(false);
     v.state->close_block(the_mode.interval);
     v.state->block.who = accessor_of(cpu);
@@ -147,7 +147,7 @@ template <class F> void as_block_of_its_own(vcpu_measure &state, cell_accessor w
 }
 
 /// Where a store went that the vCPU has made just now.
-page_target target_by_tables(const host_cpu &cpu, cell_accessor who, std::uint64_t va)
+page_target target_by_tables(const vcpu &cpu, cell_accessor who, std::uint64_t va)
 {
     const auto path = accessor_of(cpu) == who ? find_page(cpu, va) : std::nullopt;
     return !path.has_value()                     ? page_target{}
@@ -157,7 +157,7 @@ page_target target_by_tables(const host_cpu &cpu, cell_accessor who, std::uint64
 
 void look_at_string_store(const string_run &run, std::uint64_t va, std::uint64_t bytes)
 {
-    const host_cpu cpu = host_cpu::by_index(run.cpu);
+    const vcpu cpu = vcpu::by_index(run.cpu);
     vcpu_measure &state = hook_measurement->vcpu(run.cpu);
     as_block_of_its_own(state, run.who, [&] {
         for_pages(va, bytes, [&](std::uint64_t address) {
@@ -174,7 +174,7 @@ void end_string(std::uint64_t made)
     if (made == 0 || made > run.count) { // a reset has come in between
         return;
     }
-    const host_cpu cpu = host_cpu::by_index(run.cpu);
+    const vcpu cpu = vcpu::by_index(run.cpu);
     const auto moved = static_cast<std::int64_t>(cpu.reg(rdi) - run.to);
     const std::int64_t step = moved / static_cast<std::int64_t>(made);
     const auto bytes = static_cast<std::uint64_t>(step < 0 ? -step : step);
@@ -191,7 +191,7 @@ void end_string(std::uint64_t made)
 /// No instruction has been executed since.
 void end_string()
 {
-    const host_cpu cpu = host_cpu::by_index(running_string.cpu);
+    const vcpu cpu = vcpu::by_index(running_string.cpu);
     end_string(running_string.count - (cpu.reg(rcx) & running_string.mask));
 }
 
@@ -202,7 +202,7 @@ void on_string(unsigned, void *mask)
     if (running_string.count != 0) {
         end_string(running_string.count); // no block began since, so it came to its end
     }
-    const host_cpu cpu = v.host();
+    const vcpu cpu = v.executed();
     const std::uint64_t bits = reinterpret_cast<std::uintptr_t>(mask);
     const std::uint64_t count = cpu.reg(rcx) & bits;
     if (count != 0) {
@@ -224,7 +224,7 @@ void on_string_store(unsigned, qemu_plugin_meminfo_t info, std::uint64_t vaddr, 
     }
     const hook_view &v = current_view();
     string_stores_left = v.state->intervals.next(the_mode.interval);
-    as_block_of_its_own(*v.state, accessor_of(v.host()), [&] { look_at_store(v, info, vaddr); });
+    as_block_of_its_own(*v.state, accessor_of(v.executed()), [&] { look_at_store(v, info, vaddr); });
 }
 
 /// blocks_left has come to 0. True when a block is to be drawn.
@@ -274,7 +274,7 @@ void watch_stores(qemu_plugin_insn *insn, qemu_plugin_vcpu_mem_cb_t callback)
 
 void instrument_sampled(qemu_plugin_tb *tb)
 {
-    const bool drawn = host_cpu::current().is_next_block_marked();
+    const bool drawn = vcpu::current().is_next_block_marked();
     if (drawn) {
         qemu_plugin_register_vcpu_tb_exec_cb(tb, on_drawn_block, QEMU_PLUGIN_CB_NO_REGS, nullptr);
     } else {
@@ -287,7 +287,7 @@ void instrument_sampled(qemu_plugin_tb *tb)
             if (drawn) {
                 watch_stores(insn, on_drawn_store);
             }
-        } else if (!host_cpu::current().code_64()) {
+        } else if (!vcpu::current().code_64()) {
             watch_stores(insn, on_string_store);
         } else {
             const std::uint64_t mask = kind == string_store::full_count ? ~0ull : ~0u;
@@ -334,7 +334,7 @@ watched_accesses store_hooks::watched()
                                               : watched_accesses::stores;
 }
 
-bool store_hooks::must_see(const host_cpu &cpu, std::span<const std::uint8_t> page,
+bool store_hooks::must_see(const vcpu &cpu, std::span<const std::uint8_t> page,
                            std::size_t offset)
 {
     return the_mode.mode == measure_mode::sampled &&
@@ -352,7 +352,7 @@ void store_hooks::expect_none(qemu_plugin_tb *tb)
     }
 }
 
-void store_hooks::delivered(const host_cpu &cpu)
+void store_hooks::delivered(const vcpu &cpu)
 {
     if (running_string.count != 0 && running_string.cpu == cpu.index()) {
         end_string();
@@ -369,7 +369,7 @@ void store_hooks::end_phase()
     current_view().state->close_block(the_mode.interval);
 }
 
-void store_hooks::translated(const host_cpu &cpu, std::uint64_t address)
+void store_hooks::translated(const vcpu &cpu, std::uint64_t address)
 {
     if (the_mode.mode != measure_mode::exact) { // nothing else keeps what it found for a page
         return;

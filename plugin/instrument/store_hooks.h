@@ -28,7 +28,7 @@ class store_hooks
     static watched_accesses watched();
 
     /// True when instrument() must see the block at `offset` of `page`, whatever it accesses.
-    static bool must_see(const host_cpu &cpu, std::span<const std::uint8_t> page,
+    static bool must_see(const vcpu &cpu, std::span<const std::uint8_t> page,
                          std::size_t offset);
 
     /// Instead of instrument(), for a block without watched accesses: ends QEMU if there is one.
@@ -36,7 +36,7 @@ class store_hooks
 
     /// An exception or interrupt is delivered to the vCPU, whose state is exact; no instruction of
     /// its handler has been executed.
-    static void delivered(const host_cpu &cpu);
+    static void delivered(const vcpu &cpu);
 
     /// Blocks are instrumented for a modelled TLB.
     static bool models_tlb();
@@ -45,7 +45,7 @@ class store_hooks
     static void end_phase();
 
     /// QEMU has looked a translation up for the page of `address`.
-    static void translated(const host_cpu &cpu, std::uint64_t address);
+    static void translated(const vcpu &cpu, std::uint64_t address);
 };
 
 } // namespace rmpopt

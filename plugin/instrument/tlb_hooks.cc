@@ -16,7 +16,7 @@ constexpr std::uint64_t cr4_pge = 1u << 7, cr4_pcide = 1u << 17, cr3_pcid = 0xff
 
 /// What page tables say of an address that leads to `spa`. Without paging, and where the tables
 /// have changed since QEMU looked, it is a 4 KB page.
-tlb_translation walk_for(const host_cpu &cpu, std::uint64_t va, hw::spa_t spa)
+tlb_translation walk_for(const vcpu &cpu, std::uint64_t va, hw::spa_t spa)
 {
     const std::optional<guest_path> path = find_page(cpu, va);
     tlb_translation t{.spa = spa, .page_bytes = hw::page_4k};
@@ -29,7 +29,7 @@ tlb_translation walk_for(const host_cpu &cpu, std::uint64_t va, hw::spa_t spa)
     return t;
 }
 
-void select_space(vcpu_tlb &tlb, const host_cpu &cpu)
+void select_space(vcpu_tlb &tlb, const vcpu &cpu)
 {
     const paging_state p = cpu.paging();
     tlb.model.select(tlb_hooks::asid_of(cpu, tlb),
@@ -37,7 +37,7 @@ void select_space(vcpu_tlb &tlb, const host_cpu &cpu)
 }
 
 /// The entry through which an access to `va` goes, after a walk if need be.
-tlb_entry &use_entry(vcpu_tlb &tlb, const host_cpu &cpu, std::uint64_t va, hw::spa_t spa)
+tlb_entry &use_entry(vcpu_tlb &tlb, const vcpu &cpu, std::uint64_t va, hw::spa_t spa)
 {
     select_space(tlb, cpu);
     tlb_entry *found = tlb.model.find(va, spa);
@@ -51,7 +51,7 @@ tlb_entry &use_entry(vcpu_tlb &tlb, const host_cpu &cpu, std::uint64_t va, hw::s
     tlb.model.apply_changes();
     const page_target t = target_of(info, va);
     if (t.what == page_target::kind::ram) {
-        tlb_entry &e = use_entry(tlb, v.host(), va, t.spa);
+        tlb_entry &e = use_entry(tlb, v.executed(), va, t.spa);
         tlb.loads.remember(va, {.entry = &e, .generation = e.generation, .stores = nullptr});
     }
 }
@@ -66,7 +66,7 @@ tlb_entry &use_entry(vcpu_tlb &tlb, const host_cpu &cpu, std::uint64_t va, hw::s
         count_unusual(v.state->cells, t);
         return;
     }
-    const host_cpu cpu = v.host();
+    const vcpu cpu = v.executed();
     const cell_accessor who = accessor_of(cpu);
     cell_counter &stores = hook_measurement->counter_of(v.index, who, cell_level::store, t.spa);
     tlb_entry &e = use_entry(tlb, cpu, va, t.spa);
@@ -154,17 +154,17 @@ void tlb_hooks::instrument(qemu_plugin_tb *tb)
     });
 }
 
-std::uint16_t tlb_hooks::asid_of(const host_cpu &cpu, const vcpu_tlb &tlb)
+std::uint16_t tlb_hooks::asid_of(const vcpu &cpu, const vcpu_tlb &tlb)
 {
     return cpu.in_guest() ? tlb.guest_asid : 0;
 }
 
-vcpu_tlb *tlb_hooks::tlb_of(const host_cpu &cpu)
+vcpu_tlb *tlb_hooks::tlb_of(const vcpu &cpu)
 {
     return hook_measurement->vcpu(cpu.index()).tlb.load(std::memory_order_relaxed);
 }
 
-void tlb_hooks::guest_starts(const host_cpu &cpu, std::uint16_t asid, std::uint8_t tlb_control)
+void tlb_hooks::guest_starts(const vcpu &cpu, std::uint16_t asid, std::uint8_t tlb_control)
 {
     enum : std::uint8_t { flush_everything = 1, flush_asid = 3, flush_asid_local = 7 };
     vcpu_tlb *tlb = tlb_of(cpu);

@@ -16,12 +16,12 @@ class tlb_hooks
     static void instrument(qemu_plugin_tb *tb);
 
     /// VMRUN of a VMCB with this ASID and TLB_CONTROL is about to be executed on the vCPU.
-    static void guest_starts(const host_cpu &cpu, std::uint16_t asid, std::uint8_t tlb_control);
+    static void guest_starts(const vcpu &cpu, std::uint16_t asid, std::uint8_t tlb_control);
 
     /// The vCPU's modelled TLB; nullptr when none is modelled.
-    static vcpu_tlb *tlb_of(const host_cpu &cpu);
+    static vcpu_tlb *tlb_of(const vcpu &cpu);
     /// The ASID of the vCPU's accesses.
-    static std::uint16_t asid_of(const host_cpu &cpu, const vcpu_tlb &tlb);
+    static std::uint16_t asid_of(const vcpu &cpu, const vcpu_tlb &tlb);
 };
 
 } // namespace rmpopt

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #pragma once
 
-#include "x86/insn_match.h"
 #include "qemu/api.h"
+#include "x86/insn_match.h"
 
 #include <array>
 #include <span>

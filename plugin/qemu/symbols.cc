@@ -6,6 +6,20 @@
 namespace rmpopt
 {
 
+qemu_symbol *qemu_symbol::first_ = nullptr;
+
+std::string missing_symbols()
+{
+    std::string missing;
+    for (qemu_symbol *s = qemu_symbol::first_; s != nullptr; s = s->next_) {
+        s->address_ = dlsym(RTLD_DEFAULT, s->name_);
+        if (s->address_ == nullptr) {
+            missing.append(missing.empty() ? "" : ", ").append(s->name_);
+        }
+    }
+    return missing;
+}
+
 std::size_t size_of_object(const void *address)
 {
     Dl_info info;

@@ -27,33 +27,32 @@ constexpr unsigned user_privilege = 3;
 // those above are for the accesses of page walks.
 constexpr int user_index_64 = 2, user_index_32 = 3, last_program_index = 5;
 
-using tlb_fill_t = bool (*)(void *cpu, std::uint64_t address, int size, int access, int mmu_index,
-                            bool probe, std::uintptr_t ra);
-using do_interrupt_t = void (*)(void *cpu);
-using exec_interrupt_t = bool (*)(void *cpu, int request);
-
-struct qemu_symbols {
-    void *x86_tcg_ops;
-    tlb_fill_t x86_cpu_tlb_fill;
-    do_interrupt_t x86_cpu_do_interrupt;
-    exec_interrupt_t x86_cpu_exec_interrupt;
-    void *(*object_get_class)(void *object);
-    void *(*tlb_vaddr_to_host)(void *env, std::uint64_t address, int access, int mmu_index);
-    int (*probe_access_flags)(void *env, std::uint64_t address, int size, int access, int mmu_index,
-                              bool nonfault, void **host, std::uintptr_t ra);
-    void (*tlb_set_page_with_attrs)(void *cpu, std::uint64_t address, std::uint64_t physical,
-                                    std::uint64_t attributes, int protection, int mmu_index,
-                                    std::uint64_t size);
-    int (*x86_mmu_index_pl)(void *env, unsigned privilege);
-    void (*tlb_flush)(void *cpu);
-    void (*tb_flush)();
-    bool (*qemu_tcg_mttcg_enabled)();
-    void *memory_region_dispatch_read;
-    void *memory_region_dispatch_write;
-    void (*async_safe_run_on_cpu)(void *cpu, void (*work)(void *cpu, void *data), void *data);
-};
-
-qemu_symbols qemu;
+namespace qemu
+{
+qemu_object x86_tcg_ops("x86_tcg_ops");
+qemu_function<bool(void *cpu, std::uint64_t address, int size, int access, int mmu_index,
+                   bool probe, std::uintptr_t ra)>
+    x86_cpu_tlb_fill("x86_cpu_tlb_fill");
+qemu_function<void(void *cpu)> x86_cpu_do_interrupt("x86_cpu_do_interrupt");
+qemu_function<bool(void *cpu, int request)> x86_cpu_exec_interrupt("x86_cpu_exec_interrupt");
+qemu_function<void *(void *object)> object_get_class("object_get_class");
+qemu_function<void *(void *env, std::uint64_t address, int access, int mmu_index)>
+    tlb_vaddr_to_host("tlb_vaddr_to_host");
+qemu_function<int(void *env, std::uint64_t address, int size, int access, int mmu_index,
+                  bool nonfault, void **host, std::uintptr_t ra)>
+    probe_access_flags("probe_access_flags");
+qemu_function<void(void *cpu, std::uint64_t address, std::uint64_t physical,
+                   std::uint64_t attributes, int protection, int mmu_index, std::uint64_t size)>
+    tlb_set_page_with_attrs("tlb_set_page_with_attrs");
+qemu_function<int(void *env, unsigned privilege)> x86_mmu_index_pl("x86_mmu_index_pl");
+qemu_function<void(void *cpu)> tlb_flush("tlb_flush");
+qemu_function<void()> tb_flush("tb_flush__exclusive_or_serial");
+qemu_function<bool()> qemu_tcg_mttcg_enabled("qemu_tcg_mttcg_enabled");
+qemu_object memory_region_dispatch_read("memory_region_dispatch_read");
+qemu_object memory_region_dispatch_write("memory_region_dispatch_write");
+qemu_function<void(void *cpu, void (*work)(void *cpu, void *data), void *data)>
+    async_safe_run_on_cpu("async_safe_run_on_cpu");
+} // namespace qemu
 translation_rules the_rules;
 
 /// A page walk of this thread, for handlers of signals that interrupt it.
@@ -88,8 +87,8 @@ translation::access kind_of(int access)
 {
     walk_return.store(__builtin_return_address(0), std::memory_order_relaxed);
     walk_record *const outer = std::exchange(thread.walk, &record);
-    const bool ok = qemu.x86_cpu_tlb_fill(cpu, record.access.address, size, access, mmu_index,
-                                          probe, record.ra);
+    const bool ok = qemu::x86_cpu_tlb_fill(cpu, record.access.address, size, access, mmu_index,
+                                           probe, record.ra);
     thread.walk = outer;
     return ok;
 }
@@ -98,7 +97,7 @@ translation::access kind_of(int access)
 void *memory_behind(thread_record &thread, void *env, std::uint64_t address, int mmu_index)
 {
     thread.is_probing = true;
-    void *host = qemu.tlb_vaddr_to_host(env, address, qemu_data_load, mmu_index);
+    void *host = qemu::tlb_vaddr_to_host(env, address, qemu_data_load, mmu_index);
     thread.is_probing = false;
     return host;
 }
@@ -107,7 +106,7 @@ bool is_executable(void *env, std::uint64_t address, int mmu_index)
 {
     void *host = nullptr;
     this_thread.is_probing = true;
-    qemu.probe_access_flags(env, address, 1, qemu_inst_fetch, mmu_index, true, &host, 0);
+    qemu::probe_access_flags(env, address, 1, qemu_inst_fetch, mmu_index, true, &host, 0);
     this_thread.is_probing = false;
     return host != nullptr;
 }
@@ -117,9 +116,9 @@ void make_read_only(void *cpu, void *env, const translation &t, int mmu_index)
 {
     const int protection =
         qemu_page_read | (is_executable(env, t.address, mmu_index) ? qemu_page_exec : 0);
-    qemu.tlb_set_page_with_attrs(cpu, hw::align_down(t.address, hw::page_4k),
-                                 hw::align_down(t.spa, hw::page_4k), 0, protection, mmu_index,
-                                 hw::page_4k);
+    qemu::tlb_set_page_with_attrs(cpu, hw::align_down(t.address, hw::page_4k),
+                                  hw::align_down(t.spa, hw::page_4k), 0, protection, mmu_index,
+                                  hw::page_4k);
 }
 
 } // namespace
@@ -134,37 +133,37 @@ class cpu_hooks
         thread_record &thread = this_thread;
         ++thread.fills;
         if (thread.is_probing || mmu_index > last_program_index) {
-            return qemu.x86_cpu_tlb_fill(cpu, address, size, access, mmu_index, probe, ra);
+            return qemu::x86_cpu_tlb_fill(cpu, address, size, access, mmu_index, probe, ra);
         }
-        const host_cpu vcpu = host_cpu::of(cpu);
-        void *env = vcpu.env();
+        const vcpu self = vcpu::of(cpu);
+        void *env = self.env();
         const bool user = mmu_index == user_index_64 || mmu_index == user_index_32;
-        walk_record record{.access = {vcpu, address, kind_of(access), user, 0}, .ra = ra};
+        walk_record record{.access = {self, address, kind_of(access), user, 0}, .ra = ra};
         if (!walk_page_tables(thread, record, cpu, size, access, mmu_index, probe)) {
             return false;
         }
-        the_rules.translated(vcpu, address);
-        return the_rules.may_write == nullptr || !the_rules.restricts(vcpu) ||
+        the_rules.translated(self, address);
+        return the_rules.may_write == nullptr || !the_rules.restricts(self) ||
                check(thread, record, cpu, env, mmu_index, probe);
     }
 
     static void do_interrupt(void *cpu)
     {
-        qemu.x86_cpu_do_interrupt(cpu);
-        the_rules.delivered(host_cpu::of(cpu));
+        qemu::x86_cpu_do_interrupt(cpu);
+        the_rules.delivered(vcpu::of(cpu));
     }
 
     static bool exec_interrupt(void *cpu, int request)
     {
-        const bool done = qemu.x86_cpu_exec_interrupt(cpu, request);
+        const bool done = qemu::x86_cpu_exec_interrupt(cpu, request);
         if (done) {
-            const host_cpu vcpu = host_cpu::of(cpu);
-            (vcpu.is_at_startup() ? the_rules.started : the_rules.interrupted)(vcpu);
+            const vcpu self = vcpu::of(cpu);
+            (self.is_at_startup() ? the_rules.started : the_rules.interrupted)(self);
         }
         return done;
     }
 
-    static void *env(const host_cpu &vcpu) { return vcpu.env(); }
+    static void *env(const vcpu &self) { return self.env(); }
 
   private:
     /// False when the access must not be made.
@@ -190,7 +189,9 @@ namespace
 
 void flush_all(const std::vector<void *> &cpus)
 {
-    std::ranges::for_each(cpus, qemu.tlb_flush);
+    for (void *cpu : cpus) {
+        qemu::tlb_flush(cpu);
+    }
 }
 
 struct flush_work {
@@ -201,9 +202,9 @@ struct flush_work {
 
 void do_flush(const flush_work &job)
 {
-    flush_all(host_cpu::all());
+    flush_all(vcpu::all());
     if (job.retranslate) {
-        qemu.tb_flush();
+        qemu::tb_flush();
     }
     job.work(job.data);
 }
@@ -217,41 +218,20 @@ void flush_in_exclusion(void *, void *data)
 /// Does it before the calling vCPU's next instruction; elsewhere than on a vCPU's thread: soon.
 void flush_exclusively(const flush_work &job)
 {
-    const std::vector<void *> &cpus = host_cpu::all();
-    const bool on_vcpu = host_cpu::on_vcpu_thread();
-    if (on_vcpu && (cpus.size() == 1 || !qemu.qemu_tcg_mttcg_enabled())) {
+    const std::vector<void *> &cpus = vcpu::all();
+    const bool on_vcpu = vcpu::on_vcpu_thread();
+    if (on_vcpu && (cpus.size() == 1 || !qemu::qemu_tcg_mttcg_enabled())) {
         do_flush(job);
         return;
     }
-    void *self = on_vcpu ? *host_cpu::current_slot() : cpus.front();
+    void *self = on_vcpu ? *vcpu::current_slot() : cpus.front();
     if (on_vcpu) {
-        qemu.tlb_flush(self); // an interrupt may be delivered before queued work is done
+        qemu::tlb_flush(self); // an interrupt may be delivered before queued work is done
     }
-    qemu.async_safe_run_on_cpu(self, flush_in_exclusion, new flush_work(job));
+    qemu::async_safe_run_on_cpu(self, flush_in_exclusion, new flush_work(job));
 }
 
 } // namespace
-
-std::string host_mmu::resolve_symbols()
-{
-    std::string missing;
-    resolve(qemu.x86_tcg_ops, "x86_tcg_ops", missing);
-    resolve(qemu.x86_cpu_tlb_fill, "x86_cpu_tlb_fill", missing);
-    resolve(qemu.x86_cpu_do_interrupt, "x86_cpu_do_interrupt", missing);
-    resolve(qemu.x86_cpu_exec_interrupt, "x86_cpu_exec_interrupt", missing);
-    resolve(qemu.object_get_class, "object_get_class", missing);
-    resolve(qemu.tlb_vaddr_to_host, "tlb_vaddr_to_host", missing);
-    resolve(qemu.probe_access_flags, "probe_access_flags", missing);
-    resolve(qemu.tlb_set_page_with_attrs, "tlb_set_page_with_attrs", missing);
-    resolve(qemu.x86_mmu_index_pl, "x86_mmu_index_pl", missing);
-    resolve(qemu.tlb_flush, "tlb_flush", missing);
-    resolve(qemu.tb_flush, "tb_flush__exclusive_or_serial", missing);
-    resolve(qemu.qemu_tcg_mttcg_enabled, "qemu_tcg_mttcg_enabled", missing);
-    resolve(qemu.memory_region_dispatch_read, "memory_region_dispatch_read", missing);
-    resolve(qemu.memory_region_dispatch_write, "memory_region_dispatch_write", missing);
-    resolve(qemu.async_safe_run_on_cpu, "async_safe_run_on_cpu", missing);
-    return missing;
-}
 
 namespace
 {
@@ -260,44 +240,44 @@ namespace
 bool hook_works()
 {
     constexpr std::uint64_t address = 0x8000; // RAM on every PC, and paging is off
-    const host_cpu vcpu = host_cpu::current();
-    void *cpu = host_cpu::all().at(vcpu.index()), *env = cpu_hooks::env(vcpu), *host = nullptr;
-    const int index = qemu.x86_mmu_index_pl(env, 0);
+    const vcpu self = vcpu::current();
+    void *cpu = vcpu::all().at(self.index()), *env = cpu_hooks::env(self), *host = nullptr;
+    const int index = qemu::x86_mmu_index_pl(env, 0);
     thread_record &thread = this_thread;
     const unsigned before = thread.fills;
     if (the_rules.spa_of(memory_behind(thread, env, address, index)) != address ||
         thread.fills == before) {
         return false;
     }
-    make_read_only(cpu, env, {vcpu, address, translation::access::write, false, address}, index);
+    make_read_only(cpu, env, {self, address, translation::access::write, false, address}, index);
     const unsigned read_only = thread.fills;
     thread.is_probing = true;
-    qemu.probe_access_flags(env, address, 1, qemu_data_store, index, true, &host, 0);
+    qemu::probe_access_flags(env, address, 1, qemu_data_store, index, true, &host, 0);
     thread.is_probing = false;
     return host != nullptr && thread.fills == read_only + 1;
 }
 
 } // namespace
 
-std::string host_mmu::hook(const translation_rules &rules, const host_translator::rules &blocks)
+std::string tlb_fill::hook(const translation_rules &rules, const translator::rules &blocks)
 {
-    void *cpu = host_cpu::all().front();
-    const std::size_t bytes = size_of_object(qemu.x86_tcg_ops);
+    void *cpu = vcpu::all().front();
+    const std::size_t bytes = size_of_object(qemu::x86_tcg_ops.address());
     // Lives until QEMU's end. QEMU's own table is read-only.
     auto &ops = *new std::vector<void *>(bytes / sizeof(void *));
-    std::memcpy(ops.data(), qemu.x86_tcg_ops, bytes);
-    void **fill = find_word(ops, address_of(qemu.x86_cpu_tlb_fill));
-    void **exception = find_word(ops, address_of(qemu.x86_cpu_do_interrupt));
-    void **interrupt = find_word(ops, address_of(qemu.x86_cpu_exec_interrupt));
-    auto **cpu_class = static_cast<void **>(qemu.object_get_class(cpu));
-    void **used =
-        find_word({cpu_class, malloc_usable_size(cpu_class) / sizeof(void *)}, qemu.x86_tcg_ops);
-    const int user_index = qemu.x86_mmu_index_pl(host_cpu::by_index(0).env(), user_privilege);
+    std::memcpy(ops.data(), qemu::x86_tcg_ops.address(), bytes);
+    void **fill = find_word(ops, qemu::x86_cpu_tlb_fill.address());
+    void **exception = find_word(ops, qemu::x86_cpu_do_interrupt.address());
+    void **interrupt = find_word(ops, qemu::x86_cpu_exec_interrupt.address());
+    auto **cpu_class = static_cast<void **>(qemu::object_get_class(cpu));
+    void **used = find_word({cpu_class, malloc_usable_size(cpu_class) / sizeof(void *)},
+                            qemu::x86_tcg_ops.address());
+    const int user_index = qemu::x86_mmu_index_pl(vcpu::by_index(0).env(), user_privilege);
     if (user_index != user_index_32 || fill == nullptr || exception == nullptr ||
         interrupt == nullptr || used == nullptr) {
         return "QEMU's x86 CPUs do not translate addresses as those of QEMU 11 do";
     }
-    if (!host_translator::hook(ops, blocks)) {
+    if (!translator::hook(ops, blocks)) {
         return "QEMU's x86 CPUs do not translate code as those of QEMU 11 do";
     }
     the_rules = rules;
@@ -305,40 +285,40 @@ std::string host_mmu::hook(const translation_rules &rules, const host_translator
     *exception = address_of(cpu_hooks::do_interrupt);
     *interrupt = address_of(cpu_hooks::exec_interrupt);
     *used = ops.data();
-    flush_all(host_cpu::all());
+    flush_all(vcpu::all());
     if (!hook_works()) {
         return "QEMU's software MMU does not ask for translations as that of QEMU 11 does";
     }
-    flush_all(host_cpu::all());
+    flush_all(vcpu::all());
     return {};
 }
 
-void host_mmu::try_write(const host_cpu &cpu, std::uint64_t address, std::size_t bytes,
+void tlb_fill::try_write(const vcpu &cpu, std::uint64_t address, std::size_t bytes,
                          std::uintptr_t ra)
 {
     void *env = cpu.env();
-    const int index = qemu.x86_mmu_index_pl(env, cpu.cpl());
+    const int index = qemu::x86_mmu_index_pl(env, cpu.cpl());
     while (bytes != 0) {
         const std::size_t n = std::min<std::size_t>(bytes, hw::page_4k - address % hw::page_4k);
         void *host = nullptr;
-        qemu.probe_access_flags(env, address, static_cast<int>(n), qemu_data_store, index, false,
-                                &host, ra);
+        qemu::probe_access_flags(env, address, static_cast<int>(n), qemu_data_store, index, false,
+                                 &host, ra);
         address += n;
         bytes -= n;
     }
 }
 
-void host_mmu::flush_then(void (*work)(void *data), void *data)
+void tlb_fill::flush_then(void (*work)(void *data), void *data)
 {
     flush_exclusively({.retranslate = false, .work = work, .data = data});
 }
 
-void host_mmu::retranslate_then(void (*work)(void *data), void *data)
+void tlb_fill::retranslate_then(void (*work)(void *data), void *data)
 {
     flush_exclusively({.retranslate = true, .work = work, .data = data});
 }
 
-const translation *host_mmu::walk_under_way(std::span<void *const> frames, std::uintptr_t &ra)
+const translation *tlb_fill::walk_under_way(std::span<void *const> frames, std::uintptr_t &ra)
 {
     void *mark = walk_return.load(std::memory_order_relaxed);
     if (mark == nullptr || std::ranges::find(frames, mark) == frames.end()) {
@@ -348,13 +328,13 @@ const translation *host_mmu::walk_under_way(std::span<void *const> frames, std::
     return &this_thread.walk->access;
 }
 
-bool host_mmu::device_access_under_way(std::span<void *const> frames)
+bool tlb_fill::device_access_under_way(std::span<void *const> frames)
 {
     return std::ranges::any_of(frames, [](const void *frame) {
         Dl_info info;
         return dladdr(frame, &info) != 0 && info.dli_saddr != nullptr &&
-               (info.dli_saddr == qemu.memory_region_dispatch_read ||
-                info.dli_saddr == qemu.memory_region_dispatch_write);
+               (info.dli_saddr == qemu::memory_region_dispatch_read.address() ||
+                info.dli_saddr == qemu::memory_region_dispatch_write.address());
     });
 }
 

@@ -6,8 +6,8 @@
 // so are the CPU's own pushes of exception frames.
 #pragma once
 
-#include "qemu/vcpu.h"
 #include "qemu/translator.h"
+#include "qemu/vcpu.h"
 
 #include <optional>
 #include <span>
@@ -20,7 +20,7 @@ namespace rmpopt
 struct translation {
     enum class access : std::uint8_t { read, write, fetch };
 
-    host_cpu cpu;
+    vcpu cpu;
     std::uint64_t address; ///< linear; of the first byte of the access in this page
     access kind;
     bool user;     ///< checked as a user access
@@ -33,35 +33,32 @@ struct translation_rules {
     std::optional<hw::spa_t> (*spa_of)(const void *host);
     /// False when may_write() would allow everything, as long as the vCPU's translations are not
     /// dropped.
-    bool (*restricts)(const host_cpu &);
+    bool (*restricts)(const vcpu &);
     /// May the vCPU write the page? Called for reads as well: the translation will be used for
     /// later writes. nullptr: translations are not looked at.
     bool (*may_write)(const translation &);
-    /// Raises the exception for a write that may_write() refused; `ra` is for host_cpu::raise().
+    /// Raises the exception for a write that may_write() refused; `ra` is for vcpu::raise().
     /// Does not return.
     void (*refuse)(const translation &, std::uintptr_t ra);
     /// INIT and SIPI: the vCPU is about to execute its first instruction.
-    void (*started)(const host_cpu &);
+    void (*started)(const vcpu &);
     /// The vCPU is about to execute the first instruction of an exception's handler.
-    void (*delivered)(const host_cpu &);
+    void (*delivered)(const vcpu &);
     /// The same, after an interrupt.
-    void (*interrupted)(const host_cpu &);
+    void (*interrupted)(const vcpu &);
     /// The vCPU has been given a translation for a program's access to the page of `address`.
-    void (*translated)(const host_cpu &, std::uint64_t address);
+    void (*translated)(const vcpu &, std::uint64_t address);
 };
 
-class host_mmu
+class tlb_fill
 {
   public:
-    /// Like host_cpu's. Returns an empty string or what is missing.
-    static std::string resolve_symbols();
-
     /// From now on `rules` decide, and for blocks of code `blocks`. At vCPU 0's first instruction,
-    /// after host_cpu::self_test(). Returns an empty string or what is unexpected in this QEMU.
-    static std::string hook(const translation_rules &rules, const host_translator::rules &blocks);
+    /// after vcpu::self_test(). Returns an empty string or what is unexpected in this QEMU.
+    static std::string hook(const translation_rules &rules, const translator::rules &blocks);
 
     /// Raises what a store of `bytes` at `address` would raise, for the current vCPU.
-    static void try_write(const host_cpu &cpu, std::uint64_t address, std::size_t bytes,
+    static void try_write(const vcpu &cpu, std::uint64_t address, std::size_t bytes,
                           std::uintptr_t ra);
 
     /// Drops all translations of all vCPUs, then calls `work(data)`; both before the calling vCPU's
@@ -69,11 +66,11 @@ class host_mmu
     static void flush_then(void (*work)(void *data), void *data);
 
     /// The same, and blocks of code are translated anew. On a vCPU's thread the caller must leave
-    /// the block that it was called from, after host_cpu::synchronise().
+    /// the block that it was called from, after vcpu::synchronise().
     static void retranslate_then(void (*work)(void *data), void *data);
 
     /// The access for which the calling thread walks page tables, when `frames`, a backtrace from a
-    /// signal handler, shows that it does; else nullptr. `ra` is for host_cpu::raise().
+    /// signal handler, shows that it does; else nullptr. `ra` is for vcpu::raise().
     static const translation *walk_under_way(std::span<void *const> frames, std::uintptr_t &ra);
 
     /// Likewise: true when the vCPU of the calling thread accesses a device, whose emulation then

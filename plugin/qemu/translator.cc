@@ -15,16 +15,16 @@ namespace rmpopt
 namespace
 {
 
-using translate_code_t = void (*)(void *cpu, void *block, int *most_instructions, std::uint64_t pc,
-                                  void *host_pc);
-
-struct qemu_symbols {
-    translate_code_t x86_translate_code;
-    void *plugin; ///< the state of all plugins
-};
-
-qemu_symbols qemu;
-host_translator::rules the_rules;
+namespace qemu
+{
+qemu_function<void(void *cpu, void *block, int *most_instructions, std::uint64_t pc, void *host_pc)>
+    x86_translate_code("x86_translate_code");
+/// The state of all plugins.
+qemu_object plugin("plugin");
+/// The translation state of a thread.
+qemu_object tcg_ctx("tcg_ctx");
+} // namespace qemu
+translator::rules the_rules;
 
 // A vCPU has a pointer to a set of the events that plugins want to hear of. QEMU looks there
 // whether to translate a block for plugins, and nowhere else.
@@ -62,10 +62,10 @@ template <class T> std::optional<T> peek(const void *address)
 bool find_events()
 {
     std::array<void *, first_list + known_events> state{};
-    if (size_of_object(qemu.plugin) < sizeof state) {
+    if (size_of_object(qemu::plugin.address()) < sizeof state) {
         return false;
     }
-    std::memcpy(state.data(), qemu.plugin, sizeof state);
+    std::memcpy(state.data(), qemu::plugin.address(), sizeof state);
     for (std::size_t i = 0; i < known_events; ++i) {
         const auto callback = peek<qemu_callback>(state[first_list + i]);
         all_events |= callback.has_value() ? 1ull << i : 0;
@@ -106,7 +106,7 @@ std::uint64_t *events_of(void *cpu)
 std::byte *translation_state()
 {
     [[gnu::tls_model("initial-exec")]] thread_local auto **slot =
-        static_cast<std::byte **>(dlsym(RTLD_DEFAULT, "tcg_ctx"));
+        static_cast<std::byte **>(dlsym(RTLD_DEFAULT, qemu::tcg_ctx.name()));
     return *slot;
 }
 
@@ -133,7 +133,7 @@ bool is_plain_at(void *cpu, std::uint64_t pc, const void *host_pc)
     const auto *code = static_cast<const std::uint8_t *>(host_pc);
     const std::size_t offset = pc % hw::page_4k;
     return code != nullptr && // in RAM
-           the_rules.is_plain(host_cpu::of(cpu), {code - offset, hw::page_4k}, offset);
+           the_rules.is_plain(vcpu::of(cpu), {code - offset, hw::page_4k}, offset);
 }
 
 /// What QEMU calls instead of its own function. That may not return: it jumps out when a page is
@@ -149,29 +149,19 @@ void translate_code(void *cpu, void *block, int *most_instructions, std::uint64_
     if (spare) {
         forget_instruction();
     }
-    qemu.x86_translate_code(cpu, block, most_instructions, pc, host_pc);
+    qemu::x86_translate_code(cpu, block, most_instructions, pc, host_pc);
 }
 
 } // namespace
 
-std::string host_translator::resolve_symbols()
+bool translator::hook(std::span<void *> ops, const rules &r)
 {
-    std::string missing;
-    resolve(qemu.x86_translate_code, "x86_translate_code", missing);
-    resolve(qemu.plugin, "plugin", missing);
-    void *tcg_ctx = nullptr;
-    resolve(tcg_ctx, "tcg_ctx", missing);
-    return missing;
-}
-
-bool host_translator::hook(std::span<void *> ops, const rules &r)
-{
-    void **used = find_word(ops, address_of(qemu.x86_translate_code));
+    void **used = find_word(ops, qemu::x86_translate_code.address());
     if (used == nullptr) {
         return false;
     }
     the_rules = r;
-    const host_cpu cpu = host_cpu::by_index(0);
+    const vcpu cpu = vcpu::by_index(0);
     const auto *state = static_cast<const std::byte *>(cpu.cpu_);
     const auto *env = reinterpret_cast<const std::byte *>(cpu.env());
     if (find_events()) {
@@ -181,12 +171,12 @@ bool host_translator::hook(std::span<void *> ops, const rules &r)
     return true;
 }
 
-bool host_translator::spares_plain_blocks()
+bool translator::spares_plain_blocks()
 {
     return events_offset != 0 && !the_rules.audits;
 }
 
-bool host_translator::said_plain(const qemu_plugin_tb *tb)
+bool translator::said_plain(const qemu_plugin_tb *tb)
 {
     if (instruction_offset == 0) {
         find_instruction(tb);

@@ -5,8 +5,8 @@
 // wants to see all blocks or QEMU keeps its record elsewhere, all are translated for plugins.
 #pragma once
 
-#include "qemu/vcpu.h"
 #include "qemu/api.h"
+#include "qemu/vcpu.h"
 
 #include <span>
 #include <string>
@@ -14,21 +14,18 @@
 namespace rmpopt
 {
 
-class host_translator
+class translator
 {
   public:
     struct rules {
         /// Is the block that begins at `offset` of `page`, in 4 KB of code, none of the plugin's
         /// business? On the vCPU's thread.
-        bool (*is_plain)(const host_cpu &, std::span<const std::uint8_t> page, std::size_t offset);
+        bool (*is_plain)(const vcpu &, std::span<const std::uint8_t> page, std::size_t offset);
         /// The only plugin's callback for blocks.
         qemu_plugin_vcpu_tb_trans_cb_t callback;
         /// Plain blocks are translated for the plugin all the same: see said_plain().
         bool audits;
     };
-
-    /// Like host_cpu's. Returns an empty string or what is missing.
-    static std::string resolve_symbols();
 
     /// Puts our function into `ops`, a copy of QEMU's table of the functions of x86 CPUs, before it
     /// is used. False: it is not as QEMU 11 has it.

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "qemu/vcpu.h"
 
-#include "qemu/symbols.h"
 #include "qemu/api.h"
+#include "qemu/symbols.h"
 
 #include <algorithm>
 #include <array>
@@ -20,30 +20,25 @@ namespace rmpopt
 namespace
 {
 
-/// QEMU's functions, by the names under which a modular build exports them.
-struct qemu_symbols {
-    void *(*qemu_get_cpu)(int index);
-    bool (*cpu_restore_state)(void *cpu, std::uintptr_t host_pc);
-    bool (*cpu_unwind_state_data)(void *cpu, std::uintptr_t host_pc, std::uint64_t *data);
-    void (*raise_exception_err_ra)(void *env, int vector, int error_code, std::uintptr_t ra);
-    void (*cpu_vmexit)(void *env, std::uint32_t exit_code, std::uint64_t exit_info1,
-                       std::uintptr_t ra);
-    std::uint64_t (*helper_read_eflags)(void *env);
-    void (*helper_write_eflags)(void *env, std::uint64_t flags, std::uint32_t mask);
-    void (*cpu_x86_cpuid)(void *env, std::uint32_t leaf, std::uint32_t subleaf, std::uint32_t *eax,
-                          std::uint32_t *ebx, std::uint32_t *ecx, std::uint32_t *edx);
-    int (*qemu_ram_foreach_block)(int (*cb)(void *block, void *opaque), void *opaque);
-    int (*qemu_ram_get_fd)(void *block);
-    void *(*qemu_ram_get_host_addr)(void *block);
-    std::uint64_t (*qemu_ram_get_used_length)(void *block);
-    bool (*qemu_ram_is_shared)(void *block);
-    bool (*e820_get_entry)(int index, std::uint32_t type, std::uint64_t *address,
-                           std::uint64_t *length);
-    void (*qemu_register_reset)(void (*cb)(void *), void *opaque);
-    std::int64_t (*qemu_clock_get_ns)(int type);
-};
-
-qemu_symbols qemu;
+namespace qemu
+{
+qemu_function<void *(int index)> qemu_get_cpu("qemu_get_cpu");
+qemu_function<bool(void *cpu, std::uintptr_t host_pc)> cpu_restore_state("cpu_restore_state");
+qemu_function<bool(void *cpu, std::uintptr_t host_pc, std::uint64_t *data)>
+    cpu_unwind_state_data("cpu_unwind_state_data");
+qemu_function<void(void *env, int vector, int error_code, std::uintptr_t ra)>
+    raise_exception_err_ra("raise_exception_err_ra");
+qemu_function<void(void *env, std::uint32_t exit_code, std::uint64_t exit_info1, std::uintptr_t ra)>
+    cpu_vmexit("cpu_vmexit");
+qemu_function<std::uint64_t(void *env)> helper_read_eflags("helper_read_eflags");
+qemu_function<void(void *env, std::uint64_t flags, std::uint32_t mask)>
+    helper_write_eflags("helper_write_eflags");
+qemu_function<void(void *env, std::uint32_t leaf, std::uint32_t subleaf, std::uint32_t *eax,
+                   std::uint32_t *ebx, std::uint32_t *ecx, std::uint32_t *edx)>
+    cpu_x86_cpuid("cpu_x86_cpuid");
+/// The running vCPU of a thread.
+qemu_object current_cpu("current_cpu");
+} // namespace qemu
 
 // What self_test() finds out.
 std::size_t env_offset = 0; ///< of the register file in QEMU's CPU state
@@ -68,7 +63,7 @@ constexpr std::size_t env_scan = 0x1000;
 void **current_cpu_slot()
 {
     // The address of a thread-local variable differs by thread, so each looks it up once.
-    thread_local void **slot = static_cast<void **>(dlsym(RTLD_DEFAULT, "current_cpu"));
+    thread_local void **slot = static_cast<void **>(dlsym(RTLD_DEFAULT, qemu::current_cpu.name()));
     return slot;
 }
 
@@ -203,64 +198,18 @@ std::string find_hflags(const std::byte *env)
     return "QEMU's x86 CPU state has an unknown layout";
 }
 
-std::string check_vendor(const host_cpu &cpu)
+std::string check_vendor(const vcpu &cpu)
 {
     const hw::cpuid_regs r = cpu.native_cpuid(0, 0);
     const bool amd = r.ebx == 0x68747541 && r.edx == 0x69746e65 && r.ecx == 0x444d4163;
     return amd ? "" : "the guest CPU is no AMD one; use -cpu EPYC-Turin or another EPYC model";
 }
 
-struct block_search {
-    guest_ram_block *best;
-    bool several;
-};
-
-int consider_block(void *block, void *opaque)
-{
-    auto *search = static_cast<block_search *>(opaque);
-    const int fd = qemu.qemu_ram_get_fd(block);
-    const std::uint64_t bytes = qemu.qemu_ram_get_used_length(block);
-    if (fd < 0 || !qemu.qemu_ram_is_shared(block)) {
-        return 0;
-    }
-    search->several |= search->best->fd >= 0;
-    if (bytes > search->best->bytes) {
-        *search->best = {
-            fd, static_cast<std::byte *>(qemu.qemu_ram_get_host_addr(block)), bytes, {}};
-    }
-    return 0;
-}
-
 } // namespace
 
-std::string host_cpu::resolve_symbols()
+std::string vcpu::self_test()
 {
-    std::string missing;
-    resolve(qemu.qemu_get_cpu, "qemu_get_cpu", missing);
-    resolve(qemu.cpu_restore_state, "cpu_restore_state", missing);
-    resolve(qemu.cpu_unwind_state_data, "cpu_unwind_state_data", missing);
-    resolve(qemu.raise_exception_err_ra, "raise_exception_err_ra", missing);
-    resolve(qemu.cpu_vmexit, "cpu_vmexit", missing);
-    resolve(qemu.helper_read_eflags, "helper_read_eflags", missing);
-    resolve(qemu.helper_write_eflags, "helper_write_eflags", missing);
-    resolve(qemu.cpu_x86_cpuid, "cpu_x86_cpuid", missing);
-    resolve(qemu.qemu_ram_foreach_block, "qemu_ram_foreach_block", missing);
-    resolve(qemu.qemu_ram_get_fd, "qemu_ram_get_fd", missing);
-    resolve(qemu.qemu_ram_get_host_addr, "qemu_ram_get_host_addr", missing);
-    resolve(qemu.qemu_ram_get_used_length, "qemu_ram_get_used_length", missing);
-    resolve(qemu.qemu_ram_is_shared, "qemu_ram_is_shared", missing);
-    resolve(qemu.e820_get_entry, "e820_get_entry", missing);
-    resolve(qemu.qemu_register_reset, "qemu_register_reset", missing);
-    resolve(qemu.qemu_clock_get_ns, "qemu_clock_get_ns", missing);
-    if (current_cpu_slot() == nullptr) {
-        missing.append(missing.empty() ? "" : ", ").append("current_cpu");
-    }
-    return missing;
-}
-
-std::string host_cpu::self_test()
-{
-    for (int i = 0; void *cpu = qemu.qemu_get_cpu(i); ++i) {
+    for (int i = 0; void *cpu = qemu::qemu_get_cpu(i); ++i) {
         cpus.push_back(cpu);
     }
     const auto *cpu = static_cast<const std::byte *>(cpus.at(0));
@@ -290,22 +239,22 @@ std::string host_cpu::self_test()
     return error;
 }
 
-void *const *host_cpu::current_slot()
+void **vcpu::current_slot()
 {
     return current_cpu_slot();
 }
 
-bool host_cpu::on_vcpu_thread()
+bool vcpu::on_vcpu_thread()
 {
     return *current_cpu_slot() != nullptr;
 }
 
-host_cpu host_cpu::current()
+vcpu vcpu::current()
 {
     return of(*current_cpu_slot());
 }
 
-host_cpu host_cpu::of(const void *cpu)
+vcpu vcpu::of(const void *cpu)
 {
     // A thread mostly asks for the same vCPU again. initial-exec: found without a call.
     [[gnu::tls_model("initial-exec")]] thread_local unsigned last = 0;
@@ -317,17 +266,17 @@ host_cpu host_cpu::of(const void *cpu)
     return {cpus[last], last};
 }
 
-const std::vector<void *> &host_cpu::all()
+const std::vector<void *> &vcpu::all()
 {
     return cpus;
 }
 
-host_cpu host_cpu::by_index(unsigned index)
+vcpu vcpu::by_index(unsigned index)
 {
     return {cpus.at(index), index};
 }
 
-std::uint64_t *host_cpu::env() const
+std::uint64_t *vcpu::env() const
 {
     return reinterpret_cast<std::uint64_t *>(static_cast<std::byte *>(cpu_) + env_offset);
 }
@@ -344,27 +293,27 @@ std::uint32_t hflags(const std::uint64_t *env)
 
 } // namespace
 
-unsigned host_cpu::cpl() const
+unsigned vcpu::cpl() const
 {
     return hflags(env()) & hflags_cpl;
 }
 
-bool host_cpu::long_mode() const
+bool vcpu::long_mode() const
 {
     return (hflags(env()) & hflags_lma) != 0;
 }
 
-bool host_cpu::code_64() const
+bool vcpu::code_64() const
 {
     return (hflags(env()) & hflags_cs64) != 0;
 }
 
-bool host_cpu::svm_enabled() const
+bool vcpu::svm_enabled() const
 {
     return (hflags(env()) & hflags_svme) != 0;
 }
 
-void host_cpu::mark_next_block(bool marked) const
+void vcpu::mark_next_block(bool marked) const
 {
     auto *flags = reinterpret_cast<std::byte *>(env()) + hflags_offset;
     const std::uint32_t now = hflags(env());
@@ -372,37 +321,37 @@ void host_cpu::mark_next_block(bool marked) const
     std::memcpy(flags, &then, sizeof then);
 }
 
-bool host_cpu::is_next_block_marked() const
+bool vcpu::is_next_block_marked() const
 {
     return (hflags(env()) & hflags_marked) != 0;
 }
 
-bool host_cpu::in_guest() const
+bool vcpu::in_guest() const
 {
     return (hflags(env()) & hflags_guest) != 0;
 }
 
-bool host_cpu::is_at_startup() const
+bool vcpu::is_at_startup() const
 {
     const std::uint64_t cr0 = env()[cr2_offset / 8 - 2];
     return rip() == 0 && cr0 == reset_cr0 && !long_mode();
 }
 
-hw::cpuid_regs host_cpu::native_cpuid(std::uint32_t leaf, std::uint32_t subleaf) const
+hw::cpuid_regs vcpu::native_cpuid(std::uint32_t leaf, std::uint32_t subleaf) const
 {
     hw::cpuid_regs r;
-    qemu.cpu_x86_cpuid(env(), leaf, subleaf, &r.eax, &r.ebx, &r.ecx, &r.edx);
+    qemu::cpu_x86_cpuid(env(), leaf, subleaf, &r.eax, &r.ebx, &r.ecx, &r.edx);
     return r;
 }
 
-void host_cpu::synchronise(std::uintptr_t ra) const
+void vcpu::synchronise(std::uintptr_t ra) const
 {
     if (ra != 0) {
-        qemu.cpu_restore_state(cpu_, ra);
+        qemu::cpu_restore_state(cpu_, ra);
     }
 }
 
-bool host_cpu::try_synchronise(std::uintptr_t ra) const
+bool vcpu::try_synchronise(std::uintptr_t ra) const
 {
     // QEMU does not say whether it found the instruction. RIP holds the block's address until it
     // does; only its offset in the page is replaced for certain.
@@ -410,7 +359,7 @@ bool host_cpu::try_synchronise(std::uintptr_t ra) const
     std::uint64_t &rip = env()[eip_offset / 8];
     const std::uint64_t block = rip;
     rip |= no_offset;
-    qemu.cpu_restore_state(cpu_, ra);
+    qemu::cpu_restore_state(cpu_, ra);
     if ((rip & no_offset) != no_offset) {
         return true;
     }
@@ -418,17 +367,17 @@ bool host_cpu::try_synchronise(std::uintptr_t ra) const
     return false;
 }
 
-std::uint64_t host_cpu::fs_base() const
+std::uint64_t vcpu::fs_base() const
 {
     return env()[fs_base_offset / 8];
 }
 
-std::uint64_t host_cpu::gs_base() const
+std::uint64_t vcpu::gs_base() const
 {
     return env()[gs_base_offset / 8];
 }
 
-paging_state host_cpu::paging() const
+paging_state vcpu::paging() const
 {
     const std::uint64_t *cr2 = env() + cr2_offset / 8;
     // Not helper_read_eflags(): it replaces the operands of the arithmetic flags, which within a
@@ -437,52 +386,51 @@ paging_state host_cpu::paging() const
     return {.cr0 = cr2[-2], .cr3 = cr2[1], .cr4 = cr2[2], .rflags = eflags};
 }
 
-std::uint64_t host_cpu::rip() const
+std::uint64_t vcpu::rip() const
 {
     return env()[eip_offset / 8];
 }
 
-std::uint64_t host_cpu::rip_at(std::uintptr_t ra) const
+std::uint64_t vcpu::rip_at(std::uintptr_t ra) const
 {
     constexpr std::uint64_t offset = hw::page_4k - 1;
     std::array<std::uint64_t, 8> data{}; // QEMU fills as many words as it records per instruction
-    const bool found = qemu.cpu_unwind_state_data(cpu_, ra, data.data());
+    const bool found = qemu::cpu_unwind_state_data(cpu_, ra, data.data());
     assert(found);
     return (rip() & ~offset) | (data[0] & offset);
 }
 
-void host_cpu::set_arithmetic_flags(std::uint32_t flags, std::uint32_t mask) const
+void vcpu::set_arithmetic_flags(std::uint32_t flags, std::uint32_t mask) const
 {
     // With an empty mask QEMU only replaces the arithmetic flags, which is what is wanted; bits in
     // the mask would also stay in its copy of EFLAGS and come back with every later PUSHF.
-    const std::uint64_t old = qemu.helper_read_eflags(env());
-    qemu.helper_write_eflags(env(), (old & ~static_cast<std::uint64_t>(mask)) | (flags & mask), 0);
+    const std::uint64_t old = qemu::helper_read_eflags(env());
+    qemu::helper_write_eflags(env(), (old & ~static_cast<std::uint64_t>(mask)) | (flags & mask), 0);
 }
 
-void host_cpu::continue_at(std::uint64_t rip)
+void vcpu::continue_at(std::uint64_t rip)
 {
     qemu_plugin_set_pc(rip);
 }
 
-void host_cpu::raise(int vector, int error_code, std::uintptr_t ra) const
+void vcpu::raise(int vector, int error_code, std::uintptr_t ra) const
 {
-    qemu.raise_exception_err_ra(env(), vector, error_code, ra);
+    qemu::raise_exception_err_ra(env(), vector, error_code, ra);
     __builtin_unreachable();
 }
 
-void host_cpu::set_cr2(std::uint64_t address) const
+void vcpu::set_cr2(std::uint64_t address) const
 {
     env()[cr2_offset / 8] = address;
 }
 
-void host_cpu::exit_guest(std::uint64_t exit_code, std::uint64_t exit_info1,
-                          std::uintptr_t ra) const
+void vcpu::exit_guest(std::uint64_t exit_code, std::uint64_t exit_info1, std::uintptr_t ra) const
 {
-    qemu.cpu_vmexit(env(), static_cast<std::uint32_t>(exit_code), exit_info1, ra);
+    qemu::cpu_vmexit(env(), static_cast<std::uint32_t>(exit_code), exit_info1, ra);
     __builtin_unreachable();
 }
 
-std::size_t host_cpu::read_code(std::uint64_t rip, std::span<std::uint8_t> to)
+std::size_t vcpu::read_code(std::uint64_t rip, std::span<std::uint8_t> to)
 {
     const std::size_t in_page = std::min<std::size_t>(to.size(), hw::page_4k - rip % hw::page_4k);
     GByteArray *buf = g_byte_array_new();
@@ -495,57 +443,6 @@ std::size_t host_cpu::read_code(std::uint64_t rip, std::span<std::uint8_t> to)
     }
     g_byte_array_free(buf, TRUE);
     return n;
-}
-
-std::string find_guest_ram(guest_ram_block &out)
-{
-    block_search search{&out, false};
-    qemu.qemu_ram_foreach_block(consider_block, &search);
-    if (out.fd < 0) {
-        return "guest RAM has no shared file behind it; use -object "
-               "memory-backend-memfd,id=ram,size=SIZE,share=on and -machine memory-backend=ram";
-    }
-    if (search.several) {
-        return "guest RAM is made of several memory backends; use a single one";
-    }
-    constexpr std::uint32_t e820_ram = 1;
-    std::uint64_t sum = 0;
-    hw::spa_range run;
-    for (int i = 0; i < 128; ++i) {
-        if (qemu.e820_get_entry(i, e820_ram, &run.base, &run.bytes)) {
-            out.layout.push_back(run);
-            sum += run.bytes;
-        }
-    }
-    return sum == out.bytes ? "" : "QEMU's memory map does not add up to its RAM";
-}
-
-std::uint64_t virtual_clock_ns()
-{
-    constexpr int clock_virtual = 1;
-    // With -icount QEMU counts the instructions of the current vCPU's block, which it can only do
-    // between blocks; without a current vCPU it leaves them out.
-    void **slot = current_cpu_slot();
-    void *current = std::exchange(*slot, nullptr);
-    const std::int64_t ns = qemu.qemu_clock_get_ns(clock_virtual);
-    *slot = current;
-    return static_cast<std::uint64_t>(ns);
-}
-
-bool read_system_memory(std::uint64_t address, void *to, std::size_t bytes)
-{
-    GByteArray *buf = g_byte_array_new();
-    const bool ok = qemu_plugin_read_memory_hwaddr(address, buf, bytes) == 0;
-    if (ok) {
-        std::memcpy(to, buf->data, bytes);
-    }
-    g_byte_array_free(buf, TRUE);
-    return ok;
-}
-
-void on_machine_reset(void (*cb)(void *), void *userdata)
-{
-    qemu.qemu_register_reset(cb, userdata);
 }
 
 } // namespace rmpopt

@@ -4,8 +4,8 @@
 // any surprise the plugin refuses to start.
 #pragma once
 
-#include "hw-model/machine/cpuid.h"
 #include "hw-model/base/memory_view.h"
+#include "hw-model/machine/cpuid.h"
 #include "x86/page_walk.h"
 
 #include <cstdint>
@@ -29,27 +29,24 @@ inline constexpr std::size_t most_vcpus = 4096;
 
 /// One vCPU of QEMU. Cheap to copy. Unless said otherwise, members may only be called on the
 /// vCPU's own thread, in a callback with register access.
-class host_cpu
+class vcpu
 {
   public:
-    /// Resolves all symbols. Returns an empty string or what is missing.
-    static std::string resolve_symbols();
-
     /// Finds the register file inside QEMU's CPU state and checks the functions used below. Must
     /// be called at vCPU 0's first instruction. Returns an empty string or what is wrong.
     static std::string self_test();
 
     /// The vCPU that the calling thread is executing. QEMU's callbacks name the vCPU that
     /// translated the block, which is another one when vCPUs take turns on one thread.
-    static host_cpu current();
+    static vcpu current();
     /// True on a thread that executes a vCPU.
     static bool on_vcpu_thread();
     /// Where QEMU keeps the calling thread's current vCPU, in its own pointer.
-    static void *const *current_slot();
+    static void **current_slot();
     /// Any vCPU, from any thread.
-    static host_cpu by_index(unsigned index);
+    static vcpu by_index(unsigned index);
     /// The vCPU that QEMU knows by this pointer.
-    static host_cpu of(const void *cpu);
+    static vcpu of(const void *cpu);
     /// QEMU's pointers to all vCPUs, by index.
     static const std::vector<void *> &all();
 
@@ -113,36 +110,14 @@ class host_cpu
 
   private:
     friend class cpu_hooks;
-    friend class host_mmu;
-    friend class host_translator;
+    friend class tlb_fill;
+    friend class translator;
 
-    host_cpu(void *cpu, unsigned index) : cpu_(cpu), index_(index) {}
+    vcpu(void *cpu, unsigned index) : cpu_(cpu), index_(index) {}
     std::uint64_t *env() const;
 
     void *cpu_ = nullptr;
     unsigned index_ = 0;
 };
-
-/// The block of guest RAM that QEMU shares through a file descriptor.
-struct guest_ram_block {
-    int fd = -1;
-    std::byte *qemu_host = nullptr; ///< QEMU's own mapping
-    std::uint64_t bytes = 0;
-    std::vector<hw::spa_range> layout; ///< runs of system memory, in the order of the file
-};
-
-/// Finds guest RAM; at the first instruction or later. Returns an empty string or what is wrong.
-std::string find_guest_ram(guest_ram_block &out);
-
-/// QEMU's virtual clock in nanoseconds: the guest's time. Any thread. With -icount, on a vCPU's
-/// thread, as it was when QEMU last looked up from the guest.
-std::uint64_t virtual_clock_ns();
-
-/// Reads system memory through QEMU's own view, devices included. vCPU thread only.
-bool read_system_memory(std::uint64_t address, void *to, std::size_t bytes);
-
-/// Calls `cb(userdata)` at every machine reset, in the main thread with vCPUs stopped. Only before
-/// QEMU creates the machine.
-void on_machine_reset(void (*cb)(void *), void *userdata);
 
 } // namespace rmpopt
