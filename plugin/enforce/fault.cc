@@ -40,7 +40,7 @@ void tell_watch(const vcpu &cpu, std::uint64_t address)
         return;
     }
     const walk_result page =
-        walk(the_context->ram().hardware_view(), cpu.paging(), address, access_kind::write);
+        translate(the_context->ram().hardware_view(), cpu.paging(), address, access_kind::write);
     const place where{.cpu = cpu.index(),
                       .rip_of = [](const void *c) { return static_cast<const vcpu *>(c)->rip(); },
                       .insn = &cpu};
@@ -71,7 +71,7 @@ void finish_rmp_fault(const vcpu &cpu)
         return;
     }
     const hw::memory_view &memory = the_context->ram().hardware_view();
-    const walk_result frame = walk(memory, cpu.paging(), cpu.reg(rsp), access_kind::write);
+    const walk_result frame = translate(memory, cpu.paging(), cpu.reg(rsp), access_kind::write);
     const auto code = frame.kind == walk_result::outcome::ok ? memory.load<std::uint64_t>(frame.spa)
                                                              : std::nullopt;
     // The push itself may have faulted: then this is another frame.

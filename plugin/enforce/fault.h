@@ -3,13 +3,10 @@
 #pragma once
 
 #include "qemu/vcpu.h"
+#include "x86/bits.h"
 
 namespace rmpopt
 {
-
-// Error code of #PF (APM vol. 2, 8.4.2 and 15.36.10).
-inline constexpr std::uint32_t pf_present = 1u << 0, pf_write = 1u << 1, pf_user = 1u << 2,
-                               pf_fetch = 1u << 4, pf_rmp = 1u << 31;
 
 /// Counts a fault and, if it is one of the first, logs it.
 void log_rmp_fault(const vcpu &cpu, std::uint64_t address, std::uint64_t error_code);

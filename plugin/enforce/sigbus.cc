@@ -3,7 +3,7 @@
 
 #include "enforce/blocked_dma.h"
 #include "emulation.h"
-#include "x86/insn_match.h"
+#include "x86/decoder.h"
 #include "base/log.h"
 #include "qemu/api.h"
 #include "enforce/write_check.h"

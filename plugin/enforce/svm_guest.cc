@@ -2,7 +2,7 @@
 #include "enforce/svm_guest.h"
 
 #include "emulation.h"
-#include "x86/guest_walk.h"
+#include "x86/page_tables.h"
 #include "base/log.h"
 #include "enforce/fault.h"
 

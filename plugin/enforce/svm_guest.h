@@ -3,7 +3,7 @@
 // the RMP stops a guest.
 #pragma once
 
-#include "x86/guest_walk.h"
+#include "x86/page_tables.h"
 #include "qemu/vcpu.h"
 #include "qemu/tlb_fill.h"
 #include "hw-model/access/rmp_check.h"

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "insn/dispatch.h"
 
-#include "x86/insn_match.h"
 #include "enforce/fault.h"
+#include "enforce/write_check.h"
+#include "x86/insn_match.h"
 
 namespace rmpopt
 {
@@ -101,6 +102,9 @@ void raise(const insn_event &event, const operand_fault &bad)
 {
     if (bad.what == operand_fault::kind::rmp) {
         deliver_rmp_fault(event.cpu, bad.address, pf_write, event.ra);
+    }
+    if (bad.what == operand_fault::kind::rmp_walk) {
+        refuse_walk({event.cpu, bad.address, bad.access, false, 0}, bad.table, event.ra);
     }
     if (bad.what == operand_fault::kind::general_protection) {
         raise(event, hw::fault::gp0);

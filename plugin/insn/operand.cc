@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "insn/operand.h"
 
-#include "qemu/machine.h"
-#include "x86/page_walk.h"
 #include "enforce/write_check.h"
+#include "qemu/machine.h"
+#include "x86/page_tables.h"
 
 #include <algorithm>
 #include <array>
@@ -32,7 +32,7 @@ struct pieces {
     operand_fault fault;
 };
 
-operand_fault fault_of(const walk_result &w, std::uint64_t va)
+operand_fault fault_of(const walk_result &w, std::uint64_t va, access_kind access)
 {
     switch (w.kind) {
     case walk_result::outcome::ok:
@@ -41,20 +41,32 @@ operand_fault fault_of(const walk_result &w, std::uint64_t va)
         return {.what = operand_fault::kind::general_protection};
     case walk_result::outcome::page_fault:
         return {.what = operand_fault::kind::page_fault, .address = va, .error_code = w.error_code};
+    case walk_result::outcome::refused_mark:
+        return {.what = operand_fault::kind::rmp_walk,
+                .address = va,
+                .access = access == access_kind::write ? translation::access::write
+                                                       : translation::access::read,
+                .table = w.table_entry};
     }
     return {};
 }
 
-pieces translate(const hw::memory_view &memory, const vcpu &cpu, std::uint64_t va,
-                 std::size_t bytes, access_kind access)
+/// True when the CPU's page walk may set bits in the table entry at `entry`.
+bool may_mark(const void *cpu, spa_t entry)
+{
+    return !is_write_forbidden(*static_cast<const vcpu *>(cpu), entry);
+}
+
+pieces find_pieces(const hw::memory_view &memory, const vcpu &cpu, std::uint64_t va,
+                   std::size_t bytes, access_kind access)
 {
     pieces out;
     const paging_state paging = cpu.paging();
     for (std::size_t done = 0; done < bytes && out.fault.what == operand_fault::kind::none;) {
         piece p{.va = va + done, .offset = done};
         p.bytes = std::min<std::size_t>(bytes - done, page_4k - p.va % page_4k);
-        const walk_result w = walk(memory, paging, p.va, access);
-        out.fault = fault_of(w, p.va);
+        const walk_result w = walk(memory, paging, p.va, access, may_mark, &cpu);
+        out.fault = fault_of(w, p.va, access);
         p.spa = w.spa;
         out.part[out.count++] = p;
         done += p.bytes;
@@ -68,7 +80,7 @@ operand_fault read_operand(const context &ctx, const vcpu &cpu, std::uint64_t va
                            std::span<std::byte> to)
 {
     const hw::memory_view &memory = ctx.ram().hardware_view();
-    const pieces ps = translate(memory, cpu, va, to.size(), access_kind::read);
+    const pieces ps = find_pieces(memory, cpu, va, to.size(), access_kind::read);
     if (ps.fault.what != operand_fault::kind::none) {
         return ps.fault;
     }
@@ -83,7 +95,7 @@ operand_fault write_operand(const context &ctx, const vcpu &cpu, std::uint64_t v
                             std::span<const std::byte> from)
 {
     const hw::memory_view &memory = ctx.ram().hardware_view();
-    const pieces ps = translate(memory, cpu, va, from.size(), access_kind::write);
+    const pieces ps = find_pieces(memory, cpu, va, from.size(), access_kind::write);
     if (ps.fault.what != operand_fault::kind::none) {
         return ps.fault;
     }

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "emulation.h"
+#include "qemu/tlb_fill.h"
 
 #include <span>
 
@@ -11,11 +12,13 @@ namespace rmpopt
 
 /// The exception that an operand access raises.
 struct operand_fault {
-    enum class kind : std::uint8_t { none, general_protection, page_fault, rmp };
+    enum class kind : std::uint8_t { none, general_protection, page_fault, rmp, rmp_walk };
 
     kind what = kind::none;
     std::uint64_t address = 0; ///< CR2
     std::uint32_t error_code = 0;
+    translation::access access = translation::access::read; ///< rmp_walk: what was walked for
+    hw::spa_t table = 0; ///< rmp_walk: the entry that the page walk must not mark
 };
 
 /// Reads all of `to` at linear address `va` of the current vCPU, or nothing. After synchronise().

@@ -2,10 +2,11 @@
 // What drops translations, before QEMU executes it: MOV to CR0, CR3 and CR4, INVLPG, INVPCID,
 // INVLPGA (APM vol. 2, 5.5.2; vol. 3). Only looks. An instruction that faults instead has been
 // taken for one that does not: its translations are walked for once more.
-#include "insn/dispatch.h"
 #include "base/intern.h"
+#include "insn/dispatch.h"
 #include "instrument/store_hooks.h"
 #include "instrument/tlb_hooks.h"
+#include "x86/bits.h"
 #include "x86/tlb_insn.h"
 
 #include <cstring>
@@ -16,10 +17,7 @@ namespace rmpopt
 namespace
 {
 
-constexpr std::uint64_t cr0_pe = 1u << 0, cr0_pg = 1u << 31, cr3_pcid = 0xfff,
-                        cr3_keep = 1ull << 63;
-constexpr std::uint64_t cr4_pse = 1u << 4, cr4_pae = 1u << 5, cr4_pge = 1u << 7,
-                        cr4_la57 = 1u << 12, cr4_pcide = 1u << 17, cr4_smep = 1u << 20;
+constexpr std::uint64_t cr3_keep = 1ull << 63;
 constexpr std::uint64_t cr4_dropping =
     cr4_pse | cr4_pae | cr4_pge | cr4_la57 | cr4_pcide | cr4_smep;
 

@@ -3,6 +3,7 @@
 // moment when a BIOS would have been done and an operating system takes over.
 #include "hw-model/machine/msr.h"
 #include "insn/dispatch.h"
+#include "x86/bits.h"
 
 #include <algorithm>
 #include <array>
@@ -15,7 +16,6 @@ namespace
 {
 
 constexpr std::uint32_t msr_efer = 0xc0000080;
-constexpr std::uint32_t efer_lme = 1u << 8;
 constexpr std::uint32_t msr_lstar = 0xc0000082;
 
 /// Of the registers on which RMP checks depend.

@@ -3,6 +3,7 @@
 
 #include "instrument/hook_view.h"
 #include "enforce/svm_guest.h"
+#include "x86/bits.h"
 
 #include <algorithm>
 
@@ -11,8 +12,6 @@ namespace rmpopt
 
 namespace
 {
-
-constexpr std::uint64_t cr4_pge = 1u << 7, cr4_pcide = 1u << 17, cr3_pcid = 0xfff;
 
 /// What page tables say of an address that leads to `spa`. Without paging, and where the tables
 /// have changed since QEMU looked, it is a 4 KB page.

@@ -2,7 +2,7 @@
 #pragma once
 
 #include "qemu/api.h"
-#include "x86/insn_match.h"
+#include "x86/decoder.h"
 
 #include <array>
 #include <span>

@@ -6,7 +6,7 @@
 
 #include "hw-model/base/memory_view.h"
 #include "hw-model/machine/cpuid.h"
-#include "x86/page_walk.h"
+#include "x86/page_tables.h"
 
 #include <cstdint>
 #include <span>

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-#include "x86/guest_walk.h"
+#include "x86/page_tables.h"
+
+#include "x86/bits.h"
 
 #include <array>
 #include <gtest/gtest.h>
@@ -14,7 +16,6 @@ namespace
 using addresses = std::vector<std::uint64_t>;
 
 constexpr std::uint64_t present = 1, large = 0x80, no_execute = 1ull << 63, c_bit = 1ull << 51;
-constexpr std::uint64_t cr0_pg = 1u << 31, cr4_pse = 1 << 4, cr4_pae = 1 << 5, cr4_la57 = 1 << 12;
 constexpr std::uint64_t page_4m = 0x400000;
 
 /// 2 MB of RAM at 1 MB: one guest table of each level.

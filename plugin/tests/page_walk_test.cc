@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-#include "x86/page_walk.h"
+#include "x86/page_tables.h"
+
+#include "x86/bits.h"
 
 #include <array>
 #include <gtest/gtest.h>
@@ -14,7 +16,6 @@ using outcome = walk_result::outcome;
 
 constexpr std::uint64_t present = 1, writable = 2, user = 4, accessed = 0x20, dirty = 0x40,
                         large = 0x80, no_execute = 1ull << 63;
-constexpr std::uint64_t cr0_wp = 1 << 16, cr4_la57 = 1 << 12, cr4_smap = 1 << 21, ac = 1 << 18;
 
 /// 1 MB of RAM at 1 MB: one table of each level, from which tests take entries away.
 class page_walk_test : public testing::Test
@@ -44,8 +45,18 @@ class page_walk_test : public testing::Test
         state.cr4 |= cr4_la57;
         state.cr3 = tables[4];
     }
-    walk_result read() const { return walk(memory, state, at, access_kind::read); }
-    walk_result write() const { return walk(memory, state, at, access_kind::write); }
+    walk_result access(access_kind kind) const
+    {
+        return walk(
+            memory, state, at, kind,
+            [](const void *self, hw::spa_t entry) {
+                const hw::spa_t page = static_cast<const page_walk_test *>(self)->protected_table;
+                return hw::align_down(entry, hw::page_4k) != page;
+            },
+            this);
+    }
+    walk_result read() const { return access(access_kind::read); }
+    walk_result write() const { return access(access_kind::write); }
     static void expect_fault(const walk_result &r, std::uint32_t code)
     {
         EXPECT_EQ(r.kind, outcome::page_fault);
@@ -56,6 +67,7 @@ class page_walk_test : public testing::Test
     hw::memory_view memory{{{ram, bytes.size(), bytes.data()}}};
     paging_state state{.cr0 = cr0_wp, .cr3 = tables[3]};
     std::uint64_t at = va;
+    hw::spa_t protected_table = 0; ///< its entries may not be marked
 };
 
 TEST_F(page_walk_test, finds_a_4k_page)
@@ -185,7 +197,7 @@ TEST_F(page_walk_test, user_page_faults_with_smap)
 TEST_F(page_walk_test, user_page_is_accessible_with_smap_and_ac)
 {
     state.cr4 |= cr4_smap;
-    state.rflags = ac;
+    state.rflags = rflags_ac;
     for (unsigned level = 0; level < 4; ++level) {
         set(level, get(level) | user);
     }
@@ -241,6 +253,35 @@ TEST_F(page_walk_test, fault_sets_neither_accessed_nor_dirty)
     for (unsigned level = 0; level < 4; ++level) {
         EXPECT_EQ(get(level) & (accessed | dirty), 0u) << "level " << level;
     }
+}
+
+TEST_F(page_walk_test, looking_marks_nothing)
+{
+    const std::array<std::byte, 0x100000> before = bytes;
+    EXPECT_EQ(translate(memory, state, at, access_kind::write).spa, page | 0x678);
+    EXPECT_EQ(translate(memory, state, at, access_kind::read).spa, page | 0x678);
+    EXPECT_EQ(bytes, before);
+}
+
+TEST_F(page_walk_test, table_that_may_not_be_written_keeps_its_bits)
+{
+    protected_table = tables[1];
+    const std::uint64_t before = get(1);
+    const walk_result r = read();
+    EXPECT_EQ(r.kind, outcome::refused_mark);
+    EXPECT_EQ(r.table_entry, entry_at(1));
+    EXPECT_EQ(get(1), before);
+    EXPECT_EQ(get(0) & accessed, 0u);
+}
+
+TEST_F(page_walk_test, table_that_has_its_bits_need_not_be_writable)
+{
+    protected_table = tables[0];
+    set(0, get(0) | accessed);
+    EXPECT_EQ(read().kind, outcome::ok);
+    EXPECT_EQ(write().kind, outcome::refused_mark);
+    set(0, get(0) | dirty);
+    EXPECT_EQ(write().kind, outcome::ok);
 }
 
 } // namespace

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "x86/host_store.h"
 
+#include "x86/decoder.h"
+
 #include <algorithm>
 #include <array>
 #include <cpuid.h>
 #include <cstring>
-#include <Zydis/Zydis.h>
 
 namespace rmpopt
 {
@@ -20,20 +21,6 @@ constexpr greg_t direction_flag = 1 << 10;
 constexpr std::array<int, 16> gpr_slots{REG_RAX, REG_RCX, REG_RDX, REG_RBX, REG_RSP, REG_RBP,
                                         REG_RSI, REG_RDI, REG_R8,  REG_R9,  REG_R10, REG_R11,
                                         REG_R12, REG_R13, REG_R14, REG_R15};
-
-struct decoded {
-    ZydisDecodedInstruction insn;
-    std::array<ZydisDecodedOperand, ZYDIS_MAX_OPERAND_COUNT> operand;
-};
-
-bool decode(std::uintptr_t rip, decoded &out)
-{
-    ZydisDecoder decoder;
-    ZydisDecoderInit(&decoder, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64);
-    return ZYAN_SUCCESS(ZydisDecoderDecodeFull(&decoder, reinterpret_cast<const void *>(rip),
-                                               ZYDIS_MAX_INSTRUCTION_LENGTH, &out.insn,
-                                               out.operand.data()));
-}
 
 /// Instructions that do nothing but copy their second operand to the first.
 bool is_move(ZydisMnemonic m)
@@ -141,7 +128,7 @@ void send(std::uintptr_t address, std::span<const std::byte> bytes, store_sink s
     }
 }
 
-std::uintptr_t address_of(const ucontext_t &c, const decoded &d, const ZydisDecodedOperand &op)
+std::uintptr_t address_of(const ucontext_t &c, const decoded_insn &d, const ZydisDecodedOperand &op)
 {
     ZydisRegisterContext registers{};
     for (unsigned i = 0; i < gpr_slots.size(); ++i) {
@@ -155,7 +142,7 @@ std::uintptr_t address_of(const ucontext_t &c, const decoded &d, const ZydisDeco
 }
 
 /// The operand that a move copies. With AVX-512 the mask register stands before it.
-const ZydisDecodedOperand &source_of(const decoded &d)
+const ZydisDecodedOperand &source_of(const decoded_insn &d)
 {
     const bool has_mask = d.operand[1].type == ZYDIS_OPERAND_TYPE_REGISTER &&
                           ZydisRegisterGetClass(d.operand[1].reg.value) == ZYDIS_REGCLASS_MASK;
@@ -170,7 +157,7 @@ bool has_known_segment(const ZydisDecodedOperand &op)
 }
 
 /// AVX-512: which elements are written; all of them without a mask.
-std::uint64_t mask_of(const ucontext_t &c, const decoded &d)
+std::uint64_t mask_of(const ucontext_t &c, const decoded_insn &d)
 {
     constexpr unsigned opmask = 5; // component of the XSAVE area: k0 to k7
     const ZydisRegister k = d.insn.avx.mask.reg;
@@ -184,7 +171,7 @@ std::uint64_t mask_of(const ucontext_t &c, const decoded &d)
     return mask;
 }
 
-bool step_over_move(ucontext_t &c, const decoded &d, store_sink sink)
+bool step_over_move(ucontext_t &c, const decoded_insn &d, store_sink sink)
 {
     const ZydisDecodedOperand &to = d.operand[0];
     if (!is_move(d.insn.mnemonic) || to.type != ZYDIS_OPERAND_TYPE_MEMORY ||
@@ -212,7 +199,7 @@ bool step_over_move(ucontext_t &c, const decoded &d, store_sink sink)
 }
 
 /// MOVS and STOS, with REP all that is left of them.
-bool step_over_string(ucontext_t &c, const decoded &d, store_sink sink)
+bool step_over_string(ucontext_t &c, const decoded_insn &d, store_sink sink)
 {
     auto &regs = c.uc_mcontext.gregs;
     const bool moves =
@@ -252,8 +239,9 @@ bool step_over_string(ucontext_t &c, const decoded &d, store_sink sink)
 bool step_over_store(ucontext_t &interrupted, store_sink sink)
 {
     auto &regs = interrupted.uc_mcontext.gregs;
-    decoded d;
-    if (!decode(static_cast<std::uintptr_t>(regs[REG_RIP]), d)) {
+    decoded_insn d;
+    const auto *code = reinterpret_cast<const std::uint8_t *>(regs[REG_RIP]);
+    if (!decode({code, longest_instruction}, true, d)) {
         return false;
     }
     if (!step_over_move(interrupted, d, sink) && !step_over_string(interrupted, d, sink)) {

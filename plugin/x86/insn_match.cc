@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "x86/insn_match.h"
 
+#include "x86/decoder.h"
+
 #include <algorithm>
 #include <array>
 
@@ -38,9 +40,9 @@ constexpr std::array<std::uint8_t, 8> marker_bytes{0x0f, 0x1f, 0x84, 0x00, 0x52,
 
 constexpr bool is_other_prefix(std::uint8_t b)
 {
-    // Operand and address size, segments, REX. In 32-bit code 40h to 4Fh are instructions of their
-    // own, so they cannot stand in front of one of ours.
-    return is_size_or_segment_prefix(b) || (b & 0xf0) == 0x40;
+    // In 32-bit code the bytes of REX are instructions of their own, so they cannot come before one
+    // of ours.
+    return is_size_or_segment_prefix(b) || is_rex_prefix(b);
 }
 
 /// Splits an instruction into the last repeat prefix and the bytes from the opcode on. A LOCK
@@ -50,8 +52,8 @@ std::span<const std::uint8_t> skip_prefixes(std::span<const std::uint8_t> bytes,
 {
     while (!bytes.empty()) {
         const std::uint8_t b = bytes.front();
-        if (b == 0xf2 || b == 0xf3) {
-            repeat = b == 0xf2 ? repeat_prefix::f2 : repeat_prefix::f3;
+        if (is_repeat_prefix(b)) {
+            repeat = b == prefix::f2 ? repeat_prefix::f2 : repeat_prefix::f3;
         } else if (!is_other_prefix(b)) {
             break;
         }
@@ -66,7 +68,6 @@ constexpr std::array<std::uint8_t, 6> string_stores{0xa4, 0xa5, 0xaa, 0xab, 0x6c
 
 string_store match_string_store(std::span<const std::uint8_t> bytes)
 {
-    constexpr std::uint8_t address_size = 0x67;
     auto repeat = repeat_prefix::any;
     const auto opcode = skip_prefixes(bytes, repeat);
     if (repeat == repeat_prefix::any || opcode.size() != 1 ||
@@ -74,17 +75,18 @@ string_store match_string_store(std::span<const std::uint8_t> bytes)
         return string_store::none;
     }
     const auto prefixes = bytes.first(bytes.size() - opcode.size());
-    return std::ranges::find(prefixes, address_size) == prefixes.end() ? string_store::full_count
-                                                                       : string_store::half_count;
+    return std::ranges::find(prefixes, prefix::address_size) == prefixes.end()
+               ? string_store::full_count
+               : string_store::half_count;
 }
 
 bool is_locked(std::span<const std::uint8_t> bytes)
 {
-    constexpr std::uint8_t lock = 0xf0, xchg_byte = 0x86, xchg = 0x87;
+    constexpr std::uint8_t xchg_byte = 0x86, xchg = 0x87;
     auto repeat = repeat_prefix::any;
     const auto opcode = skip_prefixes(bytes, repeat);
-    return !opcode.empty() &&
-           (opcode.front() == lock || opcode.front() == xchg_byte || opcode.front() == xchg);
+    return !opcode.empty() && (opcode.front() == prefix::lock || opcode.front() == xchg_byte ||
+                               opcode.front() == xchg);
 }
 
 emulated_insn match_insn(std::span<const std::uint8_t> bytes)

@@ -9,16 +9,6 @@
 namespace rmpopt
 {
 
-/// Bytes of the longest x86 instruction (APM vol. 3, 1.1).
-inline constexpr std::size_t longest_instruction = 15;
-
-/// Operand size, address size or a segment.
-constexpr bool is_size_or_segment_prefix(std::uint8_t b)
-{
-    return b == 0x66 || b == 0x67 || b == 0x26 || b == 0x2e || b == 0x36 || b == 0x3e ||
-           b == 0x64 || b == 0x65;
-}
-
 enum class emulated_insn : std::uint8_t {
     none,
     cpuid,

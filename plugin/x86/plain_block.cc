@@ -4,6 +4,7 @@
 // or differs between vendors has no length here, so that its block is not plain.
 #include "x86/plain_block.h"
 
+#include "x86/decoder.h"
 #include "x86/insn_match.h"
 #include "x86/split_store.h"
 #include "x86/tlb_insn.h"
@@ -169,12 +170,12 @@ constexpr opcode_map two_bytes = [] {
     return m;
 }();
 
-constexpr std::uint8_t operand_size = 0x66, escape = 0x0f;
+constexpr std::uint8_t escape = 0x0f;
 constexpr std::uint8_t rex_w = 0x48; ///< with any other bits of REX
 
 constexpr bool is_legacy_prefix(std::uint8_t b)
 {
-    return is_size_or_segment_prefix(b) || b == 0xf0 || b == 0xf2 || b == 0xf3;
+    return is_size_or_segment_prefix(b) || is_repeat_prefix(b) || b == prefix::lock;
 }
 
 /// Walks through the bytes of an instruction.
@@ -229,9 +230,9 @@ class length_decoder
     void skip_prefixes()
     {
         while (at_ < code_.size() && is_legacy_prefix(code_[at_])) {
-            short_ |= code_[at_++] == operand_size;
+            short_ |= code_[at_++] == prefix::operand_size;
         }
-        if (at_ < code_.size() && (code_[at_] & 0xf0) == 0x40) {
+        if (at_ < code_.size() && is_rex_prefix(code_[at_])) {
             rex_w_ = (code_[at_++] & rex_w) == rex_w;
         }
     }

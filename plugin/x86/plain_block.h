@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // Which blocks QEMU may translate as it would without a plugin. To translate for one costs it some
-// 5 % of a boot, and few blocks have an instruction that concerns us; when stores are measured, about
-// half of them.
+// 5 % of a boot, and few blocks have an instruction that concerns us; when stores are measured,
+// about half of them.
 #pragma once
 
 #include <cstddef>

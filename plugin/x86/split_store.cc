@@ -1,19 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "x86/split_store.h"
 
+#include "x86/decoder.h"
+
 #include <algorithm>
-#include <Zydis/Zydis.h>
 
 namespace rmpopt
 {
 
 namespace
 {
-
-struct decoded {
-    ZydisDecodedInstruction insn;
-    std::array<ZydisDecodedOperand, ZYDIS_MAX_OPERAND_COUNT> operand;
-};
 
 /// A look at the bytes that spares most instructions the decoder.
 bool may_be_split(std::span<const std::uint8_t> code)
@@ -30,19 +26,10 @@ bool may_be_split(std::span<const std::uint8_t> code)
             return true;
         case escape:
             return i + 1 < code.size() && (code[i + 1] == group7 || (code[i + 1] & 0xf0) == setcc);
-        case 0x66: // operand size, address size, segments
-        case 0x67:
-        case 0x26:
-        case 0x2e:
-        case 0x36:
-        case 0x3e:
-        case 0x64:
-        case 0x65:
-        case 0xf2: // REP, without a meaning for the instructions sought
-        case 0xf3:
-            break;
         default:
-            if ((code[i] & 0xf0) != 0x40) { // REX
+            // REP has no meaning for the instructions sought.
+            if (!is_size_or_segment_prefix(code[i]) && !is_repeat_prefix(code[i]) &&
+                !is_rex_prefix(code[i])) {
                 return false;
             }
         }
@@ -71,7 +58,7 @@ split_store pushes(const ZydisDecodedInstruction &insn, unsigned count, unsigned
 
 /// PUSH of RBP, of as many frame pointers as the level says, the last of them the new one. With
 /// level 0 there is but the one push.
-std::optional<split_store> enter(const decoded &d)
+std::optional<split_store> enter(const decoded_insn &d)
 {
     const auto level = static_cast<unsigned>(d.operand[1].imm.value.u % 32);
     if (level == 0) {
@@ -80,7 +67,7 @@ std::optional<split_store> enter(const decoded &d)
     return pushes(d.insn, level + 1, d.insn.operand_width / 8);
 }
 
-split_store vector_store(const decoded &d)
+split_store vector_store(const decoded_insn &d)
 {
     constexpr unsigned part = 16;
     split_store s{.address = form_of(d.insn, d.operand[0])};
@@ -89,7 +76,7 @@ split_store vector_store(const decoded &d)
     return s;
 }
 
-split_store descriptor_table(const decoded &d)
+split_store descriptor_table(const decoded_insn &d)
 {
     constexpr unsigned limit = 2;
     split_store s{.address = form_of(d.insn, d.operand[0])};
@@ -98,7 +85,7 @@ split_store descriptor_table(const decoded &d)
     return s;
 }
 
-split_store set_byte(const decoded &d)
+split_store set_byte(const decoded_insn &d)
 {
     split_store s{.address = form_of(d.insn, d.operand[0])};
     add_part(s, 0, 1);
@@ -106,7 +93,7 @@ split_store set_byte(const decoded &d)
     return s;
 }
 
-bool is_vector_store(const decoded &d)
+bool is_vector_store(const decoded_insn &d)
 {
     const ZydisDecodedOperand &to = d.operand[0];
     const bool masked =
@@ -124,13 +111,8 @@ std::optional<split_store> find_split_store(std::span<const std::uint8_t> code, 
     if (!may_be_split(code)) {
         return std::nullopt;
     }
-    ZydisDecoder decoder;
-    ZydisDecoderInit(&decoder,
-                     code_64 ? ZYDIS_MACHINE_MODE_LONG_64 : ZYDIS_MACHINE_MODE_LONG_COMPAT_32,
-                     code_64 ? ZYDIS_STACK_WIDTH_64 : ZYDIS_STACK_WIDTH_32);
-    decoded d;
-    if (!ZYAN_SUCCESS(ZydisDecoderDecodeFull(&decoder, code.data(), code.size(), &d.insn,
-                                             d.operand.data()))) {
+    decoded_insn d;
+    if (!decode(code, code_64, d)) {
         return std::nullopt;
     }
     if (d.insn.meta.category == ZYDIS_CATEGORY_SETCC) {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "x86/store_address.h"
 
-#include <Zydis/Zydis.h>
+#include "x86/decoder.h"
 
 namespace rmpopt
 {
@@ -96,22 +96,15 @@ store_range range_of(const ZydisDecodedInstruction &insn, const ZydisDecodedOper
 std::vector<store_range> written_ranges(std::span<const std::uint8_t> code,
                                         const address_registers &regs)
 {
-    ZydisDecoder decoder;
-    ZydisDecodedInstruction insn;
-    ZydisDecodedOperand operands[ZYDIS_MAX_OPERAND_COUNT];
-    ZydisDecoderInit(
-        &decoder, regs.long_mode ? ZYDIS_MACHINE_MODE_LONG_64 : ZYDIS_MACHINE_MODE_LONG_COMPAT_32,
-        regs.long_mode ? ZYDIS_STACK_WIDTH_64 : ZYDIS_STACK_WIDTH_32);
     std::vector<store_range> out;
-    if (!ZYAN_SUCCESS(
-            ZydisDecoderDecodeFull(&decoder, code.data(), code.size(), &insn, operands))) {
+    decoded_insn d;
+    if (!decode(code, regs.long_mode, d)) {
         return out;
     }
-    for (unsigned i = 0; i < insn.operand_count; ++i) {
-        const ZydisDecodedOperand &op = operands[i];
+    for (const ZydisDecodedOperand &op : d.operands()) {
         if (op.type == ZYDIS_OPERAND_TYPE_MEMORY && op.mem.type == ZYDIS_MEMOP_TYPE_MEM &&
             (op.actions & ZYDIS_OPERAND_ACTION_MASK_WRITE) != 0) {
-            out.push_back(range_of(insn, operands, op, regs));
+            out.push_back(range_of(d.insn, d.operand.data(), op, regs));
         }
     }
     return out;

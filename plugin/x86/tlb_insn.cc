@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "x86/tlb_insn.h"
 
-#include <array>
+#include "x86/decoder.h"
 
 namespace rmpopt
 {
@@ -26,7 +26,7 @@ std::uint8_t number_of(const ZydisDecodedOperand &op)
     return static_cast<std::uint8_t>(ZydisRegisterGetId(op.reg.value));
 }
 
-std::optional<tlb_insn> mov_to_cr(const ZydisDecodedOperand *operands)
+std::optional<tlb_insn> mov_to_cr(std::span<const ZydisDecodedOperand> operands)
 {
     if (operands[0].type != ZYDIS_OPERAND_TYPE_REGISTER ||
         operands[1].type != ZYDIS_OPERAND_TYPE_REGISTER) {
@@ -52,28 +52,20 @@ std::optional<tlb_insn> mov_to_cr(const ZydisDecodedOperand *operands)
 
 std::optional<tlb_insn> find_tlb_insn(std::span<const std::uint8_t> code, bool code_64)
 {
-    ZydisDecoder decoder;
-    ZydisDecodedInstruction insn;
-    std::array<ZydisDecodedOperand, ZYDIS_MAX_OPERAND_COUNT> operands;
-    if (!may_drop(code)) {
+    decoded_insn d;
+    if (!may_drop(code) || !decode(code, code_64, d)) {
         return std::nullopt;
     }
-    ZydisDecoderInit(&decoder,
-                     code_64 ? ZYDIS_MACHINE_MODE_LONG_64 : ZYDIS_MACHINE_MODE_LONG_COMPAT_32,
-                     code_64 ? ZYDIS_STACK_WIDTH_64 : ZYDIS_STACK_WIDTH_32);
-    if (!ZYAN_SUCCESS(
-            ZydisDecoderDecodeFull(&decoder, code.data(), code.size(), &insn, operands.data()))) {
-        return std::nullopt;
-    }
-    switch (insn.mnemonic) {
+    const auto &operands = d.operand;
+    switch (d.insn.mnemonic) {
     case ZYDIS_MNEMONIC_MOV:
-        return mov_to_cr(operands.data());
+        return mov_to_cr(operands);
     case ZYDIS_MNEMONIC_INVLPG:
-        return tlb_insn{.what = tlb_insn::kind::invlpg, .address = form_of(insn, operands[0])};
+        return tlb_insn{.what = tlb_insn::kind::invlpg, .address = form_of(d.insn, operands[0])};
     case ZYDIS_MNEMONIC_INVPCID:
         return tlb_insn{.what = tlb_insn::kind::invpcid,
                         .reg = number_of(operands[0]),
-                        .address = form_of(insn, operands[1])};
+                        .address = form_of(d.insn, operands[1])};
     case ZYDIS_MNEMONIC_INVLPGA:
         return tlb_insn{.what = tlb_insn::kind::invlpga};
     default:

@@ -1,18 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-#include "x86/guest_walk.h"
+#include "x86/page_tables.h"
+
+#include "x86/bits.h"
 
 #include <algorithm>
+#include <atomic>
 
 namespace rmpopt
 {
 
 namespace
 {
-
-constexpr std::uint64_t pte_present = 1u << 0, pte_large = 1u << 7, pte_global = 1u << 8;
-constexpr std::uint64_t cr0_pg = 1u << 31, cr4_pse = 1u << 4, cr4_pae = 1u << 5,
-                        cr4_la57 = 1u << 12;
-constexpr std::uint64_t address_mask = ((1ull << 51) - 1) & ~(hw::page_4k - 1);
 
 /// The shape of a set of tables.
 struct table_form {
@@ -30,7 +28,7 @@ table_form form_of(const paging_state &p, bool long_mode)
         return {.levels = (p.cr4 & cr4_la57) != 0 ? 5u : 4u,
                 .index_bits = 9,
                 .entry_bytes = 8,
-                .root_mask = address_mask,
+                .root_mask = pte_address,
                 .top_index_bits = 9,
                 .large_levels = 2};
     }
@@ -50,16 +48,21 @@ table_form form_of(const paging_state &p, bool long_mode)
             .large_levels = (p.cr4 & cr4_pse) != 0 ? 1u : 0u};
 }
 
+/// Other CPUs write to entries at any time, so each is read at once.
 std::optional<std::uint64_t> load(const hw::memory_view &memory, hw::spa_t spa, unsigned bytes)
 {
-    std::uint64_t value = 0;
-    return memory.read(spa, &value, bytes) ? std::optional(value) : std::nullopt;
+    std::byte *at = memory.at(spa, bytes);
+    if (at == nullptr) {
+        return std::nullopt;
+    }
+    return bytes == 4 ? std::atomic_ref(*reinterpret_cast<std::uint32_t *>(at)).load()
+                      : std::atomic_ref(*reinterpret_cast<std::uint64_t *>(at)).load();
 }
 
-/// Where the page of a last-level entry stands.
+/// The address in a last-level entry.
 std::uint64_t page_base(std::uint64_t entry, const table_form &form, std::uint64_t page)
 {
-    std::uint64_t base = hw::align_down(entry & address_mask, page);
+    std::uint64_t base = hw::align_down(entry & pte_address, page);
     if (form.entry_bytes == 4 && page != hw::page_4k) {
         base |= (entry >> 13 & 0xff) << 32; // APM vol. 2, 5.2.2: bits 20:13 hold bits 39:32
     }
@@ -83,6 +86,8 @@ std::optional<guest_path> walk_tables(const hw::memory_view &memory, const table
             return std::nullopt;
         }
         path.entries[path.count++] = {gpa, *spa};
+        path.writable = path.writable && (*entry & pte_write) != 0;
+        path.user = path.user && (*entry & pte_user) != 0;
         const bool large = level != 0 && level <= form.large_levels && (*entry & pte_large) != 0;
         if (level == 0 || large) {
             const std::uint64_t page = 1ull << shift;
@@ -91,9 +96,52 @@ std::optional<guest_path> walk_tables(const hw::memory_view &memory, const table
             path.gpa = page_base(*entry, form, page) + (va & (page - 1));
             return path;
         }
-        table = *entry & address_mask;
+        table = *entry & pte_address;
     }
     return std::nullopt;
+}
+
+bool is_canonical(std::uint64_t va, unsigned levels)
+{
+    const unsigned unused = 64 - (12 + 9 * levels);
+    return static_cast<std::uint64_t>(static_cast<std::int64_t>(va << unused) >> unused) == va;
+}
+
+bool is_forbidden(const guest_path &p, const paging_state &state, access_kind access)
+{
+    const bool smap = (state.cr4 & cr4_smap) != 0 && (state.rflags & rflags_ac) == 0;
+    const bool read_only = !p.writable && (state.cr0 & cr0_wp) != 0;
+    return (p.user && smap) || (access == access_kind::write && read_only);
+}
+
+/// An allowed access to the end of `path`, or the exception.
+walk_result check_access(const paging_state &state, const std::optional<guest_path> &path,
+                         access_kind access)
+{
+    const std::uint32_t write_bit = access == access_kind::write ? pf_write : 0;
+    if (!path.has_value()) {
+        return {.kind = walk_result::outcome::page_fault, .error_code = write_bit};
+    }
+    if (is_forbidden(*path, state, access)) {
+        return {.kind = walk_result::outcome::page_fault, .error_code = write_bit | pf_present};
+    }
+    return {.spa = path->spa, .page_bytes = path->page_bytes};
+}
+
+/// Looks at the long-mode tables of `state`; sets `path`.
+walk_result look(const hw::memory_view &memory, const paging_state &state, std::uint64_t va,
+                 access_kind access, std::optional<guest_path> &path)
+{
+    const table_form form = form_of(state, true);
+    if (!is_canonical(va, form.levels)) {
+        return {.kind = walk_result::outcome::general_protection};
+    }
+    path = walk_tables(memory, form, state.cr3, va,
+                       [](std::uint64_t spa) { return std::optional(spa); });
+    if (path.has_value()) {
+        path->spa = path->gpa;
+    }
+    return check_access(state, path, access);
 }
 
 } // namespace
@@ -128,6 +176,39 @@ std::optional<guest_path> find_guest_path(const hw::memory_view &memory, const g
         path->spa = path->gpa;
     }
     return path;
+}
+
+walk_result translate(const hw::memory_view &memory, const paging_state &state, std::uint64_t va,
+                      access_kind access)
+{
+    std::optional<guest_path> path;
+    return look(memory, state, va, access, path);
+}
+
+walk_result walk(const hw::memory_view &memory, const paging_state &state, std::uint64_t va,
+                 access_kind access, bool (*may_mark)(const void *data, hw::spa_t entry),
+                 const void *data)
+{
+    std::optional<guest_path> path;
+    const walk_result r = look(memory, state, va, access, path);
+    if (r.kind != walk_result::outcome::ok) {
+        return r;
+    }
+    for (unsigned i = 0; i < path->count; ++i) {
+        const hw::spa_t spa = path->entries[i].spa;
+        const bool leaf = i + 1 == path->count;
+        const std::uint64_t bits =
+            pte_accessed | (leaf && access == access_kind::write ? pte_dirty : 0);
+        const std::atomic_ref entry(*reinterpret_cast<std::uint64_t *>(memory.at(spa, 8)));
+        if ((entry.load() & bits) == bits) {
+            continue;
+        }
+        if (!may_mark(data, spa)) {
+            return {.kind = walk_result::outcome::refused_mark, .table_entry = spa};
+        }
+        entry.fetch_or(bits);
+    }
+    return r;
 }
 
 } // namespace rmpopt
