@@ -9,6 +9,7 @@
 #include "instrument/store_hooks.h"
 #include "enforce/write_check.h"
 #include "enforce/svm_guest.h"
+#include "qemu/layout.h"
 #include "qemu/machine.h"
 #include "insn/translate.h"
 
@@ -40,6 +41,9 @@ std::string cpu_advice(const hw::persona &p)
 /// Empty when the guest's CPU can be the persona.
 std::string check_cpu(const hw::persona &p, const vcpu &cpu)
 {
+    if (!cpu.is_amd()) {
+        return "the guest CPU is no AMD one; use -cpu EPYC-Turin or another EPYC model";
+    }
     const hw::cpuid_regs r = cpu.native_cpuid(1, 0);
     const unsigned family = ((r.eax >> 8) & 0xf) + ((r.eax >> 20) & 0xff);
     const unsigned model = ((r.eax >> 4) & 0xf) | ((r.eax >> 12) & 0xf0);
@@ -178,12 +182,14 @@ void context::inject(const injection_request &r)
     }
 }
 
-void context::start_machine()
+void context::start_machine(std::uintptr_t ra)
 {
     if (started_) {
         return;
     }
-    std::string error = vcpu::self_test();
+    vcpu::find_all();
+    // May leave this function by a jump and call it again.
+    std::string error = layout::try_facts(layout::fact::stage::cpu, ra);
     if (error.empty()) {
         error = check_cpu(*options_.persona, vcpu::by_index(0));
     }
@@ -204,7 +210,7 @@ void context::start_machine()
         .memory = ram_.hardware_view(),
         .phys_bits = vcpu::by_index(0).native_cpuid(0x80000008, 0).eax & 0xff,
     });
-    error = tlb_fill::hook(rmp_translation_rules(enforces()), block_rules(options_.audit != 0));
+    error = tlb_fill::hook(rmp_translation_rules(enforces()), block_rules(options_.audit != 0), ra);
     if (!error.empty()) {
         refuse(error + "; use a QEMU 11.1");
     }
@@ -226,9 +232,8 @@ void context::start_machine()
     log("persona {} ({}), {} CPUs in {} cores, {} MiB of RAM", options_.persona->name,
         options_.persona->description, machine_->cpus().threads(), machine_->cpus().cores(),
         block.bytes >> 20);
-    if (!translator::spares_plain_blocks()) {
-        log("all code is translated for plugins: {}",
-            options_.audit != 0 ? "audit" : "there is another one, or QEMU is not as expected");
+    if (const std::string why = translator::why_all_blocks(); !why.empty()) {
+        log("all code is translated for plugins: {}", why);
     }
     started_.store(true, std::memory_order_release);
 }

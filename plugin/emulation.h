@@ -35,8 +35,8 @@ class context
     std::string listen();
 
     /// Before the boot CPU's first instruction: finds CPUs and RAM, builds the model. Refuses on
-    /// any error; does nothing when called again.
-    void start_machine();
+    /// any error; does nothing when called again. `ra`: as for layout::try_facts().
+    void start_machine(std::uintptr_t ra);
     bool enforces() const { return options_.enforce != enforcement::off; }
     bool is_strict() const { return options_.enforce == enforcement::strict; }
     bool started() const { return started_.load(std::memory_order_acquire); }

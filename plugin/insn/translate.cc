@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "insn/translate.h"
 
+#include "base/log.h"
 #include "emulation.h"
 #include "insn/dispatch.h"
-#include "qemu/insn_bytes.h"
-#include "base/log.h"
 #include "instrument/hook_view.h"
 #include "instrument/store_hooks.h"
+#include "qemu/insn_bytes.h"
 #include "x86/plain_block.h"
 
 namespace rmpopt
@@ -17,7 +17,7 @@ namespace
 
 void on_first_instruction(unsigned, void *)
 {
-    the_context->start_machine();
+    the_context->start_machine(reinterpret_cast<std::uintptr_t>(__builtin_return_address(0)));
 }
 
 /// True when it is one that the plugin executes or looks at.
@@ -62,7 +62,7 @@ void on_translate(qemu_plugin_tb *tb, void *)
     bool concerned = false;
     for_insns(tb, [&](qemu_plugin_insn *insn) { concerned = look_at(insn) || concerned; });
     if (said_plain) {
-        if (concerned || translator::spares_plain_blocks()) {
+        if (concerned || translator::why_all_blocks().empty()) {
             refuse("a block of code was taken for one without any instruction of the plugin's; "
                    "please report this");
         }

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "qemu/tlb_fill.h"
 
+#include "base/log.h"
+#include "qemu/layout.h"
 #include "qemu/symbols.h"
+#include "x86/bits.h"
 
 #include <algorithm>
 #include <atomic>
@@ -18,15 +21,6 @@ namespace rmpopt
 namespace
 {
 
-// QEMU's MMUAccessType.
-constexpr int qemu_data_load = 0, qemu_data_store = 1, qemu_inst_fetch = 2;
-// Bits of a page's protection.
-constexpr int qemu_page_read = 1, qemu_page_exec = 4;
-constexpr unsigned user_privilege = 3;
-// Indices of its TLBs up to this one are for the accesses of programs, by mode and privilege;
-// those above are for the accesses of page walks.
-constexpr int user_index_64 = 2, user_index_32 = 3, last_program_index = 5;
-
 namespace qemu
 {
 qemu_object x86_tcg_ops("x86_tcg_ops");
@@ -36,14 +30,12 @@ qemu_function<bool(void *cpu, std::uint64_t address, int size, int access, int m
 qemu_function<void(void *cpu)> x86_cpu_do_interrupt("x86_cpu_do_interrupt");
 qemu_function<bool(void *cpu, int request)> x86_cpu_exec_interrupt("x86_cpu_exec_interrupt");
 qemu_function<void *(void *object)> object_get_class("object_get_class");
-qemu_function<void *(void *env, std::uint64_t address, int access, int mmu_index)>
-    tlb_vaddr_to_host("tlb_vaddr_to_host");
 qemu_function<int(void *env, std::uint64_t address, int size, int access, int mmu_index,
                   bool nonfault, void **host, std::uintptr_t ra)>
     probe_access_flags("probe_access_flags");
-qemu_function<void(void *cpu, std::uint64_t address, std::uint64_t physical,
-                   std::uint64_t attributes, int protection, int mmu_index, std::uint64_t size)>
-    tlb_set_page_with_attrs("tlb_set_page_with_attrs");
+qemu_function<void(void *cpu, std::uint64_t address, std::uint64_t physical, int protection,
+                   int mmu_index, std::uint64_t size)>
+    tlb_set_page("tlb_set_page");
 qemu_function<int(void *env, unsigned privilege)> x86_mmu_index_pl("x86_mmu_index_pl");
 qemu_function<void(void *cpu)> tlb_flush("tlb_flush");
 qemu_function<void()> tb_flush("tb_flush__exclusive_or_serial");
@@ -54,6 +46,7 @@ qemu_function<void(void *cpu, void (*work)(void *cpu, void *data), void *data)>
     async_safe_run_on_cpu("async_safe_run_on_cpu");
 } // namespace qemu
 translation_rules the_rules;
+translator::rules the_blocks;
 
 /// A page walk of this thread, for handlers of signals that interrupt it.
 struct walk_record {
@@ -66,7 +59,13 @@ struct thread_record {
     walk_record *walk = nullptr;
     /// Translations that we ask for ourselves are no accesses.
     bool is_probing = false;
-    unsigned fills = 0; ///< calls of our function; for the trial alone
+    // For the probes alone:
+    unsigned fills = 0; ///< calls of our function
+    struct {
+        std::uint64_t address;
+        int access, mmu_index;
+        bool probe;
+    } last{}; ///< the latest call
 };
 
 /// initial-exec: found without a call.
@@ -76,9 +75,9 @@ std::atomic<void *> walk_return{nullptr};
 
 translation::access kind_of(int access)
 {
-    return access == qemu_data_store   ? translation::access::write
-           : access == qemu_inst_fetch ? translation::access::fetch
-                                       : translation::access::read;
+    return access == layout::access_store   ? translation::access::write
+           : access == layout::access_fetch ? translation::access::fetch
+                                            : translation::access::read;
 }
 
 /// QEMU's own page walk and checks. Not inlined: its frame shows that the walk is under way.
@@ -93,32 +92,26 @@ translation::access kind_of(int access)
     return ok;
 }
 
-/// Memory behind a translation that the TLB holds, as QEMU maps it; nullptr for devices.
-void *memory_behind(thread_record &thread, void *env, std::uint64_t address, int mmu_index)
-{
-    thread.is_probing = true;
-    void *host = qemu::tlb_vaddr_to_host(env, address, qemu_data_load, mmu_index);
-    thread.is_probing = false;
-    return host;
-}
-
-bool is_executable(void *env, std::uint64_t address, int mmu_index)
+/// Memory behind a translation, as QEMU maps it; nullptr for devices. A page with a debugger's
+/// watchpoint is memory, too; tlb_vaddr_to_host() would not say so.
+void *memory_behind(void *env, std::uint64_t address, int access, int mmu_index)
 {
     void *host = nullptr;
     this_thread.is_probing = true;
-    qemu::probe_access_flags(env, address, 1, qemu_inst_fetch, mmu_index, true, &host, 0);
+    qemu::probe_access_flags(env, address, 1, access, mmu_index, true, &host, 0);
     this_thread.is_probing = false;
-    return host != nullptr;
+    return host;
 }
 
-/// Replaces a cached translation by one that does not allow writes.
+/// Replaces a cached translation by one that does not allow writes. (tlb_set_page() stores no
+/// memory attributes. Those of x86 tell SMM apart, which sees guest RAM as everybody does.)
 void make_read_only(void *cpu, void *env, const translation &t, int mmu_index)
 {
-    const int protection =
-        qemu_page_read | (is_executable(env, t.address, mmu_index) ? qemu_page_exec : 0);
-    qemu::tlb_set_page_with_attrs(cpu, hw::align_down(t.address, hw::page_4k),
-                                  hw::align_down(t.spa, hw::page_4k), 0, protection, mmu_index,
-                                  hw::page_4k);
+    const bool executable =
+        memory_behind(env, t.address, layout::access_fetch, mmu_index) != nullptr;
+    const int protection = layout::page_read | (executable ? layout::page_exec : 0);
+    qemu::tlb_set_page(cpu, hw::align_down(t.address, hw::page_4k),
+                       hw::align_down(t.spa, hw::page_4k), protection, mmu_index, hw::page_4k);
 }
 
 } // namespace
@@ -132,19 +125,26 @@ class cpu_hooks
     {
         thread_record &thread = this_thread;
         ++thread.fills;
-        if (thread.is_probing || mmu_index > last_program_index) {
+        thread.last = {address, access, mmu_index, probe};
+        if (mmu_index > layout::mmu_nested) {
+            refuse(
+                fmt::format("QEMU asks for a translation of kind {}, which QEMU 11 does not have "
+                            "(mmu-indices)",
+                            mmu_index));
+        }
+        if (thread.is_probing || mmu_index > layout::mmu_last_program) {
             return qemu::x86_cpu_tlb_fill(cpu, address, size, access, mmu_index, probe, ra);
         }
         const vcpu self = vcpu::of(cpu);
         void *env = self.env();
-        const bool user = mmu_index == user_index_64 || mmu_index == user_index_32;
+        const bool user = mmu_index == layout::mmu_user_64 || mmu_index == layout::mmu_user_32;
         walk_record record{.access = {self, address, kind_of(access), user, 0}, .ra = ra};
         if (!walk_page_tables(thread, record, cpu, size, access, mmu_index, probe)) {
             return false;
         }
         the_rules.translated(self, address);
         return the_rules.may_write == nullptr || !the_rules.restricts(self) ||
-               check(thread, record, cpu, env, mmu_index, probe);
+               check(record, cpu, env, mmu_index, probe);
     }
 
     static void do_interrupt(void *cpu)
@@ -167,11 +167,11 @@ class cpu_hooks
 
   private:
     /// False when the access must not be made.
-    static bool check(thread_record &thread, walk_record &walk, void *cpu, void *env, int mmu_index,
-                      bool probe)
+    static bool check(walk_record &walk, void *cpu, void *env, int mmu_index, bool probe)
     {
         translation &t = walk.access;
-        const auto spa = the_rules.spa_of(memory_behind(thread, env, t.address, mmu_index));
+        const auto spa =
+            the_rules.spa_of(memory_behind(env, t.address, layout::access_load, mmu_index));
         t.spa = spa.value_or(0);
         if (!spa.has_value() || the_rules.may_write(t)) {
             return true;
@@ -236,32 +236,31 @@ void flush_exclusively(const flush_work &job)
 namespace
 {
 
-/// Is a translation looked up through our function, and one made read-only again for a write?
-bool hook_works()
+/// RAM on every PC, and paging is off.
+constexpr std::uint64_t probed_address = 0x8000;
+
+/// Asks for a translation of the probed address. True when that was done through our function, and
+/// with these arguments.
+bool is_filled(int access, int mmu_index)
 {
-    constexpr std::uint64_t address = 0x8000; // RAM on every PC, and paging is off
-    const vcpu self = vcpu::current();
-    void *cpu = vcpu::all().at(self.index()), *env = cpu_hooks::env(self), *host = nullptr;
-    const int index = qemu::x86_mmu_index_pl(env, 0);
-    thread_record &thread = this_thread;
-    const unsigned before = thread.fills;
-    if (the_rules.spa_of(memory_behind(thread, env, address, index)) != address ||
-        thread.fills == before) {
-        return false;
-    }
-    make_read_only(cpu, env, {self, address, translation::access::write, false, address}, index);
-    const unsigned read_only = thread.fills;
-    thread.is_probing = true;
-    qemu::probe_access_flags(env, address, 1, qemu_data_store, index, true, &host, 0);
-    thread.is_probing = false;
-    return host != nullptr && thread.fills == read_only + 1;
+    const unsigned before = this_thread.fills;
+    const void *host =
+        memory_behind(cpu_hooks::env(vcpu::current()), probed_address, access, mmu_index);
+    const auto &last = this_thread.last;
+    return the_rules.spa_of(host) == probed_address && this_thread.fills == before + 1 &&
+           last.address == probed_address && last.access == access && last.mmu_index == mmu_index &&
+           last.probe;
+}
+
+int probed_index()
+{
+    return qemu::x86_mmu_index_pl(cpu_hooks::env(vcpu::current()), 0);
 }
 
 } // namespace
 
-std::string tlb_fill::hook(const translation_rules &rules, const translator::rules &blocks)
+std::string tlb_fill::probe_functions()
 {
-    void *cpu = vcpu::all().front();
     const std::size_t bytes = size_of_object(qemu::x86_tcg_ops.address());
     // Lives until QEMU's end. QEMU's own table is read-only.
     auto &ops = *new std::vector<void *>(bytes / sizeof(void *));
@@ -269,28 +268,78 @@ std::string tlb_fill::hook(const translation_rules &rules, const translator::rul
     void **fill = find_word(ops, qemu::x86_cpu_tlb_fill.address());
     void **exception = find_word(ops, qemu::x86_cpu_do_interrupt.address());
     void **interrupt = find_word(ops, qemu::x86_cpu_exec_interrupt.address());
-    auto **cpu_class = static_cast<void **>(qemu::object_get_class(cpu));
+    auto **cpu_class = static_cast<void **>(qemu::object_get_class(vcpu::all().front()));
     void **used = find_word({cpu_class, malloc_usable_size(cpu_class) / sizeof(void *)},
                             qemu::x86_tcg_ops.address());
-    const int user_index = qemu::x86_mmu_index_pl(vcpu::by_index(0).env(), user_privilege);
-    if (user_index != user_index_32 || fill == nullptr || exception == nullptr ||
-        interrupt == nullptr || used == nullptr) {
-        return "QEMU's x86 CPUs do not translate addresses as those of QEMU 11 do";
+    if (fill == nullptr || exception == nullptr || interrupt == nullptr || used == nullptr ||
+        !translator::hook(ops, the_blocks)) {
+        return "a function is not in the table once, or the table not in the class";
     }
-    if (!translator::hook(ops, blocks)) {
-        return "QEMU's x86 CPUs do not translate code as those of QEMU 11 do";
-    }
-    the_rules = rules;
     *fill = address_of(cpu_hooks::fill);
     *exception = address_of(cpu_hooks::do_interrupt);
     *interrupt = address_of(cpu_hooks::exec_interrupt);
     *used = ops.data();
-    flush_all(vcpu::all());
-    if (!hook_works()) {
-        return "QEMU's software MMU does not ask for translations as that of QEMU 11 does";
-    }
-    flush_all(vcpu::all());
     return {};
+}
+
+std::string tlb_fill::probe_fill()
+{
+    flush_all(vcpu::all());
+    return is_filled(layout::access_load, probed_index())
+               ? ""
+               : "QEMU does not ask for a translation that it does not have";
+}
+
+std::string tlb_fill::probe_read_only()
+{
+    const vcpu self = vcpu::current();
+    void *env = cpu_hooks::env(self);
+    const int index = probed_index();
+    make_read_only(vcpu::all().at(self.index()), env,
+                   {self, probed_address, translation::access::write, false, probed_address},
+                   index);
+    const unsigned before = this_thread.fills;
+    const bool reads = memory_behind(env, probed_address, layout::access_load, index) != nullptr;
+    const bool fetches = memory_behind(env, probed_address, layout::access_fetch, index) != nullptr;
+    const bool quietly = this_thread.fills == before;
+    const bool asks = is_filled(layout::access_store, index);
+    flush_all(vcpu::all());
+    return reads && fetches && quietly && asks ? "" : "a page is not kept from being written";
+}
+
+/// With a page table in which nothing is present, only the accesses of page walks find memory.
+std::string tlb_fill::probe_walk_indices()
+{
+    void *env = cpu_hooks::env(vcpu::current());
+    const auto look = [&](int index) {
+        flush_all(vcpu::all());
+        return memory_behind(env, probed_address, layout::access_load, index);
+    };
+    const int index = probed_index();
+    void *table = look(index);
+    auto *cr = reinterpret_cast<std::uint64_t *>(static_cast<std::byte *>(env) + layout::found.cr0);
+    std::uint64_t entry = 0;
+    std::memcpy(&entry, table, sizeof entry);
+    std::memset(table, 0, sizeof entry);
+    const std::uint64_t cr0 = std::exchange(cr[0], cr[0] | cr0_pg);
+    const std::uint64_t cr3 = std::exchange(cr[3], probed_address);
+    const bool program = look(index) != nullptr;
+    const bool walks = look(layout::mmu_physical) == table && look(layout::mmu_nested) == table;
+    cr[0] = cr0;
+    cr[3] = cr3;
+    std::memcpy(table, &entry, sizeof entry);
+    flush_all(vcpu::all());
+    return !program && walks ? "" : "the TLBs of page walks have other indices";
+}
+
+std::string tlb_fill::hook(const translation_rules &rules, const translator::rules &blocks,
+                           std::uintptr_t ra)
+{
+    the_rules = rules;
+    the_blocks = blocks;
+    const std::string problem = layout::try_facts(layout::fact::stage::hooks, ra);
+    translator::start();
+    return problem;
 }
 
 void tlb_fill::try_write(const vcpu &cpu, std::uint64_t address, std::size_t bytes,
@@ -301,8 +350,8 @@ void tlb_fill::try_write(const vcpu &cpu, std::uint64_t address, std::size_t byt
     while (bytes != 0) {
         const std::size_t n = std::min<std::size_t>(bytes, hw::page_4k - address % hw::page_4k);
         void *host = nullptr;
-        qemu::probe_access_flags(env, address, static_cast<int>(n), qemu_data_store, index, false,
-                                 &host, ra);
+        qemu::probe_access_flags(env, address, static_cast<int>(n), layout::access_store, index,
+                                 false, &host, ra);
         address += n;
         bytes -= n;
     }

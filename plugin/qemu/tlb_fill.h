@@ -54,8 +54,16 @@ class tlb_fill
 {
   public:
     /// From now on `rules` decide, and for blocks of code `blocks`. At vCPU 0's first instruction,
-    /// after vcpu::self_test(). Returns an empty string or what is unexpected in this QEMU.
-    static std::string hook(const translation_rules &rules, const translator::rules &blocks);
+    /// after layout::try_facts() for stage::cpu; `ra` as there. Returns an empty string or what is
+    /// unexpected in this QEMU.
+    static std::string hook(const translation_rules &rules, const translator::rules &blocks,
+                            std::uintptr_t ra);
+
+    // Probes for layout.h; the first puts our functions in the place of QEMU's.
+    static std::string probe_functions();
+    static std::string probe_fill();
+    static std::string probe_read_only();
+    static std::string probe_walk_indices();
 
     /// Raises what a store of `bytes` at `address` would raise, for the current vCPU.
     static void try_write(const vcpu &cpu, std::uint64_t address, std::size_t bytes,

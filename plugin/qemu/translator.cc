@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "qemu/translator.h"
 
+#include "base/log.h"
+#include "qemu/layout.h"
 #include "qemu/symbols.h"
 
 #include <array>
@@ -31,8 +33,13 @@ translator::rules the_rules;
 std::size_t events_offset = 0; ///< of the pointer in QEMU's CPU state; 0: not found
 std::uint64_t all_events = 0;  ///< the set as QEMU made it
 std::uint64_t block_event = 0; ///< its member for blocks
-/// The block that this thread translates.
+/// All facts hold that plain blocks need.
+std::atomic<bool> can_spare{false};
+/// The arguments of translate_code() have been compared with what QEMU tells plugins of a block.
+std::atomic<bool> is_hook_proven{false};
+// The block that this thread translates.
 [[gnu::tls_model("initial-exec")]] thread_local bool is_plain = false;
+[[gnu::tls_model("initial-exec")]] thread_local const void *translated_at = nullptr;
 
 // What QEMU generates for plugins depends on the instruction that it is at, which it forgets only
 // when it begins another block for plugins.
@@ -97,7 +104,7 @@ std::size_t find_pointer(const std::byte *cpu, std::size_t bytes)
 std::uint64_t *events_of(void *cpu)
 {
     std::uint64_t *events = nullptr;
-    if (events_offset != 0) {
+    if (can_spare) {
         std::memcpy(&events, static_cast<std::byte *>(cpu) + events_offset, sizeof events);
     }
     return events != nullptr && (*events | block_event) == all_events ? events : nullptr;
@@ -141,7 +148,8 @@ bool is_plain_at(void *cpu, std::uint64_t pc, const void *host_pc)
 void translate_code(void *cpu, void *block, int *most_instructions, std::uint64_t pc, void *host_pc)
 {
     std::uint64_t *events = events_of(cpu);
-    is_plain = events != nullptr && instruction_offset != 0 && is_plain_at(cpu, pc, host_pc);
+    is_plain = events != nullptr && is_hook_proven && is_plain_at(cpu, pc, host_pc);
+    translated_at = host_pc;
     const bool spare = is_plain && !the_rules.audits;
     if (events != nullptr) {
         *events = spare ? all_events & ~block_event : all_events;
@@ -161,25 +169,57 @@ bool translator::hook(std::span<void *> ops, const rules &r)
         return false;
     }
     the_rules = r;
-    const vcpu cpu = vcpu::by_index(0);
-    const auto *state = static_cast<const std::byte *>(cpu.cpu_);
-    const auto *env = reinterpret_cast<const std::byte *>(cpu.env());
-    if (find_events()) {
-        events_offset = find_pointer(state, static_cast<std::size_t>(env - state));
-    }
     *used = address_of(translate_code);
     return true;
 }
 
-bool translator::spares_plain_blocks()
+std::string translator::probe_events()
 {
-    return events_offset != 0 && !the_rules.audits;
+    const vcpu cpu = vcpu::by_index(0);
+    const auto *object = static_cast<const std::byte *>(cpu.cpu_);
+    const auto *env = reinterpret_cast<const std::byte *>(cpu.env());
+    if (!find_events()) {
+        return "another plugin looks at blocks, or QEMU keeps its list elsewhere";
+    }
+    events_offset = find_pointer(object, static_cast<std::size_t>(env - object));
+    return events_offset != 0 ? "" : "a vCPU's set of events is not found";
+}
+
+std::string translator::probe_instruction()
+{
+    return instruction_offset != 0 ? "" : "it is not in the translation state";
+}
+
+void translator::start()
+{
+    can_spare = layout::holds("plugin-events") && layout::holds("plugin-instruction");
+}
+
+std::string translator::why_all_blocks()
+{
+    if (the_rules.audits) {
+        return "audit";
+    }
+    for (const layout::result &r : layout::results()) {
+        if (!r.what->needed && !r.problem.empty()) {
+            return fmt::format("{}: {}", r.what->name, r.problem);
+        }
+    }
+    return {};
 }
 
 bool translator::said_plain(const qemu_plugin_tb *tb)
 {
     if (instruction_offset == 0) {
         find_instruction(tb);
+    }
+    if (can_spare && !is_hook_proven && translated_at != nullptr) {
+        is_hook_proven = qemu_plugin_insn_haddr(qemu_plugin_tb_get_insn(tb, 0)) == translated_at;
+        if (!is_hook_proven) {
+            can_spare = false;
+            log("all code is translated for plugins: QEMU's function that translates has other "
+                "arguments");
+        }
     }
     return is_plain;
 }

@@ -31,8 +31,14 @@ class translator
     /// is used. False: it is not as QEMU 11 has it.
     static bool hook(std::span<void *> ops, const rules &r);
 
-    /// Are there blocks that the plugin is not asked about?
-    static bool spares_plain_blocks();
+    // Probes for layout.h, after hook().
+    static std::string probe_events();
+    static std::string probe_instruction();
+    /// After the probes: from now on plain blocks are spared, if all facts hold that this needs.
+    static void start();
+
+    /// Why the plugin is asked about all blocks; empty when plain ones are spared.
+    static std::string why_all_blocks();
 
     /// In the plugin's callback for `tb`, before it registers anything. True: the block is one that
     /// was called plain.

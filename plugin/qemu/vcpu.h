@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// The one place that touches QEMU's internals: functions that a QEMU built with modules exports
-// but does not promise. Everything found here is tried out by self_test() before a guest runs; on
-// any surprise the plugin refuses to start.
+// QEMU's vCPUs, by functions that a QEMU built with modules exports but does not promise, and by
+// fields of its CPU object. layout.h has each fact that this relies on.
 #pragma once
 
 #include "hw-model/base/memory_view.h"
@@ -32,9 +31,9 @@ inline constexpr std::size_t most_vcpus = 4096;
 class vcpu
 {
   public:
-    /// Finds the register file inside QEMU's CPU state and checks the functions used below. Must
-    /// be called at vCPU 0's first instruction. Returns an empty string or what is wrong.
-    static std::string self_test();
+    /// Finds QEMU's vCPUs; before anything else here, on vCPU 0's thread before its first
+    /// instruction. What the other members rely on is tried by layout::try_facts().
+    static void find_all();
 
     /// The vCPU that the calling thread is executing. QEMU's callbacks name the vCPU that
     /// translated the block, which is another one when vCPUs take turns on one thread.
@@ -72,6 +71,8 @@ class vcpu
 
     /// What QEMU itself answers to CPUID. Any thread, before the guest runs or on the own thread.
     hw::cpuid_regs native_cpuid(std::uint32_t leaf, std::uint32_t subleaf) const;
+
+    bool is_amd() const; ///< by the vendor in CPUID
 
     /// Brings the architectural state (RIP, lazy flags) to that of the instruction whose generated
     /// code called us and returns to `ra`. Must come before anything that reads flags or leaves
