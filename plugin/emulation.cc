@@ -1,17 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "emulation.h"
 
+#include "base/log.h"
 #include "control/control_commands.h"
 #include "enforce/sigbus.h"
+#include "enforce/svm_guest.h"
+#include "enforce/write_check.h"
 #include "hw-model/machine/audit.h"
 #include "hw-model/machine/cpuid.h"
-#include "base/log.h"
+#include "insn/translate.h"
 #include "instrument/store_hooks.h"
-#include "enforce/write_check.h"
-#include "enforce/svm_guest.h"
+#include "probe.h"
 #include "qemu/layout.h"
 #include "qemu/machine.h"
-#include "insn/translate.h"
 
 #include <algorithm>
 #include <array>
@@ -44,7 +45,7 @@ std::string check_cpu(const hw::persona &p, const vcpu &cpu)
     if (!cpu.is_amd()) {
         return "the guest CPU is no AMD one; use -cpu EPYC-Turin or another EPYC model";
     }
-    const hw::cpuid_regs r = cpu.native_cpuid(1, 0);
+    const cpuid_result r = cpu.native_cpuid(1, 0);
     const unsigned family = ((r.eax >> 8) & 0xf) + ((r.eax >> 20) & 0xff);
     const unsigned model = ((r.eax >> 4) & 0xf) | ((r.eax >> 12) & 0xf0);
     if (family != p.family || model < p.model_first || model > p.model_last) {
@@ -68,7 +69,7 @@ hw::topology read_topology(unsigned vcpus)
     hw::topology t;
     std::map<std::uint32_t, unsigned> core_numbers;
     for (unsigned i = 0; i < vcpus; ++i) {
-        const hw::cpuid_regs r = vcpu::by_index(i).native_cpuid(0xb, 0);
+        const cpuid_result r = vcpu::by_index(i).native_cpuid(0xb, 0);
         const std::uint32_t core_id = r.edx >> (r.eax & 0x1f);
         const auto number = static_cast<unsigned>(core_numbers.size());
         t.core_of_thread.push_back(core_numbers.emplace(core_id, number).first->second);
@@ -190,7 +191,8 @@ void context::start_machine(std::uintptr_t ra)
     vcpu::find_all();
     // May leave this function by a jump and call it again.
     std::string error = layout::try_facts(layout::fact::stage::cpu, ra);
-    if (error.empty()) {
+    const bool probes = !options_.probe.empty();
+    if (error.empty() && !probes) {
         error = check_cpu(*options_.persona, vcpu::by_index(0));
     }
     guest_ram_block block;
@@ -199,6 +201,9 @@ void context::start_machine(std::uintptr_t ra)
     }
     if (error.empty()) {
         error = ram_.map(block);
+    }
+    if (probes && !error.empty()) {
+        end_probe(options_.probe, error);
     }
     if (!error.empty()) {
         refuse(error);
@@ -211,8 +216,11 @@ void context::start_machine(std::uintptr_t ra)
         .phys_bits = vcpu::by_index(0).native_cpuid(0x80000008, 0).eax & 0xff,
     });
     error = tlb_fill::hook(rmp_translation_rules(enforces()), block_rules(options_.audit != 0), ra);
+    if (probes) {
+        end_probe(options_.probe, error);
+    }
     if (!error.empty()) {
-        refuse(error + "; use a QEMU 11.1");
+        refuse(error + "; use a QEMU 11.1 as Debian builds it");
     }
     if (enforces()) {
         error = guard_.start(ram_, *machine);

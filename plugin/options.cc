@@ -150,12 +150,18 @@ std::string set_option(options &o, std::string_view name, std::string_view value
     if (name == "report") {
         return set_path(o.report, name, value);
     }
+    if (name == "probe") {
+        return set_path(o.probe, name, value);
+    }
+    if (name == "break") {
+        return set_path(o.broken_fact, name, value);
+    }
     if (name.starts_with(policy_prefix)) {
         return hw::set_policy(o.policy, name.substr(policy_prefix.size()), value);
     }
     return "unknown option '" + std::string(name) +
-           "'; known: persona, rmp, enforce, audit, watch, watch-bound, measure, tlb, psp, control, events, log, report, "
-           "policy.NAME";
+           "'; known: persona, rmp, enforce, audit, watch, watch-bound, measure, tlb, psp, control, events, log, report, probe, "
+           "break, policy.NAME";
 }
 
 std::string check_combination(const options &o)

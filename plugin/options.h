@@ -33,6 +33,8 @@ struct options {
     std::string events;      ///< path of the events; empty: none
     std::string log;         ///< path of the log; empty: stderr
     std::string report;      ///< path of the report; empty: none
+    std::string probe;       ///< only look whether QEMU is as expected; path of the result
+    std::string broken_fact; ///< for tests: name of a fact of QEMU that is to fail; empty: none
 
     /// The layout that the BIOS sets up.
     hw::rmp_layout layout() const;

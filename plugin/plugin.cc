@@ -3,6 +3,7 @@
 #include "emulation.h"
 #include "enforce/sigbus.h"
 #include "qemu/symbols.h"
+#include "qemu/layout.h"
 #include "qemu/machine.h"
 #include "base/log.h"
 #include "qemu/api.h"
@@ -68,6 +69,9 @@ RMPOPT_EXPORT int qemu_plugin_install(qemu_plugin_id_t id, const qemu_info_t *in
     std::string error = check_qemu(*info);
     if (error.empty()) {
         error = parse_options(argc, argv, opt);
+    }
+    if (error.empty() && !opt.broken_fact.empty() && !layout::break_fact(opt.broken_fact)) {
+        error = "option break: there is no fact '" + opt.broken_fact + "'; option probe lists them";
     }
     if (error.empty() && !opt.log.empty()) {
         error = open_log(opt.log);

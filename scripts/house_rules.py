@@ -91,7 +91,6 @@ KNOWN: dict[str, tuple[str, ...]] = {
     "plugin/insn/wrmsr.cc": (CONTEXT,),
     "plugin/instrument/store_hooks.cc": ("plugin/enforce/svm_guest.h",),
     "plugin/instrument/tlb_hooks.cc": ("plugin/enforce/svm_guest.h",),
-    "plugin/qemu/vcpu.h": ("hw-model/machine/cpuid.h",),
 }
 
 INCLUDE = re.compile(r'\s*#\s*include\s*(?:"([^"]+)"|<([^>]+)>)')

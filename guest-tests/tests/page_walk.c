@@ -89,12 +89,14 @@ static void make_walked_page(void)
         __asm__ volatile("movq %%rsp, %%r8\n\t" GUARDED(instruction) "movq %%r8, %%rsp"            \
                          : "+D"(target)                                                            \
                          :                                                                         \
-                         : "rax", "r8", "memory", "cc");                                           \
+                         : "rax", "rcx", "r8", "memory", "cc");                                           \
     }
 DEFINE_ACCESS(load, "movb (%%rdi), %%al")
 DEFINE_ACCESS(store, "movb $0xc3, (%%rdi)")
 DEFINE_ACCESS(add, "lock addb $0, (%%rdi)")
 DEFINE_ACCESS(fetch, "call *%%rdi")
+/* RMPUPDATE of no page: it reads its operand and fails. */
+DEFINE_ACCESS(operand, "movq %%rdi, %%rcx\n\tmovl $1, %%eax\n\t.byte 0xf2, 0x0f, 0x01, 0xfe")
 
 struct walk {
     void (*access)(uint8_t *target);
@@ -177,7 +179,8 @@ static const struct walk load_accessed = {load, 1, PTE_ACCESSED, 0},
                          add_dirty = {add, 1, PTE_DIRTY, PF_WRITE},
                          fetch_accessed = {fetch, 1, PTE_ACCESSED, PF_FETCH},
                          load_directory = {load, 2, PTE_ACCESSED, 0},
-                         store_directory = {store, 2, PTE_ACCESSED, PF_WRITE};
+                         store_directory = {store, 2, PTE_ACCESSED, PF_WRITE},
+                         operand_accessed = {operand, 1, PTE_ACCESSED, 0};
 
 #define WALK(kind)                                                                                 \
     TEST_WITH(#kind, walk_faults_and_restarts, &kind,                                              \
@@ -193,6 +196,7 @@ static const struct test_case cases[] = {
     WALK(fetch_accessed),
     WALK(load_directory),
     WALK(store_directory),
+    WALK(operand_accessed),
     TEST(user_walk, "APM2 8.2.15: the U bit is that of the access"),
 };
 TEST_SUITE_IF(cases, snp_unmet);

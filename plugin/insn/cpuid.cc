@@ -12,7 +12,9 @@ void emulate_cpuid(const insn_event &event)
     if (!hw::is_modelled_leaf(leaf) || !event.cpu.long_mode() || event.cpu.in_guest()) {
         return;
     }
-    hw::cpuid_regs r = event.cpu.native_cpuid(leaf, static_cast<std::uint32_t>(event.reg(rcx)));
+    const cpuid_result qemus =
+        event.cpu.native_cpuid(leaf, static_cast<std::uint32_t>(event.reg(rcx)));
+    hw::cpuid_regs r{.eax = qemus.eax, .ebx = qemus.ebx, .ecx = qemus.ecx, .edx = qemus.edx};
     hw::adjust_cpuid(the_context->machine(), leaf, r);
     event.reg(rax) = r.eax;
     event.reg(rbx) = r.ebx;

@@ -157,16 +157,16 @@ bool vcpu::is_at_startup() const
     return rip() == 0 && cr0 == reset_cr0 && !long_mode();
 }
 
-hw::cpuid_regs vcpu::native_cpuid(std::uint32_t leaf, std::uint32_t subleaf) const
+cpuid_result vcpu::native_cpuid(std::uint32_t leaf, std::uint32_t subleaf) const
 {
-    hw::cpuid_regs r;
+    cpuid_result r;
     qemu::cpu_x86_cpuid(env(), leaf, subleaf, &r.eax, &r.ebx, &r.ecx, &r.edx);
     return r;
 }
 
 bool vcpu::is_amd() const
 {
-    const hw::cpuid_regs r = native_cpuid(0, 0);
+    const cpuid_result r = native_cpuid(0, 0);
     return r.ebx == 0x68747541 && r.edx == 0x69746e65 && r.ecx == 0x444d4163;
 }
 

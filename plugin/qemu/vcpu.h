@@ -4,7 +4,6 @@
 #pragma once
 
 #include "hw-model/base/memory_view.h"
-#include "hw-model/machine/cpuid.h"
 #include "x86/page_tables.h"
 
 #include <cstdint>
@@ -22,6 +21,10 @@ namespace vector
 {
 inline constexpr int ud = 6, gp = 13, pf = 14;
 }
+
+struct cpuid_result {
+    std::uint32_t eax = 0, ebx = 0, ecx = 0, edx = 0;
+};
 
 /// QEMU's PCs have no more CPUs than this.
 inline constexpr std::size_t most_vcpus = 4096;
@@ -70,7 +73,7 @@ class vcpu
     paging_state paging() const;
 
     /// What QEMU itself answers to CPUID. Any thread, before the guest runs or on the own thread.
-    hw::cpuid_regs native_cpuid(std::uint32_t leaf, std::uint32_t subleaf) const;
+    cpuid_result native_cpuid(std::uint32_t leaf, std::uint32_t subleaf) const;
 
     bool is_amd() const; ///< by the vendor in CPUID
 

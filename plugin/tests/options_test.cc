@@ -162,7 +162,8 @@ TEST(options, unknown_option_is_refused_with_the_known_ones)
 {
     EXPECT_EQ(parse({"speed=fast"}).error,
               "unknown option 'speed'; known: persona, rmp, enforce, "
-              "audit, watch, watch-bound, measure, tlb, psp, control, events, log, report, policy.NAME");
+              "audit, watch, watch-bound, measure, tlb, psp, control, events, log, report, probe, "
+              "break, policy.NAME");
 }
 
 TEST(options, name_with_another_spelling_is_refused)

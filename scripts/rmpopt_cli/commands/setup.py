@@ -3,20 +3,25 @@
 import argparse
 
 from ..base.errors import BadInput
-from ..provision import check, setup
+from ..provision import check, qemu, setup
 from ..provision.cache import Cache
 
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     sub = commands.add_parser("setup", help="fetch and build everything that the other commands need")
-    sub.add_argument("--check", action="store_true", help="only report the state")
+    sub.add_argument("--check", action="store_true",
+                     help="only report the state, and whether QEMU's insides are as the plugin expects them")
+    sub.add_argument("--qemu", metavar="PATH", help="with --check: the QEMU to look into")
     sub.add_argument("--json", action="store_true", help="report as JSON")
     sub.set_defaults(action=_setup)
 
 
 def _setup(arguments: argparse.Namespace) -> int:
     if arguments.check:
-        return check.run(Cache(), arguments.json)
+        cache = Cache()
+        return check.run(cache, arguments.json, qemu.given(arguments.qemu, cache) if arguments.qemu else None)
+    if arguments.qemu:
+        raise BadInput("--qemu goes with --check")
     if arguments.json:
         raise BadInput("--json goes with --check")
     setup.everything(Cache())

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from ..base.errors import OK, TEST_FAILED, Failure
 from ..base.paths import BUILD, PLUGIN
 from ..base.shell import output
-from . import kernel, linux_source, packages, project, qemu, selftests
+from . import kernel, layout, linux_source, packages, project, qemu, selftests
 from .cache import Cache
 
 RUN_SETUP = "run 'scripts/rmpopt setup'"
@@ -76,14 +76,37 @@ def _guarded(check: Callable[[Cache], Verdict], cache: Cache) -> Verdict:
         return Verdict(check.__name__.strip("_"), False, str(problem), RUN_SETUP)
 
 
-def run(cache: Cache, as_json: bool) -> int:
-    verdicts = [_guarded(check, cache) for check in CHECKS]
+OTHER_QEMU = "use a QEMU 11.1 as Debian builds it ('scripts/rmpopt setup' finds one)"
+
+
+def _facts(chosen: qemu.Qemu | None) -> list[Verdict]:
+    """What the plugin relies on in this QEMU, one verdict for each fact."""
+    if not chosen or not PLUGIN.exists():
+        return [Verdict("QEMU's insides", False, "not tried: needs QEMU and the plugin", RUN_SETUP)]
+    try:
+        facts = layout.probe(chosen)
+    except Failure as problem:
+        return [Verdict("QEMU's insides", False, str(problem), OTHER_QEMU)]
+    return [_fact(each) for each in facts]
+
+
+def _fact(fact: layout.Fact) -> Verdict:
+    if fact.ok:
+        return Verdict(f"QEMU: {fact.name}", True, fact.why)
+    if not fact.needed:
+        return Verdict(f"QEMU: {fact.name}", True, f"switched off: {fact.problem or fact.state}")
+    return Verdict(f"QEMU: {fact.name}", False, fact.problem or fact.state, OTHER_QEMU if fact.problem else "")
+
+
+def run(cache: Cache, as_json: bool, chosen: qemu.Qemu | None = None) -> int:
+    """`chosen`: the QEMU to look into, in place of the one that other commands use."""
+    verdicts = [_guarded(check, cache) for check in CHECKS] + _facts(chosen or qemu.find(cache))
     failed = [verdict for verdict in verdicts if not verdict.ok]
     if as_json:
         print(json.dumps({"schema": 1, "ok": not failed, "checks": [asdict(v) for v in verdicts]}, indent=1))
     else:
         for each in verdicts:
-            print(f"[ {'ok' if each.ok else '--'} ] {each.name:20} {each.detail}")
+            print(f"[ {'ok' if each.ok else '--'} ] {each.name:24} {each.detail}")
             if each.hint:
-                print(f"       {'':20} hint: {each.hint}")
+                print(f"       {'':24} hint: {each.hint}")
     return TEST_FAILED if failed else OK

@@ -17,7 +17,7 @@ from rmpopt_cli.base.paths import BUILD, CHECKOUT
 from rmpopt_cli.base.shell import last_line, output
 from rmpopt_cli.provision import kernel, setup
 from rmpopt_cli.provision.cache import Cache
-from . import bad_input, boots, compilers, distros, experiments, measure, reoptimise, report, scenarios
+from . import bad_input, boots, compilers, debugger, distros, experiments, layout, measure, reoptimise, report, scenarios
 from .command import Check, Checks
 
 SKIPPED = 77  # exit status by which Meson's tests skip
@@ -96,7 +96,7 @@ def run_all(cache: Cache, pattern: str, as_json: bool) -> int:
     setup.for_tests(cache, kernels)
     chosen = [(title, [(name, check) for name, check in checks if pattern in name], at_once)
               for title, checks, at_once in (("scripts", unit_tests(), jobs),
-                                             ("model, plugin, bare metal", meson_tests(), jobs),
+                                             ("model, plugin, bare metal", meson_tests() + debugger.tests() + layout.tests(), jobs),
                                              ("compilers", compilers.tests(cache), 1),
                                              ("Linux", linux, 1), ("scenarios", alike, jobs))]
     return _close([result for title, checks, at_once in chosen for result in _group(title, checks, at_once)], as_json)
