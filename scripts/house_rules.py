@@ -89,8 +89,6 @@ KNOWN: dict[str, tuple[str, ...]] = {
     "plugin/insn/vmrun.cc": (CONTEXT,),
     "plugin/insn/vmsave.cc": (CONTEXT,),
     "plugin/insn/wrmsr.cc": (CONTEXT,),
-    "plugin/instrument/store_hooks.cc": ("plugin/enforce/svm_guest.h",),
-    "plugin/instrument/tlb_hooks.cc": ("plugin/enforce/svm_guest.h",),
 }
 
 INCLUDE = re.compile(r'\s*#\s*include\s*(?:"([^"]+)"|<([^>]+)>)')

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "enforce/svm_guest.h"
 
-#include "emulation.h"
-#include "x86/page_tables.h"
 #include "base/log.h"
+#include "emulation.h"
 #include "enforce/fault.h"
+#include "x86/vmcb.h"
 
 #include <array>
 #include <atomic>
@@ -15,25 +15,16 @@ namespace rmpopt
 namespace
 {
 
-// Control area of the VMCB (APM vol. 2, appendix B) and SEV_FEATURES in the VMSA.
-namespace vmcb_field
-{
-constexpr std::uint64_t asid = 0x58, virtual_interrupt = 0x60, exit_code = 0x70, exit_info1 = 0x78,
-                        exit_info2 = 0x80, exit_interrupt_info = 0x88, nested_control = 0x90,
-                        nested_cr3 = 0xb0, avic_backing_page = 0xe0, vmsa = 0x108;
-} // namespace vmcb_field
+// SEV_FEATURES in the VMSA (APM vol. 2, appendix B).
 constexpr std::uint64_t vmsa_sev_features = 0x3b0;
 constexpr std::uint64_t avic_enable = 1ull << 31;
-constexpr std::uint64_t nested_paging = 1u << 0, sev_enable = 1u << 1, sev_es_enable = 1u << 2;
+constexpr std::uint64_t sev_enable = 1u << 1, sev_es_enable = 1u << 2;
 constexpr std::uint64_t snp_active = 1u << 0;
 constexpr std::uint64_t page_mask = ((1ull << 52) - 1) & ~(hw::page_4k - 1);
 
-/// What VMRUN was last told, by vCPU; written by the vCPU's thread alone.
 struct vcpu_guest {
-    std::atomic<hw::spa_t> vmcb{0};
-    std::atomic<std::uint64_t> host_cr4{0}; ///< decides how deep the nested tables are
-    hw::held_pages held;                    ///< RMP lock
-    std::atomic<bool> is_known{false};      ///< the model counts it as running
+    hw::held_pages held;               ///< RMP lock
+    std::atomic<bool> is_known{false}; ///< the model counts it as running
 };
 
 std::array<vcpu_guest, most_vcpus> guests;
@@ -49,27 +40,11 @@ void hold(hw::held_pages &held, hw::spa_t spa)
     held.spa[held.count++] = spa;
 }
 
-/// Nested tables have the form of the host's own at VMRUN (APM vol. 2, 15.25.3): five levels if the
-/// host uses LA57.
-guest_paging paging_of(const vcpu &cpu)
-{
-    const hw::memory_view &memory = the_context->machine().memory();
-    const vcpu_guest &g = guests[cpu.index()];
-    const hw::spa_t vmcb = g.vmcb.load(std::memory_order_relaxed);
-    guest_paging p;
-    p.guest = cpu.paging();
-    p.long_mode = cpu.long_mode();
-    p.nested = (field(memory, vmcb, vmcb_field::nested_control) & nested_paging) != 0;
-    p.host.cr3 = field(memory, vmcb, vmcb_field::nested_cr3);
-    p.host.cr4 = g.host_cr4.load(std::memory_order_relaxed);
-    return p;
-}
-
 [[noreturn]] void leave_guest(const translation &access, std::uint64_t gpa,
                               std::uint64_t exit_info1)
 {
     constexpr std::uint64_t exit_npf = 0x400;
-    const hw::spa_t vmcb = guests[access.cpu.index()].vmcb.load(std::memory_order_relaxed);
+    const hw::spa_t vmcb = access.cpu.vmcb();
     log_rmp_fault(access.cpu, access.address, exit_info1);
     the_context->machine().memory().store(vmcb + vmcb_field::exit_info2, gpa);
     access.cpu.exit_guest(exit_npf, exit_info1, 0);
@@ -86,21 +61,10 @@ std::uint64_t base_info(const translation &access)
 
 std::optional<guest_path> path_of(const translation &access)
 {
-    return find_guest_path(the_context->machine().memory(), paging_of(access.cpu), access.address);
+    return access.cpu.find_page(the_context->machine().memory(), access.address);
 }
 
 } // namespace
-
-std::optional<guest_path> find_page(const vcpu &cpu, std::uint64_t va)
-{
-    const guest_paging paging =
-        cpu.in_guest() ? paging_of(cpu)
-                       : guest_paging{.guest = cpu.paging(),
-                                      .long_mode = cpu.long_mode(),
-                                      .nested = false,
-                                      .host = {}};
-    return find_guest_path(the_context->machine().memory(), paging, va);
-}
 
 bool is_host_svm_insn(const vcpu &cpu, hw::spa_t spa)
 {
@@ -142,8 +106,7 @@ void guest_may_start(const vcpu &cpu, hw::spa_t vmcb, const hw::held_pages &held
 {
     vcpu_guest &g = guests.at(cpu.index());
     const std::scoped_lock lock(the_context->machine().rmp_lock());
-    g.vmcb.store(vmcb, std::memory_order_relaxed);
-    g.host_cr4.store(cpu.paging().cr4, std::memory_order_relaxed);
+    cpu.will_run(vmcb);
     g.held = held;
     any_guest.store(true, std::memory_order_relaxed);
 }
@@ -204,8 +167,8 @@ void deliver_nested_walk_fault(const translation &access, hw::spa_t table, std::
 
 void forget_guests()
 {
+    vcpu::forget_guests();
     for (vcpu_guest &g : guests) {
-        g.vmcb.store(0, std::memory_order_relaxed);
         g.is_known.store(false, std::memory_order_relaxed);
     }
     any_guest.store(false, std::memory_order_relaxed);

@@ -35,9 +35,6 @@ void guest_may_start(const vcpu &cpu, hw::spa_t vmcb, const hw::held_pages &held
 /// Tells the model which vCPUs run guests now. Before anything that asks whether a page is in use.
 void refresh_guests();
 
-/// Where `va` leads on the vCPU now, in its guest if it runs one. In a callback.
-std::optional<guest_path> find_page(const vcpu &cpu, std::uint64_t va);
-
 /// Makes VMRUN fail: what a #VMEXIT with VMEXIT_INVALID leaves in the VMCB.
 void write_vmexit_invalid(const hw::memory_view &memory, hw::spa_t vmcb);
 

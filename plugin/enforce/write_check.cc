@@ -31,7 +31,7 @@ bool is_forbidden(const vcpu &cpu, hw::spa_t spa, bool large_mapping)
 /// The page tables map `address` with a page of 2 MB or more.
 bool is_mapped_large(const vcpu &cpu, std::uint64_t address)
 {
-    const auto path = find_page(cpu, address);
+    const auto path = cpu.find_page(the_context->machine().memory(), address);
     return path.has_value() && path->page_bytes >= hw::page_2m;
 }
 

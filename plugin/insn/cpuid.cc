@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // CPUID (0F A2). Only the persona's leaves, and only in long mode: firmware and start-up code see
 // QEMU's own answers, which differ in nothing that they look at.
+#include "hw-model/machine/cpuid.h"
 #include "insn/dispatch.h"
 
 namespace rmpopt

@@ -5,7 +5,6 @@
 #include "qemu/insn_bytes.h"
 #include "x86/insn_match.h"
 #include "base/log.h"
-#include "enforce/svm_guest.h"
 #include "instrument/tlb_hooks.h"
 
 #include <utility>
@@ -149,7 +148,7 @@ template <class F> void as_block_of_its_own(vcpu_measure &state, cell_accessor w
 /// Where a store went that the vCPU has made just now.
 page_target target_by_tables(const vcpu &cpu, cell_accessor who, std::uint64_t va)
 {
-    const auto path = accessor_of(cpu) == who ? find_page(cpu, va) : std::nullopt;
+    const auto path = accessor_of(cpu) == who ? cpu.find_page(hook_measurement->memory(), va) : std::nullopt;
     return !path.has_value()                     ? page_target{}
            : hook_measurement->is_ram(path->spa) ? page_target{page_target::kind::ram, path->spa}
                                                  : page_target{page_target::kind::device, 0};

@@ -2,7 +2,6 @@
 #include "instrument/tlb_hooks.h"
 
 #include "instrument/hook_view.h"
-#include "enforce/svm_guest.h"
 #include "x86/bits.h"
 
 #include <algorithm>
@@ -17,7 +16,7 @@ namespace
 /// have changed since QEMU looked, it is a 4 KB page.
 tlb_translation walk_for(const vcpu &cpu, std::uint64_t va, hw::spa_t spa)
 {
-    const std::optional<guest_path> path = find_page(cpu, va);
+    const std::optional<guest_path> path = cpu.find_page(hook_measurement->memory(), va);
     tlb_translation t{.spa = spa, .page_bytes = hw::page_4k};
     if (path.has_value()) {
         for (const std::uint64_t bytes : {hw::page_2m, hw::region_1g}) {

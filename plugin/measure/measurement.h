@@ -71,6 +71,7 @@ class measurement
     cell_outcome outcome_of(unsigned thread, cell_accessor who, hw::spa_t spa) const;
     /// The counter of such writes on this vCPU.
     cell_counter &counter_of(unsigned thread, cell_accessor who, cell_level level, hw::spa_t spa);
+    const hw::memory_view &memory() const { return settings_.machine->memory(); }
     bool is_ram(hw::spa_t spa) const { return settings_.machine->memory().at(spa, 1) != nullptr; }
     /// `spa` has a counter.
     bool is_counted(hw::spa_t spa) const { return spa < machine_end_; }

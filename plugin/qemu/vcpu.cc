@@ -5,8 +5,11 @@
 #include "qemu/layout.h"
 #include "qemu/symbols.h"
 
+#include "x86/vmcb.h"
+
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <cassert>
 #include <cstring>
 #include <dlfcn.h>
@@ -38,6 +41,14 @@ qemu_object current_cpu("current_cpu");
 } // namespace qemu
 
 auto &cpus = *new std::vector<void *>; ///< by index; outlives static destructors
+
+/// What VMRUN was last told; written by the vCPU's thread alone. Nested tables have the form of the
+/// host's own at VMRUN (APM vol. 2, 15.25.3): five levels if the host uses LA57.
+struct latest_guest {
+    std::atomic<hw::spa_t> vmcb{0};
+    std::atomic<std::uint64_t> host_cr4{0};
+};
+std::array<latest_guest, most_vcpus> latest_guests;
 
 /// CR0 after INIT (APM vol. 2, 14.1.3).
 constexpr std::uint64_t reset_cr0 = 0x60000010;
@@ -210,6 +221,39 @@ paging_state vcpu::paging() const
     // translation block belong to an operation that QEMU has not stored yet.
     const std::uint64_t eflags = env()[(layout::found.rip + layout::eflags_after_rip) / 8];
     return {.cr0 = cr[0], .cr3 = cr[3], .cr4 = cr[4], .rflags = eflags};
+}
+
+void vcpu::will_run(hw::spa_t vmcb) const
+{
+    latest_guest &g = latest_guests.at(index_);
+    g.vmcb.store(vmcb, std::memory_order_relaxed);
+    g.host_cr4.store(paging().cr4, std::memory_order_relaxed);
+}
+
+hw::spa_t vcpu::vmcb() const
+{
+    return latest_guests[index_].vmcb.load(std::memory_order_relaxed);
+}
+
+void vcpu::forget_guests()
+{
+    for (latest_guest &g : latest_guests) {
+        g.vmcb.store(0, std::memory_order_relaxed);
+    }
+}
+
+guest_paging vcpu::tables(const hw::memory_view &memory) const
+{
+    guest_paging p{.guest = paging(), .long_mode = long_mode(), .nested = false, .host = {}};
+    if (in_guest()) {
+        const auto field = [&](std::uint64_t offset) {
+            return memory.load<std::uint64_t>(vmcb() + offset).value_or(0);
+        };
+        p.nested = (field(vmcb_field::nested_control) & nested_paging) != 0;
+        p.host.cr3 = field(vmcb_field::nested_cr3);
+        p.host.cr4 = latest_guests[index_].host_cr4.load(std::memory_order_relaxed);
+    }
+    return p;
 }
 
 std::uint64_t vcpu::rip() const

@@ -72,6 +72,22 @@ class vcpu
     /// At any time, as none of it is evaluated lazily. RFLAGS without arithmetic flags and DF.
     paging_state paging() const;
 
+    /// VMRUN of the VMCB at `vmcb` is about to be executed. Until the next one the VMCB names the
+    /// nested tables of this vCPU's guest.
+    void will_run(hw::spa_t vmcb) const;
+    /// The VMCB of the latest will_run(); 0 when there was none since forget_guests().
+    hw::spa_t vmcb() const;
+    /// Machine reset.
+    static void forget_guests();
+
+    /// The tables that a program's addresses go through now, those of a guest included.
+    guest_paging tables(const hw::memory_view &memory) const;
+    /// Where `va` leads now.
+    std::optional<guest_path> find_page(const hw::memory_view &memory, std::uint64_t va) const
+    {
+        return find_guest_path(memory, tables(memory), va);
+    }
+
     /// What QEMU itself answers to CPUID. Any thread, before the guest runs or on the own thread.
     cpuid_result native_cpuid(std::uint32_t leaf, std::uint32_t subleaf) const;
 

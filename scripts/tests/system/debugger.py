@@ -47,14 +47,16 @@ class Debugger:
     def receive(self) -> str:
         """The next packet; empty when QEMU has ended."""
         text = b""
-        while (char := self._stream.read(1)) and char != b"$":
-            pass
-        while (char := self._stream.read(1)) and char != b"#":
-            text += char
-        self._stream.read(2)
-        if char:
+        try:
+            while (char := self._stream.read(1)) and char != b"$":
+                pass
+            while (char := self._stream.read(1)) and char != b"#":
+                text += char
+            self._stream.read(2)
             self._socket.sendall(b"+")
-        return text.decode() if char else ""
+        except ConnectionError:
+            return ""
+        return text.decode()
 
     def ask(self, command: str) -> str:
         self.send(command)
