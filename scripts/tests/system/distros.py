@@ -60,6 +60,13 @@ RELEASES = {"bookworm": STEPS, "trixie": STEPS, "sid": (*STEPS, WITH_CLANG)}
 KEPT_FOR_USER = ("kernel", "linux-source")
 
 
+def chosen(pattern: str) -> list[str]:
+    found = [suite for suite in RELEASES if pattern in suite]
+    if not found:
+        raise BadInput(f"test --distros {pattern}: no such release: give {', '.join(RELEASES)} or nothing for all")
+    return found
+
+
 def check_possible(cache: Cache) -> None:
     if os.geteuid() != 0:
         raise BadInput("test --distros makes whole installations: run it as root")

@@ -104,12 +104,9 @@ def run_all(cache: Cache, pattern: str, as_json: bool) -> int:
 
 def run_distros(cache: Cache, pattern: str, as_json: bool) -> int:
     """The first commands in fresh Debian installations; the pattern chooses among those."""
+    chosen = distros.chosen(pattern)
     distros.check_possible(cache)
-    results = []
-    for suite in distros.RELEASES:
-        if pattern in suite:
-            results += _distro(cache, suite)
-    return _close(results, as_json)
+    return _close([result for suite in chosen for result in _distro(cache, suite)], as_json)
 
 
 def _distro(cache: Cache, suite: str) -> list[Result]:

@@ -9,7 +9,10 @@ import tempfile
 import time
 import unittest
 from pathlib import Path
+from unittest import mock
 
+from rmpopt_cli.base.errors import BadInput
+from rmpopt_cli.provision.cache import Cache
 from tests.system import distros
 
 SCRIPTS = Path(__file__).parents[2]
@@ -83,6 +86,16 @@ class StepsTest(unittest.TestCase):
         for suite, steps in distros.RELEASES.items():
             with self.subTest(suite):
                 self.assertEqual({step.as_user for step in steps}, {False, True})
+
+    def test_releases_are_chosen(self) -> None:
+        self.assertEqual(distros.chosen(""), list(distros.RELEASES))
+        self.assertEqual(distros.chosen("trix"), ["trixie"])
+        with self.assertRaisesRegex(BadInput, "no such release: give bookworm, trixie, sid"):
+            distros.chosen("potato")
+
+    def test_a_user_is_told_in_one_line(self) -> None:
+        with mock.patch("os.geteuid", return_value=1000), self.assertRaisesRegex(BadInput, "run it as root$"):
+            distros.check_possible(Cache(Path("/nonexistent")))
 
 
 if __name__ == "__main__":
