@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ..base.console import note
+from ..base.shell import started
 from . import series
 from .cache import Cache, sha256_text
 from .linux_source import Source
@@ -28,12 +29,12 @@ class Tree:
         self.top = self._work / f"kernel-{sha256_text(source.identity)[:24]}"
         self.path = self.top / "linux"
         self._complete = self.top / "unpacked"  # missing when unpacking or removing was interrupted
-        self._patched = self.top / "patched"  # names of the files that may differ from the source
+        self._patched = self.top / "patched"  # series.touched() of what may be in the tree
 
     def patch(self, patches: list[series.Patch]) -> None:
         """Makes the tree the source with these patches, or raises series.DoesNotApply and leaves it alone."""
         touched = series.touched(patches)
-        earlier: dict[str, bool] = json.loads(self._patched.read_text()) if self._patched.exists() else {}
+        earlier = self._touched_earlier()
         names = {**earlier, **touched}
         with tempfile.TemporaryDirectory(dir=self._work, prefix="patching-") as scratch:
             wanted = Path(scratch)
@@ -50,6 +51,13 @@ class Tree:
         if patches:
             note(f"{len(patches)} patches applied")
 
+    def _touched_earlier(self) -> dict[str, bool]:
+        try:
+            return dict(json.loads(self._patched.read_text()))
+        except (OSError, ValueError):  # half written
+            self._complete.unlink(missing_ok=True)
+            return {}
+
     def _unpack(self) -> None:
         if self._complete.exists():
             return
@@ -64,13 +72,8 @@ class Tree:
         others = [path for path in self._work.glob("kernel-*") if path != self.top]
         for path in others:
             (path / self._complete.name).unlink(missing_ok=True)
-        remover = subprocess.Popen(["rm", "-rf", "--", *map(str, others)], stderr=subprocess.DEVNULL)
-        try:
+        with started(["rm", "-rf", "--", *others], stderr=subprocess.DEVNULL) as remover:
             yield
-        except BaseException:
-            remover.terminate()
-            raise
-        finally:
             remover.wait()
 
 

@@ -180,6 +180,12 @@ class TreeTest(unittest.TestCase):
         self.patch()
         self.assertEqual(self.read("text"), "plain\n")
 
+    def test_half_written_list_starts_anew(self) -> None:
+        self.patch(patch("plain", "series"))
+        (self.tree.top / "patched").write_text('{"te')
+        self.patch()
+        self.assertEqual(self.read("text"), "plain\n")
+
     def test_created_file_that_is_there(self) -> None:
         with self.assertRaisesRegex(series.DoesNotApply, "other, which a patch creates, is there already"):
             self.patch(self.new("other", "mine"))
