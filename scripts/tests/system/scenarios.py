@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Scenarios as tests: the reference kernel passes all of them, the kernel of variants is caught at each mistake.
 
-A new mistake is a patch in guest-tests/linux/variants and a row in VARIANTS.
+A new mistake is one more `if` in the patch of guest-tests/linux/variants and a row in VARIANTS.
 """
 from dataclasses import dataclass
 from functools import partial
