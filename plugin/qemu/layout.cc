@@ -23,6 +23,7 @@ namespace rmpopt::layout
 {
 
 offsets found;
+std::atomic<bool> guest_bit_seen{false};
 
 namespace
 {

@@ -7,6 +7,7 @@
 // That a function or object is exported is a fact, too; symbols.h has those.
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -26,6 +27,9 @@ inline constexpr std::size_t eflags_after_rip = 8, df_after_rip = 5 * 8 + 4,
 inline constexpr std::uint32_t hflags_cpl = 3, hflags_lma = 1u << 14, hflags_cs64 = 1u << 15,
                                hflags_svme = 1u << 20, hflags_guest = 1u << 21,
                                hflags_smap = 1u << 23;
+/// hflags_guest has been seen set. No guest runs when the probes are tried, so vcpu::will_run()
+/// tries this bit: a VMCB that tells of a guest's exit must not be run again with it unseen.
+extern std::atomic<bool> guest_bit_seen;
 /// QEMU finds a translated block by its address and all of hflags, and gives this bit no meaning.
 /// So the plugin can have two translations of the same code, one of them instrumented.
 inline constexpr std::uint32_t hflags_marked = 1u << 31;
@@ -41,7 +45,7 @@ inline constexpr int access_load = 0, access_store = 1, access_fetch = 2;
 inline constexpr int page_read = 1, page_exec = 4;
 
 /// Unwinding subtracts this from a return address, so that it lies inside the call before it. An
-/// address of an instruction must be raised by as much to stand for itself.
+/// instruction's own address must be raised by as much before it is looked up.
 inline constexpr std::uintptr_t return_address_adjustment = 2;
 
 /// QEMUClockType of the guest's time.

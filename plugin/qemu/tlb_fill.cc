@@ -138,6 +138,9 @@ class cpu_hooks
         const vcpu self = vcpu::of(cpu);
         void *env = self.env();
         const bool user = mmu_index == layout::mmu_user_64 || mmu_index == layout::mmu_user_32;
+        if (!layout::guest_bit_seen && self.in_guest()) {
+            layout::guest_bit_seen = true;
+        }
         walk_record record{.access = {self, address, kind_of(access), user, 0}, .ra = ra};
         if (!walk_page_tables(thread, record, cpu, size, access, mmu_index, probe)) {
             return false;

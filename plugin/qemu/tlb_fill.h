@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// The part of the adapter that stands in front of functions of QEMU's x86 CPUs. As on hardware, the
-// RMP is looked at when a translation is cached: QEMU's function that fills its TLB is called
-// through ours, which may keep a page from being written or refuse the access that asked for it. So
-// a store is refused before any of its bytes is written, also one that reaches over two pages, and
-// so are the CPU's own pushes of exception frames.
+// Calls QEMU's functions of x86 CPUs through ours. As on hardware, a store is checked when its
+// translation is cached: after QEMU's function has filled the TLB, ours may make the page read-only
+// or raise an exception for the access that asked for it. So no byte of a refused store is written,
+// even if the store reaches into a second page. The CPU's own pushes of exception frames are
+// refused in the same way.
 #pragma once
 
 #include "qemu/translator.h"
@@ -27,7 +27,7 @@ struct translation {
     hw::spa_t spa; ///< known to may_write() and refuse()
 };
 
-/// What the plugin wants to know and decide.
+/// The callbacks that decide on translations and hear of events.
 struct translation_rules {
     /// System address of a byte in QEMU's mapping of guest RAM; nothing for other memory.
     std::optional<hw::spa_t> (*spa_of)(const void *host);
@@ -65,7 +65,7 @@ class tlb_fill
     static std::string probe_read_only();
     static std::string probe_walk_indices();
 
-    /// Raises what a store of `bytes` at `address` would raise, for the current vCPU.
+    /// Raises the exception that a store of `bytes` at `address` would raise on the current vCPU.
     static void try_write(const vcpu &cpu, std::uint64_t address, std::size_t bytes,
                           std::uintptr_t ra);
 

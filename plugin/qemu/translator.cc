@@ -28,8 +28,8 @@ qemu_object tcg_ctx("tcg_ctx");
 } // namespace qemu
 translator::rules the_rules;
 
-// A vCPU has a pointer to a set of the events that plugins want to hear of. QEMU looks there
-// whether to translate a block for plugins, and nowhere else.
+// Each vCPU points to a set of the events that plugins have callbacks for. QEMU translates a block
+// for plugins when the event for blocks is in the set, and looks nowhere else.
 std::size_t events_offset = 0; ///< of the pointer in QEMU's CPU state; 0: not found
 std::uint64_t all_events = 0;  ///< the set as QEMU made it
 std::uint64_t block_event = 0; ///< its member for blocks
@@ -41,22 +41,22 @@ std::atomic<bool> is_hook_proven{false};
 [[gnu::tls_model("initial-exec")]] thread_local bool is_plain = false;
 [[gnu::tls_model("initial-exec")]] thread_local const void *translated_at = nullptr;
 
-// What QEMU generates for plugins depends on the instruction that it is at, which it forgets only
-// when it begins another block for plugins.
-/// Of the pointer in a thread's translation state, the same in all; 0: unknown.
+// The translation state of a thread points to the plugin's view of the current instruction, and as
+// long as it does QEMU generates code for plugins. QEMU clears the pointer only when it begins the
+// next block for plugins, so a plain block after one that is not would still get such code.
+/// Offset of that pointer, the same for all threads; 0: unknown.
 std::atomic<std::size_t> instruction_offset{0};
 constexpr std::size_t instruction_scan = 0x400;
 
-// The state of all plugins begins with the two words of a list of them, then for each event the
-// head of a list of callbacks. Events up to that at QEMU's exit have been the same since there are
-// plugins.
+// The state of all plugins begins with the two words of a list of plugins. For each event it then
+// has the head of a list of callbacks. These nine events are as old as the plugin interface.
 constexpr std::size_t first_list = 2, known_events = 9;
 
 struct qemu_callback {
     void *plugin, *function, *userdata, *next;
 };
 
-/// What lies at `address`, which may point anywhere.
+/// The value at `address`, which need not be mapped.
 template <class T> std::optional<T> peek(const void *address)
 {
     T value;
@@ -83,7 +83,7 @@ bool find_events()
     return block_event != 0;
 }
 
-/// Where in a vCPU's state the pointer to the set is; 0 when that is not certain.
+/// Offset of the pointer to the set in a vCPU's object; 0 when there is not exactly one.
 std::size_t find_pointer(const std::byte *cpu, std::size_t bytes)
 {
     std::size_t found = 0;
@@ -100,7 +100,7 @@ std::size_t find_pointer(const std::byte *cpu, std::size_t bytes)
     return found;
 }
 
-/// QEMU's set of the vCPU; nullptr when it is not as QEMU made it, but for our own change.
+/// The vCPU's set of events; nullptr when somebody other than us has changed it.
 std::uint64_t *events_of(void *cpu)
 {
     std::uint64_t *events = nullptr;

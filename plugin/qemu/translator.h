@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// The part of the adapter that stands in front of QEMU's function that translates a block of code.
-// For blocks without any instruction that concerns the plugin it is told that there is none, so
-// that they cost what they cost without a plugin. Where that is not possible, as another plugin
-// wants to see all blocks or QEMU keeps its record elsewhere, all are translated for plugins.
+// Calls QEMU's function that translates a block of code through ours. When a block has nothing of
+// interest, QEMU is told that no plugin wants to see blocks, so the block costs as little as
+// without a plugin. When another plugin wants to see all blocks, or a fact of layout.h does not
+// hold, all blocks are translated for plugins.
 #pragma once
 
 #include "qemu/api.h"
@@ -18,8 +18,8 @@ class translator
 {
   public:
     struct rules {
-        /// Is the block that begins at `offset` of `page`, in 4 KB of code, none of the plugin's
-        /// business? On the vCPU's thread.
+        /// True when the block that begins at `offset` of `page`, 4 KB of code, has nothing of
+        /// interest. On the vCPU's thread.
         bool (*is_plain)(const vcpu &, std::span<const std::uint8_t> page, std::size_t offset);
         /// The only plugin's callback for blocks.
         qemu_plugin_vcpu_tb_trans_cb_t callback;
@@ -40,8 +40,8 @@ class translator
     /// Why the plugin is asked about all blocks; empty when plain ones are spared.
     static std::string why_all_blocks();
 
-    /// In the plugin's callback for `tb`, before it registers anything. True: the block is one that
-    /// was called plain.
+    /// True when is_plain() was true for `tb`. In the plugin's callback for `tb`, before it
+    /// registers anything.
     static bool said_plain(const qemu_plugin_tb *tb);
 };
 

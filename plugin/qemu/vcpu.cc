@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "qemu/vcpu.h"
 
+#include "base/log.h"
 #include "qemu/api.h"
 #include "qemu/layout.h"
+#include "qemu/machine.h"
 #include "qemu/symbols.h"
 
 #include "x86/vmcb.h"
@@ -49,6 +51,15 @@ struct latest_guest {
     std::atomic<std::uint64_t> host_cr4{0};
 };
 std::array<latest_guest, most_vcpus> latest_guests;
+
+/// True when the VMCB tells of an exit that only a guest's instruction or access causes.
+bool has_executed_guest(hw::spa_t vmcb)
+{
+    static constexpr std::array<std::uint64_t, 6> exits{0x72, 0x78, 0x7b, 0x7c, 0x81, 0x400};
+    std::uint64_t code = 0;
+    return read_system_memory(vmcb + vmcb_field::exit_code, &code, sizeof code) &&
+           std::ranges::find(exits, code) != exits.end();
+}
 
 /// CR0 after INIT (APM vol. 2, 14.1.3).
 constexpr std::uint64_t reset_cr0 = 0x60000010;
@@ -226,6 +237,11 @@ paging_state vcpu::paging() const
 void vcpu::will_run(hw::spa_t vmcb) const
 {
     latest_guest &g = latest_guests.at(index_);
+    if (!layout::guest_bit_seen && g.vmcb.load(std::memory_order_relaxed) == vmcb &&
+        has_executed_guest(vmcb)) {
+        refuse("this QEMU is not as QEMU 11 is: mode-bits: a guest was executed without the bit of "
+               "hflags for guests");
+    }
     g.vmcb.store(vmcb, std::memory_order_relaxed);
     g.host_cr4.store(paging().cr4, std::memory_order_relaxed);
 }
@@ -272,8 +288,8 @@ std::uint64_t vcpu::rip_at(std::uintptr_t ra) const
 
 void vcpu::set_arithmetic_flags(std::uint32_t flags, std::uint32_t mask) const
 {
-    // With an empty mask QEMU only replaces the arithmetic flags, which is what is wanted; bits in
-    // the mask would also stay in its copy of EFLAGS and come back with every later PUSHF.
+    // With an empty mask QEMU replaces the arithmetic flags only. Bits in the mask would also stay
+    // in its copy of EFLAGS, and every later PUSHF would store them.
     const std::uint64_t old = qemu::helper_read_eflags(env());
     qemu::helper_write_eflags(env(), (old & ~static_cast<std::uint64_t>(mask)) | (flags & mask), 0);
 }

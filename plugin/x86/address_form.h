@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// How a memory operand's address is computed, found out once for all executions of an instruction.
+// The formula of a memory operand's address, decoded once for all executions of an instruction.
 // Knows nothing of QEMU.
 #pragma once
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// Zydis, set up once for each mode, and the prefixes that several files skip by hand because most
-// instructions need no decoder.
+// Zydis, set up once for each mode. Also the prefixes that several files skip by hand, because for
+// most instructions a look at the opcode is enough.
 #pragma once
 
 #include <array>

@@ -141,7 +141,7 @@ std::uintptr_t address_of(const ucontext_t &c, const decoded_insn &d, const Zydi
     return address;
 }
 
-/// The operand that a move copies. With AVX-512 the mask register stands before it.
+/// The operand that a move copies. With AVX-512 the mask register comes first.
 const ZydisDecodedOperand &source_of(const decoded_insn &d)
 {
     const bool has_mask = d.operand[1].type == ZYDIS_OPERAND_TYPE_REGISTER &&

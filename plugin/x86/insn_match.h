@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// Which of the emulated instructions is this? Knows nothing of QEMU.
+// Finds out which emulated instruction a sequence of bytes is. Knows nothing of QEMU.
 #pragma once
 
 #include <cstddef>
@@ -36,7 +36,7 @@ enum class string_store : std::uint8_t {
 /// REP MOVS, REP STOS, REP INS.
 string_store match_string_store(std::span<const std::uint8_t> bytes);
 
-/// Has a LOCK prefix, or is XCHG, which implies it.
+/// True for a LOCK prefix and for XCHG, which implies one.
 bool is_locked(std::span<const std::uint8_t> bytes);
 
 } // namespace rmpopt

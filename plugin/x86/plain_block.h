@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// Which blocks QEMU may translate as it would without a plugin. To translate for one costs it some
-// 5 % of a boot, and few blocks have an instruction that concerns us; when stores are measured,
-// about half of them.
+// Finds the blocks that QEMU may translate as it would without a plugin. Translating all blocks for
+// the plugin costs some 5 % of a boot, and few have an instruction that concerns it. While stores
+// are measured, about half of them have.
 #pragma once
 
 #include <cstddef>

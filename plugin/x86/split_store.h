@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // Instructions whose store QEMU makes in several parts, one after the other: 32-byte vector moves,
-// SGDT and SIDT, ENTER with nesting, PUSHA. When they reach over two pages, a fault in a later part
-// would come after memory has changed. And PUSHF and SETcc, before whose store QEMU 11.1 changes
-// how it keeps the flags, so that a fault of the store, of whatever kind, shows wrong ones. Masked
-// vector stores are not among them: which of their bytes are written only the mask tells. Knows
+// SGDT and SIDT, ENTER with nesting, PUSHA. When one reaches into a second page, a fault there
+// would come after memory has changed. PUSHF and SETcc are here as well: QEMU 11.1 changes how it
+// keeps the flags before it makes their store, so any fault of the store would show wrong flags.
+// Masked vector stores are left out, because only the mask tells which bytes they write. Knows
 // nothing of QEMU.
 #pragma once
 

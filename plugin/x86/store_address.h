@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// Which linear address did an instruction write to? Decodes the instruction with Zydis; knows
+// Finds the linear addresses that an instruction writes, by decoding it with Zydis. Knows
 // nothing of QEMU.
 #pragma once
 
