@@ -75,9 +75,9 @@ bool has_assigned_page(const rmp_table &rmp, spa_t spa) noexcept
 bool is_denied_in_use(const machine &m, const rmp_access &a) noexcept
 {
     const spa_t page = align_down(a.spa, page_4k);
-    return a.who == accessor::host &&
-           (m.page_held_as(page, held_kind::avic_backing) ||
-            (m.choices().inuse_write == choice::fault && m.page_held_as(page, held_kind::control)));
+    return a.who == accessor::host && (m.page_held_as(page, held_kind::avic_backing) ||
+                                       (m.choices().inuse_write == choice::inuse_write::fault &&
+                                        m.page_held_as(page, held_kind::control)));
 }
 
 /// APM vol. 2, 15.36.7: reads and walks need the read permission, A/D updates and writes the write
@@ -204,7 +204,7 @@ bool reported_as_write(const machine &m, const rmp_access &a, bool for_write) no
     if (!is_walk(a)) {
         return is_write(a);
     }
-    return for_write || (is_write(a) && m.choices().walk_fault == choice::write);
+    return for_write || (is_write(a) && m.choices().walk_fault == choice::walk_fault::write);
 }
 
 rmp_verdict rmp_check(const machine &m, unsigned thread, const rmp_access &a) noexcept

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
+// The table of policies: what `rmpopt policies` prints.
 #include "hw-model/base/policy.h"
 
 #include <algorithm>
 #include <array>
+#include <type_traits>
 
 namespace rmpopt::hw
 {
@@ -10,45 +12,189 @@ namespace rmpopt::hw
 namespace
 {
 
-struct choice_word {
-    choice value;
-    std::string_view word;
-    std::string_view meaning;
-};
-constexpr std::array words{
-    choice_word{choice::cf0, "cf0", "CF=0, no exception"},
-    choice_word{choice::cf1, "cf1", "CF=1, no exception"},
-    choice_word{choice::gp, "gp", "#GP(0)"},
-    choice_word{choice::ud, "ud", "#UD"},
-    choice_word{choice::ignore, "ignore", "what is not allowed is not written, no exception"},
-    choice_word{choice::clear, "clear", "cleared"},
-    choice_word{choice::keep, "keep", "kept as before"},
-    choice_word{choice::set, "set", "set from the result"},
-    choice_word{choice::block, "block", "the region is not optimised"},
-    choice_word{choice::clean, "clean", "the region can be optimised"},
-    choice_word{choice::round, "round", "rounded down, no error"},
-    choice_word{choice::cut, "cut", "the high bits are dropped"},
-    choice_word{choice::first, "first", "checked before the others"},
-    choice_word{choice::last, "last", "checked after the others"},
-    choice_word{choice::bytes, "bytes", "log2 of bytes"},
-    choice_word{choice::mb, "mb", "log2 of MB"},
-    choice_word{choice::code0, "0", "EAX=0, SUCCESS"},
-    choice_word{choice::code1, "1", "EAX=1, FAIL_INPUT"},
-    choice_word{choice::code2, "2", "EAX=2, FAIL_PERMISSION"},
-    choice_word{choice::code4, "4", "EAX=4, FAIL_OVERLAP"},
-    choice_word{choice::code7, "7", "EAX=7, FAIL_BADADDR"},
-    choice_word{choice::allow, "allow", "allowed"},
-    choice_word{choice::fault, "fault", "#PF with the RMP bit"},
-    choice_word{choice::access, "access", "as the access that needed it"},
-    choice_word{choice::write, "write", "always a write"},
-    choice_word{choice::off, "off", "not offered"},
-    choice_word{choice::on, "on", "offered"},
+constexpr policy_value cf0{"cf0", "CF=0, no exception"}, cf1{"cf1", "CF=1, no exception"},
+    gp{"gp", "#GP(0)"}, ud{"ud", "#UD"},
+    ignore{"ignore", "what is not allowed is not written, no exception"}, clear{"clear", "cleared"},
+    keep{"keep", "kept as before"}, set{"set", "set from the result"},
+    block{"block", "the region is not optimised"}, clean{"clean", "the region can be optimised"},
+    round{"round", "rounded down, no error"}, cut{"cut", "the high bits are dropped"},
+    first{"first", "checked before the others"}, last{"last", "checked after the others"},
+    bytes{"bytes", "log2 of bytes"}, mb{"mb", "log2 of MB"}, success{"0", "EAX=0, SUCCESS"},
+    fail_input{"1", "EAX=1, FAIL_INPUT"}, fail_permission{"2", "EAX=2, FAIL_PERMISSION"},
+    fail_overlap{"4", "EAX=4, FAIL_OVERLAP"}, fail_badaddr{"7", "EAX=7, FAIL_BADADDR"},
+    allow{"allow", "allowed"}, fault{"fault", "#PF with the RMP bit"},
+    access{"access", "as the access that needed it"}, write{"write", "always a write"},
+    off{"off", "not offered"}, on{"on", "offered"};
+
+constexpr std::array cf0_or_gp{cf0, gp};
+constexpr std::array round_or_gp{round, gp};
+constexpr std::array gp_or_cf0{gp, cf0};
+constexpr std::array gp_or_ud{gp, ud};
+constexpr std::array ud_or_cf0{ud, cf0};
+constexpr std::array keep_or_clear{keep, clear};
+constexpr std::array cf1_or_cf0{cf1, cf0};
+constexpr std::array clean_or_block{clean, block};
+constexpr std::array gp_or_ignore{gp, ignore};
+constexpr std::array clear_or_keep{clear, keep};
+constexpr std::array ud_or_gp{ud, gp};
+constexpr std::array fail_input_or_round{fail_input, round};
+constexpr std::array fail_input_or_cut{fail_input, cut};
+constexpr std::array first_or_last{first, last};
+constexpr std::array fail_permission_or_fail_overlap{fail_permission, fail_overlap};
+constexpr std::array fail_overlap_or_fail_permission{fail_overlap, fail_permission};
+constexpr std::array fail_permission_or_fail_badaddr{fail_permission, fail_badaddr};
+constexpr std::array success_or_fail_permission{success, fail_permission};
+constexpr std::array set_or_keep{set, keep};
+constexpr std::array allow_or_fault{allow, fault};
+constexpr std::array access_or_write{access, write};
+constexpr std::array gp_or_fail_permission{gp, fail_permission};
+constexpr std::array fail_permission_or_success{fail_permission, success};
+constexpr std::array bytes_or_mb{bytes, mb};
+constexpr std::array off_or_on{off, on};
+
+template <auto member>
+constexpr policy_knob knob(std::string_view name, std::span<const policy_value> values,
+                           std::string_view meaning, std::string_view source)
+{
+    using value = std::remove_cvref_t<decltype(policy{}.*member)>;
+    return {.name = name,
+            .values = values,
+            .meaning = meaning,
+            .source = source,
+            .get = [](const policy &p) { return static_cast<unsigned>(p.*member); },
+            .set = [](policy &p, unsigned index) { p.*member = static_cast<value>(index); }};
+}
+
+constexpr std::array knobs{
+    knob<&policy::out_of_window>(
+        "oow", cf0_or_gp, "RMPOPT of an address outside the core's 2 TB window",
+        "not documented; nobody reported a fault from kernels that looked beyond the window"),
+    knob<&policy::maxphys>("maxphys", cf0_or_gp,
+                           "RMPOPT of an address above MAXPHYADDR but inside the core's window",
+                           "not documented; no memory can be there, so nothing is optimised"),
+    knob<&policy::rax_align>("rax-align", round_or_gp,
+                             "RMPOPT of an address that is not 1 GB aligned",
+                             "AMD, 2026-03-30: hardware rounds down; said once, in passing"),
+    knob<&policy::reserved_function>(
+        "rcx", gp_or_cf0, "RMPOPT with a function number above 1",
+        "not documented; only 0 and 1 are defined at present (AMD, RMPOPT series)"),
+    knob<&policy::cpl>("cpl", gp_or_ud, "RMPOPT at CPL > 0",
+                       "not documented; RMPUPDATE and PSMASH raise #GP(0)"),
+    knob<&policy::snpoff_exec>("snpoff-exec", ud_or_cf0,
+                               "RMPOPT on a core with RMPOPT_EN set after firmware cleared SNP_EN",
+                               "not documented; as RMPUPDATE and PSMASH without SNP_EN"),
+    knob<&policy::rmpopt_flags>("rmpopt-flags", keep_or_clear,
+                                "OF, SF, ZF, AF and PF after RMPOPT; CF is its result",
+                                "not documented; Linux declares all flags clobbered"),
+    knob<&policy::uncovered_region>(
+        "no-entry", cf1_or_cf0,
+        "RMPOPT function 0 of a region inside the window without a single RMP entry",
+        "not documented; pages without an entry are hypervisor-owned (APM vol. 2, 15.36.4)"),
+    knob<&policy::hv_fixed>(
+        "hv-fixed", clean_or_block,
+        "RMPOPT function 0 of a region with HV_FIXED pages: unassigned but immutable",
+        "AMD's text names assigned pages only (2026-02-17); with block a scan reads every entry"),
+    knob<&policy::wrmsr_nosnp>(
+        "wrmsr-nosnp", gp_or_ignore,
+        "WRMSR that enables RMPOPT_BASE without SNP_EN or with a contiguous RMP",
+        "that it cannot be enabled: AMD, 2026-06-19; how the write is refused is not documented"),
+    knob<&policy::msr_reserved>(
+        "msr-reserved", gp_or_ignore,
+        "WRMSR RMPOPT_BASE with bits 29:1 or bits above the physical address width set",
+        "not documented; Linux writes them as 0"),
+    knob<&policy::msr_rewrite>("msr-rewrite", clear_or_keep,
+                               "the core's table when RMPOPT_BASE is written with the base that it "
+                               "has; another base always "
+                               "clears it",
+                               "not documented"),
+    knob<&policy::init_msr>("init-msr", keep_or_clear,
+                            "RMPOPT_BASE and the table of a core when one of its threads gets INIT",
+                            "not documented; both are the core's, and its other thread goes on"),
+    knob<&policy::shutdown_table>(
+        "shutdown-table", keep_or_clear, "all RMPOPT tables when firmware clears SNP_EN",
+        "not documented; no RMP check follows, and the next SNP_INIT clears them"),
+    knob<&policy::shared_update>(
+        "shared-update", clear_or_keep,
+        "the region's RMPOPT bits when RMPUPDATE leaves an unassigned page unassigned",
+        "AMD's cover letters say any RMPUPDATE, mails say pages that become assigned (2026-02-17)"),
+    knob<&policy::guest_exec>("guest-exec", ud_or_gp,
+                              "RMPUPDATE, PSMASH, RMPREAD and RMPOPT in guest mode",
+                              "not documented; no intercept for them is known"),
+    knob<&policy::spa_align>("spa-align", fail_input_or_round,
+                             "RMPUPDATE and RMPREAD of an address inside a 4 KB page",
+                             "not in the published pseudo-code of RMPUPDATE"),
+    knob<&policy::asid_high>(
+        "asid-high", fail_input_or_cut, "RMPUPDATE with an ASID that no entry can hold",
+        "not documented; cut to 10 bits it becomes another guest's or the secure processor's"),
+    knob<&policy::inuse_order>(
+        "inuse-order", first_or_last,
+        "FAIL_INUSE among RMPUPDATE's checks: right after FAIL_INPUT, or after FAIL_OVERLAP",
+        "APM vol. 2, 15.36.12 gives the code, not its place"),
+    knob<&policy::immutable_in_2m>(
+        "immutable-in-2m", fail_permission_or_fail_overlap,
+        "2 MB RMPUPDATE over an assigned immutable 4 KB page that is not the region's first",
+        "the published pseudo-code looks at the first entry only"),
+    knob<&policy::overlap_in_2m>(
+        "overlap-in-2m", fail_overlap_or_fail_permission,
+        "4 KB RMPUPDATE inside an assigned 2 MB page, not at its first 4 KB",
+        "not in the published pseudo-code; hardware checks (AMD, 2021-07), with what code is open"),
+    knob<&policy::same_update>(
+        "same-update", keep_or_clear,
+        "validated, VMSA and VMPL bits when RMPUPDATE repeats what a guest's entry says already",
+        "APM vol. 2, 15.36.6 and 15.36.7 speak of changes; that they survive: a formal model "
+        "(VeriSMo)"),
+    knob<&policy::psmash_kind>("psmash-kind", fail_permission_or_fail_badaddr,
+                               "result of PSMASH on an entry that is no assigned 2 MB page",
+                               "sources differ: FAIL_PERMISSION (2) or FAIL_BADADDR (7)"),
+    knob<&policy::rmpread_firmware>(
+        "rmpread-firmware", success_or_fail_permission,
+        "RMPREAD of an entry that the secure processor owns: assigned, immutable, ASID 0",
+        "FAIL_PERMISSION is listed for RMPREAD (Microsoft), not what it is for; Linux reads such "
+        "entries"),
+    knob<&policy::status_flags>(
+        "status-flags", set_or_keep,
+        "OF, SF, ZF, AF and PF after RMPUPDATE and RMPREAD: set from EAX or left alone",
+        "APM vol. 3 says so of PSMASH; assumed alike"),
+    knob<&policy::inuse_write>("inuse-write", allow_or_fault,
+                               "host write to the VMCB or VMSA of a running guest",
+                               "APM vol. 2, 15.36.12 says that it may fault"),
+    knob<&policy::walk_fault>(
+        "walk-fault", access_or_write,
+        "the W bit in the error code when the RMP forbids the accessed-bit update of a page walk",
+        "not documented; page faults of page walks report the access that needed them"),
+    knob<&policy::not_snp_guest>("not-snp-guest", ud_or_gp,
+                                 "PVALIDATE, RMPADJUST and RMPQUERY outside an SNP guest",
+                                 "not documented in what could be read; as unknown instructions"),
+    knob<&policy::pvalidate_vmpl>(
+        "pvalidate-vmpl", gp_or_fail_permission, "PVALIDATE at VMPL > 0",
+        "that it is VMPL 0's: Linux, SVSM; how it is refused is not documented"),
+    knob<&policy::rmpquery_vmpl>("rmpquery-vmpl", fail_permission_or_success,
+                                 "RMPQUERY about a VMPL that is not numerically above the caller's",
+                                 "not documented; RMPADJUST returns FAIL_PERMISSION"),
+    knob<&policy::guest_size_order>(
+        "guest-size-order", first_or_last,
+        "PVALIDATE and RMPADJUST of a page whose entry has neither the size asked for nor that of "
+        "the "
+        "nested mapping: the rule about the size asked for comes before or after the other",
+        "APM vol. 2, 15.36.10 gives both rules, not their order"),
+    knob<&policy::rmp_msr_locked>("rmp-msr-locked", gp_or_ignore,
+                                  "WRMSR RMP_BASE or RMP_END while SNP_EN is set",
+                                  "not in APM vol. 2's list of locked MSRs (15.36.2); RMP_CFG is"),
+    knob<&policy::segment_unit>(
+        "segment-unit", bytes_or_mb,
+        "CPUID 8000_0025 EAX: limits of the segment size as log2 of bytes or of MB",
+        "APM vol. 2 reads like MB; Linux compares them with RMP_CFG, which is log2 bytes"),
+    knob<&policy::x86_snp_shutdown>(
+        "x86-snp-shutdown", off_or_on,
+        "X86_SNP_SHUTDOWN of SNP_SHUTDOWN_EX (SNP_FEATURE_INFO ECX[1]): SNP_EN cleared on all "
+        "cores",
+        "an option of firmware; which processors' firmware has it is not documented"),
 };
 
 std::string known_names()
 {
     std::string list;
-    for (const policy_knob &k : policy_knobs()) {
+    for (const policy_knob &k : knobs) {
         list.append(list.empty() ? "" : ", ").append(k.name);
     }
     return list;
@@ -57,39 +203,32 @@ std::string known_names()
 std::string allowed_words(const policy_knob &k)
 {
     std::string list;
-    for (const choice c : k.allowed) {
-        list.append(list.empty() ? "" : " or ").append(choice_name(c));
+    for (const policy_value &v : k.values) {
+        list.append(list.empty() ? "" : " or ").append(v.word);
     }
     return list;
 }
 
 } // namespace
 
-std::string_view choice_name(choice c)
+std::span<const policy_knob> policy_knobs()
 {
-    return std::ranges::find(words, c, &choice_word::value)->word;
-}
-
-std::string_view choice_meaning(choice c)
-{
-    return std::ranges::find(words, c, &choice_word::value)->meaning;
+    return knobs;
 }
 
 std::string set_policy(policy &p, std::string_view name, std::string_view value)
 {
-    const std::span<const policy_knob> knobs = policy_knobs();
-    const auto knob = std::ranges::find(knobs, name, &policy_knob::name);
+    const auto *const knob = std::ranges::find(knobs, name, &policy_knob::name);
     if (knob == knobs.end()) {
         return "unknown policy '" + std::string(name) + "'; known: " + known_names();
     }
-    for (const choice c : knob->allowed) {
-        if (choice_name(c) == value) {
-            p.*knob->member = c;
-            return {};
-        }
+    const auto chosen = std::ranges::find(knob->values, value, &policy_value::word);
+    if (chosen == knob->values.end()) {
+        return "policy '" + std::string(name) + "' cannot be '" + std::string(value) + "'; use " +
+               allowed_words(*knob);
     }
-    return "policy '" + std::string(name) + "' cannot be '" + std::string(value) + "'; use " +
-           allowed_words(*knob);
+    knob->set(p, static_cast<unsigned>(chosen - knob->values.begin()));
+    return {};
 }
 
 } // namespace rmpopt::hw

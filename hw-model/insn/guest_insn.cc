@@ -24,14 +24,14 @@ std::optional<guest_result> check_context(const machine &m, guest_insn insn,
         return raised(guest_exception::ud);
     }
     if (!ctx.snp_guest || !m.snp_enabled(ctx.thread)) { // no guest is SNP-active without SNP_EN
-        return raised(m.choices().not_snp_guest == choice::gp ? guest_exception::gp0
-                                                              : guest_exception::ud);
+        return raised(m.choices().not_snp_guest == choice::not_snp_guest::gp ? guest_exception::gp0
+                                                                             : guest_exception::ud);
     }
     if (ctx.cpl != 0) {
         return raised(guest_exception::gp0);
     }
     if (insn == guest_insn::pvalidate && ctx.vmpl != 0 &&
-        m.choices().pvalidate_vmpl == choice::gp) {
+        m.choices().pvalidate_vmpl == choice::pvalidate_vmpl::gp) {
         return raised(guest_exception::gp0);
     }
     return std::nullopt;
@@ -61,7 +61,7 @@ bool is_forbidden(const machine &m, guest_insn insn, const guest_context &ctx,
     case guest_insn::rmpadjust:
         return !is_below;
     case guest_insn::rmpquery:
-        return !is_below && m.choices().rmpquery_vmpl == choice::code2;
+        return !is_below && m.choices().rmpquery_vmpl == choice::rmpquery_vmpl::fail_permission;
     }
     return false;
 }

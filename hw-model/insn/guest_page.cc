@@ -72,7 +72,7 @@ std::optional<guest_result> check_size(const machine &m, const rmp_entry &e,
 {
     const auto asked = check_asked(e, page, asked_2m);
     const auto mapping = check_mapping(e, page);
-    const bool asked_first = m.choices().guest_size_order == choice::first;
+    const bool asked_first = m.choices().guest_size_order == choice::guest_size_order::first;
     return asked_first ? (asked ? asked : mapping) : (mapping ? mapping : asked);
 }
 

@@ -16,7 +16,7 @@ bool covers_2m(const rmp_table &rmp, spa_t spa)
 /// The address that RMPUPDATE and RMPREAD go by.
 spa_t operand_spa(const machine &m, spa_t spa)
 {
-    return m.choices().spa_align == choice::round ? align_down(spa, page_4k) : spa;
+    return m.choices().spa_align == choice::spa_align::round ? align_down(spa, page_4k) : spa;
 }
 
 /// Rules on the operands alone (APM vol. 3, RMPUPDATE). What an ASID does that no entry can hold is
@@ -32,7 +32,7 @@ bool bad_input(const machine &m, spa_t spa, const rmp_record &r)
     if (!r.assigned && (r.immutable || r.asid != 0)) {
         return true;
     }
-    if (r.asid >= rmp_entry::asid_limit && m.choices().asid_high == choice::code1) {
+    if (r.asid >= rmp_entry::asid_limit && m.choices().asid_high == choice::asid_high::fail_input) {
         return true;
     }
     return r.size_2m ? !covers_2m(m.rmp(), spa) : !m.rmp().covers(spa);
@@ -62,8 +62,9 @@ rmp_status check_overlap(const machine &m, spa_t spa, bool size_2m)
         return rmp_status::success;
     }
     const bool at_base = is_aligned(spa, page_2m);
-    return at_base || m.choices().overlap_in_2m == choice::code4 ? rmp_status::fail_overlap
-                                                                 : rmp_status::fail_permission;
+    return at_base || m.choices().overlap_in_2m == choice::overlap_in_2m::fail_overlap
+               ? rmp_status::fail_overlap
+               : rmp_status::fail_permission;
 }
 
 /// Rules on the entries that the update would write: no immutable one, no overlap.
@@ -71,7 +72,8 @@ rmp_status check_entries(const machine &m, spa_t spa, bool size_2m)
 {
     const bool first = m.rmp().load(spa).immutable;
     const bool later = size_2m && later_page_immutable(m.rmp(), spa);
-    if (first || (later && m.choices().immutable_in_2m == choice::code2)) {
+    if (first ||
+        (later && m.choices().immutable_in_2m == choice::immutable_in_2m::fail_permission)) {
         return rmp_status::fail_permission;
     }
     const rmp_status overlap = check_overlap(m, spa, size_2m);
@@ -86,7 +88,7 @@ rmp_status check_rmpupdate(const machine &m, spa_t spa, const rmp_record &r)
         return rmp_status::fail_input;
     }
     const bool in_use = m.page_in_use(spa, r.size_2m ? page_2m : page_4k);
-    if (in_use && m.choices().inuse_order == choice::first) {
+    if (in_use && m.choices().inuse_order == choice::inuse_order::first) {
         return rmp_status::fail_inuse;
     }
     const rmp_status s = check_entries(m, spa, r.size_2m);
@@ -111,7 +113,7 @@ rmp_entry updated(const machine &m, const rmp_entry &old, const rmp_record &r)
     e.gpa = rmp_entry::decode({.lo = r.gpa & ~(page_4k - 1), .hi = 0}).gpa;
     const bool same = old.assigned && old.asid == e.asid && old.gpa == e.gpa &&
                       old.size_2m == e.size_2m && e.asid != 0;
-    if (!same || m.choices().same_update == choice::clear) {
+    if (!same || m.choices().same_update == choice::same_update::clear) {
         e.validated = false;
         e.vmsa = false;
         e.vmpl = {vmpl_perm::all, 0, 0, 0};
@@ -140,8 +142,9 @@ rmp_status do_psmash(machine &m, spa_t spa)
     }
     rmp_entry e = rmp.load(spa);
     if (!e.assigned || e.immutable || !e.size_2m) {
-        return m.choices().psmash_kind == choice::code7 ? rmp_status::fail_badaddr
-                                                        : rmp_status::fail_permission;
+        return m.choices().psmash_kind == choice::psmash_kind::fail_badaddr
+                   ? rmp_status::fail_badaddr
+                   : rmp_status::fail_permission;
     }
     e.size_2m = false;
     for (unsigned i = 1; i < pages_per_2m; ++i) {
@@ -163,7 +166,7 @@ fault host_insn_fault(const machine &m, const insn_context &ctx)
         return fault::ud;
     }
     if (ctx.guest_mode) {
-        return m.choices().guest_exec == choice::gp ? fault::gp0 : fault::ud;
+        return m.choices().guest_exec == choice::guest_exec::gp ? fault::gp0 : fault::ud;
     }
     return ctx.cpl != 0 ? fault::gp0 : fault::none;
 }
@@ -199,7 +202,7 @@ rmp_status rmpread(machine &m, spa_t rax, rmp_record &out)
     }
     const rmp_entry e = m.rmp().load(spa);
     const bool of_firmware = e.assigned && e.immutable && e.asid == 0;
-    if (of_firmware && m.choices().rmpread_firmware == choice::code2) {
+    if (of_firmware && m.choices().rmpread_firmware == choice::rmpread_firmware::fail_permission) {
         return rmp_status::fail_permission;
     }
     out = {.gpa = e.gpa,
@@ -221,7 +224,7 @@ std::uint32_t status_flags(rmp_status status)
 
 std::uint32_t changed_flags(const machine &m)
 {
-    return m.choices().status_flags == choice::set ? status_flags_mask : 0;
+    return m.choices().status_flags == choice::status_flags::set ? status_flags_mask : 0;
 }
 
 } // namespace rmpopt::hw

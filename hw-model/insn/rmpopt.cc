@@ -10,48 +10,44 @@ namespace rmpopt::hw
 namespace
 {
 
-constexpr fault by_policy(choice c)
-{
-    return c == choice::gp ? fault::gp0 : c == choice::ud ? fault::ud : fault::none;
-}
-
-/// RAX. The window is asked for before the physical address width: both are open.
-std::optional<choice> refused_address(const machine &m, const core_state &core, spa_t rax)
+/// An exception, or `fault::none` for CF = 0 without one; nothing when RAX is accepted. The window
+/// is looked at before the physical address width: which comes first is not documented.
+std::optional<fault> refused_address(const machine &m, const core_state &core, spa_t rax)
 {
     const policy &p = m.choices();
-    if (!is_aligned(rax, region_1g) && p.rax_align == choice::gp) {
-        return choice::gp;
+    if (!is_aligned(rax, region_1g) && p.rax_align == choice::rax_align::gp) {
+        return fault::gp0;
     }
     if (!core.rmpopt.in_window(align_down(rax, region_1g))) {
-        return p.oow;
+        return p.out_of_window == choice::out_of_window::gp ? fault::gp0 : fault::none;
     }
     if (rax >> m.phys_bits() != 0) {
-        return p.maxphys;
+        return p.maxphys == choice::maxphys::gp ? fault::gp0 : fault::none;
     }
     return std::nullopt;
 }
 
 /// What keeps RMPOPT from looking at its table, in the order of checks: feature and mode,
 /// RMPOPT_EN (AMD, 2026-05-28), SNP_EN, guest mode, privilege, operands.
-std::optional<choice> refused(const machine &m, const insn_context &ctx, spa_t rax,
-                              std::uint64_t rcx)
+std::optional<fault> refused(const machine &m, const insn_context &ctx, spa_t rax,
+                             std::uint64_t rcx)
 {
     const core_state &core = m.core_of(ctx.thread);
     const policy &p = m.choices();
     if (!m.cpu().rmpopt || !ctx.long_mode || !core.rmpopt.enabled()) {
-        return choice::ud;
+        return fault::ud;
     }
     if (!m.snp_enabled(ctx.thread)) {
-        return p.snpoff_exec;
+        return p.snpoff_exec == choice::snpoff_exec::ud ? fault::ud : fault::none;
     }
     if (ctx.guest_mode) {
-        return p.guest_exec;
+        return p.guest_exec == choice::guest_exec::gp ? fault::gp0 : fault::ud;
     }
     if (ctx.cpl != 0) {
-        return p.cpl;
+        return p.cpl == choice::cpl::gp ? fault::gp0 : fault::ud;
     }
     if (rcx > static_cast<std::uint64_t>(rmpopt_function::report)) {
-        return p.rcx;
+        return p.reserved_function == choice::reserved_function::gp ? fault::gp0 : fault::none;
     }
     return refused_address(m, core, rax);
 }
@@ -91,8 +87,8 @@ bool has_immutable(const rmp_table &rmp, spa_t region)
 bool kept_out(const machine &m, spa_t region)
 {
     const policy &p = m.choices();
-    return (p.no_entry == choice::cf0 && !has_entries(m.rmp(), region)) ||
-           (p.hv_fixed == choice::block && has_immutable(m.rmp(), region));
+    return (p.uncovered_region == choice::uncovered_region::cf0 && !has_entries(m.rmp(), region)) ||
+           (p.hv_fixed == choice::hv_fixed::block && has_immutable(m.rmp(), region));
 }
 
 bool verify(machine &m, spa_t region, rmpopt_result &result)
@@ -142,11 +138,11 @@ bool region_is_clean(const rmp_table &rmp, spa_t region, unsigned &looked_at)
 rmpopt_result rmpopt(machine &m, const insn_context &ctx, std::uint64_t rax, std::uint64_t rcx)
 {
     rmpopt_result result;
-    if (m.choices().rmpopt_flags == choice::clear) {
+    if (m.choices().rmpopt_flags == choice::rmpopt_flags::clear) {
         result.changed_flags |= status_flags_mask;
     }
     if (const auto refusal = refused(m, ctx, rax, rcx)) {
-        result.exception = by_policy(*refusal);
+        result.exception = *refusal;
         return result;
     }
     const spa_t region = align_down(rax, region_1g);

@@ -46,7 +46,7 @@ cpuid_regs rmp_regs(const machine &m)
     constexpr std::uint32_t hard_limit = 1u << 10;
     cpuid_regs r;
     if (m.cpu().segmented_rmp) {
-        const unsigned unit = m.choices().segment_unit == choice::mb ? 20 : 0;
+        const unsigned unit = m.choices().segment_unit == choice::segment_unit::mb ? 20 : 0;
         r.eax = (rmp_segment_shift_min - unit) | (rmp_segment_shift_max - unit) << 6;
         r.ebx = m.cpu().cacheable_segments | (m.cpu().rst_hard_limit ? hard_limit : 0);
     }

@@ -109,7 +109,7 @@ void machine::init_thread(unsigned thread)
 {
     const std::scoped_lock lock(rmp_lock_);
     leave_guest(thread);
-    if (choices().init_msr == choice::clear) {
+    if (choices().init_msr == choice::init_msr::clear) {
         reset_rmpopt(core_of(thread));
     }
 }
@@ -170,7 +170,7 @@ void machine::replace_entry(spa_t spa, const rmp_entry &entry, effect_list &effe
     } else {
         store_4k(rmp_, spa, old, entry);
     }
-    if (old.assigned || entry.assigned || choices().shared_update == choice::clear) {
+    if (old.assigned || entry.assigned || choices().shared_update == choice::shared_update::clear) {
         clear_rmpopt_bit(spa);
     }
     if (old.assigned != entry.assigned) {
@@ -233,7 +233,7 @@ void machine::firmware_clear_snp_en()
         cores_[c].snp_en.store(false, std::memory_order_release);
         cores_[c].vmpl_en = false;
     }
-    if (choices().shutdown_table == choice::clear) {
+    if (choices().shutdown_table == choice::shutdown_table::clear) {
         clear_rmpopt_tables();
     }
 }

@@ -40,9 +40,10 @@ bool is_locked_by_snp(std::uint32_t index)
            index == msr::top_mem || index == msr::top_mem2 || index == msr::smm_key;
 }
 
-msr_result by_policy(choice c)
+/// A write that is not allowed: #GP(0), or ignored.
+template <class Choice> msr_result refused(Choice c)
 {
-    return c == choice::gp ? msr_result::gp0 : msr_result::done;
+    return c == Choice::gp ? msr_result::gp0 : msr_result::done;
 }
 
 rmp_config config_of(const core_state &core)
@@ -118,7 +119,7 @@ msr_result write_rmp_bound(machine &m, unsigned thread, std::atomic<std::uint64_
 {
     const std::scoped_lock lock(m.rmp_lock());
     if (m.snp_enabled(thread)) {
-        return by_policy(m.choices().rmp_msr_locked);
+        return refused(m.choices().rmp_msr_locked);
     }
     bound = value;
     return msr_result::done;
@@ -150,7 +151,7 @@ msr_result write_rmpopt_base(machine &m, unsigned thread, std::uint64_t value)
     }
     const std::uint64_t reserved = (region_1g - 1) & ~rmpopt_enable;
     if ((value & reserved) != 0 || value >> m.phys_bits() != 0) {
-        if (m.choices().msr_reserved == choice::gp) {
+        if (m.choices().msr_reserved == choice::msr_reserved::gp) {
             return msr_result::gp0;
         }
         value &= ~reserved & ((1ull << m.phys_bits()) - 1);
@@ -158,10 +159,10 @@ msr_result write_rmpopt_base(machine &m, unsigned thread, std::uint64_t value)
     const std::scoped_lock lock(m.rmp_lock());
     const bool may_enable = core.snp_en.load() && (core.rmp_cfg & rmp_cfg_seg_en) != 0;
     if ((value & rmpopt_enable) != 0 && !may_enable) {
-        return by_policy(m.choices().wrmsr_nosnp);
+        return refused(m.choices().wrmsr_nosnp);
     }
     const bool other_base = core.rmpopt.base() != align_down(value, region_1g);
-    if (m.choices().msr_rewrite == choice::clear || other_base) {
+    if (m.choices().msr_rewrite == choice::msr_rewrite::clear || other_base) {
         core.rmpopt.clear_all();
     }
     core.rmpopt.set_msr(value);

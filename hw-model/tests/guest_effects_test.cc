@@ -113,7 +113,7 @@ TEST_F(pvalidate_test, belongs_to_vmpl_0)
 
 TEST_F(pvalidate_test, returns_2_at_other_vmpls_when_the_policy_says_so)
 {
-    use_policy({.pvalidate_vmpl = choice::code2});
+    use_policy({.pvalidate_vmpl = choice::pvalidate_vmpl::fail_permission});
     set_entry(page, not_accepted());
     ctx = at_vmpl(3);
     EXPECT_EQ(validate(true), eax(rmp_status::fail_permission));
@@ -284,7 +284,7 @@ TEST_F(rmpquery_test, tells_nothing_of_more_privileged_vmpls)
 
 TEST_F(rmpquery_test, tells_all_when_the_policy_says_so)
 {
-    use_policy({.rmpquery_vmpl = choice::code0});
+    use_policy({.rmpquery_vmpl = choice::rmpquery_vmpl::success});
     set_entry(page, accepted());
     EXPECT_EQ(query(0, 2).status, rmp_status::success);
     EXPECT_EQ(query(4, 2), eax(rmp_status::fail_input));

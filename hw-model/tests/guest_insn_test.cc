@@ -68,7 +68,7 @@ TEST_P(guest_insn_test, is_undefined_outside_an_snp_guest)
 
 TEST_P(guest_insn_test, is_privileged_outside_an_snp_guest_when_the_policy_says_so)
 {
-    use_policy({.not_snp_guest = choice::gp});
+    use_policy({.not_snp_guest = choice::not_snp_guest::gp});
     ctx.snp_guest = false;
     EXPECT_EQ(run(), exception(guest_exception::gp0));
 }
@@ -280,14 +280,15 @@ TEST_P(guest_insn_test, returns_6_when_asked_for_2m_of_4k)
 
 TEST_P(guest_insn_test, order_of_the_size_rules_is_the_policy_s)
 {
-    for (const choice order : {choice::first, choice::last}) {
+    for (using choice::guest_size_order;
+    for (const guest_size_order order : {guest_size_order::first, guest_size_order::last}) {
         use_policy({.guest_size_order = order});
         set_entry(page, accepted());
         guest_registers r = good();
         r.rcx = 1;
         guest_operand o = page_4k_operand;
         o.large_nested = true;
-        const bool asked_first = order == choice::first && names_a_size();
+        const bool asked_first = order == guest_size_order::first && names_a_size();
         EXPECT_EQ(run(r, o), asked_first ? eax(rmp_status::fail_sizemismatch)
                                          : exception(guest_exception::npf, npf_private));
     }

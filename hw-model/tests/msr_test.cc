@@ -195,7 +195,7 @@ TEST_F(msr_test, rmp_bounds_fault_with_snp_en)
 
 TEST_F(msr_test, rmp_bounds_ignore_writes_with_snp_en_when_the_policy_says_so)
 {
-    build("venice", rmp_layout::segmented, {.rmp_msr_locked = choice::ignore});
+    build("venice", rmp_layout::segmented, {.rmp_msr_locked = choice::rmp_msr_locked::ignore});
     enable_snp(0);
     EXPECT_EQ(write_msr(0, msr::rmp_base, 0x400000), msr_result::done);
     EXPECT_EQ(write_msr(0, msr::rmp_end, 0x400000), msr_result::done);
@@ -284,7 +284,7 @@ TEST_F(msr_test, rmpopt_base_cannot_be_enabled_with_a_contiguous_rmp)
 
 TEST_F(msr_test, rmpopt_base_ignores_an_enable_without_snp_en_when_the_policy_says_so)
 {
-    build("venice", rmp_layout::segmented, {.wrmsr_nosnp = choice::ignore});
+    build("venice", rmp_layout::segmented, {.wrmsr_nosnp = choice::wrmsr_nosnp::ignore});
     EXPECT_EQ(write_msr(0, msr::rmpopt_base, 1), msr_result::done);
     EXPECT_EQ(read_msr(0, msr::rmpopt_base), 0u);
 }
@@ -328,7 +328,7 @@ TEST_F(msr_test, rmpopt_base_follows_the_width_that_the_guest_sees)
 
 TEST_F(msr_test, rmpopt_base_drops_reserved_bits_when_the_policy_says_so)
 {
-    build("venice", rmp_layout::segmented, {.msr_reserved = choice::ignore});
+    build("venice", rmp_layout::segmented, {.msr_reserved = choice::msr_reserved::ignore});
     enable_snp();
     EXPECT_EQ(write_msr(0, msr::rmpopt_base, 0xffff000000000000 | 2 * gb | 0xffff),
               msr_result::done);
@@ -353,7 +353,7 @@ TEST_F(msr_test, rmpopt_base_rewritten_leaves_other_cores)
 
 TEST_F(msr_test, rmpopt_base_rewritten_keeps_the_table_when_the_policy_says_so)
 {
-    build("venice", rmp_layout::segmented, {.msr_rewrite = choice::keep});
+    build("venice", rmp_layout::segmented, {.msr_rewrite = choice::msr_rewrite::keep});
     enable_snp();
     enable_rmpopt();
     ASSERT_TRUE(optimise(0, 0).cf);
@@ -363,7 +363,7 @@ TEST_F(msr_test, rmpopt_base_rewritten_keeps_the_table_when_the_policy_says_so)
 
 TEST_F(msr_test, rmpopt_base_moved_clears_the_table_even_then)
 {
-    build("venice", rmp_layout::segmented, {.msr_rewrite = choice::keep});
+    build("venice", rmp_layout::segmented, {.msr_rewrite = choice::msr_rewrite::keep});
     enable_snp();
     enable_rmpopt();
     ASSERT_TRUE(optimise(0, 0).cf);

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // Each knob decides its own situation and nothing else. A probe brings about the situation of one
 // knob and puts into words what happened.
-#include "hw-model/machine/cpuid.h"
-#include "hw-model/firmware/firmware.h"
 #include "hw-model/access/rmp_check.h"
+#include "hw-model/firmware/firmware.h"
 #include "hw-model/insn/guest_insn.h"
+#include "hw-model/machine/cpuid.h"
 #include "machine_fixture.h"
 #include "policy_probe.h"
 
@@ -415,7 +415,7 @@ TEST(policy_behaviour, each_value_has_an_outcome_of_its_own)
         const auto knobs = policy_knobs();
         const auto k = std::ranges::find(knobs, p.knob, &policy_knob::name);
         ASSERT_NE(k, knobs.end()) << p.knob;
-        EXPECT_EQ(k->allowed.size(), p.outcomes.size()) << p.knob;
+        EXPECT_EQ(k->values.size(), p.outcomes.size()) << p.knob;
         EXPECT_NE(p.outcomes[0].happens, p.outcomes[1].happens) << p.knob;
     }
 }
@@ -423,7 +423,7 @@ TEST(policy_behaviour, each_value_has_an_outcome_of_its_own)
 TEST(policy_behaviour, the_first_value_is_the_default)
 {
     for (const policy_knob &k : policy_knobs()) {
-        EXPECT_EQ(policy{}.*k.member, k.allowed[0]) << k.name;
+        EXPECT_EQ(k.get(policy{}), 0u) << k.name;
     }
 }
 
@@ -439,10 +439,10 @@ TEST(policy_behaviour, each_value_does_what_it_says)
 TEST(policy_behaviour, no_knob_changes_the_situation_of_another)
 {
     for (const policy_knob &k : policy_knobs()) {
-        const policy changed = with(k.name, choice_name(k.allowed[1]));
+        const policy changed = with(k.name, k.values[1].word);
         for (const probe &p : probes) {
             const std::string_view value =
-                p.knob == k.name ? choice_name(k.allowed[1]) : p.outcomes[0].value;
+                p.knob == k.name ? k.values[1].word : p.outcomes[0].value;
             EXPECT_EQ(observe(p, changed), expected(p, value)) << k.name << " seen by " << p.knob;
         }
     }

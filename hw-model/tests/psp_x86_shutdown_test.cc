@@ -22,7 +22,7 @@ class psp_x86_shutdown : public psp_fixture
 
     void SetUp() override
     {
-        build("venice", rmp_layout::segmented, {.x86_snp_shutdown = choice::on});
+        build("venice", rmp_layout::segmented, {.x86_snp_shutdown = choice::x86_snp_shutdown::on});
         m->set_iommu_buffers({{iommu_log, page_4k}});
     }
     void snp_up_and_flushed()

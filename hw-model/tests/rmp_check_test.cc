@@ -333,7 +333,7 @@ TEST_F(rmpopt_skip, does_not_see_pages_in_use)
 
 TEST_F(rmpopt_skip, needs_rmpopt_en)
 {
-    build("venice", rmp_layout::segmented, {.msr_rewrite = choice::keep});
+    build("venice", rmp_layout::segmented, {.msr_rewrite = choice::msr_rewrite::keep});
     enable_snp();
     enable_rmpopt();
     ASSERT_TRUE(optimise(0, low.base).cf);

@@ -435,7 +435,7 @@ TEST_F(psmash_test, refuses_an_immutable_page)
 TEST_F(psmash_test, refuses_with_7_when_the_policy_says_so)
 {
     policy p;
-    p.psmash_kind = choice::code7;
+    p.psmash_kind = choice::psmash_kind::fail_badaddr;
     build("venice", rmp_layout::segmented, p);
     enable_snp();
     expect_refused_psmash(low_2m, rmp_status::fail_badaddr);

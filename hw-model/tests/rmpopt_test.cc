@@ -64,7 +64,7 @@ TEST_F(rmpopt_test, is_undefined_when_firmware_has_cleared_snp_en)
 
 TEST_F(rmpopt_test, returns_cf_0_without_snp_en_when_the_policy_says_so)
 {
-    start({.snpoff_exec = choice::cf0});
+    start({.snpoff_exec = choice::snpoff_exec::cf0});
     ASSERT_TRUE(optimise(0, 0).cf);
     m->firmware_clear_snp_en();
     EXPECT_EQ(fault_of({}), fault::none);
@@ -79,7 +79,7 @@ TEST_F(rmpopt_test, is_privileged)
 
 TEST_F(rmpopt_test, is_undefined_at_cpl_3_when_the_policy_says_so)
 {
-    start({.cpl = choice::ud});
+    start({.cpl = choice::cpl::ud});
     EXPECT_EQ(fault_of({.cpl = 3}), fault::ud);
 }
 
@@ -96,7 +96,7 @@ TEST_F(rmpopt_test, looks_at_all_64_bits_of_rcx)
 
 TEST_F(rmpopt_test, returns_cf_0_for_an_unknown_function_when_the_policy_says_so)
 {
-    start({.rcx = choice::cf0});
+    start({.reserved_function = choice::reserved_function::cf0});
     const rmpopt_result r = optimise(0, 0, 2);
     EXPECT_EQ(r.exception, fault::none);
     EXPECT_FALSE(r.cf);
@@ -114,7 +114,7 @@ TEST_F(rmpopt_test, returns_cf_0_outside_the_window)
 
 TEST_F(rmpopt_test, faults_outside_the_window_when_the_policy_says_so)
 {
-    start({.oow = choice::gp});
+    start({.out_of_window = choice::out_of_window::gp});
     EXPECT_EQ(fault_of({}, 2048 * gb), fault::gp0);
     EXPECT_EQ(fault_of({}, 2048 * gb, 1), fault::gp0);
     EXPECT_EQ(fault_of({}, 2047 * gb), fault::none);
@@ -122,7 +122,7 @@ TEST_F(rmpopt_test, faults_outside_the_window_when_the_policy_says_so)
 
 TEST_F(rmpopt_test, faults_below_the_window_when_the_policy_says_so)
 {
-    start({.oow = choice::gp});
+    start({.out_of_window = choice::out_of_window::gp});
     enable_rmpopt(2 * gb);
     EXPECT_EQ(fault_of({}, gb), fault::gp0);
 }

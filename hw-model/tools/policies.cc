@@ -16,11 +16,11 @@ using namespace rmpopt;
 ordered_json describe(const hw::policy_knob &k)
 {
     ordered_json values = ordered_json::array();
-    for (const hw::choice c : k.allowed) {
-        values.push_back({{"value", hw::choice_name(c)}, {"meaning", hw::choice_meaning(c)}});
+    for (const hw::policy_value &v : k.values) {
+        values.push_back({{"value", v.word}, {"meaning", v.meaning}});
     }
     return {{"name", k.name},
-            {"default", hw::choice_name(hw::policy{}.*k.member)},
+            {"default", k.value_in({}).word},
             {"values", values},
             {"meaning", k.meaning},
             {"source", k.source}};

@@ -45,7 +45,7 @@ ordered_json policies(const hw::machine &m)
 {
     ordered_json out;
     for (const hw::policy_knob &k : hw::policy_knobs()) {
-        out[std::string(k.name)] = hw::choice_name(m.choices().*k.member);
+        out[std::string(k.name)] = k.value_in(m.choices()).word;
     }
     return out;
 }

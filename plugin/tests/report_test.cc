@@ -156,7 +156,7 @@ TEST_F(report_test, names_every_policy)
 {
     const json r = report();
     for (const hw::policy_knob &k : hw::policy_knobs()) {
-        EXPECT_EQ(r["policies"][std::string(k.name)], hw::choice_name(m->choices().*k.member));
+        EXPECT_EQ(r["policies"][std::string(k.name)], k.value_in(m->choices()).word);
     }
 }
 

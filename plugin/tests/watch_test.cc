@@ -145,7 +145,7 @@ TEST_F(watch_test, refused_wrmsr)
 TEST_F(watch_test, lost_wrmsr)
 {
     hw::policy p;
-    p.wrmsr_nosnp = hw::choice::ignore;
+    p.wrmsr_nosnp = hw::choice::wrmsr_nosnp::ignore;
     begin(p);
     wrmsr(0, hw::msr::rmpopt_base, 1);
     EXPECT_EQ(ids(), list{"msr-lost"});
@@ -340,7 +340,7 @@ TEST_F(watch_test, nothing_is_lost_where_pages_are_assigned)
 TEST_F(watch_test, nothing_is_lost_where_hardware_says_no)
 {
     hw::policy p;
-    p.no_entry = hw::choice::cf0; // the hole has no entries
+    p.uncovered_region = hw::choice::uncovered_region::cf0; // the hole has no entries
     begin(p);
     bring_up();
     ASSERT_FALSE(rmpopt(0, region_1, 1));

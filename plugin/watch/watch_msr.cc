@@ -86,7 +86,7 @@ void watch::note_rmpopt_base(const place &where, std::uint64_t value, hw::msr_re
         record.enabled_at = base_written_at_;
         record.was_enabled = true;
     }
-    if (m().choices().msr_rewrite == hw::choice::clear) {
+    if (m().choices().msr_rewrite == hw::choice::msr_rewrite::clear) {
         std::ranges::fill(record.regions, verification{});
     }
     ++generation_;

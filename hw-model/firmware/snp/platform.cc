@@ -130,7 +130,7 @@ void release_iommu_pages(psp_call &c)
 
 bool offers_x86_shutdown(const psp_call &c)
 {
-    return c.m.choices().x86_snp_shutdown == choice::on;
+    return c.m.choices().x86_snp_shutdown == choice::x86_snp_shutdown::on;
 }
 
 /// Without SNP_EN the RMP protects nothing. Software may write it, so firmware can't build on it
