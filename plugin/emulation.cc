@@ -32,7 +32,7 @@ namespace
 
 constexpr std::chrono::milliseconds tick_period{200};
 
-std::string cpu_advice(const hw::persona &p)
+std::string cpu_advice(const hw::cpu_model &p)
 {
     return fmt::format("give QEMU a -cpu whose family is {} and whose model is {} to {}, with "
                        "-hypervisor,+svm,+npt (scripts/rmpopt boot --dry-run prints one)",
@@ -40,7 +40,7 @@ std::string cpu_advice(const hw::persona &p)
 }
 
 /// Empty when the guest's CPU can be the persona.
-std::string check_cpu(const hw::persona &p, const vcpu &cpu)
+std::string check_cpu(const hw::cpu_model &p, const vcpu &cpu)
 {
     if (!cpu.is_amd()) {
         return "the guest CPU is no AMD one; use -cpu EPYC-Turin or another EPYC model";
@@ -133,7 +133,7 @@ std::string context::listen()
     return psp_.start(options_.psp,
                       {.before = [this](std::uint16_t c) { before_command(c); },
                        .fails = [this](std::uint16_t c) { return injections_.take_psp(c); },
-                       .apply = [this](const hw::effect_list &e) { apply(e); },
+                       .apply = [this](const hw::rmp_changes &e) { apply(e); },
                        .executed = [this](std::uint16_t command,
                                           std::uint16_t status) { after_command(command, status); },
                        .log = [](std::string_view line) { log("psp: {}", line); }});
@@ -230,7 +230,7 @@ void context::start_machine(std::uintptr_t ra)
         install_guard_signal();
     }
     machine_ = std::move(machine);
-    firmware_ = std::make_unique<hw::psp_firmware>(*machine_);
+    firmware_ = std::make_unique<hw::firmware>(*machine_);
     start_measurement();
     if (options_.watch) {
         start_watch();
@@ -313,7 +313,7 @@ firmware_view context::view_firmware() const
     firmware_view view;
     view.snp_init = firmware_->snapshot().snp_init;
     view.memory = firmware_->own_memory();
-    for (const hw::psp_guest_info &guest : firmware_->active_guests()) {
+    for (const hw::snp_guest_info &guest : firmware_->active_guests()) {
         view.contexts.insert(guest.context);
         if (guest.asid != 0) {
             view.asids.insert(guest.asid);
@@ -367,8 +367,9 @@ void context::enter_operating_system(std::uint32_t rsi, std::uint32_t rbx)
 
 void context::before_command(std::uint16_t command)
 {
-    const auto id = static_cast<hw::psp_command>(command);
-    if (started() && (id == hw::psp_command::snp_init || id == hw::psp_command::snp_init_ex)) {
+    const auto id = static_cast<hw::firmware_command>(command);
+    if (started() &&
+        (id == hw::firmware_command::snp_init || id == hw::firmware_command::snp_init_ex)) {
         read_iommu();
     }
 }
@@ -400,13 +401,13 @@ void context::read_iommu()
     machine_->set_iommu_buffers(iommu_buffers(result.get()));
 }
 
-void context::apply(const hw::effect_list &effects)
+void context::apply(const hw::rmp_changes &effects)
 {
     if (watch_ != nullptr && !effects.ranges().empty()) {
         watch_->rmp_changed(effects);
     }
     if (!vcpu::on_vcpu_thread()) { // firmware; instructions say it themselves
-        for (const hw::guard_range &r : effects.ranges()) {
+        for (const hw::rmp_change &r : effects.ranges()) {
             measurement_->rmp_changed({r.base, r.bytes});
         }
     }
@@ -414,7 +415,7 @@ void context::apply(const hw::effect_list &effects)
         return;
     }
     const bool takes_away = std::ranges::any_of(
-        effects.ranges(), [](const hw::guard_range &r) { return !r.host_writable; });
+        effects.ranges(), [](const hw::rmp_change &r) { return !r.host_writable; });
     // A store that begins before a page is protected and reaches into it afterwards would be half
     // done; so on a vCPU the protection waits until no vCPU holds a translation.
     if (!takes_away || !vcpu::on_vcpu_thread()) {
@@ -423,10 +424,10 @@ void context::apply(const hw::effect_list &effects)
     if (takes_away) {
         tlb_fill::flush_then(
             [](void *data) {
-                const std::unique_ptr<hw::effect_list> late(static_cast<hw::effect_list *>(data));
+                const std::unique_ptr<hw::rmp_changes> late(static_cast<hw::rmp_changes *>(data));
                 the_context->guard_.apply(*late);
             },
-            new hw::effect_list(effects));
+            new hw::rmp_changes(effects));
     }
 }
 

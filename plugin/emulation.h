@@ -3,20 +3,20 @@
 // guest RAM and vCPUs follow in start_machine().
 #pragma once
 
+#include "base/ticker.h"
 #include "control/control_server.h"
-#include "report/event_log.h"
-#include "platform/firmware_events.h"
-#include "enforce/write_protect.h"
-#include "enforce/guest_ram.h"
-#include "hw-model/machine/machine.h"
-#include "hw-model/firmware/firmware.h"
 #include "control/injection.h"
+#include "enforce/guest_ram.h"
+#include "enforce/write_protect.h"
+#include "hw-model/firmware/firmware.h"
+#include "hw-model/machine/machine.h"
 #include "measure/measurement.h"
 #include "options.h"
-#include "platform/rmp_setup.h"
+#include "platform/firmware_events.h"
 #include "platform/psp/device.h"
+#include "platform/rmp_setup.h"
+#include "report/event_log.h"
 #include "report/report.h"
-#include "base/ticker.h"
 #include "watch/watch.h"
 
 #include <atomic>
@@ -46,7 +46,7 @@ class context
     void enter_operating_system(std::uint32_t rsi, std::uint32_t rbx);
 
     /// Makes the model's effects true for QEMU.
-    void apply(const hw::effect_list &effects);
+    void apply(const hw::rmp_changes &effects);
 
     /// An RMP instruction has looked at `spa`: recounts its region now and then, if asked for.
     /// Ends QEMU when the model contradicts itself.
@@ -109,7 +109,7 @@ class context
     guest_ram ram_;
     guard guard_;
     std::unique_ptr<hw::machine> machine_;
-    std::unique_ptr<hw::psp_firmware> firmware_;
+    std::unique_ptr<hw::firmware> firmware_;
     std::unique_ptr<watch> watch_;
     std::unique_ptr<measurement> measurement_;
     std::atomic<std::uint64_t> boot_started_ns_{0}; ///< QEMU's virtual clock when Linux took over

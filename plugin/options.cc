@@ -14,7 +14,7 @@ namespace
 std::string list_personas()
 {
     std::string list;
-    for (const hw::persona &p : hw::personas()) {
+    for (const hw::cpu_model &p : hw::cpu_models()) {
         list.append(list.empty() ? "" : ", ").append(p.name);
     }
     return list;
@@ -22,7 +22,7 @@ std::string list_personas()
 
 std::string set_persona(options &o, std::string_view v)
 {
-    const hw::persona *p = hw::find_persona(v);
+    const hw::cpu_model *p = hw::find_cpu_model(v);
     if (p == nullptr) {
         return "option persona: no persona '" + std::string(v) + "'; use one of " + list_personas();
     }
@@ -160,7 +160,8 @@ std::string set_option(options &o, std::string_view name, std::string_view value
         return hw::set_policy(o.policy, name.substr(policy_prefix.size()), value);
     }
     return "unknown option '" + std::string(name) +
-           "'; known: persona, rmp, enforce, audit, watch, watch-bound, measure, tlb, psp, control, events, log, report, probe, "
+           "'; known: persona, rmp, enforce, audit, watch, watch-bound, measure, tlb, psp, "
+           "control, events, log, report, probe, "
            "break, policy.NAME";
 }
 

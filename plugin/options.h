@@ -2,8 +2,8 @@
 // The plugin's name=value options.
 #pragma once
 
-#include "hw-model/machine/cpu_model.h"
 #include "hw-model/base/policy.h"
+#include "hw-model/machine/cpu_model.h"
 #include "measure/measure_request.h"
 #include "measure/tlb_geometry.h"
 
@@ -18,7 +18,7 @@ enum class rmp_choice : std::uint8_t { automatic, segmented, contiguous, none };
 enum class enforcement : std::uint8_t { off, on, strict };
 
 struct options {
-    const hw::persona *persona = hw::find_persona("venice");
+    const hw::cpu_model *persona = hw::find_cpu_model("venice");
     rmp_choice rmp = rmp_choice::automatic;
     hw::policy policy{};
     enforcement enforce = enforcement::on;

@@ -21,7 +21,7 @@ bool is_write(const rmp_access &a) noexcept
 /// says (APM vol. 2, 15.34.5).
 bool is_private(const rmp_access &a) noexcept
 {
-    return a.who == accessor::snp_guest &&
+    return a.who == initiator::snp_guest &&
            (a.encrypted || is_walk(a) || a.kind == rmp_access_kind::fetch);
 }
 
@@ -29,13 +29,13 @@ bool is_private(const rmp_access &a) noexcept
 /// IOMMU check, and demands SNP_EN on all cores.
 bool checks_are_on(const machine &m, unsigned thread, const rmp_access &a) noexcept
 {
-    return a.who == accessor::device ? m.snp_enabled_somewhere() : m.snp_enabled(thread);
+    return a.who == initiator::device ? m.snp_enabled_somewhere() : m.snp_enabled(thread);
 }
 
 /// APM vol. 2, tables 15-39 and 15-41 list writes, everything private, and DMA.
 bool is_checked(const rmp_access &a) noexcept
 {
-    return is_write(a) || is_private(a) || a.who == accessor::device;
+    return is_write(a) || is_private(a) || a.who == initiator::device;
 }
 
 /// The RMPOPT table serves writes in hypervisor mode and of non-SNP guests (AMD, RMPOPT series,
@@ -46,7 +46,7 @@ bool is_checked(const rmp_access &a) noexcept
 bool is_skipped(const machine &m, unsigned thread, const rmp_access &a) noexcept
 {
     if (a.kind != rmp_access_kind::write ||
-        (a.who != accessor::host && a.who != accessor::nonsnp_guest)) {
+        (a.who != initiator::host && a.who != initiator::nonsnp_guest)) {
         return false;
     }
     const rmpopt_table &table = m.core_of(thread).rmpopt;
@@ -59,7 +59,7 @@ bool is_skipped(const machine &m, unsigned thread, const rmp_access &a) noexcept
 bool is_checked_as_2m(const rmp_access &a) noexcept
 {
     return a.large_mapping && !is_walk(a) &&
-           (a.who == accessor::host || a.who == accessor::snp_guest);
+           (a.who == initiator::host || a.who == initiator::snp_guest);
 }
 
 bool has_assigned_page(const rmp_table &rmp, spa_t spa) noexcept
@@ -69,15 +69,15 @@ bool has_assigned_page(const rmp_table &rmp, spa_t spa) noexcept
 }
 
 /// The AVIC backing page of a running guest is not the host's to write unless CPUID 8000_001F
-/// EAX[30] is set, which no persona has (AMD's AVIC patch for SNP hosts, 2024-11-04). Only the
+/// EAX[30] is set, which no CPU model has (AMD's AVIC patch for SNP hosts, 2024-11-04). Only the
 /// page itself counts, whatever the size of the mapping. Writes to VMCB and VMSA may fault, too
 /// (APM vol. 2, 15.36.12).
 bool is_denied_in_use(const machine &m, const rmp_access &a) noexcept
 {
     const spa_t page = align_down(a.spa, page_4k);
-    return a.who == accessor::host && (m.page_held_as(page, held_kind::avic_backing) ||
-                                       (m.choices().inuse_write == choice::inuse_write::fault &&
-                                        m.page_held_as(page, held_kind::control)));
+    return a.who == initiator::host && (m.page_in_use_as(page, page_use::avic_backing) ||
+                                        (m.choices().inuse_write == choice::inuse_write::fault &&
+                                         m.page_in_use_as(page, page_use::control)));
 }
 
 /// APM vol. 2, 15.36.7: reads and walks need the read permission, A/D updates and writes the write
@@ -114,16 +114,16 @@ rmp_verdict denied(const rmp_access &a, rmp_rule rule,
 {
     rmp_verdict v{.rule = rule, .checked = true};
     switch (a.who) {
-    case accessor::host:
+    case initiator::host:
         v.outcome = rmp_outcome::page_fault;
         v.error_bits = cause;
         break;
-    case accessor::nonsnp_guest:
-    case accessor::snp_guest:
+    case initiator::nonsnp_guest:
+    case initiator::snp_guest:
         v.outcome = rmp_outcome::nested_page_fault;
         v.error_bits = npf_bits(a) | cause;
         break;
-    case accessor::device:
+    case initiator::device:
         v.outcome = rmp_outcome::blocked;
         break;
     }
@@ -135,8 +135,8 @@ rmp_verdict denied(const rmp_access &a, rmp_rule rule,
 rmp_verdict check_shared(const machine &m, const rmp_access &a) noexcept
 {
     if (m.rmp().load(a.spa).assigned) {
-        return denied(a, a.who == accessor::device ? rmp_rule::device_page
-                                                   : rmp_rule::hypervisor_owned);
+        return denied(a, a.who == initiator::device ? rmp_rule::device_page
+                                                    : rmp_rule::hypervisor_owned);
     }
     if (is_checked_as_2m(a) && has_assigned_page(m.rmp(), a.spa)) {
         return denied(a, rmp_rule::hypervisor_owned_2m);

@@ -14,7 +14,7 @@
 namespace rmpopt::hw
 {
 
-enum class accessor : std::uint8_t {
+enum class initiator : std::uint8_t {
     host, ///< hypervisor mode
     nonsnp_guest,
     snp_guest,
@@ -30,7 +30,7 @@ enum class rmp_access_kind : std::uint8_t {
 };
 
 struct rmp_access {
-    accessor who = accessor::host;
+    initiator who = initiator::host;
     rmp_access_kind kind = rmp_access_kind::read;
     spa_t spa = 0;
     /// The host's mapping (for guests the nested one) is 2 MB or larger; 1 GB counts as 2 MB.

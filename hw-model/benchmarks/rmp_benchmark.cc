@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // What the model itself costs, without an emulator around it.
-#include "hw-model/machine/msr.h"
 #include "hw-model/access/rmp_check.h"
 #include "hw-model/insn/rmpopt.h"
+#include "hw-model/machine/msr.h"
 #include "sparse_memory.h"
 
 #include <benchmark/benchmark.h>
@@ -24,7 +24,7 @@ class snp_machine
     snp_machine()
     {
         machine::settings s;
-        s.cpu = find_persona("venice");
+        s.cpu = find_cpu_model("venice");
         for (unsigned t = 0; t < 16; ++t) {
             s.cpus.core_of_thread.push_back(t);
         }
@@ -32,7 +32,7 @@ class snp_machine
         m_ = std::make_unique<machine>(std::move(s));
         m_->memory().store(rmp_base + rmp_bookkeeping_bytes, (rmp_base + mb) | 2);
         m_->bios_setup({.layout = rmp_layout::segmented, .base = rmp_base, .segment_shift = 36});
-        effect_list ignored;
+        rmp_changes ignored;
         for (unsigned t = 0; t < 16; ++t) {
             wrmsr(*m_, t, msr::syscfg, syscfg_reset | syscfg_snp_en, ignored);
             wrmsr(*m_, t, msr::rmpopt_base, rmpopt_enable, ignored);
@@ -41,7 +41,7 @@ class snp_machine
     machine &get() { return *m_; }
     void assign(spa_t spa)
     {
-        effect_list ignored;
+        rmp_changes ignored;
         rmpupdate(*m_, spa, {.assigned = true, .asid = 1}, ignored);
     }
 
@@ -53,11 +53,11 @@ class snp_machine
 void rmpupdate_4k_round_trip(benchmark::State &state)
 {
     snp_machine m;
-    effect_list effects;
+    rmp_changes changes;
     for ([[maybe_unused]] const auto _ : state) {
-        rmpupdate(m.get(), 64 * mb + page_4k, {.assigned = true, .asid = 1}, effects);
-        rmpupdate(m.get(), 64 * mb + page_4k, {}, effects);
-        effects.clear();
+        rmpupdate(m.get(), 64 * mb + page_4k, {.assigned = true, .asid = 1}, changes);
+        rmpupdate(m.get(), 64 * mb + page_4k, {}, changes);
+        changes.clear();
     }
 }
 BENCHMARK(rmpupdate_4k_round_trip);
@@ -65,11 +65,11 @@ BENCHMARK(rmpupdate_4k_round_trip);
 void rmpupdate_2m_round_trip(benchmark::State &state)
 {
     snp_machine m;
-    effect_list effects;
+    rmp_changes changes;
     for ([[maybe_unused]] const auto _ : state) {
-        rmpupdate(m.get(), 64 * mb, {.assigned = true, .size_2m = true, .asid = 1}, effects);
-        rmpupdate(m.get(), 64 * mb, {.size_2m = true}, effects);
-        effects.clear();
+        rmpupdate(m.get(), 64 * mb, {.assigned = true, .size_2m = true, .asid = 1}, changes);
+        rmpupdate(m.get(), 64 * mb, {.size_2m = true}, changes);
+        changes.clear();
     }
 }
 BENCHMARK(rmpupdate_2m_round_trip);
@@ -163,7 +163,7 @@ void rmp_check_of_a_private_access(benchmark::State &state)
     snp_machine m;
     check(
         state, m.get(),
-        {.who = accessor::snp_guest, .kind = rmp_access_kind::read, .encrypted = true, .asid = 1});
+        {.who = initiator::snp_guest, .kind = rmp_access_kind::read, .encrypted = true, .asid = 1});
 }
 BENCHMARK(rmp_check_of_a_private_access);
 

@@ -26,7 +26,7 @@ namespace rmpopt::hw
 {
 
 /// Status codes of the SEV and SEV-SNP firmware ABIs, as the mailbox returns them.
-enum class psp_status : std::uint16_t {
+enum class firmware_status : std::uint16_t {
     success = 0x00,
     invalid_platform_state = 0x01,
     invalid_guest_state = 0x02,
@@ -60,7 +60,7 @@ enum class psp_status : std::uint16_t {
 };
 
 /// Command numbers of the SEV mailbox that the model knows.
-enum class psp_command : std::uint16_t {
+enum class firmware_command : std::uint16_t {
     init = 0x01,
     shutdown = 0x02,
     factory_reset = 0x03,
@@ -127,10 +127,10 @@ enum class psp_command : std::uint16_t {
 };
 
 /// "SNP_INIT_EX" and so on; "unknown" for numbers outside the list above.
-std::string_view psp_command_name(std::uint16_t command);
+std::string_view firmware_command_name(std::uint16_t command);
 
 /// What the report shows.
-struct psp_snapshot {
+struct firmware_snapshot {
     bool platform_init = false; ///< after INIT, until SHUTDOWN
     bool snp_init = false;      ///< after SNP_INIT(_EX), until SNP_SHUTDOWN_EX
     bool rmp_init = false;
@@ -145,17 +145,17 @@ struct psp_snapshot {
 };
 
 /// Guest states (AMD 56860); the numbers are those that SNP_GUEST_STATUS reports.
-enum class psp_guest_state : std::uint8_t { init = 0, launch = 1, running = 2 };
+enum class snp_guest_state : std::uint8_t { init = 0, launch = 1, running = 2 };
 
 /// A SHA-384 digest.
-using psp_digest = std::array<std::byte, 48>;
+using sha384_digest = std::array<std::byte, 48>;
 
 /// An SNP guest as firmware knows it.
-struct psp_guest_info {
+struct snp_guest_info {
     spa_t context = 0;      ///< its context page, which is also its name
     std::uint32_t asid = 0; ///< 0 until SNP_ACTIVATE
-    psp_guest_state state = psp_guest_state::init;
-    psp_digest launch_digest{}; ///< of what SNP_LAUNCH_UPDATE measured so far
+    snp_guest_state state = snp_guest_state::init;
+    sha384_digest launch_digest{}; ///< of what SNP_LAUNCH_UPDATE measured so far
 };
 
 /// A step in the life of an SNP guest.
@@ -172,8 +172,8 @@ struct guest_event {
 /// What one command did, told by its handler. A command that fails has changed nothing that is
 /// listed here.
 struct firmware_result {
-    std::uint16_t status = 0;           ///< psp_status, as the mailbox returns it
-    effect_list rmp_changes{};          ///< pages that the host may write from now on, or no longer
+    std::uint16_t status = 0;           ///< firmware_status, as the mailbox returns it
+    hw::rmp_changes rmp_changes{};      ///< pages that the host may write from now on, or no longer
     std::vector<guest_event> guests{};  ///< in the order in which it happened
     std::vector<spa_range> reclaimed{}; ///< pages that firmware has handed back: in state Reclaim
     std::optional<bool> snp_init{}; ///< set when SNP was initialised (true) or shut down (false)
@@ -181,9 +181,9 @@ struct firmware_result {
     std::optional<std::vector<spa_range>> own_memory{};
 };
 
-struct psp_state;
+struct firmware_state;
 
-class psp_firmware
+class firmware
 {
   public:
     struct settings {
@@ -192,11 +192,11 @@ class psp_firmware
         bool tracks_wbinvd = false;
     };
 
-    explicit psp_firmware(machine &m) : psp_firmware(m, settings{}) {}
-    psp_firmware(machine &m, settings s);
-    ~psp_firmware();
-    psp_firmware(const psp_firmware &) = delete;
-    psp_firmware &operator=(const psp_firmware &) = delete;
+    explicit firmware(machine &m) : firmware(m, settings{}) {}
+    firmware(machine &m, settings s);
+    ~firmware();
+    firmware(const firmware &) = delete;
+    firmware &operator=(const firmware &) = delete;
 
     /// Runs one mailbox command to its end. `buffer` is the system physical address that the
     /// mailbox was given (the C-bit is ignored). Whatever memory holds, at worst the command
@@ -204,7 +204,7 @@ class psp_firmware
     /// the values of a CPUID page, or a damaged image of INIT_EX.
     firmware_result execute(std::uint16_t command, spa_t buffer);
     /// The same for callers that keep status and RMP changes only.
-    std::uint16_t execute(std::uint16_t command, spa_t buffer, effect_list &effects);
+    std::uint16_t execute(std::uint16_t command, spa_t buffer, rmp_changes &changes);
 
     /// Device or machine reset: everything uninitialised. The RMP and the platform's identity
     /// (flash) are left as they are.
@@ -213,10 +213,10 @@ class psp_firmware
     /// A logical CPU executed WBINVD or WBNOINVD. Lock-free, for vCPU threads.
     void note_wbinvd(unsigned thread);
 
-    psp_snapshot snapshot() const;
+    firmware_snapshot snapshot() const;
 
     /// All SNP guests that have a context, by its address.
-    std::vector<psp_guest_info> active_guests() const;
+    std::vector<snp_guest_info> active_guests() const;
 
     /// What firmware keeps for itself as long as it is initialised: the RMP, the trusted memory
     /// region, the IOMMU's buffers.
@@ -225,7 +225,7 @@ class psp_firmware
   private:
     machine &machine_;
     mutable std::mutex lock_; ///< taken before the RMP lock
-    std::unique_ptr<psp_state> state_;
+    std::unique_ptr<firmware_state> state_;
 };
 
 } // namespace rmpopt::hw

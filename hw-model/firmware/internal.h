@@ -37,7 +37,7 @@ struct platform_identity {
     sev_cert owner_pek{}, owner_oca{}; ///< as imported, when owned
 };
 
-struct psp_state {
+struct firmware_state {
     bool platform_init = false;
     bool platform_es = false;
     bool snp_init = false;
@@ -55,7 +55,7 @@ struct psp_state {
     bool mask_chip_id = false, mask_chip_key = false;
     bool vlek_loaded = false;
 
-    guest_table guests;
+    snp_guest_table guests;
     std::uint64_t guests_created = 0;
 
     /// Cores that have not written back their caches since the last command that demands it.
@@ -69,9 +69,9 @@ struct psp_state {
 };
 
 /// One command on its way: the machine, the firmware's state and a copy of the command buffer.
-struct psp_call {
+struct firmware_call {
     machine &m;
-    psp_state &s;
+    firmware_state &s;
     firmware_result &result;
     spa_t buffer_spa = 0;
     std::span<std::byte> buffer{};
@@ -92,91 +92,92 @@ struct psp_call {
 };
 
 /// The RMP, the trusted memory region, the IOMMU's buffers.
-std::vector<spa_range> own_memory_of(const machine &m, const psp_state &s);
+std::vector<spa_range> own_memory_of(const machine &m, const firmware_state &s);
 
-using psp_handler = psp_status (*)(psp_call &);
+using command_handler = firmware_status (*)(firmware_call &);
 
 // psp_platform.cc: SEV platform commands
-psp_status platform_init(psp_call &c);
-psp_status platform_init_ex(psp_call &c); // psp_nv.cc
-psp_status platform_shutdown(psp_call &c);
-psp_status platform_status(psp_call &c);
-psp_status df_flush(psp_call &c);
-psp_status download_firmware(psp_call &c);
-psp_status get_id(psp_call &c);
+firmware_status platform_init(firmware_call &c);
+firmware_status platform_init_ex(firmware_call &c); // psp_nv.cc
+firmware_status platform_shutdown(firmware_call &c);
+firmware_status platform_status(firmware_call &c);
+firmware_status df_flush(firmware_call &c);
+firmware_status download_firmware(firmware_call &c);
+firmware_status get_id(firmware_call &c);
 
 // psp_certs.cc: keys and certificates of the platform
-psp_status factory_reset(psp_call &c);
-psp_status pek_gen(psp_call &c);
-psp_status pek_csr(psp_call &c);
-psp_status pek_cert_import(psp_call &c);
-psp_status pdh_gen(psp_call &c);
-psp_status pdh_cert_export(psp_call &c);
+firmware_status factory_reset(firmware_call &c);
+firmware_status pek_gen(firmware_call &c);
+firmware_status pek_csr(firmware_call &c);
+firmware_status pek_cert_import(firmware_call &c);
+firmware_status pdh_gen(firmware_call &c);
+firmware_status pdh_cert_export(firmware_call &c);
 
 // psp_legacy_guest.cc: SEV and SEV-ES guests
-psp_status launch_start(psp_call &c);
-psp_status activate(psp_call &c);
-psp_status deactivate(psp_call &c);
-psp_status decommission(psp_call &c);
-psp_status guest_status(psp_call &c);
+firmware_status launch_start(firmware_call &c);
+firmware_status activate(firmware_call &c);
+firmware_status deactivate(firmware_call &c);
+firmware_status decommission(firmware_call &c);
+firmware_status guest_status(firmware_call &c);
 
 // psp_legacy_launch.cc: measured launch
-psp_status launch_update_data(psp_call &c);
-psp_status launch_update_vmsa(psp_call &c);
-psp_status launch_measure(psp_call &c);
-psp_status launch_finish(psp_call &c);
-psp_status attestation_report(psp_call &c);
+firmware_status launch_update_data(firmware_call &c);
+firmware_status launch_update_vmsa(firmware_call &c);
+firmware_status launch_measure(firmware_call &c);
+firmware_status launch_finish(firmware_call &c);
+firmware_status attestation_report(firmware_call &c);
 
 // psp_legacy_inject.cc: secrets, debugger
-psp_status launch_update_secret(psp_call &c);
-psp_status debug_copy(psp_call &c);
+firmware_status launch_update_secret(firmware_call &c);
+firmware_status debug_copy(firmware_call &c);
 
 // psp_asids.cc: the life of an ASID
 /// Has an ASID that `first`..`last` bounds no owner, and was it flushed since it had one?
-psp_status check_free_asid(const psp_call &c, std::uint32_t asid, std::uint32_t first,
-                           std::uint32_t last);
+firmware_status check_free_asid(const firmware_call &c, std::uint32_t asid, std::uint32_t first,
+                                std::uint32_t last);
 /// The guest of `asid` is gone: nobody gets it before WBINVD on all cores and a flush.
-void give_back_asid(psp_call &c, std::uint32_t asid);
+void give_back_asid(firmware_call &c, std::uint32_t asid);
 /// From now on every core has to write back its caches before a flush.
-void require_wbinvd(psp_call &c);
+void require_wbinvd(firmware_call &c);
 /// DF_FLUSH and SNP_DF_FLUSH on an initialised platform.
-psp_status flush_asids(psp_call &c);
+firmware_status flush_asids(firmware_call &c);
 
 // psp_snp_platform.cc: SNP platform commands
-psp_status snp_init(psp_call &c);
-psp_status snp_init_ex(psp_call &c);
-psp_status snp_shutdown_ex(psp_call &c);
-psp_status snp_platform_status(psp_call &c);
-psp_status snp_df_flush(psp_call &c);
-psp_status snp_config(psp_call &c);
-psp_status snp_commit(psp_call &c);
-psp_status snp_feature_info(psp_call &c);
+firmware_status snp_init(firmware_call &c);
+firmware_status snp_init_ex(firmware_call &c);
+firmware_status snp_shutdown_ex(firmware_call &c);
+firmware_status snp_platform_status(firmware_call &c);
+firmware_status snp_df_flush(firmware_call &c);
+firmware_status snp_config(firmware_call &c);
+firmware_status snp_commit(firmware_call &c);
+firmware_status snp_feature_info(firmware_call &c);
 /// Page of ranges. They may lie where there is no RMP entry (MMIO); one that leaves the address
 /// space is wrong.
-psp_status read_range_list(const psp_call &c, spa_t list, std::vector<spa_range> &out);
-std::uint64_t firmware_tcb(const persona &cpu);
+firmware_status read_range_list(const firmware_call &c, spa_t list, std::vector<spa_range> &out);
+std::uint64_t firmware_tcb(const cpu_model &cpu);
 
 // psp_snp_load.cc: what the host loads into firmware
-psp_status snp_vlek_load(psp_call &c);
-psp_status snp_download_firmware_ex(psp_call &c);
+firmware_status snp_vlek_load(firmware_call &c);
+firmware_status snp_download_firmware_ex(firmware_call &c);
 
 // psp_page_states.cc: pages for other purposes
-psp_status snp_page_md_init(psp_call &c);
-psp_status snp_page_set_state(psp_call &c);
+firmware_status snp_page_md_init(firmware_call &c);
+firmware_status snp_page_set_state(firmware_call &c);
 
 // psp_pages.cc: page states as commands see them
-psp_status snp_page_reclaim(psp_call &c);
+firmware_status snp_page_reclaim(firmware_call &c);
 /// The entry that governs the page: its own, or the 2 MB entry that it is part of.
 rmp_entry governing_entry(const machine &m, spa_t page);
 /// Firmware needs the page itself: RMP, trusted memory region.
-bool in_use_by_firmware(const psp_call &c, spa_t page);
+bool in_use_by_firmware(const firmware_call &c, spa_t page);
 /// May firmware write `bytes` at `spa`? Before SNP_INIT any RAM will do; after it the pages must
 /// be firmware-owned or, unless `firmware_only`, the hypervisor's.
-psp_status check_output(const psp_call &c, spa_t spa, std::uint64_t bytes, bool firmware_only);
+firmware_status check_output(const firmware_call &c, spa_t spa, std::uint64_t bytes,
+                             bool firmware_only);
 /// A 4 KB firmware page that firmware itself does not use: address, state, size.
-psp_status check_firmware_page(const psp_call &c, spa_t page);
+firmware_status check_firmware_page(const firmware_call &c, spa_t page);
 /// Writes a status to a firmware-owned page, which is then handed back in state Reclaim.
-psp_status write_status(psp_call &c, spa_t out, std::span<const std::byte> status);
+firmware_status write_status(firmware_call &c, spa_t out, std::span<const std::byte> status);
 /// Every page of the range is in state `wanted`; no RMP entry means hypervisor.
 bool all_pages_are(const machine &m, spa_range range, page_state wanted);
 
@@ -184,7 +185,7 @@ bool all_pages_are(const machine &m, spa_range range, page_state wanted);
 /// Rebuilds the RMP: all memory the hypervisor's, `fixed` and what is no RAM HV-fixed, the RMP's
 /// own pages and the IOMMU's buffers firmware-owned. Returns the IOMMU pages it marked.
 /// Precondition: rmp_is_usable().
-std::vector<spa_range> rebuild_rmp(machine &m, std::vector<spa_range> fixed, effect_list &effects);
+std::vector<spa_range> rebuild_rmp(machine &m, std::vector<spa_range> fixed, rmp_changes &changes);
 /// The RMP has entries and covers its own memory.
 bool rmp_is_usable(const machine &m);
 /// Calls f for each page of each range that has an RMP entry.

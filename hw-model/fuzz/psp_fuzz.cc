@@ -23,7 +23,7 @@ namespace rmpopt::hw
 namespace
 {
 
-using enum psp_command;
+using enum firmware_command;
 
 constexpr spa_t rmp_base = 0x10'0000, segment = 0x20'0000;
 constexpr std::uint64_t segment_bytes = 0x6000; ///< entries of 6 MB
@@ -47,7 +47,7 @@ void expect(bool ok, const char *what)
 }
 
 /// Bytes that a command on guests may have written outside the RMP.
-std::vector<spa_range> guest_outputs(psp_command command, psp_status status,
+std::vector<spa_range> guest_outputs(firmware_command command, firmware_status status,
                                      const command_fields &fields)
 {
     const auto page = [&fields](unsigned i, bool size_2m = false) {
@@ -55,11 +55,11 @@ std::vector<spa_range> guest_outputs(psp_command command, psp_status status,
     };
     constexpr std::uint64_t type_mask = 7u << 1, cpuid_page = 6u << 1;
     const bool corrected =
-        status == psp_status::invalid_param && (fields[1] & type_mask) == cpuid_page;
-    if (command == snp_launch_update && (corrected || status == psp_status::success)) {
+        status == firmware_status::invalid_param && (fields[1] & type_mask) == cpuid_page;
+    if (command == snp_launch_update && (corrected || status == firmware_status::success)) {
         return page(2, (fields[1] & 1) != 0);
     }
-    if (status != psp_status::success) {
+    if (status != firmware_status::success) {
         return {};
     }
     switch (command) {
@@ -78,10 +78,10 @@ std::vector<spa_range> guest_outputs(psp_command command, psp_status status,
 }
 
 /// Bytes that a command may have written outside the RMP.
-std::vector<spa_range> outputs(psp_command command, psp_status status, spa_t buffer,
+std::vector<spa_range> outputs(firmware_command command, firmware_status status, spa_t buffer,
                                const command_fields &fields)
 {
-    const bool success = status == psp_status::success;
+    const bool success = status == firmware_status::success;
     if (command == get_id) { // also how long the id is, when there was too little room
         std::vector<spa_range> out{{buffer + 8, 4}};
         if (success) {
@@ -104,7 +104,7 @@ std::vector<spa_range> outputs(psp_command command, psp_status status, spa_t buf
     }
 }
 
-bool may_change_rmp(psp_command command)
+bool may_change_rmp(firmware_command command)
 {
     constexpr std::array all{
         snp_init,          snp_init_ex,     snp_page_reclaim, snp_platform_status,
@@ -115,7 +115,7 @@ bool may_change_rmp(psp_command command)
 }
 
 /// Commands that write to pages which are a guest's already.
-bool writes_to_guests(psp_command command)
+bool writes_to_guests(firmware_command command)
 {
     return command == snp_launch_update || command == snp_dbg_encrypt || command == snp_page_move;
 }
@@ -126,12 +126,11 @@ class attack
     attack(arena &memory, byte_source &in) : memory_(memory), in_(in)
     {
         machine::settings s;
-        s.cpu = find_persona("venice");
+        s.cpu = find_cpu_model("venice");
         s.cpus.core_of_thread = {0, 1, 0, 1};
         s.memory = memory.view();
         m_ = std::make_unique<machine>(std::move(s));
-        fw_ = std::make_unique<psp_firmware>(
-            *m_, psp_firmware::settings{.tracks_wbinvd = in.pick(2) != 0});
+        fw_ = std::make_unique<firmware>(*m_, firmware::settings{.tracks_wbinvd = in.pick(2) != 0});
         m_->memory().store<std::uint64_t>(rmp_base + rmp_bookkeeping_bytes, segment | 1);
         m_->bios_setup({.layout = rmp_layout::segmented, .base = rmp_base, .segment_shift = 36});
         memory_.accept();
@@ -141,7 +140,7 @@ class attack
     {
         if (in_.pick(2) != 0) { // most of what can go wrong needs SNP
             enable_snp();
-            effect_list ignored;
+            rmp_changes ignored;
             fw_->execute(static_cast<std::uint16_t>(snp_init), 0, ignored);
             memory_.accept();
         }
@@ -197,7 +196,7 @@ class attack
 
     void enable_snp()
     {
-        effect_list ignored;
+        rmp_changes ignored;
         for (unsigned t = 0; t < 4; ++t) { // MFDM everywhere before SNP_EN locks SYSCFG
             wrmsr(*m_, t, msr::syscfg, m_->thread(t).syscfg | syscfg_mfdm, ignored);
         }
@@ -240,7 +239,7 @@ class attack
         r.size_2m = (bits & 4) != 0;
         r.asid = r.assigned && (bits & 8) != 0 ? 5 : 0;
         r.gpa = (bits & 16) != 0 ? page_4k : 0;
-        effect_list ignored;
+        rmp_changes ignored;
         const spa_t spa = align_down(address(), r.size_2m ? page_2m : page_4k);
         if (m_->snp_enabled(0)) {
             rmpupdate(*m_, spa, r, ignored);
@@ -258,14 +257,14 @@ class attack
         rmp_entry e = m_->rmp().load(page);
         if (e.assigned && e.asid != 0) {
             e.validated = true;
-            effect_list ignored;
+            rmp_changes ignored;
             m_->replace_entry(page, e, ignored);
         }
     }
 
-    bool call(psp_command c, const command_fields &fields)
+    bool call(firmware_command c, const command_fields &fields)
     {
-        effect_list ignored;
+        rmp_changes ignored;
         return may_hypervisor_write(command_page) &&
                m_->memory().write(command_page, fields.data(), command_bytes) &&
                fw_->execute(static_cast<std::uint16_t>(c), command_page, ignored) == 0;
@@ -280,7 +279,7 @@ class attack
         const spa_t context = contexts[in_.pick(contexts.size())];
         rmp_record firmware;
         firmware.assigned = firmware.immutable = true;
-        effect_list ignored;
+        rmp_changes ignored;
         rmpupdate(*m_, context, firmware, ignored);
         const std::uint64_t policy = 0x30000 | std::uint64_t{in_.pick(2)} << 19;
         for (unsigned thread = 0; thread < 4; ++thread) {
@@ -303,7 +302,7 @@ class attack
         }
         rmp_record r;
         r.size_2m = in_.pick(8) == 0;
-        effect_list ignored;
+        rmp_changes ignored;
         for (unsigned i = 0; i < (r.size_2m ? 1 : 4); ++i) {
             const spa_t page = high.base + i * page_4k;
             rmpupdate(*m_, page, {}, ignored);
@@ -325,7 +324,7 @@ class attack
     }
 
     /// Fields of commands on guests.
-    void make_well_formed_guest_command(psp_command c, command_fields &fields)
+    void make_well_formed_guest_command(firmware_command c, command_fields &fields)
     {
         const spa_t context = some_context();
         const std::uint64_t size_2m = in_.pick(8) == 0 ? 1 : 0;
@@ -373,7 +372,7 @@ class attack
     }
 
     /// Fields that the command takes, so that it gets as far as to its addresses.
-    void make_well_formed(psp_command c, command_fields &fields)
+    void make_well_formed(firmware_command c, command_fields &fields)
     {
         fields = {};
         switch (c) {
@@ -397,8 +396,8 @@ class attack
             fields = {in_.pick(2), address(), page_2m};
             break;
         default:
-            if (std::ranges::find(legacy_commands, c) != legacy_commands.end()) {
-                make_legacy_fields(
+            if (std::ranges::find(sev_commands, c) != sev_commands.end()) {
+                make_sev_fields(
                     c, in_, [this] { return address(); }, fields);
             } else {
                 make_well_formed_guest_command(c, fields);
@@ -429,7 +428,7 @@ class attack
     }
 
     /// Eight fields, at an address of any kind.
-    spa_t prepare_buffer(psp_command c, command_fields &fields)
+    spa_t prepare_buffer(firmware_command c, command_fields &fields)
     {
         if (in_.pick(4) != 0) {
             make_well_formed(c, fields);
@@ -479,7 +478,7 @@ class attack
         }
     }
 
-    psp_command draw_command()
+    firmware_command draw_command()
     {
         constexpr std::array known{snp_init,
                                    snp_init,
@@ -519,15 +518,15 @@ class attack
                                    snp_vlek_load};
         const unsigned how = in_.pick(16);
         if (how > 8) {
-            return legacy_commands[in_.pick(legacy_commands.size())];
+            return sev_commands[in_.pick(sev_commands.size())];
         }
-        return how == 0 ? static_cast<psp_command>(in_.byte() << 8 | in_.byte())
+        return how == 0 ? static_cast<firmware_command>(in_.byte() << 8 | in_.byte())
                         : known[in_.pick(known.size())];
     }
 
     void command()
     {
-        const psp_command c = draw_command();
+        const firmware_command c = draw_command();
         command_fields fields{};
         const spa_t buffer = prepare_buffer(c, fields);
         const bool was_up = fw_->snapshot().snp_init;
@@ -537,10 +536,10 @@ class attack
         }
         memory_.accept();
         const firmware_result result = fw_->execute(static_cast<std::uint16_t>(c), buffer);
-        const auto status = static_cast<psp_status>(result.status);
-        const bool success = status == psp_status::success;
+        const auto status = static_cast<firmware_status>(result.status);
+        const bool success = status == firmware_status::success;
         auto allowed = outputs(c, status, buffer & ~c_bit, fields);
-        for (const spa_range &r : legacy_outputs(c, status, buffer & ~c_bit, fields, nv_)) {
+        for (const spa_range &r : sev_outputs(c, status, buffer & ~c_bit, fields, nv_)) {
             allowed.push_back(r);
         }
         note_storage(c, success, fields);
@@ -548,12 +547,12 @@ class attack
         if (success && (c == snp_init || (c == snp_init_ex && (fields[0] & 1) != 0))) {
             by_hand_ = false;
         } else if (!success || c != snp_init_ex) {
-            check_effects(result.rmp_changes);
+            check_changes(result.rmp_changes);
         }
     }
 
     /// Firmware writes to the storage of INIT_EX until SHUTDOWN or a reset.
-    void note_storage(psp_command c, bool success, const command_fields &fields)
+    void note_storage(firmware_command c, bool success, const command_fields &fields)
     {
         if (success && c == init_ex) {
             nv_ = {fields[3] & ~c_bit, 32 * 1024};
@@ -562,9 +561,9 @@ class attack
         }
     }
 
-    static void check_effects(const effect_list &effects)
+    static void check_changes(const rmp_changes &changes)
     {
-        for (const guard_range &g : effects.ranges()) {
+        for (const rmp_change &g : changes.ranges()) {
             expect(!g.host_writable, "a page became the hypervisor's");
         }
     }
@@ -575,7 +574,7 @@ class attack
                (spa >= segment && spa < segment + segment_bytes);
     }
 
-    void check_writes(psp_command c, bool success, bool was_up,
+    void check_writes(firmware_command c, bool success, bool was_up,
                       const std::vector<spa_range> &allowed) const
     {
         for (const spa_t page : memory_.changed_pages()) {
@@ -648,7 +647,7 @@ class attack
                 contexts_in_rmp.push_back(p);
             }
         }
-        for (const psp_guest_info &g : fw_->active_guests()) {
+        for (const snp_guest_info &g : fw_->active_guests()) {
             contexts_of_guests.push_back(g.context);
             if (g.asid != 0) {
                 expect(std::ranges::find(asids, g.asid) == asids.end(), "two guests, one ASID");
@@ -661,7 +660,7 @@ class attack
     arena &memory_;
     byte_source &in_;
     std::unique_ptr<machine> m_;
-    std::unique_ptr<psp_firmware> fw_;
+    std::unique_ptr<firmware> fw_;
     std::vector<rmp_entry> before_; ///< the last command
     spa_range nv_{};                ///< storage of INIT_EX
     bool by_hand_ = false;          ///< software wrote to the table

@@ -14,34 +14,34 @@ namespace rmpopt::hw
 
 using command_fields = std::array<std::uint64_t, 8>;
 
-inline constexpr std::array legacy_commands{
-    psp_command::init_ex,
-    psp_command::factory_reset,
-    psp_command::pek_gen,
-    psp_command::pek_csr,
-    psp_command::pek_cert_import,
-    psp_command::pdh_cert_export,
-    psp_command::pdh_gen,
-    psp_command::decommission,
-    psp_command::activate,
-    psp_command::deactivate,
-    psp_command::guest_status,
-    psp_command::launch_start,
-    psp_command::launch_update_data,
-    psp_command::launch_update_vmsa,
-    psp_command::launch_measure,
-    psp_command::launch_update_secret,
-    psp_command::launch_finish,
-    psp_command::attestation_report,
-    psp_command::dbg_decrypt,
-    psp_command::dbg_encrypt,
+inline constexpr std::array sev_commands{
+    firmware_command::init_ex,
+    firmware_command::factory_reset,
+    firmware_command::pek_gen,
+    firmware_command::pek_csr,
+    firmware_command::pek_cert_import,
+    firmware_command::pdh_cert_export,
+    firmware_command::pdh_gen,
+    firmware_command::decommission,
+    firmware_command::activate,
+    firmware_command::deactivate,
+    firmware_command::guest_status,
+    firmware_command::launch_start,
+    firmware_command::launch_update_data,
+    firmware_command::launch_update_vmsa,
+    firmware_command::launch_measure,
+    firmware_command::launch_update_secret,
+    firmware_command::launch_finish,
+    firmware_command::attestation_report,
+    firmware_command::dbg_decrypt,
+    firmware_command::dbg_encrypt,
 };
 
 /// Fills `fields` for a legacy command. `address` draws an address.
 template <class F>
-void make_legacy_fields(psp_command c, byte_source &in, F address, command_fields &fields)
+void make_sev_fields(firmware_command c, byte_source &in, F address, command_fields &fields)
 {
-    using enum psp_command;
+    using enum firmware_command;
     const std::uint64_t handle = 1 + in.pick(3);
     switch (c) {
     case init_ex: {
@@ -93,22 +93,22 @@ void make_legacy_fields(psp_command c, byte_source &in, F address, command_field
 }
 
 /// Bytes that a legacy command may have written. `nv` is the storage that INIT_EX gave.
-inline std::vector<spa_range> legacy_outputs(psp_command c, psp_status status, spa_t buffer,
-                                             const command_fields &fields, spa_range nv)
+inline std::vector<spa_range> sev_outputs(firmware_command c, firmware_status status, spa_t buffer,
+                                          const command_fields &fields, spa_range nv)
 {
-    using enum psp_command;
+    using enum firmware_command;
     constexpr spa_t address_bits = (1ull << 51) - 1;
-    const bool done = status == psp_status::success;
+    const bool done = status == firmware_status::success;
     const auto range = [&](unsigned field, std::uint64_t bytes) {
         return done ? spa_range{fields.at(field) & address_bits, bytes} : spa_range{};
     };
     const auto length_at = [&](std::uint64_t offset) {
-        return done || status == psp_status::invalid_length ? spa_range{buffer + offset, 4}
-                                                            : spa_range{};
+        return done || status == firmware_status::invalid_length ? spa_range{buffer + offset, 4}
+                                                                 : spa_range{};
     };
     switch (c) {
     case init_ex:
-        return done || status == psp_status::secure_data_invalid
+        return done || status == firmware_status::secure_data_invalid
                    ? std::vector<spa_range>{{fields[3] & address_bits, 32 * 1024}}
                    : std::vector<spa_range>{};
     case pek_gen:

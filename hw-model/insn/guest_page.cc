@@ -24,7 +24,7 @@ guest_result npf(const guest_operand &page, std::uint64_t more_bits = 0)
 rmp_verdict judge(const machine &m, const guest_context &ctx, const guest_operand &page)
 {
     return rmp_check(m, ctx.thread,
-                     {.who = accessor::snp_guest,
+                     {.who = initiator::snp_guest,
                       .kind = rmp_access_kind::read,
                       .spa = page.spa,
                       .large_mapping = page.large_nested,

@@ -121,12 +121,12 @@ rmp_entry updated(const machine &m, const rmp_entry &old, const rmp_record &r)
     return e;
 }
 
-rmp_status do_rmpupdate(machine &m, spa_t rax, const rmp_record &record, effect_list &effects)
+rmp_status do_rmpupdate(machine &m, spa_t rax, const rmp_record &record, rmp_changes &changes)
 {
     const spa_t spa = operand_spa(m, rax);
     const rmp_status s = check_rmpupdate(m, spa, record);
     if (s == rmp_status::success) {
-        m.replace_entry(spa, updated(m, m.rmp().load(spa), record), effects);
+        m.replace_entry(spa, updated(m, m.rmp().load(spa), record), changes);
     }
     return s;
 }
@@ -176,10 +176,10 @@ fault rmpread_fault(const machine &m, const insn_context &ctx)
     return m.cpu().rmpread ? host_insn_fault(m, ctx) : fault::ud;
 }
 
-rmp_status rmpupdate(machine &m, spa_t spa, const rmp_record &record, effect_list &effects)
+rmp_status rmpupdate(machine &m, spa_t spa, const rmp_record &record, rmp_changes &changes)
 {
     const std::scoped_lock lock(m.rmp_lock());
-    const rmp_status s = do_rmpupdate(m, spa, record, effects);
+    const rmp_status s = do_rmpupdate(m, spa, record, changes);
     count(s == rmp_status::success ? m.counters().rmpupdate : m.counters().rmpupdate_failed);
     return s;
 }

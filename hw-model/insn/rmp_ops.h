@@ -40,7 +40,7 @@ fault host_insn_fault(const machine &m, const insn_context &ctx);
 fault rmpread_fault(const machine &m, const insn_context &ctx);
 
 /// RMPUPDATE (APM vol. 3). Clears the RMPOPT bit of the region on all cores before it returns.
-rmp_status rmpupdate(machine &m, spa_t spa, const rmp_record &record, effect_list &effects);
+rmp_status rmpupdate(machine &m, spa_t spa, const rmp_record &record, rmp_changes &changes);
 
 /// PSMASH (APM vol. 3; 15.36.11): an assigned 2 MB entry becomes 512 entries of 4 KB.
 rmp_status psmash(machine &m, spa_t spa);

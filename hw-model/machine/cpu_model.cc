@@ -14,7 +14,7 @@ namespace
 // (Genoa and later) are what those parts report; the split between SEV and SEV-ES is a BIOS
 // setting, 100 here. tcb_snp stays below the level (0x1b on family 19h, 4 on 1Ah) from which Linux
 // stops offering plain SEV-ES guests, so that all guest types remain testable.
-constexpr std::array<persona, 4> table{{
+constexpr std::array<cpu_model, 4> table{{
     {.name = "venice",
      .description = "Zen 6 EPYC: segmented RMP, RMPREAD, RMPOPT",
      .family = 0x1a,
@@ -58,14 +58,14 @@ constexpr std::array<persona, 4> table{{
 
 } // namespace
 
-std::span<const persona> personas()
+std::span<const cpu_model> cpu_models()
 {
     return table;
 }
 
-const persona *find_persona(std::string_view name)
+const cpu_model *find_cpu_model(std::string_view name)
 {
-    const auto *it = std::ranges::find(table, name, &persona::name);
+    const auto *it = std::ranges::find(table, name, &cpu_model::name);
     return it == table.end() ? nullptr : it;
 }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// The CPUs that the model can be. A persona is what distinguishes one EPYC generation from the
+// The CPUs that the model can be. A CPU model is what distinguishes one EPYC generation from the
 // next as far as SNP host software can see it.
 #pragma once
 
@@ -11,7 +11,7 @@
 namespace rmpopt::hw
 {
 
-struct persona {
+struct cpu_model {
     std::string_view name;
     std::string_view description;
     unsigned family = 0; ///< CPUID 1 family, as Linux prints it
@@ -28,8 +28,8 @@ struct persona {
     std::uint8_t tcb_snp = 0;                   ///< firmware's SNP security version
 };
 
-std::span<const persona> personas();
-/// nullptr when there is no such persona.
-const persona *find_persona(std::string_view name);
+std::span<const cpu_model> cpu_models();
+/// nullptr when there is no such CPU model.
+const cpu_model *find_cpu_model(std::string_view name);
 
 } // namespace rmpopt::hw

@@ -31,7 +31,7 @@ std::uint32_t address_reduction(const machine &m)
 
 cpuid_regs encryption_regs(const machine &m)
 {
-    const persona &p = m.cpu();
+    const cpu_model &p = m.cpu();
     cpuid_regs r;
     r.eax = sme | sev | page_flush_msr | sev_es | sev_snp | vmpl | hw_coherency |
             (p.rmpread ? rmpread : 0) | (p.segmented_rmp ? segmented_rmp : 0);

@@ -19,7 +19,7 @@ inline constexpr unsigned rmp_segment_shift_max = 42;
 /// True for leaves that adjust_cpuid() may change.
 bool is_modelled_leaf(std::uint32_t leaf);
 
-/// Turns the emulator's answer for `leaf` into the persona's.
+/// Turns the emulator's answer for `leaf` into the CPU model's.
 void adjust_cpuid(const machine &m, std::uint32_t leaf, cpuid_regs &regs);
 
 } // namespace rmpopt::hw

@@ -153,7 +153,7 @@ void machine::bios_setup(const rmp_config &config)
     configure_rmp(config);
 }
 
-void machine::replace_entry(spa_t spa, const rmp_entry &entry, effect_list &effects)
+void machine::replace_entry(spa_t spa, const rmp_entry &entry, rmp_changes &changes)
 {
     assert(rmp_.covers(spa));
     const rmp_entry old = rmp_.load(spa);
@@ -174,13 +174,13 @@ void machine::replace_entry(spa_t spa, const rmp_entry &entry, effect_list &effe
         clear_rmpopt_bit(spa);
     }
     if (old.assigned != entry.assigned) {
-        effects.guard(spa, two_mb ? page_2m : page_4k, entry.host_writable());
+        changes.add(spa, two_mb ? page_2m : page_4k, entry.host_writable());
     }
 }
 
-void machine::enter_guest(unsigned thread, const held_pages &pages)
+void machine::enter_guest(unsigned thread, const pages_in_use &pages)
 {
-    threads_[thread].held.set(pages);
+    threads_[thread].in_use.set(pages);
     if (!threads_[thread].in_guest) {
         threads_[thread].in_guest = true;
         guests_running_.fetch_add(1, std::memory_order_release);
@@ -192,7 +192,7 @@ void machine::leave_guest(unsigned thread)
     if (threads_[thread].in_guest) {
         threads_[thread].in_guest = false;
         guests_running_.fetch_sub(1, std::memory_order_release);
-        threads_[thread].held.set({});
+        threads_[thread].in_use.set({});
     }
 }
 
@@ -200,17 +200,17 @@ bool machine::page_in_use(spa_t spa, std::uint64_t bytes) const noexcept
 {
     const std::span threads(threads_.get(), cpus().threads());
     return std::ranges::any_of(threads,
-                               [&](const thread_state &t) { return t.held.holds(spa, bytes); });
+                               [&](const thread_state &t) { return t.in_use.holds(spa, bytes); });
 }
 
-bool machine::page_held_as(spa_t page, held_kind kind) const noexcept
+bool machine::page_in_use_as(spa_t page, page_use kind) const noexcept
 {
     if (guests_running_.load(std::memory_order_acquire) == 0) {
         return false;
     }
     const std::span threads(threads_.get(), cpus().threads());
     return std::ranges::any_of(threads,
-                               [&](const thread_state &t) { return t.held.holds(page, kind); });
+                               [&](const thread_state &t) { return t.in_use.holds(page, kind); });
 }
 
 void machine::clear_rmpopt_bit(spa_t spa)

@@ -3,15 +3,15 @@
 //
 // Thread-safety: `rmp_lock()` guards every change of the RMP, of RMPOPT bits that get set, of the
 // IOMMU's buffers, of held pages and of SNP_EN. Lock-free for readers: rmp_table::load,
-// rmpopt_table::test, snp_enabled, page_held_as. It is a leaf lock: nothing is called outside the
+// rmpopt_table::test, snp_enabled, page_in_use_as. It is a leaf lock: nothing is called outside the
 // model while it is held.
 #pragma once
 
 #include "hw-model/base/counters.h"
-#include "hw-model/rmp/rmp_changes.h"
-#include "hw-model/machine/pages_in_use.h"
-#include "hw-model/machine/cpu_model.h"
 #include "hw-model/base/policy.h"
+#include "hw-model/machine/cpu_model.h"
+#include "hw-model/machine/pages_in_use.h"
+#include "hw-model/rmp/rmp_changes.h"
 #include "hw-model/rmp/rmp_table.h"
 #include "hw-model/rmp/rmpopt_table.h"
 
@@ -54,15 +54,15 @@ struct thread_state {
     /// Fixed MTRRs as software wrote them, in the order of their numbers; those that it did not
     /// write are the emulator's.
     std::array<std::optional<std::uint64_t>, 11> fixed_mtrrs{};
-    bool in_guest = false; ///< counted in the machine's number of running guests; RMP lock
-    held_page_slots held;  ///< empty in hypervisor mode
+    bool in_guest = false;     ///< counted in the machine's number of running guests; RMP lock
+    pages_in_use_slots in_use; ///< empty in hypervisor mode
 };
 
 class machine
 {
   public:
     struct settings {
-        const persona *cpu = nullptr;
+        const cpu_model *cpu = nullptr;
         policy choices{};
         topology cpus{};
         memory_view memory{};
@@ -71,7 +71,7 @@ class machine
 
     explicit machine(settings s);
 
-    const persona &cpu() const { return *settings_.cpu; }
+    const cpu_model &cpu() const { return *settings_.cpu; }
     const policy &choices() const { return settings_.choices; }
     const topology &cpus() const { return settings_.cpus; }
     const memory_view &memory() const { return settings_.memory; }
@@ -120,7 +120,7 @@ class machine
     /// per-ASID page counts, the RMPOPT bit of the region on all cores, and the effect for the
     /// page's host-writability. `size_2m` entries stand for their 512 pages.
     /// Preconditions: rmp_lock() held; rmp().covers(spa).
-    void replace_entry(spa_t spa, const rmp_entry &entry, effect_list &effects);
+    void replace_entry(spa_t spa, const rmp_entry &entry, rmp_changes &changes);
 
     /// The bit of the region on all cores (RMPUPDATE's broadcast). RMP lock held.
     void clear_rmpopt_bit(spa_t spa);
@@ -133,14 +133,14 @@ class machine
     void firmware_clear_snp_en();
 
     /// A guest starts to run on `thread` or leaves it. RMP lock held.
-    void enter_guest(unsigned thread, const held_pages &pages);
+    void enter_guest(unsigned thread, const pages_in_use &pages);
     void leave_guest(unsigned thread);
     /// A running guest holds a page in [spa, spa + bytes). Takes no lock; the answer lasts only
     /// while the RMP lock is held.
     bool page_in_use(spa_t spa, std::uint64_t bytes = page_4k) const noexcept;
     /// A running guest holds the page as `kind`. The check path: no lock, and one load while no
     /// guest runs, which is almost always.
-    bool page_held_as(spa_t page, held_kind kind) const noexcept;
+    bool page_in_use_as(spa_t page, page_use kind) const noexcept;
 
     /// Buffers that the IOMMU writes: event log, PPR log, completion-wait page. RMP lock held.
     const std::vector<spa_range> &iommu_buffers() const { return iommu_buffers_; }

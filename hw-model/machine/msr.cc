@@ -60,9 +60,9 @@ rmp_config config_of(const core_state &core)
     return c;
 }
 
-void report_assigned(const rmp_table &rmp, effect_list &effects)
+void report_assigned(const rmp_table &rmp, rmp_changes &changes)
 {
-    rmp.for_each_assigned([&](spa_t spa) { effects.guard(spa, page_4k, false); });
+    rmp.for_each_assigned([&](spa_t spa) { changes.add(spa, page_4k, false); });
 }
 
 /// When the RMP is segmented, SNP_EN demands an RMP_BASE at a 1 MB boundary; a CPU that cannot read
@@ -79,7 +79,7 @@ bool rmp_is_acceptable(const machine &m, const core_state &core)
 }
 
 /// RMP lock held.
-msr_result set_snp_en(machine &m, unsigned thread, bool vmpl_en, effect_list &effects)
+msr_result set_snp_en(machine &m, unsigned thread, bool vmpl_en, rmp_changes &changes)
 {
     core_state &core = m.core_of(thread);
     if (!rmp_is_acceptable(m, core)) {
@@ -90,7 +90,7 @@ msr_result set_snp_en(machine &m, unsigned thread, bool vmpl_en, effect_list &ef
         // No RMPUPDATE told the tables what was written to the RMP while nothing was checked. What
         // hardware does until SNP_INIT zeroes them is not documented; a bit must not outlive this.
         m.clear_rmpopt_tables();
-        report_assigned(m.rmp(), effects);
+        report_assigned(m.rmp(), changes);
     }
     core.vmpl_en = vmpl_en;
     core.snp_en.store(true, std::memory_order_release);
@@ -98,14 +98,14 @@ msr_result set_snp_en(machine &m, unsigned thread, bool vmpl_en, effect_list &ef
 }
 
 /// Once SNP_EN is set, writes to SYSCFG are ignored without a fault (APM vol. 2, 15.36.2).
-msr_result write_syscfg(machine &m, unsigned thread, std::uint64_t value, effect_list &effects)
+msr_result write_syscfg(machine &m, unsigned thread, std::uint64_t value, rmp_changes &changes)
 {
     const std::scoped_lock lock(m.rmp_lock());
     if (m.snp_enabled(thread)) {
         return msr_result::done;
     }
     if ((value & syscfg_snp_en) != 0) {
-        const msr_result r = set_snp_en(m, thread, (value & syscfg_vmpl_en) != 0, effects);
+        const msr_result r = set_snp_en(m, thread, (value & syscfg_vmpl_en) != 0, changes);
         if (r != msr_result::done) {
             return r;
         }
@@ -234,12 +234,12 @@ msr_result rdmsr(const machine &m, unsigned thread, std::uint32_t index, std::ui
 }
 
 msr_result wrmsr(machine &m, unsigned thread, std::uint32_t index, std::uint64_t value,
-                 effect_list &effects)
+                 rmp_changes &changes)
 {
     core_state &core = m.core_of(thread);
     switch (index) {
     case msr::syscfg:
-        return write_syscfg(m, thread, value, effects);
+        return write_syscfg(m, thread, value, changes);
     case msr::hwcr: // SMMLOCK stays once it is set
         m.thread(thread).hwcr = value | (m.thread(thread).hwcr & hwcr_smmlock);
         return msr_result::done;

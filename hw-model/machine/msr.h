@@ -58,8 +58,8 @@ bool is_modelled_msr(std::uint32_t index);
 msr_result rdmsr(const machine &m, unsigned thread, std::uint32_t index, std::uint64_t &value);
 
 /// WRMSR of one logical CPU. Setting SNP_EN for the first time makes the RMP that the registers
-/// describe take effect; pages that it already calls assigned come back in `effects`.
+/// describe take effect; pages that it already calls assigned come back in `changes`.
 msr_result wrmsr(machine &m, unsigned thread, std::uint32_t index, std::uint64_t value,
-                 effect_list &effects);
+                 rmp_changes &changes);
 
 } // namespace rmpopt::hw

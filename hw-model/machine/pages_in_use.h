@@ -14,7 +14,7 @@ namespace rmpopt::hw
 {
 
 /// What one logical CPU holds while its guest runs.
-struct held_pages {
+struct pages_in_use {
     static constexpr unsigned limit = 3;
 
     std::array<spa_t, limit> spa{}; ///< 4 KB aligned
@@ -22,17 +22,17 @@ struct held_pages {
     std::optional<spa_t> avic_backing{}; ///< which of `spa` is the AVIC backing page
 };
 
-enum class held_kind : std::uint8_t { control = 1, avic_backing = 2 }; ///< control: VMCB, VMSA
+enum class page_use : std::uint8_t { control = 1, avic_backing = 2 }; ///< control: VMCB, VMSA
 
 /// The same in a form that other CPUs read without a lock. Thread-safety: set() by one thread at a
 /// time (RMP lock); holds() from any. A reader that races set() sees each page held or not: the
 /// transient that APM vol. 2, 15.36.12 allows.
-class held_page_slots
+class pages_in_use_slots
 {
   public:
-    void set(const held_pages &pages) noexcept
+    void set(const pages_in_use &pages) noexcept
     {
-        for (unsigned i = 0; i < held_pages::limit; ++i) {
+        for (unsigned i = 0; i < pages_in_use::limit; ++i) {
             slots_[i].store(i < pages.count ? slot(pages, pages.spa[i]) : 0,
                             std::memory_order_release);
         }
@@ -50,7 +50,7 @@ class held_page_slots
         return false;
     }
     /// The 4 KB page is held as `kind`.
-    bool holds(spa_t page, held_kind kind) const noexcept
+    bool holds(spa_t page, page_use kind) const noexcept
     {
         for (const auto &s : slots_) {
             if (s.load(std::memory_order_acquire) == (page | static_cast<std::uint64_t>(kind))) {
@@ -62,14 +62,13 @@ class held_page_slots
 
   private:
     /// Page address with the kind in its low bits; 0 is an empty slot.
-    static std::uint64_t slot(const held_pages &pages, spa_t spa) noexcept
+    static std::uint64_t slot(const pages_in_use &pages, spa_t spa) noexcept
     {
-        const held_kind k =
-            pages.avic_backing == spa ? held_kind::avic_backing : held_kind::control;
+        const page_use k = pages.avic_backing == spa ? page_use::avic_backing : page_use::control;
         return align_down(spa, page_4k) | static_cast<std::uint64_t>(k);
     }
 
-    std::array<std::atomic<std::uint64_t>, held_pages::limit> slots_{};
+    std::array<std::atomic<std::uint64_t>, pages_in_use::limit> slots_{};
 };
 
 } // namespace rmpopt::hw

@@ -11,19 +11,19 @@ namespace rmpopt::hw
 {
 
 /// [base, base + bytes) became host-writable or not. Both 4 KB aligned; bytes 0 = no change.
-struct guard_range {
+struct rmp_change {
     spa_t base = 0;
     std::uint64_t bytes = 0;
     bool host_writable = true;
 
-    bool operator==(const guard_range &) const = default;
+    bool operator==(const rmp_change &) const = default;
 };
 
 /// Ordered list of changes; neighbours with the same verdict are joined.
-class effect_list
+class rmp_changes
 {
   public:
-    void guard(spa_t base, std::uint64_t bytes, bool host_writable)
+    void add(spa_t base, std::uint64_t bytes, bool host_writable)
     {
         if (bytes == 0) {
             return;
@@ -36,11 +36,11 @@ class effect_list
         ranges_.push_back({base, bytes, host_writable});
     }
 
-    const std::vector<guard_range> &ranges() const { return ranges_; }
+    const std::vector<rmp_change> &ranges() const { return ranges_; }
     void clear() { ranges_.clear(); }
 
   private:
-    std::vector<guard_range> ranges_;
+    std::vector<rmp_change> ranges_;
 };
 
 } // namespace rmpopt::hw

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// CPUID and personas.
+// CPUID and CPU models.
 #include "hw-model/machine/cpuid.h"
 
 #include <gtest/gtest.h>
@@ -13,11 +13,11 @@ namespace
 
 constexpr std::uint32_t encryption_leaf = 0x8000001f, rmp_leaf = 0x80000025;
 
-cpuid_regs ask(std::string_view persona_name, std::uint32_t leaf, cpuid_regs native = {},
+cpuid_regs ask(std::string_view cpu_model_name, std::uint32_t leaf, cpuid_regs native = {},
                unsigned phys_bits = 48)
 {
     machine::settings s;
-    s.cpu = find_persona(persona_name);
+    s.cpu = find_cpu_model(cpu_model_name);
     s.cpus.core_of_thread = {0};
     s.phys_bits = phys_bits;
     const machine m(std::move(s));
@@ -30,11 +30,11 @@ bool has(std::uint32_t value, unsigned bit)
     return ((value >> bit) & 1) != 0;
 }
 
-class any_persona : public testing::TestWithParam<std::string_view>
+class any_cpu_model : public testing::TestWithParam<std::string_view>
 {
 };
 
-TEST_P(any_persona, has_sme_sev_es_and_snp)
+TEST_P(any_cpu_model, has_sme_sev_es_and_snp)
 {
     const std::uint32_t eax = ask(GetParam(), encryption_leaf).eax;
     for (const unsigned bit : {0u, 1u, 2u, 3u, 4u, 5u}) {
@@ -42,38 +42,38 @@ TEST_P(any_persona, has_sme_sev_es_and_snp)
     }
 }
 
-TEST_P(any_persona, does_not_say_that_in_use_pages_may_be_written)
+TEST_P(any_cpu_model, does_not_say_that_in_use_pages_may_be_written)
 {
     EXPECT_FALSE(has(ask(GetParam(), encryption_leaf).eax, 30));
 }
 
-TEST_P(any_persona, has_the_c_bit_at_51_and_4_vmpls)
+TEST_P(any_cpu_model, has_the_c_bit_at_51_and_4_vmpls)
 {
     const std::uint32_t ebx = ask(GetParam(), encryption_leaf).ebx;
     EXPECT_EQ(ebx & 0x3f, 51u);
     EXPECT_EQ(ebx >> 12 & 0xf, 4u);
 }
 
-TEST_P(any_persona, reduces_the_address_width_only_where_it_shows_52_bits)
+TEST_P(any_cpu_model, reduces_the_address_width_only_where_it_shows_52_bits)
 {
     EXPECT_EQ(ask(GetParam(), encryption_leaf, {}, 52).ebx >> 6 & 0x3f, 5u);
     EXPECT_EQ(ask(GetParam(), encryption_leaf, {}, 48).ebx >> 6 & 0x3f, 0u);
     EXPECT_EQ(ask(GetParam(), encryption_leaf, {}, 40).ebx >> 6 & 0x3f, 0u);
 }
 
-TEST_P(any_persona, has_room_for_snp_asids)
+TEST_P(any_cpu_model, has_room_for_snp_asids)
 {
     const cpuid_regs r = ask(GetParam(), encryption_leaf);
     EXPECT_GT(r.edx, 1u);
     EXPECT_GT(r.ecx, r.edx);
 }
 
-TEST_P(any_persona, has_more_asids_for_svm_than_for_sev)
+TEST_P(any_cpu_model, has_more_asids_for_svm_than_for_sev)
 {
     EXPECT_GT(ask(GetParam(), 0x8000000a).ebx, ask(GetParam(), encryption_leaf).ecx);
 }
 
-TEST_P(any_persona, adds_the_svm_features_that_kvm_needs_to_the_emulator_s)
+TEST_P(any_cpu_model, adds_the_svm_features_that_kvm_needs_to_the_emulator_s)
 {
     const cpuid_regs r = ask(GetParam(), 0x8000000a, {.eax = 1, .edx = 1u << 16});
     for (const unsigned bit : {0u, 1u, 3u, 6u, 7u, 16u}) {
@@ -82,18 +82,18 @@ TEST_P(any_persona, adds_the_svm_features_that_kvm_needs_to_the_emulator_s)
     EXPECT_EQ(r.eax, 1u);
 }
 
-TEST_P(any_persona, raises_the_highest_leaf)
+TEST_P(any_cpu_model, raises_the_highest_leaf)
 {
     EXPECT_EQ(ask(GetParam(), 0x80000000, {.eax = 0x8000001e, .ebx = 7}).eax, rmp_leaf);
     EXPECT_EQ(ask(GetParam(), 0x80000000, {.eax = 0x8000001e, .ebx = 7}).ebx, 7u);
 }
 
-TEST_P(any_persona, does_not_lower_the_highest_leaf)
+TEST_P(any_cpu_model, does_not_lower_the_highest_leaf)
 {
     EXPECT_EQ(ask(GetParam(), 0x80000000, {.eax = 0x80000030}).eax, 0x80000030);
 }
 
-TEST_P(any_persona, does_not_touch_other_leaves)
+TEST_P(any_cpu_model, does_not_touch_other_leaves)
 {
     for (const std::uint32_t leaf :
          {0u, 1u, 7u, 0xbu, 0x80000001u, 0x80000008u, 0x8000001eu, 0x80000020u, 0x80000026u}) {
@@ -103,14 +103,14 @@ TEST_P(any_persona, does_not_touch_other_leaves)
     }
 }
 
-TEST_P(any_persona, models_the_leaves_that_it_changes)
+TEST_P(any_cpu_model, models_the_leaves_that_it_changes)
 {
     for (const std::uint32_t leaf : {0x80000000u, 0x8000000au, encryption_leaf, rmp_leaf}) {
         EXPECT_TRUE(is_modelled_leaf(leaf)) << std::hex << leaf;
     }
 }
 
-INSTANTIATE_TEST_SUITE_P(personas, any_persona,
+INSTANTIATE_TEST_SUITE_P(cpu_models, any_cpu_model,
                          testing::Values("venice", "turin", "genoa", "milan"),
                          [](const auto &info) { return std::string(info.param); });
 
@@ -143,7 +143,7 @@ TEST(cpuid, segment_sizes_are_log2_bytes_as_rmp_cfg_holds_them)
     const cpuid_regs r = ask("venice", rmp_leaf);
     EXPECT_EQ(r.eax & 0x3f, 30u);
     EXPECT_EQ(r.eax >> 6 & 0x3f, 42u);
-    const unsigned shift = find_persona("venice")->segment_shift;
+    const unsigned shift = find_cpu_model("venice")->segment_shift;
     EXPECT_TRUE(shift >= 30 && shift <= 42);
 }
 
@@ -152,9 +152,9 @@ TEST(cpuid, number_of_segments_is_no_hard_limit)
     EXPECT_FALSE(has(ask("venice", rmp_leaf).ebx, 10));
 }
 
-TEST(cpuid, hard_limit_and_number_of_segments_are_the_persona_s)
+TEST(cpuid, hard_limit_and_number_of_segments_are_the_cpu_model_s)
 {
-    persona limited = *find_persona("venice");
+    cpu_model limited = *find_cpu_model("venice");
     limited.cacheable_segments = 8;
     limited.rst_hard_limit = true;
     machine::settings s;
@@ -167,44 +167,44 @@ TEST(cpuid, hard_limit_and_number_of_segments_are_the_persona_s)
     EXPECT_EQ(ask("venice", rmp_leaf).ebx, 64u);
 }
 
-TEST(persona, is_found_by_name)
+TEST(cpu_model, is_found_by_name)
 {
-    ASSERT_NE(find_persona("venice"), nullptr);
-    EXPECT_EQ(find_persona("venice")->name, "venice");
+    ASSERT_NE(find_cpu_model("venice"), nullptr);
+    EXPECT_EQ(find_cpu_model("venice")->name, "venice");
 }
 
-TEST(persona, is_not_found_by_another_spelling)
+TEST(cpu_model, is_not_found_by_another_spelling)
 {
-    EXPECT_EQ(find_persona("Venice"), nullptr);
-    EXPECT_EQ(find_persona("venic"), nullptr);
-    EXPECT_EQ(find_persona(""), nullptr);
+    EXPECT_EQ(find_cpu_model("Venice"), nullptr);
+    EXPECT_EQ(find_cpu_model("venic"), nullptr);
+    EXPECT_EQ(find_cpu_model(""), nullptr);
 }
 
-TEST(persona, names_are_unique)
+TEST(cpu_model, names_are_unique)
 {
     std::set<std::string_view> names;
-    for (const persona &p : personas()) {
+    for (const cpu_model &p : cpu_models()) {
         EXPECT_TRUE(names.insert(p.name).second) << p.name;
     }
 }
 
-TEST(persona, boots_with_a_layout_that_it_has)
+TEST(cpu_model, boots_with_a_layout_that_it_has)
 {
-    for (const persona &p : personas()) {
+    for (const cpu_model &p : cpu_models()) {
         EXPECT_EQ(p.layout == rmp_layout::segmented, p.segmented_rmp) << p.name;
     }
 }
 
-TEST(persona, with_rmpopt_has_segments)
+TEST(cpu_model, with_rmpopt_has_segments)
 {
-    for (const persona &p : personas()) {
+    for (const cpu_model &p : cpu_models()) {
         EXPECT_TRUE(!p.rmpopt || p.segmented_rmp) << p.name;
     }
 }
 
-TEST(persona, without_raw_entries_has_rmpread)
+TEST(cpu_model, without_raw_entries_has_rmpread)
 {
-    for (const persona &p : personas()) {
+    for (const cpu_model &p : cpu_models()) {
         EXPECT_TRUE(p.family == 0x19 || p.rmpread) << p.name;
     }
 }

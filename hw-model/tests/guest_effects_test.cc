@@ -97,10 +97,10 @@ TEST_F(pvalidate_test, touches_no_rmpopt_bit_and_no_host_page)
     enable_rmpopt();
     set_entry(page, not_accepted());
     ASSERT_TRUE(optimise(0, high.base).cf);
-    const auto before = effects.ranges();
+    const auto before = changes.ranges();
     validate(true);
     EXPECT_TRUE(reports(0, high.base));
-    EXPECT_EQ(effects.ranges(), before);
+    EXPECT_EQ(changes.ranges(), before);
 }
 
 TEST_F(pvalidate_test, belongs_to_vmpl_0)

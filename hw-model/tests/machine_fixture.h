@@ -47,13 +47,14 @@ class machine_fixture : public testing::Test
 
     void SetUp() override { build(); }
 
-    void build(std::string_view persona_name = "venice", rmp_layout layout = rmp_layout::segmented,
-               const policy &choices = {}, unsigned phys_bits = 48)
+    void build(std::string_view cpu_model_name = "venice",
+               rmp_layout layout = rmp_layout::segmented, const policy &choices = {},
+               unsigned phys_bits = 48)
     {
-        build(*find_persona(persona_name), layout, choices, phys_bits);
+        build(*find_cpu_model(cpu_model_name), layout, choices, phys_bits);
     }
     /// `cpu` must outlive the machine.
-    void build(const persona &cpu, rmp_layout layout = rmp_layout::segmented,
+    void build(const cpu_model &cpu, rmp_layout layout = rmp_layout::segmented,
                const policy &choices = {}, unsigned phys_bits = 48)
     {
         machine::settings s;
@@ -71,7 +72,7 @@ class machine_fixture : public testing::Test
         } else if (layout == rmp_layout::contiguous) {
             m->bios_setup({.layout = layout, .base = rmp_base, .end = contiguous_end});
         }
-        effects.clear();
+        changes.clear();
     }
     void set_rst(unsigned index, std::uint64_t entry)
     {
@@ -80,7 +81,7 @@ class machine_fixture : public testing::Test
 
     msr_result write_msr(unsigned thread, std::uint32_t index, std::uint64_t value)
     {
-        return wrmsr(*m, thread, index, value, effects);
+        return wrmsr(*m, thread, index, value, changes);
     }
     std::uint64_t read_msr(unsigned thread, std::uint32_t index) const
     {
@@ -136,7 +137,7 @@ class machine_fixture : public testing::Test
         r.immutable = true;
         return r;
     }
-    rmp_status update(spa_t spa, const rmp_record &r) { return rmpupdate(*m, spa, r, effects); }
+    rmp_status update(spa_t spa, const rmp_record &r) { return rmpupdate(*m, spa, r, changes); }
     rmp_status assign(spa_t spa) { return update(spa, guest_page()); }
     rmp_status assign_2m(spa_t spa) { return update(spa, of_2m(guest_page(7, 0x40000000))); }
     rmp_status release(spa_t spa) { return update(spa, {}); }
@@ -146,7 +147,7 @@ class machine_fixture : public testing::Test
     void set_entry(spa_t spa, const rmp_entry &e)
     {
         const std::scoped_lock lock(m->rmp_lock());
-        m->replace_entry(spa, e, effects);
+        m->replace_entry(spa, e, changes);
     }
     rmp_entry entry(spa_t spa) const { return m->rmp().load(spa); }
     std::uint64_t asid_pages(unsigned asid) const
@@ -154,7 +155,7 @@ class machine_fixture : public testing::Test
         return *m->memory().load<std::uint64_t>(rmp_base + 8ull * asid);
     }
 
-    void enter(unsigned thread, const held_pages &pages)
+    void enter(unsigned thread, const pages_in_use &pages)
     {
         const std::scoped_lock lock(m->rmp_lock());
         m->enter_guest(thread, pages);
@@ -171,7 +172,7 @@ class machine_fixture : public testing::Test
     sparse_memory low_ram_{low.bytes};
     sparse_memory high_ram_{high.bytes};
     std::unique_ptr<machine> m;
-    effect_list effects;
+    rmp_changes changes;
 };
 
 } // namespace rmpopt::hw

@@ -16,7 +16,7 @@ class machine_test : public machine_fixture
     void replace(spa_t spa, const rmp_entry &e)
     {
         const std::scoped_lock lock(m->rmp_lock());
-        m->replace_entry(spa, e, effects);
+        m->replace_entry(spa, e, changes);
     }
     static rmp_entry owned(std::uint16_t asid = 7)
     {
@@ -185,34 +185,34 @@ TEST_F(machine_test, highest_asid_is_counted)
 TEST_F(machine_test, assigned_page_is_reported_as_not_writable)
 {
     replace(low_2m + page_4k, owned());
-    const std::vector<guard_range> expected{{low_2m + page_4k, page_4k, false}};
-    EXPECT_EQ(effects.ranges(), expected);
+    const std::vector<rmp_change> expected{{low_2m + page_4k, page_4k, false}};
+    EXPECT_EQ(changes.ranges(), expected);
 }
 
 TEST_F(machine_test, assigned_2m_page_is_reported_in_one_piece)
 {
     replace(low_2m, owned_2m());
-    const std::vector<guard_range> expected{{low_2m, page_2m, false}};
-    EXPECT_EQ(effects.ranges(), expected);
+    const std::vector<rmp_change> expected{{low_2m, page_2m, false}};
+    EXPECT_EQ(changes.ranges(), expected);
 }
 
 TEST_F(machine_test, released_page_is_reported_as_writable)
 {
     replace(low_2m, owned());
-    effects.clear();
+    changes.clear();
     replace(low_2m, {});
-    const std::vector<guard_range> expected{{low_2m, page_4k, true}};
-    EXPECT_EQ(effects.ranges(), expected);
+    const std::vector<rmp_change> expected{{low_2m, page_4k, true}};
+    EXPECT_EQ(changes.ranges(), expected);
 }
 
 TEST_F(machine_test, nothing_is_reported_when_writability_stays)
 {
     replace(low_2m, {});
-    EXPECT_TRUE(effects.ranges().empty());
+    EXPECT_TRUE(changes.ranges().empty());
     replace(low_2m, owned(7));
-    effects.clear();
+    changes.clear();
     replace(low_2m, owned(8));
-    EXPECT_TRUE(effects.ranges().empty());
+    EXPECT_TRUE(changes.ranges().empty());
 }
 
 TEST_F(machine_test, replaced_entry_clears_the_rmpopt_bit_on_all_cores)
@@ -233,35 +233,35 @@ TEST_F(machine_test, replaced_entry_leaves_the_bits_of_other_regions)
     EXPECT_TRUE(m->core(0).rmpopt.test(low.base));
 }
 
-TEST(effect_list, joins_neighbours_with_the_same_verdict)
+TEST(rmp_changes, joins_neighbours_with_the_same_verdict)
 {
-    effect_list l;
-    l.guard(0x1000, 0x1000, false);
-    l.guard(0x2000, 0x3000, false);
-    const std::vector<guard_range> expected{{0x1000, 0x4000, false}};
+    rmp_changes l;
+    l.add(0x1000, 0x1000, false);
+    l.add(0x2000, 0x3000, false);
+    const std::vector<rmp_change> expected{{0x1000, 0x4000, false}};
     EXPECT_EQ(l.ranges(), expected);
 }
 
-TEST(effect_list, does_not_join_neighbours_with_another_verdict)
+TEST(rmp_changes, does_not_join_neighbours_with_another_verdict)
 {
-    effect_list l;
-    l.guard(0x1000, 0x1000, false);
-    l.guard(0x2000, 0x1000, true);
+    rmp_changes l;
+    l.add(0x1000, 0x1000, false);
+    l.add(0x2000, 0x1000, true);
     EXPECT_EQ(l.ranges().size(), 2u);
 }
 
-TEST(effect_list, does_not_join_across_a_gap)
+TEST(rmp_changes, does_not_join_across_a_gap)
 {
-    effect_list l;
-    l.guard(0x1000, 0x1000, false);
-    l.guard(0x3000, 0x1000, false);
+    rmp_changes l;
+    l.add(0x1000, 0x1000, false);
+    l.add(0x3000, 0x1000, false);
     EXPECT_EQ(l.ranges().size(), 2u);
 }
 
-TEST(effect_list, does_not_take_empty_ranges)
+TEST(rmp_changes, does_not_take_empty_ranges)
 {
-    effect_list l;
-    l.guard(0x1000, 0, false);
+    rmp_changes l;
+    l.add(0x1000, 0, false);
     EXPECT_TRUE(l.ranges().empty());
 }
 
@@ -386,14 +386,14 @@ class held_pages_test : public machine_test
         m->leave_guest(thread);
     }
     static constexpr spa_t vmcb = low_2m, avic = low_2m + page_4k, vmsa = high_2m;
-    static constexpr held_pages all{.spa = {vmcb, avic, vmsa}, .count = 3, .avic_backing = avic};
+    static constexpr pages_in_use all{.spa = {vmcb, avic, vmsa}, .count = 3, .avic_backing = avic};
 };
 
 TEST_F(held_pages_test, none_is_in_use_without_a_guest)
 {
     EXPECT_FALSE(m->page_in_use(vmcb));
     EXPECT_FALSE(m->page_in_use(0));
-    EXPECT_FALSE(m->page_held_as(0, held_kind::control));
+    EXPECT_FALSE(m->page_in_use_as(0, page_use::control));
 }
 
 TEST_F(held_pages_test, are_in_use_while_the_guest_runs)
@@ -401,14 +401,14 @@ TEST_F(held_pages_test, are_in_use_while_the_guest_runs)
     enter(2, all);
     for (const spa_t page : {vmcb, avic, vmsa}) {
         EXPECT_TRUE(m->page_in_use(page));
-        EXPECT_EQ(m->page_held_as(page, held_kind::avic_backing), page == avic);
-        EXPECT_EQ(m->page_held_as(page, held_kind::control), page != avic);
+        EXPECT_EQ(m->page_in_use_as(page, page_use::avic_backing), page == avic);
+        EXPECT_EQ(m->page_in_use_as(page, page_use::control), page != avic);
     }
     EXPECT_FALSE(m->page_in_use(avic + page_4k));
     EXPECT_FALSE(m->page_in_use(vmsa - page_4k));
     leave(2);
     EXPECT_FALSE(m->page_in_use(vmcb));
-    EXPECT_FALSE(m->page_held_as(avic, held_kind::avic_backing));
+    EXPECT_FALSE(m->page_in_use_as(avic, page_use::avic_backing));
 }
 
 TEST_F(held_pages_test, count_for_the_2m_region_that_they_are_in)
@@ -425,9 +425,9 @@ TEST_F(held_pages_test, of_two_guests_are_told_apart)
     enter(3, {.spa = {vmsa}, .count = 1});
     leave(0);
     EXPECT_FALSE(m->page_in_use(vmcb));
-    EXPECT_TRUE(m->page_held_as(vmsa, held_kind::control));
+    EXPECT_TRUE(m->page_in_use_as(vmsa, page_use::control));
     leave(0);
-    EXPECT_TRUE(m->page_held_as(vmsa, held_kind::control)) << "left twice, counted once";
+    EXPECT_TRUE(m->page_in_use_as(vmsa, page_use::control)) << "left twice, counted once";
 }
 
 TEST_F(held_pages_test, are_replaced_by_the_next_vmrun)
@@ -436,9 +436,9 @@ TEST_F(held_pages_test, are_replaced_by_the_next_vmrun)
     enter(0, {.spa = {vmsa}, .count = 1});
     EXPECT_FALSE(m->page_in_use(vmcb));
     EXPECT_FALSE(m->page_in_use(avic));
-    EXPECT_TRUE(m->page_held_as(vmsa, held_kind::control));
+    EXPECT_TRUE(m->page_in_use_as(vmsa, page_use::control));
     leave(0);
-    EXPECT_FALSE(m->page_held_as(vmsa, held_kind::control));
+    EXPECT_FALSE(m->page_in_use_as(vmsa, page_use::control));
 }
 
 TEST_F(held_pages_test, are_let_go_by_init_and_by_reset)

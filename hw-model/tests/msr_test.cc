@@ -122,14 +122,14 @@ TEST_F(msr_test, snp_en_reports_pages_that_are_assigned_already)
     m->rmp().store(low_2m, e);
     m->rmp().store(low_2m + page_4k, e);
     enable_snp(0);
-    const std::vector<guard_range> expected{{low_2m, 2 * page_4k, false}};
-    EXPECT_EQ(effects.ranges(), expected);
+    const std::vector<rmp_change> expected{{low_2m, 2 * page_4k, false}};
+    EXPECT_EQ(changes.ranges(), expected);
 }
 
 TEST_F(msr_test, snp_en_reports_nothing_for_an_empty_rmp)
 {
     enable_snp();
-    EXPECT_TRUE(effects.ranges().empty());
+    EXPECT_TRUE(changes.ranges().empty());
 }
 
 // HWCR, SEV_STATUS.

@@ -322,17 +322,17 @@ std::string segment_unit(probe_machine &w)
 std::string x86_snp_shutdown(probe_machine &w)
 {
     w.build_only();
-    psp_firmware firmware(*w.m);
-    effect_list ignored;
+    firmware firmware(*w.m);
+    rmp_changes ignored;
     constexpr spa_t buffer = 0x10000, out = 0x11000;
-    const auto run = [&](psp_command command, std::uint64_t operand) {
+    const auto run = [&](firmware_command command, std::uint64_t operand) {
         w.m->memory().store(buffer, operand);
         w.m->memory().store(buffer + 8, out);
         return firmware.execute(static_cast<std::uint16_t>(command), buffer, ignored);
     };
-    run(psp_command::snp_feature_info, 16);
+    run(firmware_command::snp_feature_info, 16);
     const auto ecx = w.m->memory().load<std::uint32_t>(out + 8);
-    const std::uint16_t status = run(psp_command::snp_shutdown_ex, 8 | 2ull << 32);
+    const std::uint16_t status = run(firmware_command::snp_shutdown_ex, 8 | 2ull << 32);
     return std::to_string(ecx.value_or(~0u)) + (status == 0 ? ", SUCCESS" : ", INVALID_PARAM");
 }
 

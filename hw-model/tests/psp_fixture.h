@@ -20,7 +20,7 @@
 namespace rmpopt::hw
 {
 
-inline void PrintTo(psp_status s, std::ostream *os)
+inline void PrintTo(firmware_status s, std::ostream *os)
 {
     *os << "status " << static_cast<unsigned>(s);
 }
@@ -29,7 +29,7 @@ inline void PrintTo(page_state s, std::ostream *os)
     *os << "page state " << static_cast<unsigned>(s);
 }
 
-class psp_fixture : public testing::Test
+class firmware_fixture : public testing::Test
 {
   protected:
     static constexpr std::uint64_t mb = 1ull << 20;
@@ -44,16 +44,16 @@ class psp_fixture : public testing::Test
 
     void SetUp() override { build("venice", rmp_layout::segmented); }
 
-    void build(std::string_view persona_name, rmp_layout layout, const policy &choices = {})
+    void build(std::string_view cpu_model_name, rmp_layout layout, const policy &choices = {})
     {
         machine::settings s;
-        s.cpu = find_persona(persona_name);
+        s.cpu = find_cpu_model(cpu_model_name);
         s.choices = choices;
         s.cpus.core_of_thread = {0, 1, 0, 1};
         s.memory = memory_view(
             {{low.base, low.bytes, low_ram_.data()}, {high.base, high.bytes, high_ram_.data()}});
         m = std::make_unique<machine>(std::move(s));
-        fw = std::make_unique<psp_firmware>(*m);
+        fw = std::make_unique<firmware>(*m);
         const bool segmented = layout == rmp_layout::segmented;
         m->memory().store<std::uint64_t>(rmp_base + rmp_bookkeeping_bytes,
                                          segmented ? segment | 1 : 0);
@@ -68,14 +68,14 @@ class psp_fixture : public testing::Test
     /// locked once SNP_EN is set.
     void enable_mfdm()
     {
-        effect_list ignored;
+        rmp_changes ignored;
         for (unsigned t = 0; t < m->cpus().threads(); ++t) {
             wrmsr(*m, t, msr::syscfg, m->thread(t).syscfg | syscfg_mfdm, ignored);
         }
     }
     void enable_snp(unsigned thread)
     {
-        effect_list ignored;
+        rmp_changes ignored;
         wrmsr(*m, thread, msr::syscfg, m->thread(thread).syscfg | syscfg_snp_en | syscfg_vmpl_en,
               ignored);
     }
@@ -88,13 +88,13 @@ class psp_fixture : public testing::Test
     }
 
     /// Every command of every test: what its result tells is what changed, no more and no less.
-    std::uint16_t run(psp_command command, spa_t buffer = 0)
+    std::uint16_t run(firmware_command command, spa_t buffer = 0)
     {
         const auto guests = guests_of_firmware();
         const bool snp_init = fw->snapshot().snp_init;
         const std::vector<spa_range> memory = fw->own_memory();
         result = fw->execute(static_cast<std::uint16_t>(command), buffer);
-        effects = result.rmp_changes;
+        changes = result.rmp_changes;
         EXPECT_EQ(after(guests, result.guests), guests_of_firmware());
         EXPECT_EQ(result.snp_init.value_or(snp_init), fw->snapshot().snp_init);
         EXPECT_EQ(result.own_memory.value_or(memory), fw->own_memory());
@@ -105,8 +105,8 @@ class psp_fixture : public testing::Test
     guest_list guests_of_firmware() const
     {
         guest_list list;
-        for (const psp_guest_info &g : fw->active_guests()) {
-            list[g.context] = {g.asid, g.state == psp_guest_state::running};
+        for (const snp_guest_info &g : fw->active_guests()) {
+            list[g.context] = {g.asid, g.state == snp_guest_state::running};
         }
         return list;
     }
@@ -138,17 +138,20 @@ class psp_fixture : public testing::Test
         return list;
     }
     /// Lays the fields out as given and runs the command on them.
-    template <class... T> psp_status run_with(psp_command command, T... fields)
+    template <class... T> firmware_status run_with(firmware_command command, T... fields)
     {
         spa_t at = command_page;
         ((m->memory().store(at, fields), at += sizeof fields), ...);
-        return static_cast<psp_status>(run(command, command_page));
+        return static_cast<firmware_status>(run(command, command_page));
     }
-    psp_status status_of(psp_command command) { return static_cast<psp_status>(run(command)); }
+    firmware_status status_of(firmware_command command)
+    {
+        return static_cast<firmware_status>(run(command));
+    }
 
     /// SNP_INIT_EX with a list of ranges.
-    psp_status init_ex(std::uint32_t flags, const std::vector<spa_range> &ranges = {},
-                       spa_t list = output_page)
+    firmware_status init_ex(std::uint32_t flags, const std::vector<spa_range> &ranges = {},
+                            spa_t list = output_page)
     {
         m->memory().store(list, static_cast<std::uint64_t>(ranges.size()));
         spa_t at = list + 8;
@@ -157,22 +160,25 @@ class psp_fixture : public testing::Test
             m->memory().store(at + 8, r.bytes / page_4k);
             at += 16;
         }
-        return run_with(psp_command::snp_init_ex, flags, 0u, list, std::uint64_t{0},
+        return run_with(firmware_command::snp_init_ex, flags, 0u, list, std::uint64_t{0},
                         std::array<std::uint64_t, 5>{});
     }
     void snp_up()
     {
         enable_snp();
-        ASSERT_EQ(status_of(psp_command::snp_init), psp_status::success);
+        ASSERT_EQ(status_of(firmware_command::snp_init), firmware_status::success);
     }
-    psp_status reclaim(spa_t operand) { return run_with(psp_command::snp_page_reclaim, operand); }
-    psp_status shutdown_ex(std::uint32_t flags)
+    firmware_status reclaim(spa_t operand)
     {
-        return run_with(psp_command::snp_shutdown_ex, 8u, flags);
+        return run_with(firmware_command::snp_page_reclaim, operand);
     }
-    psp_status platform_init_es(spa_t region, std::uint32_t bytes)
+    firmware_status shutdown_ex(std::uint32_t flags)
     {
-        return run_with(psp_command::init, 1u, 0u, region, bytes);
+        return run_with(firmware_command::snp_shutdown_ex, 8u, flags);
+    }
+    firmware_status platform_init_es(spa_t region, std::uint32_t bytes)
+    {
+        return run_with(firmware_command::init, 1u, 0u, region, bytes);
     }
 
     rmp_entry entry(spa_t page) const { return m->rmp().load(page); }
@@ -181,7 +187,7 @@ class psp_fixture : public testing::Test
     void set(spa_t page, const rmp_entry &e)
     {
         const std::scoped_lock lock(m->rmp_lock());
-        effect_list ignored;
+        rmp_changes ignored;
         m->replace_entry(page, e, ignored);
     }
     void make_firmware(spa_t page, bool size_2m = false)
@@ -189,7 +195,7 @@ class psp_fixture : public testing::Test
         rmp_record r;
         r.assigned = r.immutable = true;
         r.size_2m = size_2m;
-        effect_list ignored;
+        rmp_changes ignored;
         ASSERT_EQ(rmpupdate(*m, page, r, ignored), rmp_status::success);
     }
     void make_tmr_firmware()
@@ -219,9 +225,9 @@ class psp_fixture : public testing::Test
     sparse_memory low_ram_{low.bytes};
     sparse_memory high_ram_{high.bytes};
     std::unique_ptr<machine> m;
-    std::unique_ptr<psp_firmware> fw;
+    std::unique_ptr<firmware> fw;
     firmware_result result; ///< of the last command
-    effect_list effects;    ///< its RMP changes
+    rmp_changes changes;    ///< its RMP changes
 };
 
 } // namespace rmpopt::hw

@@ -12,8 +12,8 @@ namespace rmpopt::hw
 namespace
 {
 
-using enum psp_command;
-using enum psp_status;
+using enum firmware_command;
+using enum firmware_status;
 
 constexpr std::string_view id_key =
     "add040b8baa445d2b9bd79036a883d749bcc4be9fcaa129727d50634e3c86551"
@@ -32,7 +32,7 @@ constexpr std::string_view key_signature =
     "88c5af39c74ab124c383865956fb4d964d91fcc076e3ed41fe632b095a41e3f2"
     "7a3318d11cedb5185b6c86abdfaa7a721ca1f672460f820b7e09dbb0c30f3228";
 
-class psp_guest_finish : public psp_guest_fixture
+class snp_launch_finish : public snp_guest_fixture
 {
   protected:
     static constexpr spa_t block = 0x40000, auth = 0x41000;
@@ -40,7 +40,7 @@ class psp_guest_finish : public psp_guest_fixture
 
     void SetUp() override
     {
-        psp_guest_fixture::SetUp();
+        snp_guest_fixture::SetUp();
         launch_one_page(policy);
         write_id_block();
         write_id_auth();
@@ -89,11 +89,11 @@ class psp_guest_finish : public psp_guest_fixture
         std::memset(m->memory().at(at, bytes), value, bytes);
     }
     void flip(spa_t at) { m->memory().store<std::uint8_t>(at, load<std::uint8_t>(at) ^ 1); }
-    psp_status finish_with(std::uint64_t flags) { return finish(context, flags, block, auth); }
+    firmware_status finish_with(std::uint64_t flags) { return finish(context, flags, block, auth); }
     /// The guest once more, from the start.
     void launch_again(std::uint64_t with_policy, std::uint8_t content)
     {
-        effect_list ignored;
+        rmp_changes ignored;
         ASSERT_EQ(decommission(context), success);
         ASSERT_EQ(reclaim(context), success);
         ASSERT_EQ(rmpupdate(*m, page, rmp_record{}, ignored), rmp_status::success);
@@ -102,44 +102,44 @@ class psp_guest_finish : public psp_guest_fixture
     }
 };
 
-TEST_F(psp_guest_finish, makes_the_guest_run)
+TEST_F(snp_launch_finish, makes_the_guest_run)
 {
     EXPECT_EQ(finish(context), success);
-    EXPECT_EQ(guest().state, psp_guest_state::running);
+    EXPECT_EQ(guest().state, snp_guest_state::running);
     EXPECT_EQ(finish(context), invalid_guest_state) << "twice";
     make_context(other_context);
     EXPECT_EQ(finish(other_context), invalid_guest_state) << "never started";
 }
 
-TEST_F(psp_guest_finish, refuses_reserved_flags)
+TEST_F(snp_launch_finish, refuses_reserved_flags)
 {
     EXPECT_EQ(finish_with(8), invalid_param);
     EXPECT_EQ(finish_with(1ull << 63), invalid_param);
     EXPECT_EQ(finish_with(with_author), invalid_param) << "an author of no block";
-    EXPECT_EQ(guest().state, psp_guest_state::launch);
+    EXPECT_EQ(guest().state, snp_guest_state::launch);
     EXPECT_EQ(finish_with(without_vcek), success);
 }
 
-TEST_F(psp_guest_finish, takes_a_signed_id_block)
+TEST_F(snp_launch_finish, takes_a_signed_id_block)
 {
     EXPECT_EQ(finish_with(with_block), success);
-    EXPECT_EQ(guest().state, psp_guest_state::running);
+    EXPECT_EQ(guest().state, snp_guest_state::running);
 }
 
-TEST_F(psp_guest_finish, takes_an_author_key)
+TEST_F(snp_launch_finish, takes_an_author_key)
 {
     EXPECT_EQ(finish_with(with_block | with_author), success);
 }
 
-TEST_F(psp_guest_finish, reads_block_and_signatures_from_ram_only)
+TEST_F(snp_launch_finish, reads_block_and_signatures_from_ram_only)
 {
     EXPECT_EQ(finish(context, with_block, low.end() - 95, auth), invalid_address);
     EXPECT_EQ(finish(context, with_block, block, low.end() - page_4k + 1), invalid_address);
     EXPECT_EQ(finish(context, with_block, low.end(), auth), invalid_address);
-    EXPECT_EQ(guest().state, psp_guest_state::launch);
+    EXPECT_EQ(guest().state, snp_guest_state::launch);
 }
 
-TEST_F(psp_guest_finish, knows_one_version_and_one_algorithm)
+TEST_F(snp_launch_finish, knows_one_version_and_one_algorithm)
 {
     flip(block + 80);
     EXPECT_EQ(finish_with(with_block), invalid_param);
@@ -152,7 +152,7 @@ TEST_F(psp_guest_finish, knows_one_version_and_one_algorithm)
     EXPECT_EQ(finish_with(with_block), success) << "no author, no algorithm";
 }
 
-TEST_F(psp_guest_finish, checks_the_signature_of_the_block)
+TEST_F(snp_launch_finish, checks_the_signature_of_the_block)
 {
     // digest, family, number of the guest, r, s, their upper parts, x, y
     for (const spa_t at : {block, block + 48, block + 84, auth + 0x40, auth + 0x40 + 72,
@@ -164,10 +164,10 @@ TEST_F(psp_guest_finish, checks_the_signature_of_the_block)
     }
     flip(auth + 0x240);
     EXPECT_EQ(finish_with(with_block), bad_signature) << "another curve";
-    EXPECT_EQ(guest().state, psp_guest_state::launch);
+    EXPECT_EQ(guest().state, snp_guest_state::launch);
 }
 
-TEST_F(psp_guest_finish, checks_the_signature_of_the_key)
+TEST_F(snp_launch_finish, checks_the_signature_of_the_key)
 {
     for (const spa_t at : {auth + 0x680, auth + 0x880, auth + 0x884, auth + 0x240 + 1000}) {
         flip(at);
@@ -178,14 +178,14 @@ TEST_F(psp_guest_finish, checks_the_signature_of_the_key)
     EXPECT_EQ(finish_with(with_block), success) << "no author, no signature";
 }
 
-TEST_F(psp_guest_finish, compares_what_was_launched)
+TEST_F(snp_launch_finish, compares_what_was_launched)
 {
     launch_again(policy, 0x5b);
     EXPECT_EQ(finish_with(with_block), bad_measurement);
-    EXPECT_EQ(guest().state, psp_guest_state::launch);
+    EXPECT_EQ(guest().state, snp_guest_state::launch);
     launch_again(debug_policy, 0x5a);
     EXPECT_EQ(finish_with(with_block), policy_failure);
-    EXPECT_EQ(guest().state, psp_guest_state::launch);
+    EXPECT_EQ(guest().state, snp_guest_state::launch);
     EXPECT_EQ(finish(context), success) << "without a block nobody compares";
 }
 

@@ -14,20 +14,20 @@ namespace rmpopt::hw
 namespace
 {
 
-using enum psp_command;
-using enum psp_status;
+using enum firmware_command;
+using enum firmware_status;
 
-using psp_guest_launch_start = psp_guest_fixture;
+using snp_launch_start_test = snp_guest_fixture;
 
-TEST_F(psp_guest_launch_start, begins_a_launch)
+TEST_F(snp_launch_start_test, begins_a_launch)
 {
     make_context();
     EXPECT_EQ(start(context), success);
-    EXPECT_EQ(guest().state, psp_guest_state::launch);
+    EXPECT_EQ(guest().state, snp_guest_state::launch);
     EXPECT_EQ(start(context), invalid_guest_state) << "twice";
 }
 
-TEST_F(psp_guest_launch_start, refuses_reserved_flags)
+TEST_F(snp_launch_start_test, refuses_reserved_flags)
 {
     make_context();
     EXPECT_EQ(start(context, policy, 4), invalid_param);
@@ -35,7 +35,7 @@ TEST_F(psp_guest_launch_start, refuses_reserved_flags)
     EXPECT_EQ(start(context, policy, 2), success) << "migration image";
 }
 
-TEST_F(psp_guest_launch_start, checks_the_policy)
+TEST_F(snp_launch_start_test, checks_the_policy)
 {
     make_context();
     EXPECT_EQ(start(context, policy & ~(1ull << 17)), invalid_param) << "must be one";
@@ -47,25 +47,25 @@ TEST_F(psp_guest_launch_start, checks_the_policy)
     for (const unsigned feature : {22, 23, 24}) {
         EXPECT_EQ(start(context, policy | 1ull << feature), policy_failure) << feature;
     }
-    EXPECT_EQ(guest().state, psp_guest_state::init);
+    EXPECT_EQ(guest().state, snp_guest_state::init);
     EXPECT_EQ(start(context, policy | 1ull << 21 | 1ull << 20 | 1u << 8 | 55), success);
 }
 
-TEST_F(psp_guest_launch_start, a_policy_without_smt_runs_where_there_is_none)
+TEST_F(snp_launch_start_test, a_policy_without_smt_runs_where_there_is_none)
 {
     machine::settings s;
-    s.cpu = find_persona("venice");
+    s.cpu = find_cpu_model("venice");
     s.cpus.core_of_thread = {0, 1};
     s.memory = m->memory();
     m = std::make_unique<machine>(std::move(s));
     m->bios_setup({.layout = rmp_layout::segmented, .base = rmp_base, .segment_shift = 36});
-    fw = std::make_unique<psp_firmware>(*m);
+    fw = std::make_unique<firmware>(*m);
     snp_up();
     make_context();
     EXPECT_EQ(start(context, 0x20000), success);
 }
 
-TEST_F(psp_guest_launch_start, wants_another_guest_as_migration_agent)
+TEST_F(snp_launch_start_test, wants_another_guest_as_migration_agent)
 {
     constexpr std::uint64_t migratable = policy | 1u << 18;
     make_context();
@@ -79,12 +79,12 @@ TEST_F(psp_guest_launch_start, wants_another_guest_as_migration_agent)
     EXPECT_EQ(start(page, migratable, 1, context), policy_failure) << "the agent has an agent";
 }
 
-class psp_guest_launch : public psp_guest_fixture
+class snp_launch_update : public snp_guest_fixture
 {
   protected:
     void SetUp() override
     {
-        psp_guest_fixture::SetUp();
+        snp_guest_fixture::SetUp();
         launch();
         pre_guest(page);
         fill(page, 0x5a);
@@ -96,7 +96,7 @@ class psp_guest_launch : public psp_guest_fixture
     }
 };
 
-TEST_F(psp_guest_launch, digest_is_as_computed_elsewhere)
+TEST_F(snp_launch_update, digest_is_as_computed_elsewhere)
 {
     ASSERT_EQ(update(normal, page), success);
     EXPECT_EQ(digest(), "23dd7f0a1a259421f2176841a2654563645692ec418053e0"
@@ -126,7 +126,7 @@ TEST_F(psp_guest_launch, digest_is_as_computed_elsewhere)
                         "7cf9fd2d9207908a7dc261ee905292860b2eacb84801b66f");
 }
 
-TEST_F(psp_guest_launch, a_2_mb_page_is_measured_as_512_pages)
+TEST_F(snp_launch_update, a_2_mb_page_is_measured_as_512_pages)
 {
     pre_guest(page_2mb, 0x200000, asid, true);
     fill(page_2mb, 0x5a, page_2m);
@@ -138,7 +138,7 @@ TEST_F(psp_guest_launch, a_2_mb_page_is_measured_as_512_pages)
     EXPECT_TRUE(audit(*m).empty());
 }
 
-TEST_F(psp_guest_launch, pages_become_the_guests)
+TEST_F(snp_launch_update, pages_become_the_guests)
 {
     rmp_entry expected = entry(page);
     ASSERT_EQ(update(normal, page, 0, 0x01030f00), success);
@@ -148,19 +148,19 @@ TEST_F(psp_guest_launch, pages_become_the_guests)
     EXPECT_EQ(entry(page), expected);
     EXPECT_EQ(state(page), page_state::guest_valid);
     EXPECT_TRUE(is_filled(page, 0x5a)) << "memory is not encrypted in the model";
-    EXPECT_TRUE(effects.ranges().empty()) << "the host could not write it before either";
+    EXPECT_TRUE(changes.ranges().empty()) << "the host could not write it before either";
     EXPECT_EQ(update(normal, page), invalid_page_state) << "twice";
     EXPECT_TRUE(audit(*m).empty());
 }
 
-TEST_F(psp_guest_launch, vmsa_pages_carry_the_bit)
+TEST_F(snp_launch_update, vmsa_pages_carry_the_bit)
 {
     ASSERT_EQ(update(vmsa, page), success);
     EXPECT_TRUE(entry(page).vmsa);
     EXPECT_EQ(state(page), page_state::guest_valid);
 }
 
-TEST_F(psp_guest_launch, zero_pages_are_zeroed)
+TEST_F(snp_launch_update, zero_pages_are_zeroed)
 {
     ASSERT_EQ(update(zero, page), success);
     EXPECT_TRUE(memory_is_zero(page, page_4k));
@@ -170,13 +170,13 @@ TEST_F(psp_guest_launch, zero_pages_are_zeroed)
     EXPECT_TRUE(memory_is_zero(page_2mb, page_2m));
 }
 
-TEST_F(psp_guest_launch, unmeasured_pages_keep_their_content)
+TEST_F(snp_launch_update, unmeasured_pages_keep_their_content)
 {
     ASSERT_EQ(update(unmeasured, page), success);
     EXPECT_TRUE(is_filled(page, 0x5a));
 }
 
-TEST_F(psp_guest_launch, needs_a_launch_with_an_asid)
+TEST_F(snp_launch_update, needs_a_launch_with_an_asid)
 {
     make_context(other_context);
     EXPECT_EQ(update(normal, page, 0, 0, other_context), invalid_guest_state);
@@ -187,7 +187,7 @@ TEST_F(psp_guest_launch, needs_a_launch_with_an_asid)
     expect_untouched();
 }
 
-TEST_F(psp_guest_launch, refuses_reserved_fields)
+TEST_F(snp_launch_update, refuses_reserved_fields)
 {
     const auto raw = [this](std::uint32_t flags, std::uint32_t r2, std::uint32_t vmpls,
                             std::uint32_t r4) {
@@ -207,16 +207,16 @@ TEST_F(psp_guest_launch, refuses_reserved_fields)
     EXPECT_EQ(raw(2, 0, 0x1f1f1f00, 0), success);
 }
 
-TEST_F(psp_guest_launch, migration_image_pages_need_such_a_launch)
+TEST_F(snp_launch_update, migration_image_pages_need_such_a_launch)
 {
     EXPECT_EQ(update(normal, page, 1 << 4), invalid_param);
     expect_untouched();
 }
 
-TEST_F(psp_guest_launch, migration_image_pages_are_marked_in_the_digest)
+TEST_F(snp_launch_update, migration_image_pages_are_marked_in_the_digest)
 {
     ASSERT_EQ(reclaim(page), success);
-    effect_list fx;
+    rmp_changes fx;
     ASSERT_EQ(rmpupdate(*m, page, rmp_record{}, fx), rmp_status::success);
     ASSERT_EQ(decommission(context), success);
     ASSERT_EQ(reclaim(context), success);
@@ -228,7 +228,7 @@ TEST_F(psp_guest_launch, migration_image_pages_are_marked_in_the_digest)
                         "c034da9a47ebc67fca11a13e6e537dac2847f83415b3f5c0");
 }
 
-TEST_F(psp_guest_launch, checks_address_state_size_and_owner_in_this_order)
+TEST_F(snp_launch_update, checks_address_state_size_and_owner_in_this_order)
 {
     EXPECT_EQ(update(normal, page + 8), invalid_address);
     EXPECT_EQ(update(normal, page, 1), invalid_address) << "no 2 MB boundary";
@@ -248,7 +248,7 @@ TEST_F(psp_guest_launch, checks_address_state_size_and_owner_in_this_order)
     expect_untouched();
 }
 
-TEST_F(psp_guest_launch, pages_with_a_structure_are_4_kb)
+TEST_F(snp_launch_update, pages_with_a_structure_are_4_kb)
 {
     pre_guest(page_2mb, 0x200000, asid, true);
     for (const type t : {vmsa, secrets, cpuid}) {
@@ -258,17 +258,17 @@ TEST_F(psp_guest_launch, pages_with_a_structure_are_4_kb)
     EXPECT_EQ(update(unmeasured, page_2mb, 1), success);
 }
 
-TEST_F(psp_guest_launch, a_page_that_failed_can_be_reclaimed_and_tried_again)
+TEST_F(snp_launch_update, a_page_that_failed_can_be_reclaimed_and_tried_again)
 {
     EXPECT_EQ(update(normal, page, 1 << 4), invalid_param);
     ASSERT_EQ(reclaim(page), success);
-    effect_list fx;
+    rmp_changes fx;
     ASSERT_EQ(rmpupdate(*m, page, rmp_record{}, fx), rmp_status::success);
     pre_guest(page);
     EXPECT_EQ(update(normal, page), success);
 }
 
-TEST_F(psp_guest_launch, secrets_page_has_keys_that_differ)
+TEST_F(snp_launch_update, secrets_page_has_keys_that_differ)
 {
     ASSERT_EQ(update(secrets, page), success);
     EXPECT_EQ(load<std::uint32_t>(page), 3u);
@@ -290,12 +290,12 @@ TEST_F(psp_guest_launch, secrets_page_has_keys_that_differ)
     EXPECT_EQ(keys.size(), 32u);
 }
 
-class psp_guest_cpuid : public psp_guest_launch
+class snp_cpuid_page : public snp_launch_update
 {
   protected:
     void SetUp() override
     {
-        psp_guest_launch::SetUp();
+        snp_launch_update::SetUp();
         fill(page, 0);
     }
     void put(unsigned i, std::uint32_t leaf, const std::array<std::uint32_t, 4> &regs)
@@ -311,14 +311,14 @@ class psp_guest_cpuid : public psp_guest_launch
     static constexpr std::uint32_t encryption = 0x8000001f, rmp = 0x80000025;
 };
 
-TEST_F(psp_guest_cpuid, takes_64_functions)
+TEST_F(snp_cpuid_page, takes_64_functions)
 {
     put(63, 1, {1, 2, 3, 4});
     EXPECT_EQ(update(cpuid, page), success);
     EXPECT_EQ(get(63), (std::array<std::uint32_t, 4>{1, 2, 3, 4}));
 }
 
-TEST_F(psp_guest_cpuid, refuses_more)
+TEST_F(snp_cpuid_page, refuses_more)
 {
     m->memory().store<std::uint32_t>(page, 65);
     EXPECT_EQ(update(cpuid, page), invalid_param);
@@ -326,7 +326,7 @@ TEST_F(psp_guest_cpuid, refuses_more)
     expect_untouched();
 }
 
-TEST_F(psp_guest_cpuid, corrects_features_that_the_cpu_lacks)
+TEST_F(snp_cpuid_page, corrects_features_that_the_cpu_lacks)
 {
     put(0, encryption, {0x80000012, 51 | 4u << 12, 9, 9}); // IBPB on entry
     EXPECT_EQ(update(cpuid, page), invalid_param);
@@ -335,7 +335,7 @@ TEST_F(psp_guest_cpuid, corrects_features_that_the_cpu_lacks)
     EXPECT_EQ(update(cpuid, page), success) << "what firmware made of it";
 }
 
-TEST_F(psp_guest_cpuid, corrects_c_bit_and_vmpls)
+TEST_F(snp_cpuid_page, corrects_c_bit_and_vmpls)
 {
     put(0, encryption, {0x12, 47 | 1u << 6 | 5u << 12, 0, 0});
     put(1, encryption, {0x12, 51 | 1u << 12, 0, 0});
@@ -345,14 +345,14 @@ TEST_F(psp_guest_cpuid, corrects_c_bit_and_vmpls)
     EXPECT_EQ(update(cpuid, page), success);
 }
 
-TEST_F(psp_guest_cpuid, corrects_the_rmp_leaf)
+TEST_F(snp_cpuid_page, corrects_the_rmp_leaf)
 {
     put(0, rmp, {1, 2, 3, 3});
     EXPECT_EQ(update(cpuid, page), invalid_param);
     EXPECT_EQ(get(0), (std::array<std::uint32_t, 4>{1, 2, 3, 1}));
 }
 
-TEST_F(psp_guest_cpuid, looks_at_no_more_functions_than_there_are)
+TEST_F(snp_cpuid_page, looks_at_no_more_functions_than_there_are)
 {
     put(1, encryption, {~0u, 0, 0, 0});
     put(0, 1, {});

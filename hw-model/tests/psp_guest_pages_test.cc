@@ -10,10 +10,10 @@ namespace rmpopt::hw
 namespace
 {
 
-using enum psp_command;
-using enum psp_status;
+using enum firmware_command;
+using enum firmware_status;
 
-class psp_guest_unsmash : public psp_guest_fixture
+class snp_page_unsmash_test : public snp_guest_fixture
 {
   protected:
     static constexpr std::uint64_t gpa_2mb = 0x600000;
@@ -21,12 +21,12 @@ class psp_guest_unsmash : public psp_guest_fixture
 
     void SetUp() override
     {
-        psp_guest_fixture::SetUp();
+        snp_guest_fixture::SetUp();
         for (std::uint64_t o = 0; o < page_2m; o += page_4k) {
             pre_guest(page_2mb + o, gpa_2mb + o);
         }
     }
-    psp_status unsmash(spa_t at) { return run_with(snp_page_unsmash, at); }
+    firmware_status unsmash(spa_t at) { return run_with(snp_page_unsmash, at); }
     void change(spa_t at, auto f)
     {
         rmp_entry e = entry(at);
@@ -35,7 +35,7 @@ class psp_guest_unsmash : public psp_guest_fixture
     }
 };
 
-TEST_F(psp_guest_unsmash, joins_512_pages)
+TEST_F(snp_page_unsmash_test, joins_512_pages)
 {
     EXPECT_EQ(unsmash(page_2mb | 1), success);
     rmp_entry whole;
@@ -48,7 +48,7 @@ TEST_F(psp_guest_unsmash, joins_512_pages)
     EXPECT_EQ(unsmash(page_2mb), invalid_page_size) << "twice";
 }
 
-TEST_F(psp_guest_unsmash, joins_pages_on_their_way_out)
+TEST_F(snp_page_unsmash_test, joins_pages_on_their_way_out)
 {
     for (std::uint64_t o = 0; o < page_2m; o += page_4k) {
         change(page_2mb + o, [](rmp_entry &e) { e.validated = true; });
@@ -57,19 +57,19 @@ TEST_F(psp_guest_unsmash, joins_pages_on_their_way_out)
     EXPECT_EQ(state(page_2mb), page_state::pre_swap);
 }
 
-TEST_F(psp_guest_unsmash, checks_the_address)
+TEST_F(snp_page_unsmash_test, checks_the_address)
 {
     EXPECT_EQ(unsmash(page_2mb + page_4k), invalid_address);
     EXPECT_EQ(unsmash(low.end()), invalid_address);
     EXPECT_EQ(unsmash(uncovered), invalid_address);
 }
 
-TEST_F(psp_guest_unsmash, wants_pages_that_agree)
+TEST_F(snp_page_unsmash_test, wants_pages_that_agree)
 {
     const auto differs = [this](auto f) {
         const rmp_entry before = entry(last);
         change(last, f);
-        const psp_status status = unsmash(page_2mb);
+        const firmware_status status = unsmash(page_2mb);
         set(last, before);
         return status;
     };
@@ -84,7 +84,7 @@ TEST_F(psp_guest_unsmash, wants_pages_that_agree)
     EXPECT_EQ(unsmash(page_2mb), success);
 }
 
-TEST_F(psp_guest_unsmash, wants_an_aligned_guest_address)
+TEST_F(snp_page_unsmash_test, wants_an_aligned_guest_address)
 {
     for (std::uint64_t o = 0; o < page_2m; o += page_4k) {
         change(page_2mb + o, [](rmp_entry &e) { e.gpa += page_4k; });
@@ -92,26 +92,27 @@ TEST_F(psp_guest_unsmash, wants_an_aligned_guest_address)
     EXPECT_EQ(unsmash(page_2mb), invalid_param);
 }
 
-TEST_F(psp_guest_unsmash, leaves_other_pages_alone)
+TEST_F(snp_page_unsmash_test, leaves_other_pages_alone)
 {
     EXPECT_EQ(unsmash(page_2mb + page_2m), invalid_page_state) << "hypervisor's";
     EXPECT_EQ(unsmash(segment - segment % page_2m), invalid_page_state) << "RMP";
 }
 
-class psp_guest_move : public psp_guest_fixture
+class snp_page_move_test : public snp_guest_fixture
 {
   protected:
     static constexpr spa_t to = page + 8 * page_4k;
 
     void SetUp() override
     {
-        psp_guest_fixture::SetUp();
+        snp_guest_fixture::SetUp();
         launch();
         pre_guest(page);
         pre_guest(to);
         fill(page, 0x5a);
     }
-    psp_status move(spa_t from, spa_t dest, std::uint32_t flags = 0, std::uint32_t reserved = 0)
+    firmware_status move(spa_t from, spa_t dest, std::uint32_t flags = 0,
+                         std::uint32_t reserved = 0)
     {
         return run_with(snp_page_move, context, flags, reserved, from, dest);
     }
@@ -125,7 +126,7 @@ class psp_guest_move : public psp_guest_fixture
     }
 };
 
-TEST_F(psp_guest_move, takes_content_and_state_along)
+TEST_F(snp_page_move_test, takes_content_and_state_along)
 {
     make_pre_swap(page);
     rmp_entry expected = entry(page);
@@ -139,14 +140,14 @@ TEST_F(psp_guest_move, takes_content_and_state_along)
     EXPECT_TRUE(audit(*m).empty());
 }
 
-TEST_F(psp_guest_move, moves_pages_that_the_guest_has_not_validated)
+TEST_F(snp_page_move_test, moves_pages_that_the_guest_has_not_validated)
 {
     EXPECT_EQ(move(page, to), success);
     EXPECT_EQ(state(to), page_state::guest_invalid);
     EXPECT_EQ(state(page), page_state::pre_guest);
 }
 
-TEST_F(psp_guest_move, moves_2_mb_and_first_pages_of_2_mb)
+TEST_F(snp_page_move_test, moves_2_mb_and_first_pages_of_2_mb)
 {
     pre_guest(page_2mb, 0x600000, asid, true);
     pre_guest(page_2mb + page_2m, 0x600000, asid, true);
@@ -161,7 +162,7 @@ TEST_F(psp_guest_move, moves_2_mb_and_first_pages_of_2_mb)
     EXPECT_TRUE(audit(*m).empty()) << "the count of other pages stays with the region";
 }
 
-TEST_F(psp_guest_move, checks_its_fields)
+TEST_F(snp_page_move_test, checks_its_fields)
 {
     EXPECT_EQ(move(page, to, 2), invalid_param);
     EXPECT_EQ(move(page, to, 0, 1), invalid_param);
@@ -173,7 +174,7 @@ TEST_F(psp_guest_move, checks_its_fields)
     EXPECT_TRUE(is_filled(page, 0x5a));
 }
 
-TEST_F(psp_guest_move, checks_both_pages)
+TEST_F(snp_page_move_test, checks_both_pages)
 {
     EXPECT_EQ(move(output_page, to), invalid_page_state);
     EXPECT_EQ(move(page, output_page), invalid_page_state);
@@ -192,7 +193,7 @@ TEST_F(psp_guest_move, checks_both_pages)
     EXPECT_TRUE(memory_is_zero(to, page_4k));
 }
 
-TEST_F(psp_guest_move, needs_an_active_guest)
+TEST_F(snp_page_move_test, needs_an_active_guest)
 {
     make_context(other_context);
     const auto of_other = [this] {
@@ -205,12 +206,12 @@ TEST_F(psp_guest_move, needs_an_active_guest)
     EXPECT_EQ(of_other(), invalid_page_owner);
 }
 
-class psp_guest_debug : public psp_guest_fixture
+class snp_debug : public snp_guest_fixture
 {
   protected:
     void SetUp() override
     {
-        psp_guest_fixture::SetUp();
+        snp_guest_fixture::SetUp();
         launch(context, asid, debug_policy);
         pre_guest(page);
         fill(page, 0x5a);
@@ -218,17 +219,17 @@ class psp_guest_debug : public psp_guest_fixture
         ASSERT_EQ(finish(context), success);
         make_firmware(output_page);
     }
-    psp_status decrypt(spa_t from, spa_t to, spa_t of = context)
+    firmware_status decrypt(spa_t from, spa_t to, spa_t of = context)
     {
         return run_with(snp_dbg_decrypt, of, from, to);
     }
-    psp_status encrypt(spa_t from, spa_t to, spa_t of = context)
+    firmware_status encrypt(spa_t from, spa_t to, spa_t of = context)
     {
         return run_with(snp_dbg_encrypt, of, from, to);
     }
 };
 
-TEST_F(psp_guest_debug, decrypt_copies_a_page_of_the_guest)
+TEST_F(snp_debug, decrypt_copies_a_page_of_the_guest)
 {
     EXPECT_EQ(decrypt(page, output_page), success);
     EXPECT_TRUE(is_filled(output_page, 0x5a));
@@ -236,7 +237,7 @@ TEST_F(psp_guest_debug, decrypt_copies_a_page_of_the_guest)
     EXPECT_EQ(reclaim(output_page), success) << "as Linux goes on";
 }
 
-TEST_F(psp_guest_debug, decrypt_writes_firmware_pages_only)
+TEST_F(snp_debug, decrypt_writes_firmware_pages_only)
 {
     for (const spa_t to : {command_page + page_4k, context, segment, page}) {
         EXPECT_EQ(decrypt(page, to), invalid_page_state) << std::hex << to;
@@ -246,7 +247,7 @@ TEST_F(psp_guest_debug, decrypt_writes_firmware_pages_only)
     EXPECT_TRUE(memory_is_zero(output_page, page_4k));
 }
 
-TEST_F(psp_guest_debug, decrypt_reads_pages_of_the_guest_only)
+TEST_F(snp_debug, decrypt_reads_pages_of_the_guest_only)
 {
     pre_guest(other_page, gpa, asid + 1);
     EXPECT_EQ(decrypt(other_page, output_page), invalid_page_owner);
@@ -257,7 +258,7 @@ TEST_F(psp_guest_debug, decrypt_reads_pages_of_the_guest_only)
     EXPECT_EQ(decrypt(uncovered, output_page), invalid_address);
 }
 
-TEST_F(psp_guest_debug, decrypt_looks_into_2_mb_pages)
+TEST_F(snp_debug, decrypt_looks_into_2_mb_pages)
 {
     pre_guest(page_2mb, 0x600000, asid, true);
     fill(page_2mb + 5 * page_4k, 0x66);
@@ -265,7 +266,7 @@ TEST_F(psp_guest_debug, decrypt_looks_into_2_mb_pages)
     EXPECT_TRUE(is_filled(output_page, 0x66));
 }
 
-TEST_F(psp_guest_debug, encrypt_writes_a_page_of_the_guest)
+TEST_F(snp_debug, encrypt_writes_a_page_of_the_guest)
 {
     constexpr spa_t source = 0x50000;
     fill(source, 0x33);
@@ -282,7 +283,7 @@ TEST_F(psp_guest_debug, encrypt_writes_a_page_of_the_guest)
     EXPECT_TRUE(is_filled(page, 0x33));
 }
 
-TEST_F(psp_guest_debug, needs_a_policy_that_allows_it)
+TEST_F(snp_debug, needs_a_policy_that_allows_it)
 {
     launch(other_context, asid + 1, policy);
     pre_guest(other_page, gpa, asid + 1);
@@ -290,7 +291,7 @@ TEST_F(psp_guest_debug, needs_a_policy_that_allows_it)
     EXPECT_EQ(encrypt(0x50000, other_page, other_context), policy_failure);
 }
 
-TEST_F(psp_guest_debug, needs_an_active_guest)
+TEST_F(snp_debug, needs_an_active_guest)
 {
     make_context(other_context);
     EXPECT_EQ(decrypt(page, output_page, other_context), invalid_guest_state);
@@ -299,13 +300,13 @@ TEST_F(psp_guest_debug, needs_an_active_guest)
     EXPECT_EQ(encrypt(0x50000, page, other_context), inactive);
 }
 
-class psp_page_states : public psp_guest_fixture
+class snp_page_purposes : public snp_guest_fixture
 {
   protected:
     static constexpr spa_t list = 0x60000;
 
-    psp_status set_fixed(const std::vector<spa_range> &ranges, std::uint32_t len = 16,
-                         std::uint32_t reserved = 0)
+    firmware_status set_fixed(const std::vector<spa_range> &ranges, std::uint32_t len = 16,
+                              std::uint32_t reserved = 0)
     {
         m->memory().store<std::uint64_t>(list, ranges.size());
         spa_t at = list + 8;
@@ -318,7 +319,7 @@ class psp_page_states : public psp_guest_fixture
     }
 };
 
-TEST_F(psp_page_states, md_init_makes_an_empty_metadata_page)
+TEST_F(snp_page_purposes, md_init_makes_an_empty_metadata_page)
 {
     make_firmware(page);
     fill(page, 0x5a);
@@ -328,7 +329,7 @@ TEST_F(psp_page_states, md_init_makes_an_empty_metadata_page)
     EXPECT_EQ(reclaim(page), success);
 }
 
-TEST_F(psp_page_states, md_init_takes_free_firmware_pages_of_4_kb_only)
+TEST_F(snp_page_purposes, md_init_takes_free_firmware_pages_of_4_kb_only)
 {
     const auto md_init = [this](spa_t at) { return run_with(snp_page_md_init, at); };
     EXPECT_EQ(md_init(page), invalid_page_state);
@@ -341,18 +342,18 @@ TEST_F(psp_page_states, md_init_takes_free_firmware_pages_of_4_kb_only)
     EXPECT_EQ(md_init(page_2mb), invalid_page_size);
 }
 
-TEST_F(psp_page_states, set_state_makes_pages_hv_fixed)
+TEST_F(snp_page_purposes, set_state_makes_pages_hv_fixed)
 {
     EXPECT_EQ(set_fixed({{page, 2 * page_4k}, {uncovered, page_4k}}), success);
     EXPECT_EQ(state(page), page_state::hv_fixed);
     EXPECT_EQ(state(page + page_4k), page_state::hv_fixed);
     EXPECT_EQ(state(page + 2 * page_4k), page_state::hypervisor);
-    EXPECT_TRUE(effects.ranges().empty()) << "the host writes them as before";
+    EXPECT_TRUE(changes.ranges().empty()) << "the host writes them as before";
     EXPECT_EQ(set_fixed({{page, page_4k}}), success) << "once more";
     EXPECT_TRUE(audit(*m).empty());
 }
 
-TEST_F(psp_page_states, set_state_changes_all_or_nothing)
+TEST_F(snp_page_purposes, set_state_changes_all_or_nothing)
 {
     pre_guest(other_page);
     EXPECT_EQ(set_fixed({{page, 2 * page_4k}}), invalid_page_state);
@@ -363,7 +364,7 @@ TEST_F(psp_page_states, set_state_changes_all_or_nothing)
     EXPECT_EQ(set_fixed({{page_2mb + page_4k, page_4k}}), invalid_page_state);
 }
 
-TEST_F(psp_page_states, set_state_checks_its_fields)
+TEST_F(snp_page_purposes, set_state_checks_its_fields)
 {
     EXPECT_EQ(set_fixed({}, 8), invalid_length);
     EXPECT_EQ(set_fixed({}, 16, 1), invalid_param);

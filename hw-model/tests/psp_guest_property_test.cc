@@ -13,9 +13,9 @@ namespace rmpopt::hw
 namespace
 {
 
-using enum psp_command;
+using enum firmware_command;
 
-class psp_guest_program : public psp_guest_fixture
+class snp_guest_program : public snp_guest_fixture
 {
   protected:
     static constexpr unsigned pages = 8;
@@ -28,7 +28,7 @@ class psp_guest_program : public psp_guest_fixture
     struct picture {
         std::array<std::array<std::byte, page_4k>, pages> memory{};
         std::array<rmp_entry, pages> entries{};
-        std::vector<psp_guest_info> guests;
+        std::vector<snp_guest_info> guests;
     };
 
     static unsigned pick(unsigned n) { return *rc::gen::inRange(0u, n); }
@@ -62,12 +62,12 @@ class psp_guest_program : public psp_guest_fixture
         r.immutable = r.assigned && pick(4) != 0;
         r.asid = r.assigned ? pick(3) : 0;
         r.gpa = r.asid != 0 ? pick(2) * page_4k : 0;
-        effect_list ignored;
+        rmp_changes ignored;
         rmpupdate(*m, any_page(), r, ignored);
     }
 
     /// Mostly right, so that guests get far.
-    psp_status some_command(psp_command c)
+    firmware_status some_command(firmware_command c)
     {
         const spa_t guest = any_guest();
         switch (c) {
@@ -90,13 +90,13 @@ class psp_guest_program : public psp_guest_fixture
             some_rmpupdate();
             return;
         }
-        const psp_command c = commands[pick(commands.size())];
+        const firmware_command c = commands[pick(commands.size())];
         const picture before = look();
-        const psp_status status = some_command(c);
-        if (status != psp_status::success) {
+        const firmware_status status = some_command(c);
+        if (status != firmware_status::success) {
             expect_same(before, look(), c == snp_launch_update);
         }
-        for (const guard_range &g : effects.ranges()) {
+        for (const rmp_change &g : changes.ranges()) {
             RC_ASSERT(!g.host_writable);
         }
     }
@@ -118,10 +118,10 @@ class psp_guest_program : public psp_guest_fixture
     {
         std::set<spa_t> contexts, context_pages;
         std::set<std::uint32_t> asids;
-        for (const psp_guest_info &g : fw->active_guests()) {
+        for (const snp_guest_info &g : fw->active_guests()) {
             contexts.insert(g.context);
             RC_ASSERT(g.asid == 0 || asids.insert(g.asid).second);
-            RC_ASSERT(g.asid == 0 || g.state != psp_guest_state::init);
+            RC_ASSERT(g.asid == 0 || g.state != snp_guest_state::init);
         }
         for (unsigned i = 0; i < pages; ++i) {
             if (state(at(i)) == page_state::context) {
@@ -132,7 +132,7 @@ class psp_guest_program : public psp_guest_fixture
     }
 };
 
-RC_GTEST_FIXTURE_PROP(psp_guest_program, keeps_the_invariants, ())
+RC_GTEST_FIXTURE_PROP(snp_guest_program, keeps_the_invariants, ())
 {
     launch(at(0), 1);
     const unsigned steps = pick(120);

@@ -7,35 +7,35 @@ namespace rmpopt::hw
 namespace
 {
 
-using enum psp_command;
-using enum psp_status;
+using enum firmware_command;
+using enum firmware_status;
 
-using psp_guest = psp_guest_fixture;
+using snp_guests = snp_guest_fixture;
 
 /// Commands on a guest, all of which look for it first.
 constexpr std::array guest_commands{
     snp_decommission,  snp_activate,      snp_guest_status, snp_guest_request, snp_launch_start,
     snp_launch_update, snp_launch_finish, snp_dbg_decrypt,  snp_dbg_encrypt,   snp_page_move};
 
-TEST_F(psp_guest, commands_need_init)
+TEST_F(snp_guests, commands_need_init)
 {
     ASSERT_EQ(shutdown_ex(0), success);
-    for (const psp_command c : guest_commands) {
+    for (const firmware_command c : guest_commands) {
         EXPECT_EQ(run_with(c, context), invalid_platform_state)
-            << psp_command_name(std::uint16_t(c));
+            << firmware_command_name(std::uint16_t(c));
     }
-    for (const psp_command c : {snp_gctx_create, snp_activate_ex, snp_page_unsmash,
-                                snp_page_md_init, snp_page_set_state, snp_vlek_load}) {
+    for (const firmware_command c : {snp_gctx_create, snp_activate_ex, snp_page_unsmash,
+                                     snp_page_md_init, snp_page_set_state, snp_vlek_load}) {
         EXPECT_EQ(run_with(c, context), invalid_platform_state)
-            << psp_command_name(std::uint16_t(c));
+            << firmware_command_name(std::uint16_t(c));
     }
 }
 
-TEST_F(psp_guest, commands_need_a_context_page)
+TEST_F(snp_guests, commands_need_a_context_page)
 {
     make_context();
-    for (const psp_command c : guest_commands) {
-        const auto name = psp_command_name(std::uint16_t(c));
+    for (const firmware_command c : guest_commands) {
+        const auto name = firmware_command_name(std::uint16_t(c));
         EXPECT_EQ(run_with(c, context + 8), invalid_address) << name << ": inside the page";
         EXPECT_EQ(run_with(c, uncovered), invalid_address) << name << ": no RMP entry";
         EXPECT_EQ(run_with(c, low.end()), invalid_address) << name << ": MMIO";
@@ -44,14 +44,14 @@ TEST_F(psp_guest, commands_need_a_context_page)
     }
 }
 
-TEST_F(psp_guest, commands_of_swapping_are_unsupported)
+TEST_F(snp_guests, commands_of_swapping_are_unsupported)
 {
-    for (const psp_command c : {snp_page_swap_out, snp_page_swap_in}) {
+    for (const firmware_command c : {snp_page_swap_out, snp_page_swap_in}) {
         EXPECT_EQ(run_with(c, context), unsupported);
     }
 }
 
-TEST_F(psp_guest, create_turns_a_firmware_page_into_a_context_page)
+TEST_F(snp_guests, create_turns_a_firmware_page_into_a_context_page)
 {
     make_firmware(context);
     EXPECT_EQ(create(context | 1ull << 51), success) << "the C-bit is no part of the address";
@@ -59,10 +59,10 @@ TEST_F(psp_guest, create_turns_a_firmware_page_into_a_context_page)
     ASSERT_EQ(fw->active_guests().size(), 1u);
     EXPECT_EQ(guest().context, context);
     EXPECT_EQ(guest().asid, 0u);
-    EXPECT_EQ(guest().state, psp_guest_state::init);
+    EXPECT_EQ(guest().state, snp_guest_state::init);
 }
 
-TEST_F(psp_guest, create_takes_free_firmware_pages_of_4_kb_only)
+TEST_F(snp_guests, create_takes_free_firmware_pages_of_4_kb_only)
 {
     EXPECT_EQ(create(context), invalid_page_state) << "hypervisor's";
     EXPECT_EQ(create(context + 1), invalid_address);
@@ -79,16 +79,16 @@ TEST_F(psp_guest, create_takes_free_firmware_pages_of_4_kb_only)
     EXPECT_EQ(fw->active_guests().size(), 1u);
 }
 
-TEST_F(psp_guest, context_pages_are_nobody_elses)
+TEST_F(snp_guests, context_pages_are_nobody_elses)
 {
     make_context();
     EXPECT_EQ(reclaim(context), invalid_page_state);
-    effect_list fx;
+    rmp_changes fx;
     EXPECT_NE(rmpupdate(*m, context, rmp_record{}, fx), rmp_status::success);
     EXPECT_EQ(run_with(snp_platform_status, context), invalid_page_state);
 }
 
-TEST_F(psp_guest, activate_gives_an_asid)
+TEST_F(snp_guests, activate_gives_an_asid)
 {
     make_context();
     ASSERT_EQ(start(context), success);
@@ -98,13 +98,13 @@ TEST_F(psp_guest, activate_gives_an_asid)
     EXPECT_EQ(guest().asid, asid);
 }
 
-TEST_F(psp_guest, activate_needs_a_launch)
+TEST_F(snp_guests, activate_needs_a_launch)
 {
     make_context();
     EXPECT_EQ(activate(context), invalid_guest_state);
 }
 
-TEST_F(psp_guest, activate_takes_asids_for_encrypted_state_only)
+TEST_F(snp_guests, activate_takes_asids_for_encrypted_state_only)
 {
     make_context();
     ASSERT_EQ(start(context), success);
@@ -118,7 +118,7 @@ TEST_F(psp_guest, activate_takes_asids_for_encrypted_state_only)
     EXPECT_EQ(activate(other_context, 1), success);
 }
 
-TEST_F(psp_guest, an_asid_has_one_owner)
+TEST_F(snp_guests, an_asid_has_one_owner)
 {
     launch();
     make_context(other_context);
@@ -127,7 +127,7 @@ TEST_F(psp_guest, an_asid_has_one_owner)
     EXPECT_EQ(activate(other_context, asid + 1), success);
 }
 
-TEST_F(psp_guest, an_asid_of_a_former_guest_waits_for_a_flush)
+TEST_F(snp_guests, an_asid_of_a_former_guest_waits_for_a_flush)
 {
     launch();
     ASSERT_EQ(decommission(context), success);
@@ -139,7 +139,7 @@ TEST_F(psp_guest, an_asid_of_a_former_guest_waits_for_a_flush)
     EXPECT_EQ(activate(other_context), success);
 }
 
-TEST_F(psp_guest, all_asids_wait_for_the_first_flush)
+TEST_F(snp_guests, all_asids_wait_for_the_first_flush)
 {
     ASSERT_EQ(shutdown_ex(0), success);
     ASSERT_EQ(init_ex(1), success);
@@ -148,21 +148,21 @@ TEST_F(psp_guest, all_asids_wait_for_the_first_flush)
     EXPECT_EQ(activate(context, 1), df_flush_required);
 }
 
-TEST_F(psp_guest, an_asid_with_pages_is_not_given)
+TEST_F(snp_guests, an_asid_with_pages_is_not_given)
 {
     pre_guest(page);
     make_context();
     ASSERT_EQ(start(context), success);
     EXPECT_EQ(activate(context), invalid_config);
     ASSERT_EQ(reclaim(page), success);
-    effect_list fx;
+    rmp_changes fx;
     ASSERT_EQ(rmpupdate(*m, page, rmp_record{}, fx), rmp_status::success);
     EXPECT_EQ(activate(context), success);
 }
 
-TEST_F(psp_guest, a_flush_waits_for_all_cores_after_decommission)
+TEST_F(snp_guests, a_flush_waits_for_all_cores_after_decommission)
 {
-    fw = std::make_unique<psp_firmware>(*m, psp_firmware::settings{.tracks_wbinvd = true});
+    fw = std::make_unique<firmware>(*m, firmware::settings{.tracks_wbinvd = true});
     ASSERT_EQ(init_ex(1), success);
     fw->note_wbinvd(0);
     fw->note_wbinvd(1);
@@ -179,7 +179,7 @@ TEST_F(psp_guest, a_flush_waits_for_all_cores_after_decommission)
     EXPECT_EQ(status_of(snp_df_flush), success) << "it never had an ASID";
 }
 
-TEST_F(psp_guest, activate_ex_is_activate_with_a_list_of_cores)
+TEST_F(snp_guests, activate_ex_is_activate_with_a_list_of_cores)
 {
     make_context();
     ASSERT_EQ(start(context), success);
@@ -198,7 +198,7 @@ TEST_F(psp_guest, activate_ex_is_activate_with_a_list_of_cores)
     EXPECT_EQ(run_with(snp_activate_ex, 32u, 0u, page, asid, 1u, output_page), invalid_guest);
 }
 
-TEST_F(psp_guest, decommission_gives_the_context_page_back)
+TEST_F(snp_guests, decommission_gives_the_context_page_back)
 {
     launch();
     EXPECT_EQ(decommission(context), success);
@@ -210,7 +210,7 @@ TEST_F(psp_guest, decommission_gives_the_context_page_back)
     EXPECT_EQ(decommission(other_context), success) << "never launched";
 }
 
-TEST_F(psp_guest, shutdown_waits_for_active_guests)
+TEST_F(snp_guests, shutdown_waits_for_active_guests)
 {
     launch();
     EXPECT_EQ(shutdown_ex(0), active);
@@ -220,7 +220,7 @@ TEST_F(psp_guest, shutdown_waits_for_active_guests)
     EXPECT_EQ(shutdown_ex(0), success);
 }
 
-TEST_F(psp_guest, shutdown_ends_guests_without_asid)
+TEST_F(snp_guests, shutdown_ends_guests_without_asid)
 {
     make_context();
     ASSERT_EQ(start(context), success);
@@ -231,7 +231,7 @@ TEST_F(psp_guest, shutdown_ends_guests_without_asid)
     EXPECT_EQ(start(context), invalid_guest);
 }
 
-TEST_F(psp_guest, reset_forgets_all)
+TEST_F(snp_guests, reset_forgets_all)
 {
     launch();
     fw->reset();
@@ -241,7 +241,7 @@ TEST_F(psp_guest, reset_forgets_all)
     launch();
 }
 
-TEST_F(psp_guest, platform_status_counts_guests)
+TEST_F(snp_guests, platform_status_counts_guests)
 {
     launch();
     make_context(other_context);
@@ -251,18 +251,18 @@ TEST_F(psp_guest, platform_status_counts_guests)
     EXPECT_EQ(fw->snapshot().guests, 2u);
 }
 
-TEST_F(psp_guest, snapshot_counts_commands)
+TEST_F(snp_guests, snapshot_counts_commands)
 {
     make_context();
     create(context);
-    fw->execute(0x777, 0, effects);
+    fw->execute(0x777, 0, changes);
     const auto by_command = fw->snapshot().by_command;
     EXPECT_EQ(by_command.at(0x93), 2u);
     EXPECT_FALSE(by_command.contains(0x777)) << "no command";
     EXPECT_FALSE(by_command.contains(0xa0));
 }
 
-TEST_F(psp_guest, status_tells_policy_asid_and_state)
+TEST_F(snp_guests, status_tells_policy_asid_and_state)
 {
     launch();
     make_firmware(output_page);
@@ -273,7 +273,7 @@ TEST_F(psp_guest, status_tells_policy_asid_and_state)
     EXPECT_EQ(state(output_page), page_state::reclaim);
 }
 
-TEST_F(psp_guest, status_goes_to_firmware_pages_only)
+TEST_F(snp_guests, status_goes_to_firmware_pages_only)
 {
     launch();
     const auto status = [this](spa_t to) { return run_with(snp_guest_status, context, to); };
@@ -288,11 +288,11 @@ TEST_F(psp_guest, status_goes_to_firmware_pages_only)
 }
 
 /// The commands and RMP updates of KVM (Linux 7.3, arch/x86/kvm/svm/sev.c), in its order.
-TEST_F(psp_guest, lives_and_ends_as_under_kvm)
+TEST_F(snp_guests, lives_and_ends_as_under_kvm)
 {
     constexpr spa_t vmsa_page = 0x30000;
     const auto share = [this](spa_t at) {
-        effect_list fx;
+        rmp_changes fx;
         return rmpupdate(*m, at, rmp_record{}, fx);
     };
     launch();
@@ -313,7 +313,7 @@ TEST_F(psp_guest, lives_and_ends_as_under_kvm)
     }
 }
 
-TEST_F(psp_guest, a_launch_that_failed_is_cleaned_up_as_under_kvm)
+TEST_F(snp_guests, a_launch_that_failed_is_cleaned_up_as_under_kvm)
 {
     make_context();
     ASSERT_EQ(start(context, 0x20000), policy_failure);
@@ -322,30 +322,30 @@ TEST_F(psp_guest, a_launch_that_failed_is_cleaned_up_as_under_kvm)
     EXPECT_EQ(shutdown_ex(0), success) << "no ASID was used";
 }
 
-class psp_guest_request : public psp_guest_fixture
+class snp_guest_request_test : public snp_guest_fixture
 {
   protected:
     static constexpr spa_t request = 0x30000, response = 0x31000;
 
     void SetUp() override
     {
-        psp_guest_fixture::SetUp();
+        snp_guest_fixture::SetUp();
         launch();
         make_firmware(response);
         m->memory().store<std::uint32_t>(request + 0x30, 0x00600101); // algorithm, header
     }
-    psp_status ask(spa_t from = request, spa_t to = response)
+    firmware_status ask(spa_t from = request, spa_t to = response)
     {
         return run_with(snp_guest_request, context, from, to);
     }
 };
 
-TEST_F(psp_guest_request, needs_a_running_guest)
+TEST_F(snp_guest_request_test, needs_a_running_guest)
 {
     EXPECT_EQ(ask(), invalid_guest_state);
 }
 
-TEST_F(psp_guest_request, does_not_authenticate)
+TEST_F(snp_guest_request_test, does_not_authenticate)
 {
     ASSERT_EQ(finish(context), success);
     EXPECT_EQ(ask(), bad_measurement);
@@ -353,7 +353,7 @@ TEST_F(psp_guest_request, does_not_authenticate)
     EXPECT_EQ(state(response), page_state::firmware);
 }
 
-TEST_F(psp_guest_request, checks_the_header)
+TEST_F(snp_guest_request_test, checks_the_header)
 {
     ASSERT_EQ(finish(context), success);
     for (const spa_t at : {0x30, 0x31, 0x32, 0x33}) {
@@ -368,7 +368,7 @@ TEST_F(psp_guest_request, checks_the_header)
     EXPECT_EQ(ask(), bad_measurement);
 }
 
-TEST_F(psp_guest_request, checks_the_pages)
+TEST_F(snp_guest_request_test, checks_the_pages)
 {
     ASSERT_EQ(finish(context), success);
     EXPECT_EQ(ask(request + 8), invalid_address);

@@ -11,9 +11,9 @@ namespace rmpopt::hw
 namespace
 {
 
-using enum psp_command;
+using enum firmware_command;
 
-class psp_hostile : public psp_fixture
+class firmware_hostile : public firmware_fixture
 {
   protected:
     std::uint64_t pick(std::uint64_t n) { return random_() % n; }
@@ -52,7 +52,7 @@ class psp_hostile : public psp_fixture
         r.size_2m = pick(4) == 0;
         r.asid = static_cast<std::uint32_t>(pick(3) == 0 ? 5 : 0);
         r.gpa = pick(3) * page_4k;
-        effect_list ignored;
+        rmp_changes ignored;
         rmpupdate(*m, align_down(address(), r.size_2m ? page_2m : page_4k), r, ignored);
     }
 
@@ -80,7 +80,7 @@ class psp_hostile : public psp_fixture
     std::mt19937_64 random_{20}; // NOLINT: the same run every time
 };
 
-TEST_F(psp_hostile, cannot_get_at_the_rmp_or_at_guests)
+TEST_F(firmware_hostile, cannot_get_at_the_rmp_or_at_guests)
 {
     constexpr std::array commands{platform_status,   get_id,           snp_platform_status,
                                   snp_feature_info,  snp_page_reclaim, snp_config,
@@ -96,7 +96,7 @@ TEST_F(psp_hostile, cannot_get_at_the_rmp_or_at_guests)
         touch_rmp();
         fill_command_page();
         run(commands[pick(commands.size())], pick(4) == 0 ? address() : command_page);
-        for (const guard_range &g : effects.ranges()) {
+        for (const rmp_change &g : changes.ranges()) {
             ASSERT_FALSE(g.host_writable) << "no command of these hands a page to the host";
         }
     }
@@ -108,7 +108,7 @@ TEST_F(psp_hostile, cannot_get_at_the_rmp_or_at_guests)
     }
 }
 
-TEST_F(psp_hostile, survives_any_command_in_any_state)
+TEST_F(firmware_hostile, survives_any_command_in_any_state)
 {
     enable_snp();
     for (int i = 0; i < 3000; ++i) {
@@ -117,13 +117,13 @@ TEST_F(psp_hostile, survives_any_command_in_any_state)
         }
         fill_command_page();
         const auto command = static_cast<std::uint16_t>(pick(0xd0));
-        fw->execute(command, pick(4) == 0 ? address() : command_page, effects);
-        effects.clear();
+        fw->execute(command, pick(4) == 0 ? address() : command_page, changes);
+        changes.clear();
         if (pick(50) == 0) {
             fw->reset();
         }
     }
-    const psp_snapshot s = fw->snapshot();
+    const firmware_snapshot s = fw->snapshot();
     EXPECT_EQ(s.commands, 3000u);
     EXPECT_LT(s.failed, s.commands);
 }

@@ -7,7 +7,7 @@
 namespace rmpopt::hw
 {
 
-class psp_legacy_fixture : public psp_fixture
+class sev_fixture : public firmware_fixture
 {
   protected:
     /// Policies.
@@ -16,31 +16,31 @@ class psp_legacy_fixture : public psp_fixture
 
     void platform_up()
     {
-        ASSERT_EQ(run_with(psp_command::init, 0u, 0u, 0ull, 0u), psp_status::success);
-        ASSERT_EQ(status_of(psp_command::df_flush), psp_status::success);
+        ASSERT_EQ(run_with(firmware_command::init, 0u, 0u, 0ull, 0u), firmware_status::success);
+        ASSERT_EQ(status_of(firmware_command::df_flush), firmware_status::success);
     }
     void platform_up_es()
     {
-        ASSERT_EQ(platform_init_es(tmr, page_2m), psp_status::success);
-        ASSERT_EQ(status_of(psp_command::df_flush), psp_status::success);
+        ASSERT_EQ(platform_init_es(tmr, page_2m), firmware_status::success);
+        ASSERT_EQ(status_of(firmware_command::df_flush), firmware_status::success);
     }
-    psp_status try_start(std::uint32_t policy, std::uint32_t handle = 0)
+    firmware_status try_start(std::uint32_t policy, std::uint32_t handle = 0)
     {
-        return run_with(psp_command::launch_start, handle, policy, 0ull, 0u, 0u, 0ull, 0u);
+        return run_with(firmware_command::launch_start, handle, policy, 0ull, 0u, 0u, 0ull, 0u);
     }
     std::uint32_t start(std::uint32_t policy)
     {
-        EXPECT_EQ(try_start(policy), psp_status::success);
+        EXPECT_EQ(try_start(policy), firmware_status::success);
         return load<std::uint32_t>(command_page);
     }
-    psp_status by_handle(psp_command command, std::uint32_t handle)
+    firmware_status by_handle(firmware_command command, std::uint32_t handle)
     {
         return run_with(command, handle);
     }
     /// Of the platform; leaves the whole status in the command buffer.
     unsigned phase()
     {
-        EXPECT_EQ(run(psp_command::platform_status, command_page), 0);
+        EXPECT_EQ(run(firmware_command::platform_status, command_page), 0);
         return load<std::uint8_t>(command_page + 2);
     }
     void write_back_caches()

@@ -9,12 +9,12 @@ namespace rmpopt::hw
 namespace
 {
 
-using enum psp_command;
-using enum psp_status;
+using enum firmware_command;
+using enum firmware_status;
 
-using psp_legacy_guest = psp_legacy_fixture;
+using sev_guests = sev_fixture;
 
-TEST_F(psp_legacy_guest, the_platform_works_from_the_first_guest_to_the_last)
+TEST_F(sev_guests, the_platform_works_from_the_first_guest_to_the_last)
 {
     platform_up();
     EXPECT_EQ(phase(), 1);
@@ -28,25 +28,25 @@ TEST_F(psp_legacy_guest, the_platform_works_from_the_first_guest_to_the_last)
     EXPECT_EQ(phase(), 1);
 }
 
-TEST_F(psp_legacy_guest, guest_commands_need_a_guest)
+TEST_F(sev_guests, guest_commands_need_a_guest)
 {
-    for (const psp_command c : {activate, deactivate, decommission, guest_status}) {
+    for (const firmware_command c : {activate, deactivate, decommission, guest_status}) {
         EXPECT_EQ(run_with(c, 1u, 100u), invalid_platform_state) << "uninitialised";
     }
     EXPECT_EQ(try_start(sev), invalid_platform_state);
     platform_up();
-    for (const psp_command c : {activate, deactivate, decommission, guest_status}) {
+    for (const firmware_command c : {activate, deactivate, decommission, guest_status}) {
         EXPECT_EQ(run_with(c, 1u, 100u), invalid_platform_state) << "no guest yet";
     }
     const std::uint32_t guest = start(sev);
-    for (const psp_command c : {activate, deactivate, decommission, guest_status}) {
+    for (const firmware_command c : {activate, deactivate, decommission, guest_status}) {
         EXPECT_EQ(run_with(c, 0u, 100u), invalid_guest);
         EXPECT_EQ(run_with(c, guest + 1, 100u), invalid_guest);
         EXPECT_EQ(run_with(c, ~0u, 100u), invalid_guest);
     }
 }
 
-TEST_F(psp_legacy_guest, while_guests_live_keys_and_flash_stay)
+TEST_F(sev_guests, while_guests_live_keys_and_flash_stay)
 {
     platform_up();
     start(sev);
@@ -59,7 +59,7 @@ TEST_F(psp_legacy_guest, while_guests_live_keys_and_flash_stay)
     EXPECT_EQ(run_with(pek_csr, output_page, 2084u), success);
 }
 
-TEST_F(psp_legacy_guest, status_tells_policy_asid_and_state)
+TEST_F(sev_guests, status_tells_policy_asid_and_state)
 {
     platform_up();
     const std::uint32_t guest = start(no_debug | sev_policy_sev);
@@ -76,7 +76,7 @@ TEST_F(psp_legacy_guest, status_tells_policy_asid_and_state)
     EXPECT_EQ(load<std::uint32_t>(command_page + 8), 0u);
 }
 
-TEST_F(psp_legacy_guest, policies_that_cannot_be_kept_are_refused)
+TEST_F(sev_guests, policies_that_cannot_be_kept_are_refused)
 {
     platform_up();
     EXPECT_EQ(try_start(es), policy_failure) << "no SEV-ES on this platform";
@@ -92,7 +92,7 @@ TEST_F(psp_legacy_guest, policies_that_cannot_be_kept_are_refused)
     EXPECT_EQ(try_start(es), success);
 }
 
-TEST_F(psp_legacy_guest, keys_are_shared_with_leave_only)
+TEST_F(sev_guests, keys_are_shared_with_leave_only)
 {
     platform_up();
     const std::uint32_t open = start(sev), closed = start(no_key_sharing);
@@ -104,7 +104,7 @@ TEST_F(psp_legacy_guest, keys_are_shared_with_leave_only)
     EXPECT_EQ(load<std::uint32_t>(command_page), 77u);
 }
 
-TEST_F(psp_legacy_guest, owners_sessions_are_checked_for_form)
+TEST_F(sev_guests, owners_sessions_are_checked_for_form)
 {
     platform_up();
     const auto start_for = [this](spa_t key, std::uint32_t key_len, spa_t session,
@@ -124,7 +124,7 @@ TEST_F(psp_legacy_guest, owners_sessions_are_checked_for_form)
     EXPECT_EQ(start_for(output_page, 2084, 0x20000, 128), invalid_certificate);
 }
 
-TEST_F(psp_legacy_guest, handles_run_out_and_come_back)
+TEST_F(sev_guests, handles_run_out_and_come_back)
 {
     platform_up();
     const unsigned most = m->cpu().asids;
@@ -136,7 +136,7 @@ TEST_F(psp_legacy_guest, handles_run_out_and_come_back)
     EXPECT_EQ(start(sev), 5u);
 }
 
-TEST_F(psp_legacy_guest, asids_are_of_the_right_kind)
+TEST_F(sev_guests, asids_are_of_the_right_kind)
 {
     platform_up_es();
     const std::uint32_t plain = start(sev), encrypted = start(es);
@@ -154,7 +154,7 @@ TEST_F(psp_legacy_guest, asids_are_of_the_right_kind)
     EXPECT_EQ(run_with(activate, last, max), success);
 }
 
-TEST_F(psp_legacy_guest, an_asid_has_one_owner_and_a_guest_one_asid)
+TEST_F(sev_guests, an_asid_has_one_owner_and_a_guest_one_asid)
 {
     platform_up();
     const std::uint32_t a = start(sev), b = start(sev);
@@ -164,7 +164,7 @@ TEST_F(psp_legacy_guest, an_asid_has_one_owner_and_a_guest_one_asid)
     EXPECT_EQ(run_with(activate, b, 101u), success);
 }
 
-TEST_F(psp_legacy_guest, an_active_guest_cannot_be_decommissioned)
+TEST_F(sev_guests, an_active_guest_cannot_be_decommissioned)
 {
     platform_up();
     const std::uint32_t guest = start(sev);
@@ -175,7 +175,7 @@ TEST_F(psp_legacy_guest, an_active_guest_cannot_be_decommissioned)
     EXPECT_EQ(by_handle(decommission, guest), success);
 }
 
-TEST_F(psp_legacy_guest, the_first_guest_waits_for_a_flush_after_init)
+TEST_F(sev_guests, the_first_guest_waits_for_a_flush_after_init)
 {
     ASSERT_EQ(run_with(init, 0u, 0u, 0ull, 0u), success);
     const std::uint32_t guest = start(sev);
@@ -184,9 +184,9 @@ TEST_F(psp_legacy_guest, the_first_guest_waits_for_a_flush_after_init)
     EXPECT_EQ(run_with(activate, guest, 100u), success);
 }
 
-TEST_F(psp_legacy_guest, asids_are_flushed_between_two_guests)
+TEST_F(sev_guests, asids_are_flushed_between_two_guests)
 {
-    fw = std::make_unique<psp_firmware>(*m, psp_firmware::settings{.tracks_wbinvd = true});
+    fw = std::make_unique<firmware>(*m, firmware::settings{.tracks_wbinvd = true});
     ASSERT_EQ(run_with(init, 0u, 0u, 0ull, 0u), success);
     write_back_caches();
     ASSERT_EQ(status_of(df_flush), success);
@@ -202,7 +202,7 @@ TEST_F(psp_legacy_guest, asids_are_flushed_between_two_guests)
     EXPECT_EQ(run_with(activate, a, 100u), success);
 }
 
-TEST_F(psp_legacy_guest, shutdown_takes_the_guests_along)
+TEST_F(sev_guests, shutdown_takes_the_guests_along)
 {
     platform_up();
     const std::uint32_t guest = start(sev);
@@ -215,7 +215,7 @@ TEST_F(psp_legacy_guest, shutdown_takes_the_guests_along)
     EXPECT_EQ(run_with(activate, start(sev), 100u), success);
 }
 
-TEST_F(psp_legacy_guest, reset_forgets_guests)
+TEST_F(sev_guests, reset_forgets_guests)
 {
     platform_up();
     ASSERT_EQ(run_with(activate, start(sev), 100u), success);
@@ -226,7 +226,7 @@ TEST_F(psp_legacy_guest, reset_forgets_guests)
     EXPECT_EQ(run_with(activate, start(sev), 100u), success);
 }
 
-TEST_F(psp_legacy_guest, with_snp_answers_need_a_firmware_page)
+TEST_F(sev_guests, with_snp_answers_need_a_firmware_page)
 {
     snp_up();
     platform_up();

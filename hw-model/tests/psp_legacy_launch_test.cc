@@ -12,10 +12,10 @@ namespace rmpopt::hw
 namespace
 {
 
-using enum psp_command;
-using enum psp_status;
+using enum firmware_command;
+using enum firmware_status;
 
-class psp_legacy_launch : public psp_legacy_fixture
+class sev_launch : public sev_fixture
 {
   protected:
     static constexpr spa_t data_page = 0x30000, header_page = 0x50000, packet_page = 0x52000;
@@ -71,19 +71,19 @@ class psp_legacy_launch : public psp_legacy_fixture
         guest = start(policy);
         ASSERT_EQ(run_with(activate, guest, (policy & es) != 0 ? 1u : 100u), success);
     }
-    psp_status update(spa_t at, std::uint32_t bytes)
+    firmware_status update(spa_t at, std::uint32_t bytes)
     {
         return run_with(launch_update_data, guest, 0u, at, bytes);
     }
-    psp_status update_vmsa(spa_t at, std::uint32_t bytes)
+    firmware_status update_vmsa(spa_t at, std::uint32_t bytes)
     {
         return run_with(launch_update_vmsa, guest, 0u, at, bytes);
     }
-    psp_status measure(spa_t at = output_page, std::uint32_t bytes = measure_bytes)
+    firmware_status measure(spa_t at = output_page, std::uint32_t bytes = measure_bytes)
     {
         return run_with(launch_measure, guest, 0u, at, bytes);
     }
-    psp_status report(spa_t at = output_page, std::uint32_t bytes = report_bytes)
+    firmware_status report(spa_t at = output_page, std::uint32_t bytes = report_bytes)
     {
         return run_with(attestation_report, guest, 0u, at, std::array<std::uint64_t, 2>{11, 12},
                         bytes);
@@ -97,13 +97,13 @@ class psp_legacy_launch : public psp_legacy_fixture
         store_hex(header_page + 20, secret_mac);
         store_hex(packet_page, secret_data);
     }
-    psp_status secret(std::uint32_t header_bytes = 52, std::uint32_t guest_bytes = 32,
-                      std::uint32_t packet_bytes = 32, spa_t to = data_page)
+    firmware_status secret(std::uint32_t header_bytes = 52, std::uint32_t guest_bytes = 32,
+                           std::uint32_t packet_bytes = 32, spa_t to = data_page)
     {
         return run_with(launch_update_secret, guest, 0u, header_page, header_bytes, 0u, to,
                         guest_bytes, 0u, packet_page, packet_bytes);
     }
-    psp_status debug(psp_command c, spa_t from, spa_t to, std::uint32_t bytes)
+    firmware_status debug(firmware_command c, spa_t from, spa_t to, std::uint32_t bytes)
     {
         return run_with(c, guest, 0u, from, to, bytes);
     }
@@ -116,7 +116,7 @@ class psp_legacy_launch : public psp_legacy_fixture
     std::uint32_t guest = 0;
 };
 
-TEST_F(psp_legacy_launch, goes_through_its_states)
+TEST_F(sev_launch, goes_through_its_states)
 {
     launch(sev);
     EXPECT_EQ(state_of_guest(), 1u);
@@ -139,21 +139,21 @@ TEST_F(psp_legacy_launch, goes_through_its_states)
     EXPECT_EQ(by_handle(decommission, guest), success);
 }
 
-TEST_F(psp_legacy_launch, every_command_needs_the_guest)
+TEST_F(sev_launch, every_command_needs_the_guest)
 {
     constexpr std::array commands{launch_update_data,   launch_update_vmsa, launch_measure,
                                   launch_update_secret, launch_finish,      attestation_report,
                                   dbg_decrypt,          dbg_encrypt};
-    for (const psp_command c : commands) {
+    for (const firmware_command c : commands) {
         EXPECT_EQ(run_with(c, 1u, 0u), invalid_platform_state);
     }
     launch(sev);
-    for (const psp_command c : commands) {
+    for (const firmware_command c : commands) {
         EXPECT_EQ(run_with(c, guest + 1, 0u), invalid_guest);
     }
 }
 
-TEST_F(psp_legacy_launch, what_uses_the_guests_key_needs_it_active)
+TEST_F(sev_launch, what_uses_the_guests_key_needs_it_active)
 {
     platform_up_es();
     guest = start(es);
@@ -164,7 +164,7 @@ TEST_F(psp_legacy_launch, what_uses_the_guests_key_needs_it_active)
     EXPECT_EQ(secret(), inactive);
 }
 
-TEST_F(psp_legacy_launch, measures_what_was_put_in)
+TEST_F(sev_launch, measures_what_was_put_in)
 {
     launch(sev);
     fill_data();
@@ -180,7 +180,7 @@ TEST_F(psp_legacy_launch, measures_what_was_put_in)
     EXPECT_EQ(load<std::uint8_t>(output_page + 48), 0xee);
 }
 
-TEST_F(psp_legacy_launch, measures_the_cpus_of_es_guests_and_the_policy)
+TEST_F(sev_launch, measures_the_cpus_of_es_guests_and_the_policy)
 {
     launch(es);
     fill_data();
@@ -190,7 +190,7 @@ TEST_F(psp_legacy_launch, measures_the_cpus_of_es_guests_and_the_policy)
     EXPECT_EQ(hex_at(output_page, 32), measure_of_es_data);
 }
 
-TEST_F(psp_legacy_launch, a_failed_update_is_not_measured)
+TEST_F(sev_launch, a_failed_update_is_not_measured)
 {
     launch(sev);
     fill_data();
@@ -211,7 +211,7 @@ TEST_F(psp_legacy_launch, a_failed_update_is_not_measured)
     EXPECT_EQ(hex_at(output_page, 32), measure_of_data);
 }
 
-TEST_F(psp_legacy_launch, only_es_guests_have_a_vmsa_of_one_page)
+TEST_F(sev_launch, only_es_guests_have_a_vmsa_of_one_page)
 {
     launch(sev);
     EXPECT_EQ(update_vmsa(data_page, 4096), policy_failure);
@@ -225,7 +225,7 @@ TEST_F(psp_legacy_launch, only_es_guests_have_a_vmsa_of_one_page)
     EXPECT_EQ(update_vmsa(data_page, 4096), success);
 }
 
-TEST_F(psp_legacy_launch, asking_for_lengths_changes_nothing_else)
+TEST_F(sev_launch, asking_for_lengths_changes_nothing_else)
 {
     launch(sev);
     for (const std::uint32_t room : {0u, measure_bytes - 1}) {
@@ -240,7 +240,7 @@ TEST_F(psp_legacy_launch, asking_for_lengths_changes_nothing_else)
     }
 }
 
-TEST_F(psp_legacy_launch, answers_go_where_they_may)
+TEST_F(sev_launch, answers_go_where_they_may)
 {
     launch(sev);
     for (const spa_t bad : {low.end() - 16, uncovered, ~0ul - 20, command_page + 16}) {
@@ -256,7 +256,7 @@ TEST_F(psp_legacy_launch, answers_go_where_they_may)
     EXPECT_TRUE(memory_is_zero(low.end() - 16, 16));
 }
 
-TEST_F(psp_legacy_launch, report_has_nonce_digest_and_policy)
+TEST_F(sev_launch, report_has_nonce_digest_and_policy)
 {
     launch(no_key_sharing);
     fill_data();
@@ -276,7 +276,7 @@ TEST_F(psp_legacy_launch, report_has_nonce_digest_and_policy)
     EXPECT_TRUE(memory_is_zero(r + report_bytes, 64));
 }
 
-TEST_F(psp_legacy_launch, secrets_of_the_owner_arrive)
+TEST_F(sev_launch, secrets_of_the_owner_arrive)
 {
     launch(sev);
     ASSERT_EQ(measure(), success);
@@ -288,7 +288,7 @@ TEST_F(psp_legacy_launch, secrets_of_the_owner_arrive)
     EXPECT_EQ(text_at(data_page + 64, 32), secret_text);
 }
 
-TEST_F(psp_legacy_launch, secrets_of_others_do_not)
+TEST_F(sev_launch, secrets_of_others_do_not)
 {
     launch(sev);
     ASSERT_EQ(measure(), success);
@@ -303,7 +303,7 @@ TEST_F(psp_legacy_launch, secrets_of_others_do_not)
     EXPECT_TRUE(memory_is_zero(data_page, page_4k));
 }
 
-TEST_F(psp_legacy_launch, a_secret_belongs_to_one_measurement)
+TEST_F(sev_launch, a_secret_belongs_to_one_measurement)
 {
     launch(sev);
     ASSERT_EQ(update(packet_page, 16), success);
@@ -312,7 +312,7 @@ TEST_F(psp_legacy_launch, a_secret_belongs_to_one_measurement)
     EXPECT_EQ(secret(), bad_measurement);
 }
 
-TEST_F(psp_legacy_launch, secrets_have_their_lengths_and_places)
+TEST_F(sev_launch, secrets_have_their_lengths_and_places)
 {
     launch(sev);
     ASSERT_EQ(measure(), success);
@@ -337,7 +337,7 @@ TEST_F(psp_legacy_launch, secrets_have_their_lengths_and_places)
     EXPECT_TRUE(memory_is_zero(data_page, page_4k));
 }
 
-TEST_F(psp_legacy_launch, debugging_copies)
+TEST_F(sev_launch, debugging_copies)
 {
     launch(sev);
     fill_data();
@@ -350,7 +350,7 @@ TEST_F(psp_legacy_launch, debugging_copies)
     EXPECT_EQ(debug(dbg_encrypt, data_page, data_page, 4096), success);
 }
 
-TEST_F(psp_legacy_launch, debugging_is_refused_where_it_must)
+TEST_F(sev_launch, debugging_is_refused_where_it_must)
 {
     launch(no_debug);
     EXPECT_EQ(debug(dbg_decrypt, data_page, output_page, 16), policy_failure);
@@ -370,7 +370,7 @@ TEST_F(psp_legacy_launch, debugging_is_refused_where_it_must)
     EXPECT_TRUE(memory_is_zero(output_page, page_4k));
 }
 
-TEST_F(psp_legacy_launch, with_snp_memory_is_firmware_owned_meanwhile)
+TEST_F(sev_launch, with_snp_memory_is_firmware_owned_meanwhile)
 {
     snp_up();
     platform_up();
@@ -394,10 +394,10 @@ TEST_F(psp_legacy_launch, with_snp_memory_is_firmware_owned_meanwhile)
     EXPECT_EQ(report(), invalid_page_state);
 }
 
-TEST_F(psp_legacy_launch, migration_is_unsupported)
+TEST_F(sev_launch, migration_is_unsupported)
 {
     launch(sev);
-    for (const psp_command c :
+    for (const firmware_command c :
          {send_start, send_update_data, send_update_vmsa, send_finish, send_cancel, receive_start,
           receive_update_data, receive_update_vmsa, receive_finish}) {
         EXPECT_EQ(by_handle(c, guest), unsupported);

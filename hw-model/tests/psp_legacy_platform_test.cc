@@ -10,26 +10,27 @@ namespace rmpopt::hw
 namespace
 {
 
-using enum psp_command;
-using enum psp_status;
+using enum firmware_command;
+using enum firmware_status;
 
 constexpr std::uint32_t cert = 2084, chain = 3 * cert, nv_bytes = 32 * 1024;
 
-class psp_legacy_platform : public psp_fixture
+class sev_platform : public firmware_fixture
 {
   protected:
     static constexpr spa_t nv = 0x40000, chain_page = 0x20000;
 
     void up() { ASSERT_EQ(run_with(init, 0u, 0u, 0ull, 0u), success); }
-    psp_status init_nv(spa_t at = nv, std::uint32_t bytes = nv_bytes, std::uint32_t flags = 0)
+    firmware_status init_nv(spa_t at = nv, std::uint32_t bytes = nv_bytes, std::uint32_t flags = 0)
     {
-        return run_with(psp_command::init_ex, 36u, flags, tmr, 2u << 20, 0u, at, bytes);
+        return run_with(firmware_command::init_ex, 36u, flags, tmr, 2u << 20, 0u, at, bytes);
     }
-    psp_status export_to(spa_t pdh, std::uint32_t pdh_len, spa_t certs, std::uint32_t certs_len)
+    firmware_status export_to(spa_t pdh, std::uint32_t pdh_len, spa_t certs,
+                              std::uint32_t certs_len)
     {
         return run_with(pdh_cert_export, pdh, pdh_len, 0u, certs, certs_len);
     }
-    psp_status export_all() { return export_to(output_page, cert, chain_page, chain); }
+    firmware_status export_all() { return export_to(output_page, cert, chain_page, chain); }
     void fill(spa_t at, std::uint64_t bytes, int value)
     {
         std::memset(m->memory().at(at, bytes), value, bytes);
@@ -48,7 +49,7 @@ class psp_legacy_platform : public psp_fixture
         m->memory().store(chain_page, 1u);
         m->memory().store(chain_page + 8, 0x1001u);
     }
-    psp_status import(std::uint32_t pek_len = cert, std::uint32_t oca_len = cert)
+    firmware_status import(std::uint32_t pek_len = cert, std::uint32_t oca_len = cert)
     {
         return run_with(pek_cert_import, output_page, pek_len, 0u, chain_page, oca_len);
     }
@@ -65,22 +66,22 @@ class psp_legacy_platform : public psp_fixture
     }
 };
 
-TEST_F(psp_legacy_platform, key_commands_need_an_initialised_platform)
+TEST_F(sev_platform, key_commands_need_an_initialised_platform)
 {
-    for (const psp_command c : {pek_gen, pek_csr, pek_cert_import, pdh_cert_export, pdh_gen}) {
-        EXPECT_EQ(static_cast<psp_status>(run(c, command_page)), invalid_platform_state);
+    for (const firmware_command c : {pek_gen, pek_csr, pek_cert_import, pdh_cert_export, pdh_gen}) {
+        EXPECT_EQ(static_cast<firmware_status>(run(c, command_page)), invalid_platform_state);
     }
     EXPECT_TRUE(memory_is_zero(command_page, 64));
 }
 
-TEST_F(psp_legacy_platform, factory_reset_only_when_uninitialised)
+TEST_F(sev_platform, factory_reset_only_when_uninitialised)
 {
     EXPECT_EQ(status_of(factory_reset), success);
     up();
     EXPECT_EQ(status_of(factory_reset), invalid_platform_state);
 }
 
-TEST_F(psp_legacy_platform, export_tells_both_lengths)
+TEST_F(sev_platform, export_tells_both_lengths)
 {
     up();
     const std::array<std::array<std::uint32_t, 2>, 4> short_ones{
@@ -94,7 +95,7 @@ TEST_F(psp_legacy_platform, export_tells_both_lengths)
     EXPECT_EQ(export_to(0, 0, 0, 0), invalid_length) << "no addresses needed to ask";
 }
 
-TEST_F(psp_legacy_platform, exports_well_formed_certificates)
+TEST_F(sev_platform, exports_well_formed_certificates)
 {
     up();
     fill(output_page, 0x1000, 0xee);
@@ -128,7 +129,7 @@ TEST_F(psp_legacy_platform, exports_well_formed_certificates)
     EXPECT_EQ(load<std::uint8_t>(chain_page + chain), 0xee);
 }
 
-TEST_F(psp_legacy_platform, export_refuses_bad_addresses)
+TEST_F(sev_platform, export_refuses_bad_addresses)
 {
     up();
     EXPECT_EQ(export_to(low.end() - 8, cert, chain_page, chain), invalid_address);
@@ -139,7 +140,7 @@ TEST_F(psp_legacy_platform, export_refuses_bad_addresses)
     EXPECT_TRUE(memory_is_zero(low.end() - cert, cert));
 }
 
-TEST_F(psp_legacy_platform, export_refuses_buffers_that_overlap)
+TEST_F(sev_platform, export_refuses_buffers_that_overlap)
 {
     up();
     EXPECT_EQ(export_to(output_page, cert, output_page + cert - 1, chain), invalid_address);
@@ -148,7 +149,7 @@ TEST_F(psp_legacy_platform, export_refuses_buffers_that_overlap)
     EXPECT_EQ(export_to(command_page + 28, cert, chain_page, chain), success);
 }
 
-TEST_F(psp_legacy_platform, with_snp_all_outputs_must_be_firmware_owned)
+TEST_F(sev_platform, with_snp_all_outputs_must_be_firmware_owned)
 {
     snp_up();
     up();
@@ -167,7 +168,7 @@ TEST_F(psp_legacy_platform, with_snp_all_outputs_must_be_firmware_owned)
     EXPECT_EQ(export_to(segment, cert, chain_page, chain), invalid_page_state) << "the RMP";
 }
 
-TEST_F(psp_legacy_platform, new_keys_show_in_the_certificates)
+TEST_F(sev_platform, new_keys_show_in_the_certificates)
 {
     up();
     ASSERT_EQ(export_all(), success);
@@ -186,7 +187,7 @@ TEST_F(psp_legacy_platform, new_keys_show_in_the_certificates)
         << "the chip's key is for ever";
 }
 
-TEST_F(psp_legacy_platform, keys_survive_shutdown_and_reset_but_not_factory_reset)
+TEST_F(sev_platform, keys_survive_shutdown_and_reset_but_not_factory_reset)
 {
     up();
     ASSERT_EQ(export_all(), success);
@@ -205,7 +206,7 @@ TEST_F(psp_legacy_platform, keys_survive_shutdown_and_reset_but_not_factory_rese
     EXPECT_EQ(bytes_at(chain_page, chain), first);
 }
 
-TEST_F(psp_legacy_platform, signing_request_is_the_certificate_without_signatures)
+TEST_F(sev_platform, signing_request_is_the_certificate_without_signatures)
 {
     up();
     EXPECT_EQ(run_with(pek_csr, output_page, cert - 1), invalid_length);
@@ -220,7 +221,7 @@ TEST_F(psp_legacy_platform, signing_request_is_the_certificate_without_signature
     EXPECT_TRUE(memory_is_zero(output_page + 0x418, 516));
 }
 
-TEST_F(psp_legacy_platform, an_owner_takes_the_platform_once)
+TEST_F(sev_platform, an_owner_takes_the_platform_once)
 {
     up();
     prepare_import();
@@ -236,7 +237,7 @@ TEST_F(psp_legacy_platform, an_owner_takes_the_platform_once)
     EXPECT_FALSE(owned());
 }
 
-TEST_F(psp_legacy_platform, import_refuses_what_is_no_certificate_of_this_platform)
+TEST_F(sev_platform, import_refuses_what_is_no_certificate_of_this_platform)
 {
     up();
     prepare_import();
@@ -257,9 +258,10 @@ TEST_F(psp_legacy_platform, import_refuses_what_is_no_certificate_of_this_platfo
     EXPECT_FALSE(owned());
 }
 
-TEST_F(psp_legacy_platform, init_ex_checks_its_operands)
+TEST_F(sev_platform, init_ex_checks_its_operands)
 {
-    EXPECT_EQ(run_with(psp_command::init_ex, 35u, 0u, 0ull, 0u, 0u, nv, nv_bytes), invalid_length);
+    EXPECT_EQ(run_with(firmware_command::init_ex, 35u, 0u, 0ull, 0u, 0u, nv, nv_bytes),
+              invalid_length);
     EXPECT_EQ(init_nv(nv, nv_bytes - 1), invalid_length);
     EXPECT_EQ(init_nv(nv, nv_bytes + 1), invalid_length);
     EXPECT_EQ(init_nv(nv, 0), invalid_length);
@@ -267,7 +269,8 @@ TEST_F(psp_legacy_platform, init_ex_checks_its_operands)
     EXPECT_EQ(init_nv(low.end() - page_4k), invalid_address);
     EXPECT_EQ(init_nv(uncovered), invalid_address);
     EXPECT_EQ(init_nv(nv, nv_bytes, 2), invalid_param);
-    EXPECT_EQ(run_with(psp_command::init_ex, 36u, 0u, 0ull, 0u, 1u, nv, nv_bytes), invalid_param);
+    EXPECT_EQ(run_with(firmware_command::init_ex, 36u, 0u, 0ull, 0u, 1u, nv, nv_bytes),
+              invalid_param);
     EXPECT_EQ(init_nv(tmr + page_4k, nv_bytes, 1), invalid_address) << "in the trusted region";
     EXPECT_EQ(init_nv(segment), invalid_page_state) << "the RMP";
     EXPECT_EQ(init_nv(align_down(command_page, nv_bytes)), invalid_address) << "holds the command";
@@ -277,12 +280,12 @@ TEST_F(psp_legacy_platform, init_ex_checks_its_operands)
     EXPECT_EQ(init_nv(), invalid_platform_state);
 }
 
-TEST_F(psp_legacy_platform, without_es_no_region_matters_to_init_ex)
+TEST_F(sev_platform, without_es_no_region_matters_to_init_ex)
 {
     EXPECT_EQ(init_nv(tmr + page_4k), success);
 }
 
-TEST_F(psp_legacy_platform, storage_keeps_keys_and_owner)
+TEST_F(sev_platform, storage_keeps_keys_and_owner)
 {
     fill(nv, nv_bytes, 0xff); // as a file that was never written reads
     ASSERT_EQ(init_nv(), success);
@@ -308,7 +311,7 @@ TEST_F(psp_legacy_platform, storage_keeps_keys_and_owner)
     EXPECT_FALSE(owned()) << "empty storage is a new platform";
 }
 
-TEST_F(psp_legacy_platform, damaged_storage_is_replaced_and_then_accepted)
+TEST_F(sev_platform, damaged_storage_is_replaced_and_then_accepted)
 {
     for (const spa_t damage : {nv, nv + 16, nv + 24, nv + 3000, nv + 28 + 2 * cert}) {
         fill(nv, nv_bytes, 0);
@@ -323,7 +326,7 @@ TEST_F(psp_legacy_platform, damaged_storage_is_replaced_and_then_accepted)
     }
 }
 
-TEST_F(psp_legacy_platform, storage_is_not_written_after_shutdown)
+TEST_F(sev_platform, storage_is_not_written_after_shutdown)
 {
     ASSERT_EQ(init_nv(), success);
     ASSERT_EQ(status_of(shutdown), success);
@@ -333,7 +336,7 @@ TEST_F(psp_legacy_platform, storage_is_not_written_after_shutdown)
     EXPECT_TRUE(memory_is_zero(nv, nv_bytes));
 }
 
-TEST_F(psp_legacy_platform, with_snp_storage_is_firmware_owned_while_in_use)
+TEST_F(sev_platform, with_snp_storage_is_firmware_owned_while_in_use)
 {
     snp_up();
     EXPECT_EQ(init_nv(), invalid_page_state);
@@ -346,9 +349,9 @@ TEST_F(psp_legacy_platform, with_snp_storage_is_firmware_owned_while_in_use)
     EXPECT_EQ(reclaim(nv + page_4k), success);
 }
 
-TEST_F(psp_legacy_platform, init_makes_asids_wait_for_a_flush)
+TEST_F(sev_platform, init_makes_asids_wait_for_a_flush)
 {
-    fw = std::make_unique<psp_firmware>(*m, psp_firmware::settings{.tracks_wbinvd = true});
+    fw = std::make_unique<firmware>(*m, firmware::settings{.tracks_wbinvd = true});
     up();
     EXPECT_EQ(status_of(df_flush), wbinvd_required);
     fw->note_wbinvd(0);

@@ -6,13 +6,13 @@ namespace rmpopt::hw
 namespace
 {
 
-using enum psp_command;
-using enum psp_status;
+using enum firmware_command;
+using enum firmware_status;
 
 constexpr spa_t size_2m = 1;
 constexpr spa_t page = 16ull << 20;
 
-using psp_pages = psp_fixture;
+using snp_pages = firmware_fixture;
 
 rmp_entry assigned(unsigned asid, bool immutable, bool validated, bool vmsa, std::uint64_t gpa)
 {
@@ -47,12 +47,12 @@ TEST(page_state, firmware_entries_look_as_on_hardware)
     EXPECT_EQ(hv_fixed_entry().encode().lo, 0x4u);
 }
 
-TEST_F(psp_pages, reclaim_needs_init)
+TEST_F(snp_pages, reclaim_needs_init)
 {
     EXPECT_EQ(reclaim(page), invalid_platform_state);
 }
 
-TEST_F(psp_pages, reclaim_checks_the_address)
+TEST_F(snp_pages, reclaim_checks_the_address)
 {
     snp_up();
     EXPECT_EQ(reclaim(uncovered), invalid_address);
@@ -62,7 +62,7 @@ TEST_F(psp_pages, reclaim_checks_the_address)
     EXPECT_EQ(reclaim((page + page_4k) | size_2m), invalid_address) << "no 2 MB boundary";
 }
 
-TEST_F(psp_pages, reclaim_turns_a_firmware_page_into_a_reclaim_page)
+TEST_F(snp_pages, reclaim_turns_a_firmware_page_into_a_reclaim_page)
 {
     snp_up();
     make_firmware(page);
@@ -71,21 +71,21 @@ TEST_F(psp_pages, reclaim_turns_a_firmware_page_into_a_reclaim_page)
     EXPECT_TRUE(e.assigned);
     EXPECT_FALSE(e.immutable || e.validated || e.vmsa || e.lock);
     EXPECT_EQ(e.asid, 0);
-    EXPECT_TRUE(effects.ranges().empty()) << "the host still may not write it";
+    EXPECT_TRUE(changes.ranges().empty()) << "the host still may not write it";
     EXPECT_EQ(reclaim(page), success) << "once more, as Linux does";
-    effect_list fx;
+    rmp_changes fx;
     EXPECT_EQ(rmpupdate(*m, page, rmp_record{}, fx), rmp_status::success);
     EXPECT_EQ(state(page), page_state::hypervisor);
 }
 
-TEST_F(psp_pages, reclaim_accepts_the_c_bit)
+TEST_F(snp_pages, reclaim_accepts_the_c_bit)
 {
     snp_up();
     make_firmware(page);
     EXPECT_EQ(reclaim(page | 1ull << 51), success);
 }
 
-TEST_F(psp_pages, reclaim_ends_a_launch_or_a_swap)
+TEST_F(snp_pages, reclaim_ends_a_launch_or_a_swap)
 {
     snp_up();
     set(page, guest_entry(true, false));
@@ -96,7 +96,7 @@ TEST_F(psp_pages, reclaim_ends_a_launch_or_a_swap)
     EXPECT_EQ(entry(page), guest_entry(false, true));
 }
 
-TEST_F(psp_pages, reclaim_takes_metadata)
+TEST_F(snp_pages, reclaim_takes_metadata)
 {
     snp_up();
     set(page, assigned(0, true, false, false, 0x5000));
@@ -105,7 +105,7 @@ TEST_F(psp_pages, reclaim_takes_metadata)
     EXPECT_EQ(entry(page).gpa, 0u);
 }
 
-TEST_F(psp_pages, reclaim_leaves_mutable_guest_pages_alone)
+TEST_F(snp_pages, reclaim_leaves_mutable_guest_pages_alone)
 {
     snp_up();
     set(page, guest_entry(false, true));
@@ -113,7 +113,7 @@ TEST_F(psp_pages, reclaim_leaves_mutable_guest_pages_alone)
     EXPECT_EQ(entry(page), guest_entry(false, true));
 }
 
-TEST_F(psp_pages, reclaim_refuses_what_is_not_its_to_give)
+TEST_F(snp_pages, reclaim_refuses_what_is_not_its_to_give)
 {
     snp_up();
     EXPECT_EQ(reclaim(page), invalid_page_state) << "hypervisor";
@@ -126,7 +126,7 @@ TEST_F(psp_pages, reclaim_refuses_what_is_not_its_to_give)
     EXPECT_EQ(state(segment), page_state::firmware);
 }
 
-TEST_F(psp_pages, reclaim_refuses_the_trusted_region_while_it_is_in_use)
+TEST_F(snp_pages, reclaim_refuses_the_trusted_region_while_it_is_in_use)
 {
     snp_up();
     make_tmr_firmware();
@@ -138,7 +138,7 @@ TEST_F(psp_pages, reclaim_refuses_the_trusted_region_while_it_is_in_use)
     }
 }
 
-TEST_F(psp_pages, reclaim_minds_the_page_size)
+TEST_F(snp_pages, reclaim_minds_the_page_size)
 {
     snp_up();
     make_firmware(page, true);
@@ -152,7 +152,7 @@ TEST_F(psp_pages, reclaim_minds_the_page_size)
     EXPECT_EQ(state(18 * mb), page_state::firmware);
 }
 
-TEST_F(psp_pages, reclaim_keeps_the_subpage_count)
+TEST_F(snp_pages, reclaim_keeps_the_subpage_count)
 {
     snp_up();
     make_firmware(page);
@@ -163,7 +163,7 @@ TEST_F(psp_pages, reclaim_keeps_the_subpage_count)
     EXPECT_EQ(entry(page).subpage_count, 1) << "reclaimed pages are assigned pages";
 }
 
-TEST_F(psp_pages, status_to_a_2_mb_firmware_page_reclaims_all_of_it)
+TEST_F(snp_pages, status_to_a_2_mb_firmware_page_reclaims_all_of_it)
 {
     snp_up();
     make_firmware(page, true);

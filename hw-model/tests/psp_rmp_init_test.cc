@@ -9,12 +9,12 @@ namespace rmpopt::hw
 namespace
 {
 
-using enum psp_command;
-using enum psp_status;
+using enum firmware_command;
+using enum firmware_status;
 
 constexpr std::uint32_t init_rmp = 1, list_enable = 2;
 
-class psp_rmp_init : public psp_fixture
+class snp_rmp_init : public firmware_fixture
 {
   protected:
     void expect_range(spa_range r, page_state wanted)
@@ -26,7 +26,7 @@ class psp_rmp_init : public psp_fixture
     bool guarded(spa_t page, bool otherwise) const
     {
         bool writable = otherwise;
-        for (const guard_range &g : effects.ranges()) {
+        for (const rmp_change &g : changes.ranges()) {
             if (page >= g.base && page < g.base + g.bytes) {
                 writable = g.host_writable;
             }
@@ -35,7 +35,7 @@ class psp_rmp_init : public psp_fixture
     }
 };
 
-TEST_F(psp_rmp_init, ram_is_the_hypervisors_and_the_rest_fixed)
+TEST_F(snp_rmp_init, ram_is_the_hypervisors_and_the_rest_fixed)
 {
     snp_up();
     expect_range({0, 0xa0000}, page_state::hypervisor);
@@ -46,7 +46,7 @@ TEST_F(psp_rmp_init, ram_is_the_hypervisors_and_the_rest_fixed)
     expect_range({high.end(), region_1g - high.end()}, page_state::hv_fixed);
 }
 
-TEST_F(psp_rmp_init, the_rmp_owns_itself)
+TEST_F(snp_rmp_init, the_rmp_owns_itself)
 {
     snp_up();
     expect_range({rmp_base, rmp_bookkeeping_bytes + rst_bytes}, page_state::firmware);
@@ -56,27 +56,27 @@ TEST_F(psp_rmp_init, the_rmp_owns_itself)
     EXPECT_TRUE(guarded(segment, true));
     EXPECT_TRUE(guarded(rmp_base, true));
     EXPECT_FALSE(guarded(segment + 4 * mb, true));
-    EXPECT_LE(effects.ranges().size(), 2u) << "one for each run";
+    EXPECT_LE(changes.ranges().size(), 2u) << "one for each run";
     EXPECT_EQ(entry(34 * mb).subpage_count, 511);
 }
 
-TEST_F(psp_rmp_init, works_on_a_contiguous_rmp)
+TEST_F(snp_rmp_init, works_on_a_contiguous_rmp)
 {
     build("genoa", rmp_layout::contiguous);
     snp_up();
     expect_range({rmp_base, 5 * mb}, page_state::firmware);
     EXPECT_EQ(state(rmp_base + 5 * mb), page_state::hypervisor);
-    EXPECT_EQ(effects.ranges().size(), 1u);
+    EXPECT_EQ(changes.ranges().size(), 1u);
 }
 
-TEST_F(psp_rmp_init, the_segment_table_survives)
+TEST_F(snp_rmp_init, the_segment_table_survives)
 {
     const spa_t rst = rmp_base + rmp_bookkeeping_bytes;
     snp_up();
     EXPECT_EQ(load<std::uint64_t>(rst), segment | 1);
 }
 
-TEST_F(psp_rmp_init, listed_ranges_are_fixed)
+TEST_F(snp_rmp_init, listed_ranges_are_fixed)
 {
     enable_snp();
     ASSERT_EQ(init_ex(init_rmp | list_enable, {{0x9f000, page_4k}, {16 * mb, 3 * page_4k}}),
@@ -85,11 +85,11 @@ TEST_F(psp_rmp_init, listed_ranges_are_fixed)
     expect_range({16 * mb, 3 * page_4k}, page_state::hv_fixed);
     EXPECT_EQ(state(16 * mb + 3 * page_4k), page_state::hypervisor);
     EXPECT_FALSE(guarded(16 * mb, true)) << "fixed pages are the hypervisor's to write";
-    effect_list fx;
+    rmp_changes fx;
     EXPECT_EQ(rmpupdate(*m, 16 * mb, {.assigned = true}, fx), rmp_status::fail_permission);
 }
 
-TEST_F(psp_rmp_init, the_list_may_hold_anything)
+TEST_F(snp_rmp_init, the_list_may_hold_anything)
 {
     enable_snp();
     ASSERT_EQ(init_ex(init_rmp | list_enable, {{rmp_base, 16 * mb},           // the RMP itself
@@ -107,14 +107,14 @@ TEST_F(psp_rmp_init, the_list_may_hold_anything)
     EXPECT_EQ(state(uncovered - page_4k), page_state::hv_fixed);
 }
 
-TEST_F(psp_rmp_init, the_list_is_ignored_unless_enabled)
+TEST_F(snp_rmp_init, the_list_is_ignored_unless_enabled)
 {
     enable_snp();
     ASSERT_EQ(init_ex(init_rmp, {{16 * mb, page_4k}}), success);
     EXPECT_EQ(state(16 * mb), page_state::hypervisor);
 }
 
-TEST_F(psp_rmp_init, a_hostile_list_costs_one_pass)
+TEST_F(snp_rmp_init, a_hostile_list_costs_one_pass)
 {
     enable_snp();
     const std::vector<spa_range> all(255, {0, 0xffffffffull * page_4k});
@@ -123,7 +123,7 @@ TEST_F(psp_rmp_init, a_hostile_list_costs_one_pass)
     EXPECT_LT(std::clock() - before, 2 * CLOCKS_PER_SEC);
 }
 
-TEST_F(psp_rmp_init, iommu_buffers_are_firmwares_with_a_tag)
+TEST_F(snp_rmp_init, iommu_buffers_are_firmwares_with_a_tag)
 {
     m->set_iommu_buffers({{8 * mb, 2 * page_4k},
                           {9 * mb + 0x800, 8},         // inside one page
@@ -138,7 +138,7 @@ TEST_F(psp_rmp_init, iommu_buffers_are_firmwares_with_a_tag)
     EXPECT_TRUE(guarded(8 * mb, true));
 }
 
-TEST_F(psp_rmp_init, a_second_init_starts_afresh)
+TEST_F(snp_rmp_init, a_second_init_starts_afresh)
 {
     snp_up();
     make_firmware(16 * mb);
@@ -157,7 +157,7 @@ TEST_F(psp_rmp_init, a_second_init_starts_afresh)
     EXPECT_TRUE(guarded(segment, true));
 }
 
-TEST_F(psp_rmp_init, rubbish_in_the_table_goes)
+TEST_F(snp_rmp_init, rubbish_in_the_table_goes)
 {
     std::memset(m->memory().at(rmp_base, rmp_bookkeeping_bytes), 0xff, rmp_bookkeeping_bytes);
     std::memset(m->memory().at(segment, 4 * mb), 0x5b, 4 * mb);
@@ -168,7 +168,7 @@ TEST_F(psp_rmp_init, rubbish_in_the_table_goes)
     EXPECT_FALSE(guarded(16 * mb, false));
 }
 
-TEST_F(psp_rmp_init, scattered_assigned_pages_come_back_as_few_ranges)
+TEST_F(snp_rmp_init, scattered_assigned_pages_come_back_as_few_ranges)
 {
     snp_up();
     for (spa_t p = high.base; p < high.end(); p += 2 * page_4k) {
@@ -177,13 +177,13 @@ TEST_F(psp_rmp_init, scattered_assigned_pages_come_back_as_few_ranges)
     ASSERT_EQ(status_of(snp_df_flush), success);
     ASSERT_EQ(shutdown_ex(0), success);
     ASSERT_EQ(init_ex(init_rmp), success);
-    EXPECT_LE(effects.ranges().size(), 4100u);
+    EXPECT_LE(changes.ranges().size(), 4100u);
     for (spa_t p = high.base; p < high.end(); p += 2 * page_4k) {
         ASSERT_FALSE(guarded(p, false));
     }
 }
 
-TEST_F(psp_rmp_init, optimised_regions_are_forgotten)
+TEST_F(snp_rmp_init, optimised_regions_are_forgotten)
 {
     enable_snp();
     m->core(0).rmpopt.set_msr(1);
@@ -195,7 +195,7 @@ TEST_F(psp_rmp_init, optimised_regions_are_forgotten)
     EXPECT_FALSE(m->core(1).rmpopt.test(5 * region_1g));
 }
 
-TEST_F(psp_rmp_init, a_failed_init_changes_nothing)
+TEST_F(snp_rmp_init, a_failed_init_changes_nothing)
 {
     enable_snp();
     set(16 * mb, guest_entry(false, true));
@@ -203,7 +203,7 @@ TEST_F(psp_rmp_init, a_failed_init_changes_nothing)
     EXPECT_EQ(init_ex(init_rmp), invalid_config);
     EXPECT_EQ(state(16 * mb), page_state::guest_valid);
     EXPECT_EQ(state(segment), page_state::hypervisor);
-    EXPECT_TRUE(effects.ranges().empty());
+    EXPECT_TRUE(changes.ranges().empty());
 }
 
 /// A machine of one run of RAM from 0 with a segmented RMP at its end.
@@ -214,13 +214,13 @@ struct big_machine {
         base = gb * region_1g - entries - (1ull << 20);
         table = base + (1ull << 20);
         machine::settings s;
-        s.cpu = find_persona("venice");
+        s.cpu = find_cpu_model("venice");
         s.cpus.core_of_thread = {0};
         s.memory = memory_view({{0, gb * region_1g, ram.data()}});
         m = std::make_unique<machine>(std::move(s));
         m->memory().store<std::uint64_t>(base + rmp_bookkeeping_bytes, table | gb);
         m->bios_setup({.layout = rmp_layout::segmented, .base = base, .segment_shift = 36});
-        effect_list ignored;
+        rmp_changes ignored;
         wrmsr(*m, 0, msr::syscfg,
               m->thread(0).syscfg | syscfg_mfdm | syscfg_snp_en | syscfg_vmpl_en, ignored);
     }
@@ -230,26 +230,26 @@ struct big_machine {
     std::unique_ptr<machine> m;
 };
 
-TEST(psp_big_rmp, of_64_gb_takes_little_time_and_few_effects)
+TEST(snp_big_rmp, of_64_gb_takes_little_time_and_few_effects)
 {
     big_machine big(64);
-    psp_firmware fw(*big.m);
-    effect_list effects;
+    firmware fw(*big.m);
+    rmp_changes changes;
     const std::clock_t before = std::clock();
-    EXPECT_EQ(fw.execute(static_cast<std::uint16_t>(snp_init), 0, effects), 0);
+    EXPECT_EQ(fw.execute(static_cast<std::uint16_t>(snp_init), 0, changes), 0);
     EXPECT_LT(std::clock() - before, 5 * CLOCKS_PER_SEC);
-    EXPECT_LE(effects.ranges().size(), 2u);
+    EXPECT_LE(changes.ranges().size(), 2u);
 }
 
-TEST(psp_big_rmp, entries_that_need_no_change_are_not_written)
+TEST(snp_big_rmp, entries_that_need_no_change_are_not_written)
 {
     big_machine big(2);
     // Entries of 512 MB to 1 GB: RAM all of it, and far from the table's own pages.
     std::byte *entries = big.m->memory().at(big.table + (2 << 20), 2 << 20);
     ASSERT_EQ(mprotect(entries, 2 << 20, PROT_READ), 0);
-    psp_firmware fw(*big.m);
-    effect_list effects;
-    EXPECT_EQ(fw.execute(static_cast<std::uint16_t>(snp_init), 0, effects), 0);
+    firmware fw(*big.m);
+    rmp_changes changes;
+    EXPECT_EQ(fw.execute(static_cast<std::uint16_t>(snp_init), 0, changes), 0);
 }
 
 } // namespace

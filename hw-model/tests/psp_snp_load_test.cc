@@ -7,15 +7,15 @@ namespace rmpopt::hw
 namespace
 {
 
-using enum psp_command;
-using enum psp_status;
+using enum firmware_command;
+using enum firmware_status;
 
-class psp_snp_load : public psp_fixture
+class snp_load : public firmware_fixture
 {
   protected:
     static constexpr spa_t blob = 0x30010; ///< anywhere
 
-    psp_status load_vlek(std::uint32_t len = 16, std::uint32_t version = 0, spa_t from = blob)
+    firmware_status load_vlek(std::uint32_t len = 16, std::uint32_t version = 0, spa_t from = blob)
     {
         return run_with(snp_vlek_load, len, version, from);
     }
@@ -27,14 +27,14 @@ class psp_snp_load : public psp_fixture
         EXPECT_EQ(reclaim(output_page), success);
         return vlek;
     }
-    psp_status download(std::uint32_t len, std::uint32_t flags, spa_t image, std::uint32_t bytes,
-                        std::uint32_t reserved = 0)
+    firmware_status download(std::uint32_t len, std::uint32_t flags, spa_t image,
+                             std::uint32_t bytes, std::uint32_t reserved = 0)
     {
         return run_with(snp_download_firmware_ex, len, flags, image, bytes, reserved);
     }
 };
 
-TEST_F(psp_snp_load, a_vlek_shows_in_the_status)
+TEST_F(snp_load, a_vlek_shows_in_the_status)
 {
     snp_up();
     EXPECT_FALSE(has_vlek());
@@ -42,7 +42,7 @@ TEST_F(psp_snp_load, a_vlek_shows_in_the_status)
     EXPECT_TRUE(has_vlek());
 }
 
-TEST_F(psp_snp_load, a_vlek_is_gone_after_shutdown_and_reset)
+TEST_F(snp_load, a_vlek_is_gone_after_shutdown_and_reset)
 {
     snp_up();
     ASSERT_EQ(load_vlek(), success);
@@ -56,7 +56,7 @@ TEST_F(psp_snp_load, a_vlek_is_gone_after_shutdown_and_reset)
     EXPECT_FALSE(has_vlek());
 }
 
-TEST_F(psp_snp_load, vlek_fields_are_checked)
+TEST_F(snp_load, vlek_fields_are_checked)
 {
     EXPECT_EQ(load_vlek(), invalid_platform_state);
     snp_up();
@@ -70,14 +70,14 @@ TEST_F(psp_snp_load, vlek_fields_are_checked)
     EXPECT_EQ(load_vlek(16, 0, low.end() - 432), success);
 }
 
-TEST_F(psp_snp_load, no_firmware_has_the_right_signature)
+TEST_F(snp_load, no_firmware_has_the_right_signature)
 {
     EXPECT_EQ(download(24, 0, 0x30000, page_4k), bad_signature) << "before SNP_INIT";
     snp_up();
     EXPECT_EQ(download(24, 1, 0x30000, page_4k), bad_signature) << "and after it";
 }
 
-TEST_F(psp_snp_load, firmware_fields_are_checked)
+TEST_F(snp_load, firmware_fields_are_checked)
 {
     snp_up();
     EXPECT_EQ(download(16, 0, 0x30000, page_4k), invalid_length);

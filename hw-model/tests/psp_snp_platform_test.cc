@@ -8,14 +8,14 @@ namespace rmpopt::hw
 namespace
 {
 
-using enum psp_command;
-using enum psp_status;
+using enum firmware_command;
+using enum firmware_status;
 
 constexpr std::uint32_t init_rmp = 1, list_enable = 2;
 
-using psp_snp = psp_fixture;
+using snp_platform = firmware_fixture;
 
-TEST_F(psp_snp, init_needs_every_cpu_enabled)
+TEST_F(snp_platform, init_needs_every_cpu_enabled)
 {
     EXPECT_EQ(status_of(snp_init), invalid_config);
     enable_mfdm();
@@ -26,7 +26,7 @@ TEST_F(psp_snp, init_needs_every_cpu_enabled)
     EXPECT_TRUE(fw->snapshot().snp_init && fw->snapshot().rmp_init);
 }
 
-TEST_F(psp_snp, init_checks_registers_of_every_cpu)
+TEST_F(snp_platform, init_checks_registers_of_every_cpu)
 {
     enable_snp();
     m->thread(3).syscfg &= ~syscfg_mfdm;
@@ -51,7 +51,7 @@ TEST_F(psp_snp, init_checks_registers_of_every_cpu)
     EXPECT_EQ(status_of(snp_init), success);
 }
 
-TEST_F(psp_snp, init_fails_when_cores_disagree_on_the_rmp)
+TEST_F(snp_platform, init_fails_when_cores_disagree_on_the_rmp)
 {
     enable_snp();
     for (std::atomic<std::uint64_t> core_state::*reg :
@@ -63,14 +63,14 @@ TEST_F(psp_snp, init_fails_when_cores_disagree_on_the_rmp)
     EXPECT_EQ(status_of(snp_init), success);
 }
 
-TEST_F(psp_snp, init_fails_without_an_rmp)
+TEST_F(snp_platform, init_fails_without_an_rmp)
 {
     build("venice", rmp_layout::none);
     enable_snp();
     EXPECT_EQ(status_of(snp_init), rmp_init_failed);
 }
 
-TEST_F(psp_snp, init_fails_when_the_rmp_does_not_cover_itself)
+TEST_F(snp_platform, init_fails_when_the_rmp_does_not_cover_itself)
 {
     build("genoa", rmp_layout::none);
     // 1 MB holds the entries of less than 256 MB, which is less than where it stands.
@@ -85,7 +85,7 @@ TEST_F(psp_snp, init_fails_when_the_rmp_does_not_cover_itself)
     EXPECT_EQ(status_of(snp_init), rmp_init_failed);
 }
 
-TEST_F(psp_snp, init_wants_aligned_rmp_bounds)
+TEST_F(snp_platform, init_wants_aligned_rmp_bounds)
 {
     build("genoa", rmp_layout::none);
     m->bios_setup({.layout = rmp_layout::contiguous,
@@ -95,7 +95,7 @@ TEST_F(psp_snp, init_wants_aligned_rmp_bounds)
     EXPECT_EQ(status_of(snp_init), invalid_config);
 }
 
-TEST_F(psp_snp, init_only_once_until_shutdown)
+TEST_F(snp_platform, init_only_once_until_shutdown)
 {
     snp_up();
     EXPECT_EQ(status_of(snp_init), invalid_platform_state);
@@ -105,7 +105,7 @@ TEST_F(psp_snp, init_only_once_until_shutdown)
     EXPECT_EQ(init_ex(init_rmp), success) << "SNP_EN stayed set";
 }
 
-TEST_F(psp_snp, init_is_too_late_after_legacy_init)
+TEST_F(snp_platform, init_is_too_late_after_legacy_init)
 {
     ASSERT_EQ(run_with(init, 0u, 0u, 0ull, 0u), success);
     enable_snp();
@@ -113,7 +113,7 @@ TEST_F(psp_snp, init_is_too_late_after_legacy_init)
     EXPECT_EQ(init_ex(init_rmp), invalid_platform_state);
 }
 
-TEST_F(psp_snp, init_ex_without_rmp_needs_one_from_before)
+TEST_F(snp_platform, init_ex_without_rmp_needs_one_from_before)
 {
     enable_snp();
     EXPECT_EQ(init_ex(0), rmp_init_required);
@@ -125,7 +125,7 @@ TEST_F(psp_snp, init_ex_without_rmp_needs_one_from_before)
     EXPECT_EQ(state(output_page), page_state::firmware) << "the RMP was left alone";
 }
 
-TEST_F(psp_snp, init_ex_checks_its_flags)
+TEST_F(snp_platform, init_ex_checks_its_flags)
 {
     enable_snp();
     EXPECT_EQ(init_ex(init_rmp | 1u << 5), invalid_param);
@@ -143,7 +143,7 @@ TEST_F(psp_snp, init_ex_checks_its_flags)
     EXPECT_FALSE(fw->snapshot().snp_init);
 }
 
-TEST_F(psp_snp, init_ex_checks_its_list)
+TEST_F(snp_platform, init_ex_checks_its_list)
 {
     enable_snp();
     const auto with_list = [this](spa_t list) {
@@ -163,7 +163,7 @@ TEST_F(psp_snp, init_ex_checks_its_list)
     EXPECT_EQ(init_ex(init_rmp | list_enable, {}), success);
 }
 
-TEST_F(psp_snp, status_before_init_goes_anywhere_in_ram)
+TEST_F(snp_platform, status_before_init_goes_anywhere_in_ram)
 {
     EXPECT_EQ(run_with(snp_platform_status, output_page + 0xbc), success);
     EXPECT_EQ(load<std::uint8_t>(output_page + 0xbc), 1);
@@ -176,7 +176,7 @@ TEST_F(psp_snp, status_before_init_goes_anywhere_in_ram)
     EXPECT_EQ(run_with(snp_platform_status, low.end() - 16), invalid_address);
 }
 
-TEST_F(psp_snp, status_after_init_takes_a_firmware_page_and_hands_it_back)
+TEST_F(snp_platform, status_after_init_takes_a_firmware_page_and_hands_it_back)
 {
     snp_up();
     EXPECT_EQ(run_with(snp_platform_status, output_page), invalid_page_state);
@@ -190,9 +190,9 @@ TEST_F(psp_snp, status_after_init_takes_a_firmware_page_and_hands_it_back)
     EXPECT_EQ(reclaim(output_page), success) << "Linux reclaims it all the same";
 }
 
-TEST_F(psp_snp, status_reports_security_versions_where_each_family_has_them)
+TEST_F(snp_platform, status_reports_security_versions_where_each_family_has_them)
 {
-    for (const persona &p : personas()) {
+    for (const cpu_model &p : cpu_models()) {
         build(p.name, p.layout);
         ASSERT_EQ(run_with(snp_platform_status, output_page), success);
         const unsigned snp_byte = p.family >= 0x1a ? 3 : 6;
@@ -201,14 +201,14 @@ TEST_F(psp_snp, status_reports_security_versions_where_each_family_has_them)
     }
 }
 
-TEST_F(psp_snp, feature_info_offers_nothing)
+TEST_F(snp_platform, feature_info_offers_nothing)
 {
     m->memory().store(output_page, ~0ull);
     EXPECT_EQ(run_with(snp_feature_info, 16u, 0u, output_page), success);
     EXPECT_TRUE(memory_is_zero(output_page, 16));
 }
 
-TEST_F(psp_snp, feature_info_checks_its_operands)
+TEST_F(snp_platform, feature_info_checks_its_operands)
 {
     EXPECT_EQ(run_with(snp_feature_info, 15u, 0u, output_page), invalid_length);
     EXPECT_EQ(run_with(snp_feature_info, 16u, 1u, output_page), invalid_param);
@@ -217,16 +217,16 @@ TEST_F(psp_snp, feature_info_checks_its_operands)
     EXPECT_EQ(run_with(snp_feature_info, 16u, 0u, uncovered), invalid_address);
 }
 
-TEST_F(psp_snp, df_flush_needs_init)
+TEST_F(snp_platform, df_flush_needs_init)
 {
     EXPECT_EQ(status_of(snp_df_flush), invalid_platform_state);
     snp_up();
     EXPECT_EQ(status_of(snp_df_flush), success);
 }
 
-TEST_F(psp_snp, df_flush_wants_caches_written_back_where_that_is_tracked)
+TEST_F(snp_platform, df_flush_wants_caches_written_back_where_that_is_tracked)
 {
-    fw = std::make_unique<psp_firmware>(*m, psp_firmware::settings{.tracks_wbinvd = true});
+    fw = std::make_unique<firmware>(*m, firmware::settings{.tracks_wbinvd = true});
     snp_up();
     EXPECT_EQ(status_of(snp_df_flush), wbinvd_required);
     fw->note_wbinvd(0);
@@ -236,7 +236,7 @@ TEST_F(psp_snp, df_flush_wants_caches_written_back_where_that_is_tracked)
     EXPECT_EQ(status_of(snp_df_flush), success);
 }
 
-TEST_F(psp_snp, shutdown_wants_a_df_flush)
+TEST_F(snp_platform, shutdown_wants_a_df_flush)
 {
     snp_up();
     EXPECT_EQ(shutdown_ex(0), df_flush_required);
@@ -246,7 +246,7 @@ TEST_F(psp_snp, shutdown_wants_a_df_flush)
     EXPECT_TRUE(m->snp_enabled_everywhere());
 }
 
-TEST_F(psp_snp, shutdown_checks_its_operands)
+TEST_F(snp_platform, shutdown_checks_its_operands)
 {
     EXPECT_EQ(run_with(snp_shutdown_ex, 4u, 0u), invalid_length);
     EXPECT_EQ(shutdown_ex(4), invalid_param);
@@ -254,7 +254,7 @@ TEST_F(psp_snp, shutdown_checks_its_operands)
     EXPECT_EQ(shutdown_ex(0), success) << "nothing to shut down";
 }
 
-TEST_F(psp_snp, shutdown_waits_for_the_legacy_platform)
+TEST_F(snp_platform, shutdown_waits_for_the_legacy_platform)
 {
     snp_up();
     ASSERT_EQ(status_of(snp_df_flush), success);
@@ -266,7 +266,7 @@ TEST_F(psp_snp, shutdown_waits_for_the_legacy_platform)
     EXPECT_EQ(shutdown_ex(0), success);
 }
 
-TEST_F(psp_snp, shutdown_hands_back_iommu_pages_when_asked)
+TEST_F(snp_platform, shutdown_hands_back_iommu_pages_when_asked)
 {
     const spa_t log = 8 * mb;
     m->set_iommu_buffers({{log, 2 * page_4k}});
@@ -277,11 +277,11 @@ TEST_F(psp_snp, shutdown_hands_back_iommu_pages_when_asked)
     EXPECT_EQ(shutdown_ex(1), success);
     EXPECT_EQ(state(log), page_state::reclaim);
     EXPECT_EQ(state(log + page_4k), page_state::reclaim);
-    effect_list fx;
+    rmp_changes fx;
     EXPECT_EQ(rmpupdate(*m, log, rmp_record{}, fx), rmp_status::success);
 }
 
-TEST_F(psp_snp, shutdown_keeps_iommu_pages_otherwise)
+TEST_F(snp_platform, shutdown_keeps_iommu_pages_otherwise)
 {
     const spa_t log = 8 * mb;
     m->set_iommu_buffers({{log, page_4k}});
@@ -291,7 +291,7 @@ TEST_F(psp_snp, shutdown_keeps_iommu_pages_otherwise)
     EXPECT_EQ(state(log), page_state::firmware_iommu);
 }
 
-TEST_F(psp_snp, config_sets_and_resets_the_reported_version)
+TEST_F(snp_platform, config_sets_and_resets_the_reported_version)
 {
     snp_up();
     const auto config = [this](std::uint64_t tcb, std::uint32_t masks) {
@@ -317,7 +317,7 @@ TEST_F(psp_snp, config_sets_and_resets_the_reported_version)
     EXPECT_EQ(reported(), current);
 }
 
-TEST_F(psp_snp, config_and_commit_need_init)
+TEST_F(snp_platform, config_and_commit_need_init)
 {
     EXPECT_EQ(run_with(snp_config, std::array<std::uint64_t, 8>{}), invalid_platform_state);
     EXPECT_EQ(run_with(snp_commit, 4u), invalid_platform_state);

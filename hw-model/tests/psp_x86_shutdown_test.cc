@@ -10,12 +10,12 @@ namespace rmpopt::hw
 namespace
 {
 
-using enum psp_command;
-using enum psp_status;
+using enum firmware_command;
+using enum firmware_status;
 
 constexpr std::uint32_t iommu = 1, x86 = 2;
 
-class psp_x86_shutdown : public psp_fixture
+class snp_x86_shutdown : public firmware_fixture
 {
   protected:
     static constexpr spa_t iommu_log = 8 * mb;
@@ -32,19 +32,19 @@ class psp_x86_shutdown : public psp_fixture
     }
     msr_result write(unsigned thread, std::uint32_t index, std::uint64_t value)
     {
-        effect_list ignored;
+        rmp_changes ignored;
         return wrmsr(*m, thread, index, value, ignored);
     }
     /// Pages that the last command has made host-writable.
     bool gave_back(spa_t page) const
     {
-        return std::ranges::any_of(effects.ranges(), [page](const guard_range &r) {
+        return std::ranges::any_of(changes.ranges(), [page](const rmp_change &r) {
             return r.host_writable && page >= r.base && page < r.base + r.bytes;
         });
     }
 };
 
-TEST_F(psp_x86_shutdown, is_offered_in_feature_info)
+TEST_F(snp_x86_shutdown, is_offered_in_feature_info)
 {
     EXPECT_EQ(run_with(snp_feature_info, 16u, 0u, output_page), success);
     EXPECT_TRUE(memory_is_zero(output_page, 8));
@@ -52,7 +52,7 @@ TEST_F(psp_x86_shutdown, is_offered_in_feature_info)
     EXPECT_TRUE(memory_is_zero(output_page + 12, 4));
 }
 
-TEST_F(psp_x86_shutdown, only_when_asked_for)
+TEST_F(snp_x86_shutdown, only_when_asked_for)
 {
     snp_up_and_flushed();
     EXPECT_EQ(shutdown_ex(iommu), success);
@@ -60,18 +60,18 @@ TEST_F(psp_x86_shutdown, only_when_asked_for)
     EXPECT_FALSE(m->is_host_writable(rmp_base));
 }
 
-TEST_F(psp_x86_shutdown, checks_its_other_flags)
+TEST_F(snp_x86_shutdown, checks_its_other_flags)
 {
     EXPECT_EQ(shutdown_ex(x86 | 4), invalid_param);
     EXPECT_EQ(shutdown_ex(x86), success) << "nothing to shut down";
 }
 
-TEST_F(psp_x86_shutdown, that_fails_changes_nothing)
+TEST_F(snp_x86_shutdown, that_fails_changes_nothing)
 {
     snp_up();
     EXPECT_EQ(shutdown_ex(iommu | x86), df_flush_required);
     EXPECT_TRUE(m->snp_enabled_everywhere());
-    EXPECT_TRUE(effects.ranges().empty());
+    EXPECT_TRUE(changes.ranges().empty());
     EXPECT_EQ(state(iommu_log), page_state::firmware_iommu);
     ASSERT_EQ(status_of(snp_df_flush), success);
     ASSERT_EQ(run_with(init, 0u, 0u, 0ull, 0u), success);
@@ -79,7 +79,7 @@ TEST_F(psp_x86_shutdown, that_fails_changes_nothing)
     EXPECT_TRUE(m->snp_enabled_everywhere());
 }
 
-TEST_F(psp_x86_shutdown, gives_all_memory_back)
+TEST_F(snp_x86_shutdown, gives_all_memory_back)
 {
     snp_up_and_flushed();
     make_firmware(output_page);
@@ -95,7 +95,7 @@ TEST_F(psp_x86_shutdown, gives_all_memory_back)
     EXPECT_FALSE(gave_back(command_page)) << "was the host's all the time";
 }
 
-TEST_F(psp_x86_shutdown, unlocks_registers)
+TEST_F(snp_x86_shutdown, unlocks_registers)
 {
     snp_up_and_flushed();
     EXPECT_EQ(write(0, msr::rmp_base, 0), msr_result::gp0);
@@ -105,7 +105,7 @@ TEST_F(psp_x86_shutdown, unlocks_registers)
     EXPECT_EQ(m->thread(3).syscfg & syscfg_mfdm, 0u);
 }
 
-TEST_F(psp_x86_shutdown, leaves_rmpopt_useless_and_its_register_clearable)
+TEST_F(snp_x86_shutdown, leaves_rmpopt_useless_and_its_register_clearable)
 {
     snp_up_and_flushed();
     ASSERT_EQ(write(0, msr::rmpopt_base, rmpopt_enable), msr_result::done);
@@ -115,7 +115,7 @@ TEST_F(psp_x86_shutdown, leaves_rmpopt_useless_and_its_register_clearable)
     EXPECT_EQ(write(0, msr::rmpopt_base, 0), msr_result::done);
 }
 
-TEST_F(psp_x86_shutdown, makes_software_prepare_again)
+TEST_F(snp_x86_shutdown, makes_software_prepare_again)
 {
     snp_up_and_flushed();
     make_firmware(output_page);

@@ -44,7 +44,7 @@ TEST_F(race_test, no_bit_is_set_once_rmpupdate_has_assigned_a_page)
     unsigned stale = 0;
     race(
         [&](unsigned) {
-            effect_list mine;
+            rmp_changes mine;
             ASSERT_EQ(rmpupdate(*m, high_2m, guest_page(), mine), rmp_status::success);
             for (unsigned c = 0; c < 2; ++c) {
                 stale += m->core(c).rmpopt.test(high.base) ? 1 : 0;
@@ -66,7 +66,7 @@ TEST_F(race_test, bit_seen_set_means_that_no_page_was_assigned_meanwhile)
     unsigned wrong = 0;
     race(
         [&](unsigned) {
-            effect_list mine;
+            rmp_changes mine;
             rmpupdate(*m, high_2m, guest_page(), mine);
             assigned.fetch_add(1);
             assigned.fetch_add(1);
@@ -87,7 +87,7 @@ TEST_F(race_test, reader_sees_whole_entries)
     std::atomic<unsigned> torn{0};
     race(
         [&](unsigned i) {
-            effect_list mine;
+            rmp_changes mine;
             const std::uint32_t asid = i % 2 + 1;
             rmpupdate(*m, high_2m, guest_page(asid, asid << 20), mine);
             rmpupdate(*m, high_2m, {}, mine);
@@ -106,7 +106,7 @@ TEST_F(race_test, psmash_and_rmpread_are_atomic)
     std::atomic<unsigned> wrong{0};
     race(
         [&](unsigned) {
-            effect_list mine;
+            rmp_changes mine;
             rmpupdate(*m, high_2m, of_2m(guest_page()), mine);
             psmash(*m, high_2m);
             for (unsigned i = 0; i < pages_per_2m; i += 511) {
@@ -128,7 +128,7 @@ TEST_F(race_test, base_may_move_while_siblings_use_the_table)
     constexpr spa_t bases[] = {0, 2 * region_1g, 4096 * region_1g, 200000 * region_1g};
     race(
         [&](unsigned i) {
-            effect_list mine;
+            rmp_changes mine;
             ASSERT_EQ(wrmsr(*m, 0, msr::rmpopt_base, bases[i % 4] | rmpopt_enable, mine),
                       msr_result::done);
         },
@@ -145,11 +145,11 @@ TEST_F(race_test, two_cores_update_pages_of_one_2m_region)
 {
     race(
         [&](unsigned i) {
-            effect_list mine;
+            rmp_changes mine;
             rmpupdate(*m, high_2m + page_4k, i % 2 == 0 ? guest_page() : rmp_record{}, mine);
         },
         [&] {
-            effect_list mine;
+            rmp_changes mine;
             rmpupdate(*m, high_2m + 2 * page_4k, guest_page(8), mine);
             rmpupdate(*m, high_2m + 2 * page_4k, {}, mine);
         });
@@ -165,7 +165,7 @@ TEST_F(race_test, siblings_write_and_read_the_registers_of_their_core)
     std::atomic<unsigned> torn{0};
     race(
         [&](unsigned i) {
-            effect_list mine;
+            rmp_changes mine;
             wrmsr(*m, 0, msr::rmp_base, i % 2 == 0 ? a : b, mine);
             wrmsr(*m, 0, msr::rmp_end, a + b, mine);
             wrmsr(*m, 0, msr::rmp_cfg, rmp_cfg_value(30 + i % 4), mine);
@@ -187,13 +187,13 @@ TEST_F(race_test, no_register_changes_once_a_sibling_has_set_snp_en)
     for (unsigned round = 0; round < 200; ++round) {
         m->firmware_clear_snp_en();
         std::thread sibling([&] {
-            effect_list mine;
+            rmp_changes mine;
             wrmsr(*m, 1, msr::syscfg, syscfg_reset | syscfg_snp_en, mine);
             const std::uint64_t then = read_msr(1, msr::rmp_base);
             std::this_thread::yield();
             late += read_msr(1, msr::rmp_base) == then ? 0 : 1;
         });
-        effect_list mine;
+        rmp_changes mine;
         for (unsigned i = 0; i < 20; ++i) {
             wrmsr(*m, 0, msr::rmp_base, rmp_base + i % 2 * rmp_alignment, mine);
         }
@@ -211,13 +211,13 @@ TEST_F(race_test, check_sees_a_page_before_or_after_rmpupdate)
     rmp_access neighbour = host, large = host, guest = host;
     neighbour.spa += page_4k;
     large.large_mapping = true;
-    guest.who = accessor::snp_guest;
+    guest.who = initiator::snp_guest;
     guest.encrypted = true;
     guest.asid = 7;
     guest.gpa = 0x1234000;
     race(
         [&](unsigned) {
-            effect_list mine;
+            rmp_changes mine;
             rmpupdate(*m, host.spa, guest_page(), mine);
             wrong += rmp_check(*m, 0, host).rule == rmp_rule::hypervisor_owned ? 0 : 1;
             rmpupdate(*m, host.spa, {}, mine);

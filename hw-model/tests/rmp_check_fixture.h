@@ -18,7 +18,7 @@ inline constexpr std::uint64_t npf_final = rmp_error::rmp | rmp_error::final_acc
 inline constexpr std::uint64_t npf_walk = rmp_error::rmp | rmp_error::page_walk;
 inline constexpr std::uint64_t npf_private = npf_final | rmp_error::encrypted;
 
-inline rmp_access by(accessor who, kind k, spa_t spa)
+inline rmp_access by(initiator who, kind k, spa_t spa)
 {
     return {.who = who, .kind = k, .spa = spa};
 }
@@ -53,7 +53,7 @@ class rmp_check_fixture : public machine_fixture
     }
     static rmp_access guest(kind k, spa_t spa = page, std::uint64_t gpa = gpa_4k)
     {
-        return {.who = accessor::snp_guest,
+        return {.who = initiator::snp_guest,
                 .kind = k,
                 .spa = spa,
                 .encrypted = true,

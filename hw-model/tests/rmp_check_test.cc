@@ -20,7 +20,7 @@ class rmp_check_test : public rmp_check_fixture
 
 struct row {
     const char *name;
-    accessor who;
+    initiator who;
     kind what;
     bool encrypted;
     rmp_outcome on_assigned; ///< a page of another guest
@@ -91,30 +91,30 @@ constexpr auto ok = rmp_outcome::allowed, pf = rmp_outcome::page_fault,
 INSTANTIATE_TEST_SUITE_P(
     rmp, table_row,
     testing::Values(
-        row{"host_read", accessor::host, kind::read, false, ok, 0, false},
-        row{"host_write", accessor::host, kind::write, false, pf, rmp_error::rmp, true},
-        row{"host_fetch", accessor::host, kind::fetch, false, ok, 0, false},
-        row{"host_walk_read", accessor::host, kind::walk_read, false, ok, 0, false},
-        row{"host_walk_write", accessor::host, kind::walk_write, false, pf, rmp_error::rmp, true},
-        row{"nonsnp_read", accessor::nonsnp_guest, kind::read, false, ok, 0, false},
-        row{"nonsnp_write", accessor::nonsnp_guest, kind::write, false, npf, npf_final, true},
-        row{"nonsnp_fetch", accessor::nonsnp_guest, kind::fetch, false, ok, 0, false},
-        row{"nonsnp_walk_read", accessor::nonsnp_guest, kind::walk_read, false, ok, 0, false},
-        row{"nonsnp_walk_write", accessor::nonsnp_guest, kind::walk_write, false, npf, npf_walk,
+        row{"host_read", initiator::host, kind::read, false, ok, 0, false},
+        row{"host_write", initiator::host, kind::write, false, pf, rmp_error::rmp, true},
+        row{"host_fetch", initiator::host, kind::fetch, false, ok, 0, false},
+        row{"host_walk_read", initiator::host, kind::walk_read, false, ok, 0, false},
+        row{"host_walk_write", initiator::host, kind::walk_write, false, pf, rmp_error::rmp, true},
+        row{"nonsnp_read", initiator::nonsnp_guest, kind::read, false, ok, 0, false},
+        row{"nonsnp_write", initiator::nonsnp_guest, kind::write, false, npf, npf_final, true},
+        row{"nonsnp_fetch", initiator::nonsnp_guest, kind::fetch, false, ok, 0, false},
+        row{"nonsnp_walk_read", initiator::nonsnp_guest, kind::walk_read, false, ok, 0, false},
+        row{"nonsnp_walk_write", initiator::nonsnp_guest, kind::walk_write, false, npf, npf_walk,
             true},
-        row{"snp_private_read", accessor::snp_guest, kind::read, true, npf, npf_private, true},
-        row{"snp_private_write", accessor::snp_guest, kind::write, true, npf, npf_private, true},
-        row{"snp_shared_read", accessor::snp_guest, kind::read, false, ok, 0, false},
-        row{"snp_shared_write", accessor::snp_guest, kind::write, false, npf, npf_final, true},
-        row{"snp_fetch", accessor::snp_guest, kind::fetch, true, npf, npf_private, true},
-        row{"snp_fetch_whatever_the_c_bit", accessor::snp_guest, kind::fetch, false, npf,
+        row{"snp_private_read", initiator::snp_guest, kind::read, true, npf, npf_private, true},
+        row{"snp_private_write", initiator::snp_guest, kind::write, true, npf, npf_private, true},
+        row{"snp_shared_read", initiator::snp_guest, kind::read, false, ok, 0, false},
+        row{"snp_shared_write", initiator::snp_guest, kind::write, false, npf, npf_final, true},
+        row{"snp_fetch", initiator::snp_guest, kind::fetch, true, npf, npf_private, true},
+        row{"snp_fetch_whatever_the_c_bit", initiator::snp_guest, kind::fetch, false, npf,
             npf_private, true},
-        row{"snp_walk_read", accessor::snp_guest, kind::walk_read, false, npf,
+        row{"snp_walk_read", initiator::snp_guest, kind::walk_read, false, npf,
             npf_walk | rmp_error::encrypted, true},
-        row{"snp_walk_write", accessor::snp_guest, kind::walk_write, true, npf,
+        row{"snp_walk_write", initiator::snp_guest, kind::walk_write, true, npf,
             npf_walk | rmp_error::encrypted, true},
-        row{"device_read", accessor::device, kind::read, false, dma, 0, true},
-        row{"device_write", accessor::device, kind::write, false, dma, 0, true}),
+        row{"device_read", initiator::device, kind::read, false, dma, 0, true},
+        row{"device_write", initiator::device, kind::write, false, dma, 0, true}),
     [](const auto &info) { return std::string(info.param.name); });
 
 TEST(rmp_error, bits_are_where_the_manual_has_them)
@@ -137,9 +137,9 @@ TEST_F(rmp_check_test, core_without_snp_en_checks_nothing)
     build();
     enable_snp(0);
     ASSERT_EQ(assign(page), rmp_status::success);
-    expect_page_fault(by(accessor::host, kind::write, page), rmp_rule::hypervisor_owned);
-    EXPECT_EQ(check(by(accessor::host, kind::write, page), 1).outcome, pf) << "the sibling";
-    EXPECT_EQ(check(by(accessor::host, kind::write, page), 2).rule, rmp_rule::snp_disabled);
+    expect_page_fault(by(initiator::host, kind::write, page), rmp_rule::hypervisor_owned);
+    EXPECT_EQ(check(by(initiator::host, kind::write, page), 1).outcome, pf) << "the sibling";
+    EXPECT_EQ(check(by(initiator::host, kind::write, page), 2).rule, rmp_rule::snp_disabled);
 }
 
 TEST_F(rmp_check_test, devices_are_checked_once_any_core_has_snp_en)
@@ -147,14 +147,14 @@ TEST_F(rmp_check_test, devices_are_checked_once_any_core_has_snp_en)
     build();
     enable_snp(3);
     set_entry(page, accepted());
-    EXPECT_EQ(check(by(accessor::device, kind::write, page)).rule, rmp_rule::device_page);
+    EXPECT_EQ(check(by(initiator::device, kind::write, page)).rule, rmp_rule::device_page);
 }
 
 // Pages without an entry, and the ownership rule by page state.
 
 TEST_F(rmp_check_test, uncovered_pages_are_hypervisor_owned)
 {
-    for (const accessor who : {accessor::host, accessor::nonsnp_guest, accessor::device}) {
+    for (const initiator who : {initiator::host, initiator::nonsnp_guest, initiator::device}) {
         expect_passed(by(who, kind::write, hole));
         expect_passed(by(who, kind::write, beyond));
     }
@@ -168,29 +168,29 @@ TEST_F(rmp_check_test, firmware_pages_are_not_the_host_s_to_write)
     firmware.assigned = true;
     firmware.immutable = true;
     set_entry(page, firmware);
-    expect_page_fault(by(accessor::host, kind::write, page), rmp_rule::hypervisor_owned);
+    expect_page_fault(by(initiator::host, kind::write, page), rmp_rule::hypervisor_owned);
     firmware.immutable = false; // reclaimed, still assigned
     set_entry(page, firmware);
-    expect_page_fault(by(accessor::host, kind::write, page), rmp_rule::hypervisor_owned);
+    expect_page_fault(by(initiator::host, kind::write, page), rmp_rule::hypervisor_owned);
 }
 
 TEST_F(rmp_check_test, any_byte_of_an_assigned_page_counts)
 {
     ASSERT_EQ(assign(page), rmp_status::success);
-    expect_page_fault(by(accessor::host, kind::write, page + 0xfff), rmp_rule::hypervisor_owned);
-    expect_passed(by(accessor::host, kind::write, page + 0x1000));
-    expect_passed(by(accessor::host, kind::write, page - 1));
+    expect_page_fault(by(initiator::host, kind::write, page + 0xfff), rmp_rule::hypervisor_owned);
+    expect_passed(by(initiator::host, kind::write, page + 0x1000));
+    expect_passed(by(initiator::host, kind::write, page - 1));
 }
 
 TEST_F(rmp_check_test, all_pages_of_an_assigned_2m_page_count)
 {
     ASSERT_EQ(assign_2m(low_2m), rmp_status::success);
     for (const unsigned i : {0u, 1u, 511u}) {
-        expect_page_fault(by(accessor::host, kind::write, low_2m + i * page_4k),
+        expect_page_fault(by(initiator::host, kind::write, low_2m + i * page_4k),
                           rmp_rule::hypervisor_owned);
     }
-    expect_passed(by(accessor::host, kind::write, low_2m + page_2m));
-    expect_passed(by(accessor::host, kind::write, low_2m - 1));
+    expect_passed(by(initiator::host, kind::write, low_2m + page_2m));
+    expect_passed(by(initiator::host, kind::write, low_2m - 1));
 }
 
 // Size rule of shared accesses.
@@ -217,7 +217,7 @@ TEST_F(rmp_check_test, large_mapping_does_not_count_the_next_2m)
 TEST_F(rmp_check_test, host_write_through_a_4k_mapping_needs_only_its_page)
 {
     ASSERT_EQ(assign(page + page_4k), rmp_status::success);
-    expect_passed(by(accessor::host, kind::write, page));
+    expect_passed(by(initiator::host, kind::write, page));
 }
 
 TEST_F(rmp_check_test, host_walk_write_is_checked_as_4k_in_a_large_mapping)
@@ -231,7 +231,7 @@ TEST_F(rmp_check_test, host_walk_write_is_checked_as_4k_in_a_large_mapping)
 TEST_F(rmp_check_test, non_snp_guests_have_no_size_check)
 {
     ASSERT_EQ(assign(page + page_4k), rmp_status::success);
-    rmp_access a = by(accessor::nonsnp_guest, kind::write, page);
+    rmp_access a = by(initiator::nonsnp_guest, kind::write, page);
     a.large_mapping = true;
     expect_passed(a);
     a.spa = page + page_4k;
@@ -241,7 +241,7 @@ TEST_F(rmp_check_test, non_snp_guests_have_no_size_check)
 TEST_F(rmp_check_test, devices_have_no_size_check)
 {
     ASSERT_EQ(assign(page + page_4k), rmp_status::success);
-    rmp_access a = by(accessor::device, kind::write, page);
+    rmp_access a = by(initiator::device, kind::write, page);
     a.large_mapping = true;
     expect_passed(a);
 }
@@ -282,53 +282,53 @@ class rmpopt_skip : public rmp_check_test
 TEST_F(rmpopt_skip, serves_writes_of_the_host_and_of_non_snp_guests)
 {
     const rmp_verdict skipped{.rule = rmp_rule::rmpopt_skip, .checked = true, .skipped = true};
-    EXPECT_EQ(check(by(accessor::host, kind::write, page)), skipped);
-    EXPECT_EQ(check(by(accessor::nonsnp_guest, kind::write, page)), skipped);
+    EXPECT_EQ(check(by(initiator::host, kind::write, page)), skipped);
+    EXPECT_EQ(check(by(initiator::nonsnp_guest, kind::write, page)), skipped);
     EXPECT_EQ(check({.kind = kind::write, .spa = page, .large_mapping = true}), skipped);
 }
 
 TEST_F(rmpopt_skip, serves_the_sibling_and_no_other_core)
 {
-    EXPECT_TRUE(check(by(accessor::host, kind::write, page), 1).skipped);
-    EXPECT_FALSE(check(by(accessor::host, kind::write, page), 2).skipped);
+    EXPECT_TRUE(check(by(initiator::host, kind::write, page), 1).skipped);
+    EXPECT_FALSE(check(by(initiator::host, kind::write, page), 2).skipped);
 }
 
 TEST_F(rmpopt_skip, serves_its_region_only)
 {
-    EXPECT_FALSE(check(by(accessor::host, kind::write, high_2m)).skipped);
-    EXPECT_FALSE(check(by(accessor::host, kind::write, low.end())).skipped);
-    EXPECT_TRUE(check(by(accessor::host, kind::write, low.end() - 1)).skipped);
+    EXPECT_FALSE(check(by(initiator::host, kind::write, high_2m)).skipped);
+    EXPECT_FALSE(check(by(initiator::host, kind::write, low.end())).skipped);
+    EXPECT_TRUE(check(by(initiator::host, kind::write, low.end() - 1)).skipped);
 }
 
 TEST_F(rmpopt_skip, serves_no_walks_no_devices_and_no_snp_guests)
 {
     rmp_access shared = guest(kind::write);
     shared.encrypted = false;
-    for (const rmp_access &a : {by(accessor::host, kind::walk_write, page),
-                                by(accessor::nonsnp_guest, kind::walk_write, page),
-                                by(accessor::device, kind::write, page),
-                                by(accessor::device, kind::read, page), shared}) {
+    for (const rmp_access &a : {by(initiator::host, kind::walk_write, page),
+                                by(initiator::nonsnp_guest, kind::walk_write, page),
+                                by(initiator::device, kind::write, page),
+                                by(initiator::device, kind::read, page), shared}) {
         expect_passed(a);
     }
 }
 
 TEST_F(rmpopt_skip, has_nothing_to_do_with_reads)
 {
-    expect_unchecked(by(accessor::host, kind::read, page));
+    expect_unchecked(by(initiator::host, kind::read, page));
 }
 
 TEST_F(rmpopt_skip, ends_with_rmpupdate)
 {
     ASSERT_EQ(assign(page), rmp_status::success);
-    expect_page_fault(by(accessor::host, kind::write, page), rmp_rule::hypervisor_owned);
-    expect_passed(by(accessor::host, kind::write, page + page_4k));
+    expect_page_fault(by(initiator::host, kind::write, page), rmp_rule::hypervisor_owned);
+    expect_passed(by(initiator::host, kind::write, page + page_4k));
 }
 
 TEST_F(rmpopt_skip, does_not_see_pages_in_use)
 {
     hold(low_2m, page);
-    EXPECT_TRUE(check(by(accessor::host, kind::write, page), 0).skipped);
-    EXPECT_EQ(check(by(accessor::host, kind::write, page), 2).rule, rmp_rule::page_in_use);
+    EXPECT_TRUE(check(by(initiator::host, kind::write, page), 0).skipped);
+    EXPECT_EQ(check(by(initiator::host, kind::write, page), 2).rule, rmp_rule::page_in_use);
 }
 
 TEST_F(rmpopt_skip, needs_rmpopt_en)
@@ -339,7 +339,7 @@ TEST_F(rmpopt_skip, needs_rmpopt_en)
     ASSERT_TRUE(optimise(0, low.base).cf);
     ASSERT_EQ(write_msr(0, msr::rmpopt_base, 0), msr_result::done);
     EXPECT_TRUE(m->core(0).rmpopt.test(page)) << "the table is kept";
-    expect_passed(by(accessor::host, kind::write, page));
+    expect_passed(by(initiator::host, kind::write, page));
 }
 
 // Segments whose entry in the segment table has reserved bits set.
@@ -359,20 +359,20 @@ TEST_F(reserved_segment, faults_with_the_reserved_bit_when_it_is_used)
 {
     const rmp_rule rule = rmp_rule::segment_reserved_bits;
     const std::uint64_t rsvd = rmp_error::reserved;
-    expect_denied(by(accessor::host, kind::write, high_2m), pf, rule, rsvd);
-    expect_npf(by(accessor::nonsnp_guest, kind::write, high_2m), rule,
+    expect_denied(by(initiator::host, kind::write, high_2m), pf, rule, rsvd);
+    expect_npf(by(initiator::nonsnp_guest, kind::write, high_2m), rule,
                rsvd | rmp_error::final_access);
     expect_npf(guest(kind::read, high_2m), rule,
                rsvd | rmp_error::final_access | rmp_error::encrypted);
-    expect_denied(by(accessor::device, kind::write, high_2m), dma, rule, 0);
+    expect_denied(by(initiator::device, kind::write, high_2m), dma, rule, 0);
 }
 
 TEST_F(reserved_segment, does_not_matter_where_nothing_is_checked)
 {
-    expect_unchecked(by(accessor::host, kind::read, high_2m));
-    expect_passed(by(accessor::host, kind::write, page));
+    expect_unchecked(by(initiator::host, kind::read, high_2m));
+    expect_passed(by(initiator::host, kind::write, page));
     m->firmware_clear_snp_en();
-    EXPECT_EQ(check(by(accessor::host, kind::write, high_2m)).rule, rmp_rule::snp_disabled);
+    EXPECT_EQ(check(by(initiator::host, kind::write, high_2m)).rule, rmp_rule::snp_disabled);
 }
 
 // Pages that running guests hold.
@@ -381,8 +381,8 @@ TEST_F(rmp_check_test, host_cannot_write_the_avic_backing_page_of_a_running_gues
 {
     hold(low_2m, page);
     for (const kind k : {kind::write, kind::walk_write}) {
-        expect_page_fault(by(accessor::host, k, page + 8), rmp_rule::page_in_use);
-        expect_passed(by(accessor::host, k, page + page_4k));
+        expect_page_fault(by(initiator::host, k, page + 8), rmp_rule::page_in_use);
+        expect_passed(by(initiator::host, k, page + page_4k));
     }
     expect_page_fault({.kind = kind::write, .spa = page, .large_mapping = true},
                       rmp_rule::page_in_use);
@@ -392,9 +392,9 @@ TEST_F(rmp_check_test, host_cannot_write_the_avic_backing_page_of_a_running_gues
 TEST_F(rmp_check_test, others_may_write_the_avic_backing_page)
 {
     hold(low_2m, page);
-    expect_unchecked(by(accessor::host, kind::read, page));
-    expect_passed(by(accessor::device, kind::write, page));
-    expect_passed(by(accessor::nonsnp_guest, kind::write, page));
+    expect_unchecked(by(initiator::host, kind::read, page));
+    expect_passed(by(initiator::device, kind::write, page));
+    expect_passed(by(initiator::nonsnp_guest, kind::write, page));
 }
 
 TEST_F(rmp_check_test, host_can_write_the_avic_backing_page_again_after_vmexit)
@@ -404,13 +404,13 @@ TEST_F(rmp_check_test, host_can_write_the_avic_backing_page_again_after_vmexit)
         const std::scoped_lock lock(m->rmp_lock());
         m->leave_guest(3);
     }
-    expect_passed(by(accessor::host, kind::write, page));
+    expect_passed(by(initiator::host, kind::write, page));
 }
 
 TEST_F(rmp_check_test, host_can_write_the_vmcb_of_a_running_guest)
 {
     hold(low_2m, page);
-    expect_passed(by(accessor::host, kind::write, low_2m));
+    expect_passed(by(initiator::host, kind::write, low_2m));
 }
 
 } // namespace

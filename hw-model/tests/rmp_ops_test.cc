@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// RMPUPDATE, PSMASH, RMPREAD: refusals first, in the order of the checks, then effects.
+// RMPUPDATE, PSMASH, RMPREAD: refusals first, in the order of the checks, then changes.
 #include "machine_fixture.h"
 
 #include <gtest/gtest.h>
@@ -77,18 +77,18 @@ class rmpupdate_test : public machine_fixture
     {
         build();
         enable_snp();
-        effects.clear();
+        changes.clear();
     }
     /// An update that must fail with `s` and change nothing.
     void expect_refused(spa_t spa, const rmp_record &r, rmp_status s)
     {
         const rmp_entry page = entry(align_down(spa, page_4k));
         const rmp_entry base = entry(align_down(spa, page_2m));
-        effects.clear();
+        changes.clear();
         EXPECT_EQ(update(spa, r), s);
         EXPECT_EQ(entry(align_down(spa, page_4k)), page);
         EXPECT_EQ(entry(align_down(spa, page_2m)), base);
-        EXPECT_TRUE(effects.ranges().empty());
+        EXPECT_TRUE(changes.ranges().empty());
     }
     /// What a guest does with PVALIDATE and RMPADJUST.
     void use_as_guest(spa_t spa)

@@ -15,13 +15,13 @@ class rst_test : public machine_fixture
   protected:
     void build_limited(unsigned segments)
     {
-        cpu = *find_persona("venice");
+        cpu = *find_cpu_model("venice");
         cpu.rst_hard_limit = true;
         cpu.cacheable_segments = segments;
         build(cpu);
     }
     msr_result set_snp_en() { return write_msr(0, msr::syscfg, syscfg_reset | syscfg_snp_en); }
-    persona cpu;
+    cpu_model cpu;
 };
 
 TEST_F(rst_test, hard_limit_accepts_segments_inside_the_address_space)
@@ -82,7 +82,7 @@ TEST_F(rst_test, without_hard_limit_segments_outside_the_address_space_do_not_fa
 
 TEST_F(rst_test, contiguous_rmp_has_no_segments_to_look_at)
 {
-    cpu = *find_persona("venice");
+    cpu = *find_cpu_model("venice");
     cpu.rst_hard_limit = true;
     build(cpu, rmp_layout::contiguous);
     set_rst(2, ~0ull);

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "control/control_commands.h"
 
-#include "control/control_session.h"
 #include "base/cpu_list.h"
-#include "hw-model/firmware/firmware.h"
+#include "control/control_session.h"
 #include "hw-model/access/rmp_check.h"
+#include "hw-model/firmware/firmware.h"
 #include "report/report.h"
 
 #include <array>
@@ -179,10 +179,10 @@ std::uint64_t count(const json &request)
     return request.contains("count") ? number(request, "count", most) : 1;
 }
 
-std::uint16_t psp_command(const std::string &name)
+std::uint16_t firmware_command(const std::string &name)
 {
     for (unsigned id = 0; id <= 0xff; ++id) {
-        if (hw::psp_command_name(static_cast<std::uint16_t>(id)) == name) {
+        if (hw::firmware_command_name(static_cast<std::uint16_t>(id)) == name) {
             return static_cast<std::uint16_t>(id);
         }
     }
@@ -197,7 +197,7 @@ injection_request injection_of(const control_target &t, const json &request)
     const std::uint64_t last_gb = (t.machine->memory().end() - 1) / hw::region_1g;
     if (fault == "psp") {
         return {.what = kind::psp,
-                .command = psp_command(text(request, "command")),
+                .command = firmware_command(text(request, "command")),
                 .status = static_cast<std::uint32_t>(number(request, "status", 0xffff)),
                 .count = count(request)};
     }

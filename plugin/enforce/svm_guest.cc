@@ -23,7 +23,7 @@ constexpr std::uint64_t snp_active = 1u << 0;
 constexpr std::uint64_t page_mask = ((1ull << 52) - 1) & ~(hw::page_4k - 1);
 
 struct vcpu_guest {
-    hw::held_pages held;               ///< RMP lock
+    hw::pages_in_use held;             ///< RMP lock
     std::atomic<bool> is_known{false}; ///< the model counts it as running
 };
 
@@ -35,7 +35,7 @@ std::uint64_t field(const hw::memory_view &memory, hw::spa_t base, std::uint64_t
     return memory.load<std::uint64_t>(base + offset).value_or(0);
 }
 
-void hold(hw::held_pages &held, hw::spa_t spa)
+void hold(hw::pages_in_use &held, hw::spa_t spa)
 {
     held.spa[held.count++] = spa;
 }
@@ -102,7 +102,7 @@ vmcb_view read_vmcb(const hw::memory_view &memory, hw::spa_t vmcb)
     return v;
 }
 
-void guest_may_start(const vcpu &cpu, hw::spa_t vmcb, const hw::held_pages &held)
+void guest_may_start(const vcpu &cpu, hw::spa_t vmcb, const hw::pages_in_use &held)
 {
     vcpu_guest &g = guests.at(cpu.index());
     const std::scoped_lock lock(the_context->machine().rmp_lock());

@@ -3,11 +3,11 @@
 // the RMP stops a guest.
 #pragma once
 
-#include "x86/page_tables.h"
-#include "qemu/vcpu.h"
-#include "qemu/tlb_fill.h"
 #include "hw-model/access/rmp_check.h"
 #include "hw-model/insn/svm_check.h"
+#include "qemu/tlb_fill.h"
+#include "qemu/vcpu.h"
+#include "x86/page_tables.h"
 
 namespace rmpopt
 {
@@ -23,14 +23,14 @@ struct vmcb_view {
     std::uint16_t asid = 0;
     std::uint8_t tlb_control = 0;
     hw::vmrun_pages pages;
-    hw::held_pages held; ///< while the guest runs
+    hw::pages_in_use held; ///< while the guest runs
 };
 
 /// Reads the VMCB at `vmcb`, which is RAM and 4 KB aligned.
 vmcb_view read_vmcb(const hw::memory_view &memory, hw::spa_t vmcb);
 
 /// VMRUN of `vmcb` is about to be executed by QEMU on the current vCPU.
-void guest_may_start(const vcpu &cpu, hw::spa_t vmcb, const hw::held_pages &held);
+void guest_may_start(const vcpu &cpu, hw::spa_t vmcb, const hw::pages_in_use &held);
 
 /// Tells the model which vCPUs run guests now. Before anything that asks whether a page is in use.
 void refresh_guests();

@@ -2,9 +2,9 @@
 #include "enforce/write_check.h"
 
 #include "emulation.h"
-#include "instrument/store_hooks.h"
 #include "enforce/fault.h"
 #include "enforce/svm_guest.h"
+#include "instrument/store_hooks.h"
 
 namespace rmpopt
 {
@@ -19,8 +19,8 @@ std::optional<hw::spa_t> spa_of(const void *host)
 
 bool is_forbidden(const vcpu &cpu, hw::spa_t spa, bool large_mapping)
 {
-    const hw::rmp_access access{.who = cpu.in_guest() ? hw::accessor::nonsnp_guest
-                                                      : hw::accessor::host,
+    const hw::rmp_access access{.who = cpu.in_guest() ? hw::initiator::nonsnp_guest
+                                                      : hw::initiator::host,
                                 .kind = hw::rmp_access_kind::write,
                                 .spa = spa,
                                 .large_mapping = large_mapping};
@@ -60,7 +60,7 @@ std::uint32_t code_of_walk(const translation &t, hw::spa_t table)
 {
     const bool is_write = hw::reported_as_write(
         the_context->machine(),
-        {.who = hw::accessor::host, .kind = hw::rmp_access_kind::walk_write, .spa = table},
+        {.who = hw::initiator::host, .kind = hw::rmp_access_kind::walk_write, .spa = table},
         t.kind == translation::access::write);
     return (is_write ? pf_write : 0) | (t.kind == translation::access::fetch ? pf_fetch : 0) |
            (t.user ? pf_user : 0);

@@ -56,13 +56,13 @@ std::string guard::start(const guest_ram &ram, hw::machine &machine)
     return {};
 }
 
-void guard::apply(const hw::effect_list &effects)
+void guard::apply(const hw::rmp_changes &effects)
 {
     if (uffd_ < 0 || effects.ranges().empty()) {
         return;
     }
     const std::scoped_lock lock(lock_);
-    for (const hw::guard_range &r : effects.ranges()) {
+    for (const hw::rmp_change &r : effects.ranges()) {
         apply_range({r.base, r.bytes});
     }
 }

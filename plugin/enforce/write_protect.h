@@ -5,8 +5,8 @@
 #pragma once
 
 #include "enforce/guest_ram.h"
-#include "hw-model/rmp/rmp_changes.h"
 #include "hw-model/machine/machine.h"
+#include "hw-model/rmp/rmp_changes.h"
 
 #include <atomic>
 #include <mutex>
@@ -24,7 +24,7 @@ class guard
 
     /// Brings the protection of the changed pages in line with the RMP as it is now. Any thread;
     /// order does not matter.
-    void apply(const hw::effect_list &effects);
+    void apply(const hw::rmp_changes &effects);
 
     /// All RAM writable again.
     void release_all();

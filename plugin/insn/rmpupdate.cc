@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // RMPUPDATE (F2 0F 01 FE): RAX = system address, RCX = address of the 16-byte record.
-#include "insn/dispatch.h"
 #include "enforce/svm_guest.h"
+#include "insn/dispatch.h"
 
 namespace rmpopt
 {
@@ -11,7 +11,7 @@ namespace
 
 hw::rmp_status update(hw::spa_t spa, const hw::rmp_record &record)
 {
-    hw::effect_list effects;
+    hw::rmp_changes effects;
     refresh_guests();
     const hw::rmp_status s = hw::rmpupdate(the_context->machine(), spa, record, effects);
     the_context->apply(effects);

@@ -42,7 +42,7 @@ bool write(const insn_event &event, std::uint32_t index, std::uint64_t value, bo
 {
     hw::machine &m = the_context->machine();
     const bool snp_before = m.snp_enabled(event.cpu.index());
-    hw::effect_list effects;
+    hw::rmp_changes effects;
     const hw::msr_result r = hw::wrmsr(m, event.cpu.index(), index, value, effects);
     the_context->apply(effects);
     if (!snp_before && m.snp_enabled(event.cpu.index())) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// Counters of RMP checks: by vCPU, 1 GB region, accessor and outcome. Two levels that are never
+// Counters of RMP checks: by vCPU, 1 GB region, initiator and outcome. Two levels that are never
 // mixed: stores, which software makes, and fills of a modelled TLB, at which hardware checks.
 //
 // Thread-safety: a vCPU's counters are written by the vCPU's thread alone and read by any.

@@ -111,7 +111,7 @@ cell_outcome measurement::outcome_of(unsigned thread, cell_accessor who, hw::spa
 {
     const hw::rmp_verdict v = hw::rmp_check(
         *settings_.machine, thread,
-        {.who = who == cell_accessor::host ? hw::accessor::host : hw::accessor::nonsnp_guest,
+        {.who = who == cell_accessor::host ? hw::initiator::host : hw::initiator::nonsnp_guest,
          .kind = hw::rmp_access_kind::write,
          .spa = spa});
     return v.skipped   ? cell_outcome::skipped

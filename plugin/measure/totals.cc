@@ -24,7 +24,7 @@ template <class T> std::vector<T> minus(const std::vector<T> &a, const std::vect
     return out;
 }
 
-/// Sums over all cores and regions: [accessor][level][outcome].
+/// Sums over all cores and regions: [initiator][level][outcome].
 std::array<std::uint64_t, vcpu_cells::per_region> sums(const totals &t)
 {
     std::array<std::uint64_t, vcpu_cells::per_region> out{};
@@ -34,11 +34,11 @@ std::array<std::uint64_t, vcpu_cells::per_region> sums(const totals &t)
     return out;
 }
 
-/// Checked, skipped, off: those of one accessor at one level.
-std::span<const std::uint64_t> outcomes_of(std::span<const std::uint64_t> all, unsigned accessor,
+/// Checked, skipped, off: those of one initiator at one level.
+std::span<const std::uint64_t> outcomes_of(std::span<const std::uint64_t> all, unsigned initiator,
                                            cell_level level)
 {
-    return all.subspan((std::size_t{accessor} * cell_levels + static_cast<unsigned>(level)) *
+    return all.subspan((std::size_t{initiator} * cell_levels + static_cast<unsigned>(level)) *
                            cell_outcomes,
                        cell_outcomes);
 }
@@ -171,7 +171,7 @@ ordered_json estimates_json(const totals &t)
         if (std::reduce(stores.begin(), stores.end()) == 0) {
             continue;
         }
-        ordered_json one{{"accessor", accessor_names[a]}};
+        ordered_json one{{"initiator", accessor_names[a]}};
         one.update(estimate_json(stores, t.blocks[a]));
         out.push_back(std::move(one));
     }
@@ -196,7 +196,7 @@ ordered_json fills_json(const totals &t)
         if (checked + skipped != 0) {
             rate = static_cast<double>(skipped) / static_cast<double>(checked + skipped);
         }
-        out.push_back({{"accessor", accessor_names[a]},
+        out.push_back({{"initiator", accessor_names[a]},
                        {"checked", checked},
                        {"skipped", skipped},
                        {"off", off},

@@ -48,7 +48,7 @@ struct tlb_work {
 
 struct totals {
     unsigned cores = 0, regions = 0;
-    std::vector<std::uint64_t> cells; ///< [core][region][accessor][level][outcome]
+    std::vector<std::uint64_t> cells; ///< [core][region][initiator][level][outcome]
     std::uint64_t device = 0, unresolved = 0;
     std::array<block_sums, cell_accessors> blocks{};
     tlb_work tlb;
@@ -65,12 +65,12 @@ struct totals {
     std::size_t bytes() const;
 };
 
-/// Cells that are not all zero: [core, gb, accessor, level, checked, skipped, off].
+/// Cells that are not all zero: [core, gb, initiator, level, checked, skipped, off].
 nlohmann::ordered_json cells_json(const totals &t);
-/// Stores and skip rate of each accessor that has stores.
+/// Stores and skip rate of each initiator that has stores.
 nlohmann::ordered_json estimates_json(const totals &t);
 nlohmann::ordered_json work_json(const rmpopt_work &w);
-/// What the modelled TLBs did, and the RMP checks of each accessor that comes with it.
+/// What the modelled TLBs did, and the RMP checks of each initiator that comes with it.
 nlohmann::ordered_json tlb_work_json(const totals &t);
 
 } // namespace rmpopt

@@ -9,15 +9,15 @@ namespace rmpopt
 namespace
 {
 
-bool is_launched(const hw::psp_guest_info &g)
+bool is_launched(const hw::snp_guest_info &g)
 {
-    return g.state == hw::psp_guest_state::running;
+    return g.state == hw::snp_guest_state::running;
 }
 
 } // namespace
 
 void firmware_events::executed(std::uint16_t command, std::uint16_t status,
-                               const std::vector<hw::psp_guest_info> &guests)
+                               const std::vector<hw::snp_guest_info> &guests)
 {
     const std::scoped_lock guard(lock_);
     if (count_ != 0 && (command != command_ || status != status_)) {
@@ -53,10 +53,10 @@ std::uint64_t firmware_events::ended() const
     return ended_;
 }
 
-void firmware_events::compare(const std::vector<hw::psp_guest_info> &guests)
+void firmware_events::compare(const std::vector<hw::snp_guest_info> &guests)
 {
-    std::map<hw::spa_t, hw::psp_guest_info> now;
-    for (const hw::psp_guest_info &g : guests) {
+    std::map<hw::spa_t, hw::snp_guest_info> now;
+    for (const hw::snp_guest_info &g : guests) {
         now.emplace(g.context, g);
         const auto before = guests_.find(g.context);
         if (before == guests_.end()) {
@@ -79,8 +79,9 @@ void firmware_events::compare(const std::vector<hw::psp_guest_info> &guests)
 void firmware_events::tell_commands()
 {
     if (count_ != 0) {
-        to_("psp",
-            {{"command", hw::psp_command_name(command_)}, {"status", status_}, {"count", count_}});
+        to_("psp", {{"command", hw::firmware_command_name(command_)},
+                    {"status", status_},
+                    {"count", count_}});
         count_ = 0;
     }
 }

@@ -23,7 +23,7 @@ class firmware_events
 
     /// A command has been executed; `guests` are those that exist now.
     void executed(std::uint16_t command, std::uint16_t status,
-                  const std::vector<hw::psp_guest_info> &guests);
+                  const std::vector<hw::snp_guest_info> &guests);
     /// Tells what is held back: equal commands in a row are told as one.
     void flush();
     /// Machine reset: guests are gone without a command.
@@ -33,7 +33,7 @@ class firmware_events
     std::uint64_t ended() const;
 
   private:
-    void compare(const std::vector<hw::psp_guest_info> &guests);
+    void compare(const std::vector<hw::snp_guest_info> &guests);
     void tell_commands();
     void tell_guest(std::string_view action, hw::spa_t context, std::uint32_t asid);
 
@@ -41,7 +41,7 @@ class firmware_events
     mutable std::mutex lock_;
     std::uint16_t command_ = 0, status_ = 0;
     std::uint64_t count_ = 0; ///< of command_ with status_ in a row
-    std::map<hw::spa_t, hw::psp_guest_info> guests_;
+    std::map<hw::spa_t, hw::snp_guest_info> guests_;
     std::uint64_t launched_ = 0, ended_ = 0;
 };
 

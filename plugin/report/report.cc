@@ -102,11 +102,11 @@ ordered_json rmp(const hw::rmp_table &t)
             {"covered_bytes", t.covered_bytes()}};
 }
 
-ordered_json commands_by_name(const hw::psp_snapshot &s)
+ordered_json commands_by_name(const hw::firmware_snapshot &s)
 {
     ordered_json out = ordered_json::object();
     for (const auto &[command, times] : s.by_command) {
-        out[std::string(hw::psp_command_name(command))] = times;
+        out[std::string(hw::firmware_command_name(command))] = times;
     }
     return out;
 }

@@ -4,9 +4,9 @@
 // sees half a report and a killed QEMU leaves the last one.
 #pragma once
 
-#include "hw-model/machine/machine.h"
-#include "hw-model/firmware/firmware.h"
 #include "base/ticker.h"
+#include "hw-model/firmware/firmware.h"
+#include "hw-model/machine/machine.h"
 #include "watch/watch.h"
 
 #include <functional>
@@ -22,7 +22,7 @@ struct report_snapshot {
     const hw::machine *machine = nullptr; ///< nullptr: QEMU ended before the guest started
     std::string persona;
     bool psp_present = false;
-    hw::psp_snapshot psp;
+    hw::firmware_snapshot psp;
     const watch *watcher = nullptr; ///< nullptr: nobody watches
     nlohmann::ordered_json measure; ///< measurement::report()
     std::uint64_t lstar = 0;        ///< the guest's MSR_LSTAR; 0 unless it was written

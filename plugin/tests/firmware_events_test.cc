@@ -13,7 +13,7 @@ using nlohmann::json;
 class firmware_events_test : public testing::Test
 {
   protected:
-    void run(hw::psp_command c, std::vector<hw::psp_guest_info> guests = {},
+    void run(hw::firmware_command c, std::vector<hw::snp_guest_info> guests = {},
              std::uint16_t status = 0)
     {
         events.executed(static_cast<std::uint16_t>(c), status, guests);
@@ -36,17 +36,17 @@ class firmware_events_test : public testing::Test
 };
 
 using words = std::vector<std::string>;
-using hw::psp_command;
-using state = hw::psp_guest_state;
+using hw::firmware_command;
+using state = hw::snp_guest_state;
 
 TEST_F(firmware_events_test, EqualCommandsInARowAreOne)
 {
     for (int i = 0; i < 3; ++i) {
-        run(psp_command::snp_launch_update);
+        run(firmware_command::snp_launch_update);
     }
     EXPECT_TRUE(lines.empty()) << "held back";
-    run(psp_command::snp_launch_update, {}, 5);
-    run(psp_command::snp_df_flush);
+    run(firmware_command::snp_launch_update, {}, 5);
+    run(firmware_command::snp_df_flush);
     events.flush();
     events.flush();
     EXPECT_EQ(told(), (words{"SNP_LAUNCH_UPDATE*3", "SNP_LAUNCH_UPDATE*1", "SNP_DF_FLUSH*1"}));
@@ -55,15 +55,15 @@ TEST_F(firmware_events_test, EqualCommandsInARowAreOne)
 
 TEST_F(firmware_events_test, LifeOfAGuest)
 {
-    hw::psp_guest_info guest{.context = 0x5000};
-    run(psp_command::snp_gctx_create, {guest});
+    hw::snp_guest_info guest{.context = 0x5000};
+    run(firmware_command::snp_gctx_create, {guest});
     guest.asid = 7;
     guest.state = state::launch;
-    run(psp_command::snp_activate, {guest});
+    run(firmware_command::snp_activate, {guest});
     guest.state = state::running;
-    run(psp_command::snp_launch_finish, {guest});
-    run(psp_command::snp_guest_status, {guest});
-    run(psp_command::snp_decommission);
+    run(firmware_command::snp_launch_finish, {guest});
+    run(firmware_command::snp_guest_status, {guest});
+    run(firmware_command::snp_decommission);
     EXPECT_EQ(told(),
               (words{"SNP_GCTX_CREATE*1", "created", "SNP_ACTIVATE*1", "SNP_LAUNCH_FINISH*1",
                      "launched", "SNP_GUEST_STATUS*1", "SNP_DECOMMISSION*1", "ended"}));
@@ -75,9 +75,9 @@ TEST_F(firmware_events_test, LifeOfAGuest)
 
 TEST_F(firmware_events_test, AResetEndsNoGuest)
 {
-    run(psp_command::snp_gctx_create, {{.context = 0x5000}});
+    run(firmware_command::snp_gctx_create, {{.context = 0x5000}});
     events.forget();
-    run(psp_command::snp_platform_status);
+    run(firmware_command::snp_platform_status);
     EXPECT_EQ(events.ended(), 0u);
 }
 

@@ -313,7 +313,7 @@ TEST(PageFilter, ForgetsAllAsOftenAsOneLikes)
 TEST(Measurement, StaysSmallWithTwoTerabytesAndSixtyFourCpus)
 {
     hw::machine::settings s;
-    s.cpu = hw::find_persona("venice");
+    s.cpu = hw::find_cpu_model("venice");
     for (unsigned t = 0; t < 64; ++t) {
         s.cpus.core_of_thread.push_back(t / 2);
     }
@@ -352,7 +352,7 @@ TEST_F(measurement_fixture, ATlbIsModelledOnceItIsAskedFor)
     const json told = report()["tlb"];
     EXPECT_EQ(told["preset"], "zen3");
     EXPECT_EQ(told["walks"], 1);
-    EXPECT_EQ(told["fills"][0]["accessor"], "host");
+    EXPECT_EQ(told["fills"][0]["initiator"], "host");
     EXPECT_EQ(report()["phases"][0]["tlb"]["walks"], 1);
 }
 

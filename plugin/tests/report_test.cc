@@ -28,7 +28,7 @@ class report_test : public testing::Test
     void build(std::vector<unsigned> cores = {0, 1, 2, 3, 4, 5})
     {
         hw::machine::settings s;
-        s.cpu = hw::find_persona("venice");
+        s.cpu = hw::find_cpu_model("venice");
         s.cpus.core_of_thread = std::move(cores);
         s.memory = hw::memory_view(
             {{0, hw::region_1g, ram_.data()}, {4 * hw::region_1g, mib, ram_.data()}});
@@ -112,7 +112,7 @@ TEST_F(report_test, has_a_row_for_each_gb_up_to_the_end_of_ram)
 TEST_F(report_test, counts_assigned_4k_and_2m_pages)
 {
     enable_snp();
-    hw::effect_list ignored;
+    hw::rmp_changes ignored;
     hw::rmp_record page;
     page.assigned = true;
     for (const hw::spa_t spa : {64 * mib, 64 * mib + 4096, 70 * mib + 4096}) {

@@ -55,7 +55,7 @@ class watch_fixture : public hw::machine_fixture
         w->rmpupdate(on(cpu), spa, s);
         return s;
     }
-    void command(hw::psp_command c, std::uint16_t status = 0)
+    void command(hw::firmware_command c, std::uint16_t status = 0)
     {
         w->command(static_cast<std::uint16_t>(c), status, firmware);
     }
@@ -72,7 +72,7 @@ class watch_fixture : public hw::machine_fixture
         set_snp_en();
         firmware.snp_init = true;
         firmware.memory = m->rmp().table_memory();
-        command(hw::psp_command::snp_init_ex);
+        command(hw::firmware_command::snp_init_ex);
     }
     void pass(std::initializer_list<unsigned> cpus)
     {
@@ -98,7 +98,7 @@ class watch_fixture : public hw::machine_fixture
     void launch_guest(std::uint32_t asid, std::initializer_list<hw::spa_t> pages)
     {
         firmware.asids.insert(asid);
-        command(hw::psp_command::snp_activate);
+        command(hw::firmware_command::snp_activate);
         for (const hw::spa_t page : pages) {
             ASSERT_EQ(rmpupdate(0, page, guest_page(asid)), hw::rmp_status::success);
         }
@@ -106,7 +106,7 @@ class watch_fixture : public hw::machine_fixture
     void decommission(std::uint32_t asid)
     {
         firmware.asids.erase(asid);
-        command(hw::psp_command::snp_decommission);
+        command(hw::firmware_command::snp_decommission);
     }
 
     std::vector<std::string> ids() const

@@ -164,7 +164,7 @@ TEST_F(watch_test, registers_that_differ_at_snp_init)
 {
     set_snp_en();
     m->thread(2).hwcr = 0;
-    command(hw::psp_command::snp_init_ex, 3);
+    command(hw::firmware_command::snp_init_ex, 3);
     EXPECT_EQ(ids(), list{"msr-unequal"});
     EXPECT_EQ(only().cpu, 2u);
 }
@@ -278,12 +278,12 @@ TEST_F(watch_test, a_core_left_out)
 TEST_F(watch_test, no_pass_after_initialising_again)
 {
     bring_up();
-    command(hw::psp_command::snp_shutdown_ex);
+    command(hw::firmware_command::snp_shutdown_ex);
     {
         const std::scoped_lock lock(m->rmp_lock());
         m->clear_rmpopt_tables();
     }
-    command(hw::psp_command::snp_init_ex);
+    command(hw::firmware_command::snp_init_ex);
     enable({0, 2});
     wait(bound + guest_second);
     EXPECT_EQ(ids(), list{"lost-optimisation"});
@@ -293,12 +293,12 @@ TEST_F(watch_test, no_pass_after_initialising_again)
 TEST_F(watch_test, no_pass_after_initialising_again_with_rmpopt_left_on)
 {
     bring_up();
-    command(hw::psp_command::snp_shutdown_ex);
+    command(hw::firmware_command::snp_shutdown_ex);
     {
         const std::scoped_lock lock(m->rmp_lock());
         m->clear_rmpopt_tables();
     }
-    command(hw::psp_command::snp_init_ex);
+    command(hw::firmware_command::snp_init_ex);
     wait(bound + guest_second);
     EXPECT_EQ(ids(), list{"lost-optimisation"});
 }
@@ -353,7 +353,7 @@ TEST_F(watch_test, nothing_is_lost_after_shutdown)
     bring_up();
     firmware.snp_init = false;
     firmware.memory = m->rmp().table_memory();
-    command(hw::psp_command::snp_shutdown_ex);
+    command(hw::firmware_command::snp_shutdown_ex);
     m->clear_rmpopt_tables();
     wait(10 * bound);
     EXPECT_EQ(ids(), list{});
@@ -581,7 +581,7 @@ TEST_F(watch_test, firmware_pages_left_after_shutdown)
     page.assigned = true;
     rmpupdate(0, 64 * mb, page);
     firmware.snp_init = false;
-    command(hw::psp_command::snp_shutdown_ex);
+    command(hw::firmware_command::snp_shutdown_ex);
     wait(bound + 1);
     EXPECT_EQ(ids(), list{"firmware-pages-left"});
 }

@@ -56,11 +56,11 @@ void watch::touch(hw::spa_t spa, guest_time at)
     }
 }
 
-void watch::rmp_changed(const hw::effect_list &effects)
+void watch::rmp_changed(const hw::rmp_changes &effects)
 {
     const std::scoped_lock lock(lock_);
     const guest_time at = now();
-    for (const hw::guard_range &r : effects.ranges()) {
+    for (const hw::rmp_change &r : effects.ranges()) {
         const hw::spa_t end = std::min<hw::spa_t>(r.base + r.bytes, m().memory().end());
         for (hw::spa_t spa = r.base; spa < end;
              spa = hw::align_down(spa, hw::region_1g) + hw::region_1g) {
@@ -83,8 +83,9 @@ void watch::command(std::uint16_t command, std::uint16_t status, const firmware_
 {
     const std::scoped_lock lock(lock_);
     const guest_time at = now();
-    const auto id = static_cast<hw::psp_command>(command);
-    const bool initialises = id == hw::psp_command::snp_init || id == hw::psp_command::snp_init_ex;
+    const auto id = static_cast<hw::firmware_command>(command);
+    const bool initialises =
+        id == hw::firmware_command::snp_init || id == hw::firmware_command::snp_init_ex;
     if (initialises) {
         compare_msrs();
     }
@@ -96,7 +97,7 @@ void watch::command(std::uint16_t command, std::uint16_t status, const firmware_
         dead_asids_.clear();
         dead_contexts_.clear();
         snp_init_at_ = guest_end_at_ = at;
-    } else if (id == hw::psp_command::snp_shutdown_ex && status == 0) {
+    } else if (id == hw::firmware_command::snp_shutdown_ex && status == 0) {
         leftovers_due_ = true;
     }
 }

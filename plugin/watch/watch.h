@@ -10,12 +10,12 @@
 // firmware's and the RMP lock; no caller may hold those.
 #pragma once
 
-#include "watch/finding.h"
-#include "hw-model/rmp/rmp_changes.h"
-#include "hw-model/machine/machine.h"
-#include "hw-model/machine/msr.h"
 #include "hw-model/firmware/firmware.h"
 #include "hw-model/insn/rmpopt.h"
+#include "hw-model/machine/machine.h"
+#include "hw-model/machine/msr.h"
+#include "hw-model/rmp/rmp_changes.h"
+#include "watch/finding.h"
 
 #include <deque>
 #include <set>
@@ -67,7 +67,7 @@ class watch
     /// A command of the secure processor has been executed.
     void command(std::uint16_t command, std::uint16_t status, const firmware_view &after);
     /// Pages became assigned or not, whoever did it.
-    void rmp_changed(const hw::effect_list &effects);
+    void rmp_changed(const hw::rmp_changes &effects);
 
     /// The machine was reset.
     void reset();

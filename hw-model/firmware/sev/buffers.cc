@@ -8,33 +8,33 @@
 namespace rmpopt::hw
 {
 
-psp_status check_legacy_outputs(const psp_call &c, std::initializer_list<spa_range> outputs)
+firmware_status check_sev_outputs(const firmware_call &c, std::initializer_list<spa_range> outputs)
 {
     for (const spa_range &out : outputs) {
-        const psp_status status = check_output(c, out.base, out.bytes, true);
-        if (status != psp_status::success) {
+        const firmware_status status = check_output(c, out.base, out.bytes, true);
+        if (status != firmware_status::success) {
             return status;
         }
         const spa_range command{c.buffer_spa, c.buffer.size()};
         if (out.overlaps(command) || std::ranges::any_of(outputs, [&out](const spa_range &other) {
                 return &other != &out && other.overlaps(out);
             })) {
-            return psp_status::invalid_address;
+            return firmware_status::invalid_address;
         }
     }
-    return psp_status::success;
+    return firmware_status::success;
 }
 
-psp_status check_answer(const psp_call &c)
+firmware_status check_answer(const firmware_call &c)
 {
     return check_output(c, c.buffer_spa, c.buffer.size(), true);
 }
 
-psp_status answer_length(psp_call &c, std::size_t offset, std::uint32_t needed)
+firmware_status answer_length(firmware_call &c, std::size_t offset, std::uint32_t needed)
 {
     c.put(offset, needed);
     c.write_back = true;
-    return psp_status::invalid_length;
+    return firmware_status::invalid_length;
 }
 
 } // namespace rmpopt::hw

@@ -20,65 +20,69 @@ bool api_suffices(std::uint32_t policy)
 }
 
 /// Which status a policy that cannot be kept gets when it asks for SEV-ES is nowhere written.
-psp_status check_policy(const psp_call &c, std::uint32_t policy)
+firmware_status check_policy(const firmware_call &c, std::uint32_t policy)
 {
     if ((policy & sev_policy::reserved) != 0) {
-        return psp_status::invalid_param;
+        return firmware_status::invalid_param;
     }
     const bool es_missing = (policy & sev_policy::es) != 0 && !c.s.platform_es;
-    return es_missing || !api_suffices(policy) ? psp_status::policy_failure : psp_status::success;
+    return es_missing || !api_suffices(policy) ? firmware_status::policy_failure
+                                               : firmware_status::success;
 }
 
 /// A guest may share the key of another, of the same policy, that does not forbid it.
-psp_status check_key_sharing(const psp_call &c, std::uint32_t handle, std::uint32_t policy)
+firmware_status check_key_sharing(const firmware_call &c, std::uint32_t handle,
+                                  std::uint32_t policy)
 {
     if (handle == 0) {
-        return psp_status::success;
+        return firmware_status::success;
     }
     const auto it = c.s.sev_guests.find(handle);
     if (it == c.s.sev_guests.end()) {
-        return psp_status::invalid_guest;
+        return firmware_status::invalid_guest;
     }
     const std::uint32_t other = it->second.policy;
-    return (other & sev_policy::no_key_sharing) != 0 || other != policy ? psp_status::policy_failure
-                                                                        : psp_status::success;
+    return (other & sev_policy::no_key_sharing) != 0 || other != policy
+               ? firmware_status::policy_failure
+               : firmware_status::success;
 }
 
 /// The guest owner's key and session, both or none. They are read and their form is checked, but
 /// no key comes out of them: the platform has none to agree with (see psp_cert.h).
-psp_status check_session(const psp_call &c)
+firmware_status check_session(const firmware_call &c)
 {
     const spa_t owner_cert = c.get_address(8);
     if (owner_cert == 0) {
-        return psp_status::success;
+        return firmware_status::success;
     }
     if (c.get<std::uint32_t>(16) != cert_bytes || c.get<std::uint32_t>(32) != session_bytes) {
-        return psp_status::invalid_length;
+        return firmware_status::invalid_length;
     }
     sev_cert pdh;
     if (!c.m.memory().read(owner_cert, pdh.data(), pdh.size()) ||
         c.m.memory().at(c.get_address(24), session_bytes) == nullptr) {
-        return psp_status::invalid_address;
+        return firmware_status::invalid_address;
     }
-    return is_cert_for(pdh, key_usage::pdh) ? psp_status::success : psp_status::invalid_certificate;
+    return is_cert_for(pdh, key_usage::pdh) ? firmware_status::success
+                                            : firmware_status::invalid_certificate;
 }
 
-psp_status check_start(const psp_call &c)
+firmware_status check_start(const firmware_call &c)
 {
     const auto handle = c.get<std::uint32_t>(0);
     const auto policy = c.get<std::uint32_t>(4);
-    psp_status status = check_policy(c, policy);
-    if (status == psp_status::success) {
+    firmware_status status = check_policy(c, policy);
+    if (status == firmware_status::success) {
         status = check_key_sharing(c, handle, policy);
     }
-    if (status == psp_status::success) {
+    if (status == firmware_status::success) {
         status = check_session(c);
     }
     return status;
 }
 
 /// The lowest number without a guest; as many as the CPU has ASIDs.
-std::uint32_t free_handle(const psp_call &c)
+std::uint32_t free_handle(const firmware_call &c)
 {
     for (std::uint32_t h = 1; h <= c.m.cpu().asids; ++h) {
         if (!c.s.sev_guests.contains(h)) {
@@ -88,7 +92,7 @@ std::uint32_t free_handle(const psp_call &c)
     return 0;
 }
 
-void deactivate_guest(psp_call &c, sev_guest &guest)
+void deactivate_guest(firmware_call &c, sev_guest &guest)
 {
     if (guest.asid != 0) {
         give_back_asid(c, guest.asid);
@@ -98,29 +102,29 @@ void deactivate_guest(psp_call &c, sev_guest &guest)
 
 } // namespace
 
-psp_status find_sev_guest(const psp_call &c, sev_guest *&out)
+firmware_status find_sev_guest(const firmware_call &c, sev_guest *&out)
 {
     if (phase_of(c.s) != platform_phase::working) {
-        return psp_status::invalid_platform_state;
+        return firmware_status::invalid_platform_state;
     }
     const auto it = c.s.sev_guests.find(c.get<std::uint32_t>(0));
     if (it == c.s.sev_guests.end()) {
-        return psp_status::invalid_guest;
+        return firmware_status::invalid_guest;
     }
     out = &it->second;
-    return psp_status::success;
+    return firmware_status::success;
 }
 
-psp_status find_sev_guest_in(const psp_call &c, sev_guest_state state, sev_guest *&out)
+firmware_status find_sev_guest_in(const firmware_call &c, sev_guest_state state, sev_guest *&out)
 {
-    const psp_status status = find_sev_guest(c, out);
-    if (status != psp_status::success) {
+    const firmware_status status = find_sev_guest(c, out);
+    if (status != firmware_status::success) {
         return status;
     }
-    return out->state == state ? psp_status::success : psp_status::invalid_guest_state;
+    return out->state == state ? firmware_status::success : firmware_status::invalid_guest_state;
 }
 
-void forget_sev_guests(psp_call &c)
+void forget_sev_guests(firmware_call &c)
 {
     for (auto &[handle, guest] : c.s.sev_guests) {
         deactivate_guest(c, guest);
@@ -128,93 +132,93 @@ void forget_sev_guests(psp_call &c)
     c.s.sev_guests.clear();
 }
 
-psp_status launch_start(psp_call &c)
+firmware_status launch_start(firmware_call &c)
 {
     if (phase_of(c.s) == platform_phase::uninit) {
-        return psp_status::invalid_platform_state;
+        return firmware_status::invalid_platform_state;
     }
-    psp_status status = check_answer(c);
-    if (status == psp_status::success) {
+    firmware_status status = check_answer(c);
+    if (status == firmware_status::success) {
         status = check_start(c);
     }
-    if (status != psp_status::success) {
+    if (status != firmware_status::success) {
         return status;
     }
     const std::uint32_t handle = free_handle(c);
     if (handle == 0) {
-        return psp_status::resource_limit;
+        return firmware_status::resource_limit;
     }
     c.s.sev_guests[handle] = {.handle = handle, .policy = c.get<std::uint32_t>(4)};
     c.put(0, handle);
     c.write_back = true;
-    return psp_status::success;
+    return firmware_status::success;
 }
 
 /// SEV-ES guests have the ASIDs below the least one of SEV (CPUID 8000_001F EDX), SEV guests those
 /// from there on. Guests that share a key have an ASID each: whether hardware lets them share one
 /// is not modelled.
-psp_status activate(psp_call &c)
+firmware_status activate(firmware_call &c)
 {
     sev_guest *guest = nullptr;
-    psp_status status = find_sev_guest(c, guest);
-    if (status != psp_status::success) {
+    firmware_status status = find_sev_guest(c, guest);
+    if (status != firmware_status::success) {
         return status;
     }
     if (guest->asid != 0) {
-        return psp_status::active;
+        return firmware_status::active;
     }
     const auto asid = c.get<std::uint32_t>(4);
-    const persona &cpu = c.m.cpu();
+    const cpu_model &cpu = c.m.cpu();
     status = guest->is_es() ? check_free_asid(c, asid, 1, cpu.min_sev_asid - 1)
                             : check_free_asid(c, asid, cpu.min_sev_asid, cpu.asids);
-    if (status != psp_status::success) {
+    if (status != firmware_status::success) {
         return status;
     }
     c.s.asids.take(asid, {asid_owner_kind::sev, guest->handle});
     guest->asid = asid;
-    return psp_status::success;
+    return firmware_status::success;
 }
 
 /// Of a guest that is not active: no error.
-psp_status deactivate(psp_call &c)
+firmware_status deactivate(firmware_call &c)
 {
     sev_guest *guest = nullptr;
-    const psp_status status = find_sev_guest(c, guest);
-    if (status == psp_status::success) {
+    const firmware_status status = find_sev_guest(c, guest);
+    if (status == firmware_status::success) {
         deactivate_guest(c, *guest);
     }
     return status;
 }
 
-psp_status decommission(psp_call &c)
+firmware_status decommission(firmware_call &c)
 {
     sev_guest *guest = nullptr;
-    const psp_status status = find_sev_guest(c, guest);
-    if (status != psp_status::success) {
+    const firmware_status status = find_sev_guest(c, guest);
+    if (status != firmware_status::success) {
         return status;
     }
     if (guest->asid != 0) {
-        return psp_status::active;
+        return firmware_status::active;
     }
     c.s.sev_guests.erase(guest->handle);
-    return psp_status::success;
+    return firmware_status::success;
 }
 
-psp_status guest_status(psp_call &c)
+firmware_status guest_status(firmware_call &c)
 {
     sev_guest *guest = nullptr;
-    psp_status status = find_sev_guest(c, guest);
-    if (status == psp_status::success) {
+    firmware_status status = find_sev_guest(c, guest);
+    if (status == firmware_status::success) {
         status = check_answer(c);
     }
-    if (status != psp_status::success) {
+    if (status != firmware_status::success) {
         return status;
     }
     c.put(4, guest->policy);
     c.put(8, guest->asid);
     c.put(12, guest->state);
     c.write_back = true;
-    return psp_status::success;
+    return firmware_status::success;
 }
 
 } // namespace rmpopt::hw

@@ -27,26 +27,26 @@ struct secret_packet {
 };
 
 /// Without compression, which is not modelled, as much goes in as comes out.
-psp_status check_secret_lengths(const psp_call &c)
+firmware_status check_secret_lengths(const firmware_call &c)
 {
     const auto guest_bytes = c.get<std::uint32_t>(32);
     const bool good = c.get<std::uint32_t>(16) == sizeof(packet_header) && guest_bytes != 0 &&
                       guest_bytes <= max_secret_bytes && is_aligned(guest_bytes, cipher_block) &&
                       c.get<std::uint32_t>(48) == guest_bytes;
-    return good ? psp_status::success : psp_status::invalid_length;
+    return good ? firmware_status::success : firmware_status::invalid_length;
 }
 
 /// A copy, so that it cannot change between check and use.
-psp_status read_secret(const psp_call &c, secret_packet &out)
+firmware_status read_secret(const firmware_call &c, secret_packet &out)
 {
     out.guest_bytes = c.get<std::uint32_t>(32);
     out.data.resize(out.guest_bytes);
     const bool read = c.m.memory().read(c.get_address(8), &out.header, sizeof out.header) &&
                       c.m.memory().read(c.get_address(40), out.data.data(), out.data.size());
     if (!read) {
-        return psp_status::invalid_address;
+        return firmware_status::invalid_address;
     }
-    return out.header.flags == 0 ? psp_status::success : psp_status::invalid_param;
+    return out.header.flags == 0 ? firmware_status::success : firmware_status::invalid_param;
 }
 
 /// HMAC(1, flags, IV, guest length, transport length, data, measurement; TIK).
@@ -60,72 +60,72 @@ bool is_owners(const secret_packet &p, const sev_guest &guest)
                         std::as_bytes(std::span(lengths)), p.data, guest.measure});
 }
 
-psp_status find_active(const psp_call &c, sev_guest *&guest)
+firmware_status find_active(const firmware_call &c, sev_guest *&guest)
 {
-    const psp_status status = find_sev_guest(c, guest);
-    if (status != psp_status::success) {
+    const firmware_status status = find_sev_guest(c, guest);
+    if (status != firmware_status::success) {
         return status;
     }
-    return guest->asid != 0 ? psp_status::success : psp_status::inactive;
+    return guest->asid != 0 ? firmware_status::success : firmware_status::inactive;
 }
 
 /// The source must not be a guest's or firmware's own: without encryption the copy would show it.
-psp_status check_debug_ranges(const psp_call &c, spa_range from, spa_range to)
+firmware_status check_debug_ranges(const firmware_call &c, spa_range from, spa_range to)
 {
     if (to.bytes == 0 || !is_aligned(to.bytes, cipher_block)) {
-        return psp_status::invalid_length;
+        return firmware_status::invalid_length;
     }
     if (!is_aligned(from.base, cipher_block) || !is_aligned(to.base, cipher_block)) {
-        return psp_status::invalid_address;
+        return firmware_status::invalid_address;
     }
-    const psp_status status = check_output(c, from.base, from.bytes, false);
-    return status == psp_status::success ? check_legacy_outputs(c, {to}) : status;
+    const firmware_status status = check_output(c, from.base, from.bytes, false);
+    return status == firmware_status::success ? check_sev_outputs(c, {to}) : status;
 }
 
 } // namespace
 
-psp_status launch_update_secret(psp_call &c)
+firmware_status launch_update_secret(firmware_call &c)
 {
     sev_guest *guest = nullptr;
-    psp_status status = find_sev_guest_in(c, sev_guest_state::launch_secret, guest);
-    if (status == psp_status::success) {
-        status = guest->asid != 0 ? check_secret_lengths(c) : psp_status::inactive;
+    firmware_status status = find_sev_guest_in(c, sev_guest_state::launch_secret, guest);
+    if (status == firmware_status::success) {
+        status = guest->asid != 0 ? check_secret_lengths(c) : firmware_status::inactive;
     }
     const spa_range out{c.get_address(24), c.get<std::uint32_t>(32)};
-    if (status == psp_status::success) {
-        status = is_aligned(out.base, cipher_block) ? check_legacy_outputs(c, {out})
-                                                    : psp_status::invalid_address;
+    if (status == firmware_status::success) {
+        status = is_aligned(out.base, cipher_block) ? check_sev_outputs(c, {out})
+                                                    : firmware_status::invalid_address;
     }
     secret_packet packet;
-    if (status == psp_status::success) {
+    if (status == firmware_status::success) {
         status = read_secret(c, packet);
     }
-    if (status != psp_status::success) {
+    if (status != firmware_status::success) {
         return status;
     }
     if (!is_owners(packet, *guest)) {
-        return psp_status::bad_measurement;
+        return firmware_status::bad_measurement;
     }
     aes128_ctr(transport_encryption_key, packet.header.iv, packet.data);
     c.m.memory().write(out.base, packet.data.data(), packet.data.size());
-    return psp_status::success;
+    return firmware_status::success;
 }
 
 /// DBG_DECRYPT and DBG_ENCRYPT: as memory is not encrypted, both copy. Source and destination may
 /// overlap.
-psp_status debug_copy(psp_call &c)
+firmware_status debug_copy(firmware_call &c)
 {
     sev_guest *guest = nullptr;
-    psp_status status = find_active(c, guest);
-    if (status == psp_status::success && (guest->policy & sev_policy::no_debug) != 0) {
-        status = psp_status::policy_failure;
+    firmware_status status = find_active(c, guest);
+    if (status == firmware_status::success && (guest->policy & sev_policy::no_debug) != 0) {
+        status = firmware_status::policy_failure;
     }
     const std::uint64_t bytes = c.get<std::uint32_t>(24);
     const spa_range from{c.get_address(8), bytes}, to{c.get_address(16), bytes};
-    if (status == psp_status::success) {
+    if (status == firmware_status::success) {
         status = check_debug_ranges(c, from, to);
     }
-    if (status == psp_status::success) {
+    if (status == firmware_status::success) {
         std::memmove(c.m.memory().at(to.base, bytes), c.m.memory().at(from.base, bytes), bytes);
     }
     return status;

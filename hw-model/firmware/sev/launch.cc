@@ -18,20 +18,20 @@ constexpr std::size_t report_signature_usage = 0x34, report_signature = 0x40;
 constexpr std::uint32_t ecdsa_sha256 = 2;
 
 /// handle, address at 8, length at 16; the guest must be active for its key to be in use.
-psp_status find_launching(const psp_call &c, sev_guest *&guest)
+firmware_status find_launching(const firmware_call &c, sev_guest *&guest)
 {
-    const psp_status status = find_sev_guest_in(c, sev_guest_state::launch_update, guest);
-    if (status != psp_status::success) {
+    const firmware_status status = find_sev_guest_in(c, sev_guest_state::launch_update, guest);
+    if (status != firmware_status::success) {
         return status;
     }
-    return guest->asid != 0 ? psp_status::success : psp_status::inactive;
+    return guest->asid != 0 ? firmware_status::success : firmware_status::inactive;
 }
 
 /// As hardware would write the range encrypted, it must be one that firmware may write.
-psp_status measure_range(psp_call &c, sev_guest &guest, spa_range range)
+firmware_status measure_range(firmware_call &c, sev_guest &guest, spa_range range)
 {
-    const psp_status status = check_legacy_outputs(c, {range});
-    if (status == psp_status::success) {
+    const firmware_status status = check_sev_outputs(c, {range});
+    if (status == firmware_status::success) {
         guest.content.add({c.m.memory().at(range.base, range.bytes), range.bytes});
     }
     return status;
@@ -56,7 +56,7 @@ sha256_digest measure_of(const sev_guest &guest, const sev_nonce &nonce)
                         std::as_bytes(std::span(&guest.policy, 1)), digest, nonce});
 }
 
-void write_measure(const psp_call &c, spa_t out, const sha256_digest &measure,
+void write_measure(const firmware_call &c, spa_t out, const sha256_digest &measure,
                    const sev_nonce &nonce)
 {
     c.m.memory().write(out, measure.data(), measure.size());
@@ -64,7 +64,7 @@ void write_measure(const psp_call &c, spa_t out, const sha256_digest &measure,
 }
 
 /// Nonce of the caller, launch digest, policy, signature of the PEK, which is none.
-std::array<std::byte, report_bytes> make_report(const psp_call &c, const sev_guest &guest)
+std::array<std::byte, report_bytes> make_report(const firmware_call &c, const sev_guest &guest)
 {
     std::array<std::byte, report_bytes> report{};
     const auto put = [&report](std::size_t offset, const auto &value) {
@@ -82,61 +82,61 @@ std::array<std::byte, report_bytes> make_report(const psp_call &c, const sev_gue
 
 } // namespace
 
-psp_status launch_update_data(psp_call &c)
+firmware_status launch_update_data(firmware_call &c)
 {
     sev_guest *guest = nullptr;
-    const psp_status status = find_launching(c, guest);
-    if (status != psp_status::success) {
+    const firmware_status status = find_launching(c, guest);
+    if (status != firmware_status::success) {
         return status;
     }
     const spa_range data{c.get_address(8), c.get<std::uint32_t>(16)};
     if (data.bytes == 0 || !is_aligned(data.bytes, cipher_block)) {
-        return psp_status::invalid_length;
+        return firmware_status::invalid_length;
     }
     if (!is_aligned(data.base, cipher_block)) {
-        return psp_status::invalid_address;
+        return firmware_status::invalid_address;
     }
     return measure_range(c, *guest, data);
 }
 
 /// Only SEV-ES guests have such a page. Which status others get is nowhere written.
-psp_status launch_update_vmsa(psp_call &c)
+firmware_status launch_update_vmsa(firmware_call &c)
 {
     sev_guest *guest = nullptr;
-    const psp_status status = find_launching(c, guest);
-    if (status != psp_status::success) {
+    const firmware_status status = find_launching(c, guest);
+    if (status != firmware_status::success) {
         return status;
     }
     if (!guest->is_es()) {
-        return psp_status::policy_failure;
+        return firmware_status::policy_failure;
     }
     const spa_range page{c.get_address(8), c.get<std::uint32_t>(16)};
     if (page.bytes != page_4k) {
-        return psp_status::invalid_length;
+        return firmware_status::invalid_length;
     }
     if (!is_aligned(page.base, page_4k)) {
-        return psp_status::invalid_address;
+        return firmware_status::invalid_address;
     }
     return measure_range(c, *guest, page);
 }
 
 /// Ends the measured part of the launch, unless the caller only asks for the length.
-psp_status launch_measure(psp_call &c)
+firmware_status launch_measure(firmware_call &c)
 {
     sev_guest *guest = nullptr;
-    psp_status status = find_sev_guest_in(c, sev_guest_state::launch_update, guest);
-    if (status == psp_status::success) {
+    firmware_status status = find_sev_guest_in(c, sev_guest_state::launch_update, guest);
+    if (status == firmware_status::success) {
         status = check_answer(c);
     }
-    if (status != psp_status::success) {
+    if (status != firmware_status::success) {
         return status;
     }
     if (c.get<std::uint32_t>(16) < measure_bytes) {
         return answer_length(c, 16, measure_bytes);
     }
     const spa_range out{c.get_address(8), measure_bytes};
-    status = check_legacy_outputs(c, {out});
-    if (status != psp_status::success) {
+    status = check_sev_outputs(c, {out});
+    if (status != firmware_status::success) {
         return status;
     }
     const sev_nonce nonce = nonce_of(*guest);
@@ -145,46 +145,46 @@ psp_status launch_measure(psp_call &c)
     write_measure(c, out.base, guest->measure, nonce);
     c.put(16, measure_bytes);
     c.write_back = true;
-    return psp_status::success;
+    return firmware_status::success;
 }
 
-psp_status launch_finish(psp_call &c)
+firmware_status launch_finish(firmware_call &c)
 {
     sev_guest *guest = nullptr;
-    const psp_status status = find_sev_guest_in(c, sev_guest_state::launch_secret, guest);
-    if (status == psp_status::success) {
+    const firmware_status status = find_sev_guest_in(c, sev_guest_state::launch_secret, guest);
+    if (status == firmware_status::success) {
         guest->state = sev_guest_state::running;
     }
     return status;
 }
 
 /// Once the launch digest is final, that is after LAUNCH_MEASURE.
-psp_status attestation_report(psp_call &c)
+firmware_status attestation_report(firmware_call &c)
 {
     sev_guest *guest = nullptr;
-    psp_status status = find_sev_guest(c, guest);
-    if (status == psp_status::success && guest->state == sev_guest_state::launch_update) {
-        status = psp_status::invalid_guest_state;
+    firmware_status status = find_sev_guest(c, guest);
+    if (status == firmware_status::success && guest->state == sev_guest_state::launch_update) {
+        status = firmware_status::invalid_guest_state;
     }
-    if (status == psp_status::success) {
+    if (status == firmware_status::success) {
         status = check_answer(c);
     }
-    if (status != psp_status::success) {
+    if (status != firmware_status::success) {
         return status;
     }
     if (c.get<std::uint32_t>(32) < report_bytes) {
         return answer_length(c, 32, report_bytes);
     }
     const spa_range out{c.get_address(8), report_bytes};
-    status = check_legacy_outputs(c, {out});
-    if (status != psp_status::success) {
+    status = check_sev_outputs(c, {out});
+    if (status != firmware_status::success) {
         return status;
     }
     const auto report = make_report(c, *guest);
     c.m.memory().write(out.base, report.data(), report.size());
     c.put(32, report_bytes);
     c.write_back = true;
-    return psp_status::success;
+    return firmware_status::success;
 }
 
 } // namespace rmpopt::hw

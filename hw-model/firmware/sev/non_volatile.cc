@@ -38,7 +38,7 @@ bool is_blank(std::span<const std::byte> nv)
            std::ranges::all_of(nv, [&nv](std::byte b) { return b == nv[0]; });
 }
 
-void write_image(const psp_call &c, spa_range nv, const platform_identity &id)
+void write_image(const firmware_call &c, spa_range nv, const platform_identity &id)
 {
     nv_image image;
     image.pek_generation = id.pek_generation;
@@ -51,20 +51,20 @@ void write_image(const psp_call &c, spa_range nv, const platform_identity &id)
 }
 
 /// Page state as check_output() has it; the region must not be the trusted one as well.
-psp_status check_nv(const psp_call &c, spa_range nv, spa_range tmr)
+firmware_status check_nv(const firmware_call &c, spa_range nv, spa_range tmr)
 {
     if (nv.bytes != nv_bytes) {
-        return psp_status::invalid_length;
+        return firmware_status::invalid_length;
     }
     if (!is_aligned(nv.base, page_4k) || (tmr.bytes != 0 && tmr.overlaps(nv))) {
-        return psp_status::invalid_address;
+        return firmware_status::invalid_address;
     }
-    return check_legacy_outputs(c, {nv});
+    return check_sev_outputs(c, {nv});
 }
 
 } // namespace
 
-bool load_identity(psp_call &c, spa_range nv)
+bool load_identity(firmware_call &c, spa_range nv)
 {
     std::vector<std::byte> bytes(nv.bytes);
     c.m.memory().read(nv.base, bytes.data(), bytes.size());
@@ -85,7 +85,7 @@ bool load_identity(psp_call &c, spa_range nv)
     return true;
 }
 
-void store_identity(psp_call &c)
+void store_identity(firmware_call &c)
 {
     if (c.s.nv.bytes != 0) {
         write_image(c, c.s.nv, c.s.identity);
@@ -93,32 +93,32 @@ void store_identity(psp_call &c)
 }
 
 /// A damaged image is replaced by that of a new platform: hosts repeat the command then.
-psp_status platform_init_ex(psp_call &c)
+firmware_status platform_init_ex(firmware_call &c)
 {
     if (c.get<std::uint32_t>(0) != c.buffer.size()) {
-        return psp_status::invalid_length;
+        return firmware_status::invalid_length;
     }
     const auto flags = c.get<std::uint32_t>(4);
     const spa_range tmr{c.get_address(8), c.get<std::uint32_t>(16)};
     const spa_range nv{c.get_address(24), c.get<std::uint32_t>(32)};
-    psp_status status = check_init(c, flags, tmr);
-    if (status == psp_status::success && !c.is_zero(20, 4)) {
-        status = psp_status::invalid_param;
+    firmware_status status = check_init(c, flags, tmr);
+    if (status == firmware_status::success && !c.is_zero(20, 4)) {
+        status = firmware_status::invalid_param;
     }
-    if (status == psp_status::success) {
+    if (status == firmware_status::success) {
         status = check_nv(c, nv, (flags & init_es) != 0 ? tmr : spa_range{});
     }
-    if (status != psp_status::success) {
+    if (status != firmware_status::success) {
         return status;
     }
     if (!load_identity(c, nv)) {
         write_image(c, nv, {});
-        return psp_status::secure_data_invalid;
+        return firmware_status::secure_data_invalid;
     }
     enter_init(c, flags, tmr);
     c.s.nv = nv;
     store_identity(c);
-    return psp_status::success;
+    return firmware_status::success;
 }
 
 } // namespace rmpopt::hw

@@ -25,30 +25,30 @@ constexpr std::array<std::uint8_t, chip_id_bytes> chip_id()
 }
 
 /// With SNP the region is a whole 2 MB page; without, 1 MB is enough.
-psp_status check_tmr(const psp_call &c, spa_range tmr)
+firmware_status check_tmr(const firmware_call &c, spa_range tmr)
 {
     const std::uint64_t alignment = c.s.snp_init ? page_2m : min_tmr_bytes;
     if (tmr.bytes < alignment) {
-        return psp_status::invalid_length;
+        return firmware_status::invalid_length;
     }
     if (!is_aligned(tmr.base, alignment) || c.m.memory().at(tmr.base, tmr.bytes) == nullptr) {
-        return psp_status::invalid_address;
+        return firmware_status::invalid_address;
     }
     if (!c.s.snp_init) {
-        return psp_status::success;
+        return firmware_status::success;
     }
     for (const spa_range &r : c.m.rmp().table_memory()) {
         if (r.overlaps(tmr)) {
-            return psp_status::invalid_page_state;
+            return firmware_status::invalid_page_state;
         }
     }
-    return all_pages_are(c.m, tmr, page_state::firmware) ? psp_status::success
-                                                         : psp_status::invalid_page_state;
+    return all_pages_are(c.m, tmr, page_state::firmware) ? firmware_status::success
+                                                         : firmware_status::invalid_page_state;
 }
 
 } // namespace
 
-platform_phase phase_of(const psp_state &s)
+platform_phase phase_of(const firmware_state &s)
 {
     if (!s.platform_init) {
         return platform_phase::uninit;
@@ -56,19 +56,19 @@ platform_phase phase_of(const psp_state &s)
     return s.sev_guests.empty() ? platform_phase::init : platform_phase::working;
 }
 
-psp_status check_init(const psp_call &c, std::uint32_t flags, spa_range tmr)
+firmware_status check_init(const firmware_call &c, std::uint32_t flags, spa_range tmr)
 {
     // With SNP_EN set the platform waits for SNP_INIT first.
     if (c.s.platform_init || (c.m.snp_enabled_somewhere() && !c.s.snp_init)) {
-        return psp_status::invalid_platform_state;
+        return firmware_status::invalid_platform_state;
     }
     if ((flags & ~init_es) != 0) {
-        return psp_status::invalid_param;
+        return firmware_status::invalid_param;
     }
-    return (flags & init_es) != 0 ? check_tmr(c, tmr) : psp_status::success;
+    return (flags & init_es) != 0 ? check_tmr(c, tmr) : firmware_status::success;
 }
 
-void enter_init(psp_call &c, std::uint32_t flags, spa_range tmr)
+void enter_init(firmware_call &c, std::uint32_t flags, spa_range tmr)
 {
     c.s.platform_init = true;
     c.s.platform_es = (flags & init_es) != 0;
@@ -79,30 +79,30 @@ void enter_init(psp_call &c, std::uint32_t flags, spa_range tmr)
     c.result.own_memory = own_memory_of(c.m, c.s);
 }
 
-psp_status platform_init(psp_call &c)
+firmware_status platform_init(firmware_call &c)
 {
     const auto flags = c.get<std::uint32_t>(0);
     const spa_range tmr{c.get_address(8), c.get<std::uint32_t>(16)};
-    const psp_status status = check_init(c, flags, tmr);
-    if (status == psp_status::success) {
+    const firmware_status status = check_init(c, flags, tmr);
+    if (status == firmware_status::success) {
         enter_init(c, flags, tmr);
     }
     return status;
 }
 
-psp_status platform_shutdown(psp_call &c)
+firmware_status platform_shutdown(firmware_call &c)
 {
     forget_sev_guests(c);
     c.s.platform_init = c.s.platform_es = false;
     c.s.tmr = c.s.nv = {};
     c.result.own_memory = own_memory_of(c.m, c.s);
-    return psp_status::success;
+    return firmware_status::success;
 }
 
-psp_status platform_status(psp_call &c)
+firmware_status platform_status(firmware_call &c)
 {
-    const psp_status status = check_output(c, c.buffer_spa, c.buffer.size(), false);
-    if (status != psp_status::success) {
+    const firmware_status status = check_output(c, c.buffer_spa, c.buffer.size(), false);
+    if (status != firmware_status::success) {
         return status;
     }
     c.put<std::uint8_t>(0, api_major);
@@ -112,50 +112,50 @@ psp_status platform_status(psp_call &c)
     c.put<std::uint8_t>(7, api_build);
     c.put(8, static_cast<std::uint32_t>(c.s.sev_guests.size()));
     c.write_back = true;
-    return psp_status::success;
+    return firmware_status::success;
 }
 
-psp_status df_flush(psp_call &c)
+firmware_status df_flush(firmware_call &c)
 {
-    return c.s.platform_init ? flush_asids(c) : psp_status::invalid_platform_state;
+    return c.s.platform_init ? flush_asids(c) : firmware_status::invalid_platform_state;
 }
 
 /// The model is no processor that AMD's signature could be checked on; hosts go on with the
 /// firmware that is there.
-psp_status download_firmware(psp_call &c)
+firmware_status download_firmware(firmware_call &c)
 {
     if (c.s.platform_init || c.s.snp_init) {
-        return psp_status::invalid_platform_state;
+        return firmware_status::invalid_platform_state;
     }
     const std::uint64_t bytes = c.get<std::uint32_t>(8);
     if (bytes == 0) {
-        return psp_status::invalid_length;
+        return firmware_status::invalid_length;
     }
-    return c.m.memory().at(c.get_address(0), bytes) != nullptr ? psp_status::bad_signature
-                                                               : psp_status::invalid_address;
+    return c.m.memory().at(c.get_address(0), bytes) != nullptr ? firmware_status::bad_signature
+                                                               : firmware_status::invalid_address;
 }
 
-psp_status get_id(psp_call &c)
+firmware_status get_id(firmware_call &c)
 {
-    psp_status status = check_output(c, c.buffer_spa, c.buffer.size(), false);
-    if (status != psp_status::success) {
+    firmware_status status = check_output(c, c.buffer_spa, c.buffer.size(), false);
+    if (status != firmware_status::success) {
         return status;
     }
     if (c.get<std::uint32_t>(8) < chip_id_bytes) {
         c.put<std::uint32_t>(8, chip_id_bytes);
         c.write_back = true;
-        return psp_status::invalid_length;
+        return firmware_status::invalid_length;
     }
     const spa_t out = c.get_address(0);
     status = check_output(c, out, chip_id_bytes, false);
-    if (status != psp_status::success) {
+    if (status != firmware_status::success) {
         return status;
     }
     static constexpr auto id = chip_id();
     c.m.memory().write(out, id.data(), id.size());
     c.put<std::uint32_t>(8, chip_id_bytes);
     c.write_back = true;
-    return psp_status::success;
+    return firmware_status::success;
 }
 
 } // namespace rmpopt::hw

@@ -29,19 +29,19 @@ cert_chain chain_of(const platform_identity &id)
 }
 
 /// Copies a certificate from memory before anything looks at it.
-psp_status read_cert(const psp_call &c, spa_t spa, std::uint32_t bytes, sev_cert &out)
+firmware_status read_cert(const firmware_call &c, spa_t spa, std::uint32_t bytes, sev_cert &out)
 {
     if (bytes != cert_bytes) {
-        return psp_status::invalid_length;
+        return firmware_status::invalid_length;
     }
-    return c.m.memory().read(spa, out.data(), out.size()) ? psp_status::success
-                                                          : psp_status::invalid_address;
+    return c.m.memory().read(spa, out.data(), out.size()) ? firmware_status::success
+                                                          : firmware_status::invalid_address;
 }
 
-psp_status read_certs(const psp_call &c, sev_cert &pek, sev_cert &oca)
+firmware_status read_certs(const firmware_call &c, sev_cert &pek, sev_cert &oca)
 {
-    const psp_status status = read_cert(c, c.get_address(0), c.get<std::uint32_t>(8), pek);
-    return status == psp_status::success
+    const firmware_status status = read_cert(c, c.get_address(0), c.get<std::uint32_t>(8), pek);
+    return status == firmware_status::success
                ? read_cert(c, c.get_address(16), c.get<std::uint32_t>(24), oca)
                : status;
 }
@@ -49,53 +49,53 @@ psp_status read_certs(const psp_call &c, sev_cert &pek, sev_cert &oca)
 } // namespace
 
 /// Owner, keys and certificates back to what they were at first.
-psp_status factory_reset(psp_call &c)
+firmware_status factory_reset(firmware_call &c)
 {
     if (phase_of(c.s) != platform_phase::uninit) {
-        return psp_status::invalid_platform_state;
+        return firmware_status::invalid_platform_state;
     }
     c.s.identity = {};
-    return psp_status::success;
+    return firmware_status::success;
 }
 
 /// A new endorsement key. An owner's signature is of the old one, so the platform owns itself.
-psp_status pek_gen(psp_call &c)
+firmware_status pek_gen(firmware_call &c)
 {
     if (phase_of(c.s) != platform_phase::init) {
-        return psp_status::invalid_platform_state;
+        return firmware_status::invalid_platform_state;
     }
     c.s.identity = {.pek_generation = c.s.identity.pek_generation + 1,
                     .pdh_generation = c.s.identity.pdh_generation + 1};
     store_identity(c);
-    return psp_status::success;
+    return firmware_status::success;
 }
 
-psp_status pdh_gen(psp_call &c)
+firmware_status pdh_gen(firmware_call &c)
 {
     if (phase_of(c.s) == platform_phase::uninit) {
-        return psp_status::invalid_platform_state;
+        return firmware_status::invalid_platform_state;
     }
     ++c.s.identity.pdh_generation;
     store_identity(c);
-    return psp_status::success;
+    return firmware_status::success;
 }
 
 /// The certificate that an owner is asked to sign: no signatures yet.
-psp_status pek_csr(psp_call &c)
+firmware_status pek_csr(firmware_call &c)
 {
     if (phase_of(c.s) == platform_phase::uninit) {
-        return psp_status::invalid_platform_state;
+        return firmware_status::invalid_platform_state;
     }
-    psp_status status = check_answer(c);
-    if (status != psp_status::success) {
+    firmware_status status = check_answer(c);
+    if (status != firmware_status::success) {
         return status;
     }
     if (c.get<std::uint32_t>(8) < cert_bytes) {
         return answer_length(c, 8, cert_bytes);
     }
     const spa_range out{c.get_address(0), cert_bytes};
-    status = check_legacy_outputs(c, {out});
-    if (status != psp_status::success) {
+    status = check_sev_outputs(c, {out});
+    if (status != firmware_status::success) {
         return status;
     }
     const sev_cert csr = make_cert(key_usage::pek, c.s.identity.pek_generation, key_usage::invalid,
@@ -103,43 +103,43 @@ psp_status pek_csr(psp_call &c)
     c.m.memory().write(out.base, csr.data(), csr.size());
     c.put<std::uint32_t>(8, cert_bytes);
     c.write_back = true;
-    return psp_status::success;
+    return firmware_status::success;
 }
 
 /// The owner's certificate must be of the key that the platform has. The owner's signature is not
 /// checked: no real authority could have signed a key that is none.
-psp_status pek_cert_import(psp_call &c)
+firmware_status pek_cert_import(firmware_call &c)
 {
     if (phase_of(c.s) != platform_phase::init) {
-        return psp_status::invalid_platform_state;
+        return firmware_status::invalid_platform_state;
     }
     if (c.s.identity.owned) {
-        return psp_status::already_owned;
+        return firmware_status::already_owned;
     }
     sev_cert pek, oca;
-    const psp_status status = read_certs(c, pek, oca);
-    if (status != psp_status::success) {
+    const firmware_status status = read_certs(c, pek, oca);
+    if (status != firmware_status::success) {
         return status;
     }
     if (!is_cert_for(pek, key_usage::pek) || !is_cert_for(oca, key_usage::oca) ||
         !is_same_key(pek, own_pek(c.s.identity))) {
-        return psp_status::invalid_certificate;
+        return firmware_status::invalid_certificate;
     }
     c.s.identity.owned = true;
     c.s.identity.owner_pek = pek;
     c.s.identity.owner_oca = oca;
     ++c.s.identity.pdh_generation; // the new owner's platform gets a new key for sessions
     store_identity(c);
-    return psp_status::success;
+    return firmware_status::success;
 }
 
-psp_status pdh_cert_export(psp_call &c)
+firmware_status pdh_cert_export(firmware_call &c)
 {
     if (phase_of(c.s) == platform_phase::uninit) {
-        return psp_status::invalid_platform_state;
+        return firmware_status::invalid_platform_state;
     }
-    psp_status status = check_answer(c);
-    if (status != psp_status::success) {
+    firmware_status status = check_answer(c);
+    if (status != firmware_status::success) {
         return status;
     }
     const bool fits =
@@ -147,8 +147,8 @@ psp_status pdh_cert_export(psp_call &c)
     const spa_range pdh_out{c.get_address(0), cert_bytes},
         chain_out{c.get_address(16), chain_bytes};
     if (fits) {
-        status = check_legacy_outputs(c, {pdh_out, chain_out});
-        if (status != psp_status::success) {
+        status = check_sev_outputs(c, {pdh_out, chain_out});
+        if (status != firmware_status::success) {
             return status;
         }
         const sev_cert pdh = make_cert(key_usage::pdh, c.s.identity.pdh_generation, key_usage::pek,
@@ -160,7 +160,7 @@ psp_status pdh_cert_export(psp_call &c)
     c.put<std::uint32_t>(8, cert_bytes);
     c.put<std::uint32_t>(24, chain_bytes);
     c.write_back = true;
-    return fits ? psp_status::success : psp_status::invalid_length;
+    return fits ? firmware_status::success : firmware_status::invalid_length;
 }
 
 } // namespace rmpopt::hw

@@ -54,9 +54,9 @@ std::array<std::byte, 1 + 2 * p384_bytes> uncompressed(const p384_point &p)
 
 } // namespace
 
-psp_digest sha384(std::span<const std::byte> data)
+sha384_digest sha384(std::span<const std::byte> data)
 {
-    psp_digest digest;
+    sha384_digest digest;
     [[maybe_unused]] const int failed =
         mbedtls_md(mbedtls_md_info_from_type(MBEDTLS_MD_SHA384), raw(data), data.size(),
                    reinterpret_cast<unsigned char *>(digest.data()));
@@ -64,7 +64,8 @@ psp_digest sha384(std::span<const std::byte> data)
     return digest;
 }
 
-bool p384_verify(const p384_point &key, const p384_signature &signature, const psp_digest &digest)
+bool p384_verify(const p384_point &key, const p384_signature &signature,
+                 const sha384_digest &digest)
 {
     p384_workspace w;
     const auto point = uncompressed(key);

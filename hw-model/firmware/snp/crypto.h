@@ -12,7 +12,7 @@
 namespace rmpopt::hw
 {
 
-psp_digest sha384(std::span<const std::byte> data);
+sha384_digest sha384(std::span<const std::byte> data);
 
 /// Length of a coordinate of the curve.
 inline constexpr std::size_t p384_bytes = 48;
@@ -27,6 +27,7 @@ struct p384_signature {
 };
 
 /// False also for a key that is no point of the curve.
-bool p384_verify(const p384_point &key, const p384_signature &signature, const psp_digest &digest);
+bool p384_verify(const p384_point &key, const p384_signature &signature,
+                 const sha384_digest &digest);
 
 } // namespace rmpopt::hw

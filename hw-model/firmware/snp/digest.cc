@@ -12,8 +12,8 @@ namespace
 {
 
 struct page_info {
-    psp_digest digest_current;
-    psp_digest contents;
+    sha384_digest digest_current;
+    sha384_digest contents;
     std::uint16_t length;
     std::uint8_t page_type;
     std::uint8_t imi_page;
@@ -25,13 +25,13 @@ static_assert(sizeof(page_info) == 112);
 
 } // namespace
 
-psp_digest extend_digest(const psp_digest &current, const measured_page &page,
-                         std::span<const std::byte> content)
+sha384_digest extend_digest(const sha384_digest &current, const measured_page &page,
+                            std::span<const std::byte> content)
 {
     const bool measured = page.type == launch_page::normal || page.type == launch_page::vmsa;
     const page_info info{
         .digest_current = current,
-        .contents = measured ? sha384(content) : psp_digest{},
+        .contents = measured ? sha384(content) : sha384_digest{},
         .length = sizeof(page_info),
         .page_type = static_cast<std::uint8_t>(page.type),
         .imi_page = static_cast<std::uint8_t>(page.imi ? 1 : 0),

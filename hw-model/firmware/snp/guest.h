@@ -3,15 +3,15 @@
 // the RMP lock held.
 #pragma once
 
-#include "hw-model/firmware/snp/page_state.h"
 #include "hw-model/firmware/firmware.h"
+#include "hw-model/firmware/snp/page_state.h"
 
 #include <initializer_list>
 
 namespace rmpopt::hw
 {
 
-struct psp_call;
+struct firmware_call;
 
 /// Guest policy (AMD 56860).
 namespace guest_policy
@@ -25,20 +25,20 @@ inline constexpr std::uint64_t abi_minor = 0xff, abi_major = 0xff00, smt = 1u <<
 
 /// What the context page stands for. The model keeps it here: the page's memory is opaque, and
 /// nobody but firmware may look into it.
-struct guest_context {
-    psp_guest_state state = psp_guest_state::init;
+struct snp_guest {
+    snp_guest_state state = snp_guest_state::init;
     std::uint32_t asid = 0; ///< 0 until activated
     std::uint64_t policy = 0;
     std::uint64_t serial = 0; ///< counts the guests, so that their keys differ
     bool imi = false;         ///< launched with an incoming migration image
     std::array<std::byte, 16> gosvw{};
-    psp_digest launch_digest{};
+    sha384_digest launch_digest{};
 
     bool active() const { return asid != 0; }
 };
 
 /// Guests by the address of their context page.
-using guest_table = std::map<spa_t, guest_context>;
+using snp_guest_table = std::map<spa_t, snp_guest>;
 
 /// A page that a command names.
 struct page_operand {
@@ -50,32 +50,32 @@ struct page_operand {
 };
 
 // psp_guest.cc: contexts and ASIDs
-psp_status snp_gctx_create(psp_call &c);
-psp_status snp_activate(psp_call &c);
-psp_status snp_activate_ex(psp_call &c);
-psp_status snp_decommission(psp_call &c);
-psp_status snp_guest_status(psp_call &c);
-psp_status snp_guest_request(psp_call &c);
+firmware_status snp_gctx_create(firmware_call &c);
+firmware_status snp_activate(firmware_call &c);
+firmware_status snp_activate_ex(firmware_call &c);
+firmware_status snp_decommission(firmware_call &c);
+firmware_status snp_guest_status(firmware_call &c);
+firmware_status snp_guest_request(firmware_call &c);
 /// The guest whose context page stands at the start of the command buffer; success only with
 /// `guest` set. INVALID_PLATFORM_STATE, INVALID_ADDRESS and INVALID_GUEST come before all else.
-psp_status find_guest(const psp_call &c, guest_context *&guest);
+firmware_status find_guest(const firmware_call &c, snp_guest *&guest);
 /// The same for a context page anywhere.
-psp_status find_guest_at(const psp_call &c, spa_t context, guest_context *&guest);
+firmware_status find_guest_at(const firmware_call &c, spa_t context, snp_guest *&guest);
 /// Ends all guests, of which none is active.
-void forget_guests(psp_call &c);
+void forget_guests(firmware_call &c);
 
 // psp_launch.cc, psp_launch_update.cc, psp_launch_finish.cc
-psp_status snp_launch_start(psp_call &c);
-psp_status snp_launch_update(psp_call &c);
-psp_status snp_launch_finish(psp_call &c);
+firmware_status snp_launch_start(firmware_call &c);
+firmware_status snp_launch_update(firmware_call &c);
+firmware_status snp_launch_finish(firmware_call &c);
 
 // psp_launch_pages.cc: pages that firmware itself fills or looks into
 /// Corrects values that this CPU does not have; INVALID_PARAM if there were any, or when the table
 /// is no table.
-psp_status check_cpuid_page(const psp_call &c, spa_t page);
-void write_secrets_page(const psp_call &c, const guest_context &guest, spa_t page);
+firmware_status check_cpuid_page(const firmware_call &c, spa_t page);
+void write_secrets_page(const firmware_call &c, const snp_guest &guest, spa_t page);
 
-// psp_digest.cc: the launch digest
+// sha384_digest.cc: the launch digest
 /// Page types of SNP_LAUNCH_UPDATE.
 enum class launch_page : std::uint8_t {
     normal = 1,
@@ -93,18 +93,18 @@ struct measured_page {
     std::uint64_t gpa = 0;
 };
 /// The digest after 4 KB more. `content` counts for normal and VMSA pages only.
-psp_digest extend_digest(const psp_digest &current, const measured_page &page,
-                         std::span<const std::byte> content);
+sha384_digest extend_digest(const sha384_digest &current, const measured_page &page,
+                            std::span<const std::byte> content);
 
 // psp_guest_pages.cc: pages of guests
-psp_status snp_page_unsmash(psp_call &c);
-psp_status snp_page_move(psp_call &c);
-psp_status snp_dbg_decrypt(psp_call &c);
-psp_status snp_dbg_encrypt(psp_call &c);
+firmware_status snp_page_unsmash(firmware_call &c);
+firmware_status snp_page_move(firmware_call &c);
+firmware_status snp_dbg_decrypt(firmware_call &c);
+firmware_status snp_dbg_encrypt(firmware_call &c);
 /// INVALID_ADDRESS: a page that is not aligned, no RAM or has no RMP entry.
-psp_status check_page_address(const psp_call &c, const page_operand &page);
+firmware_status check_page_address(const firmware_call &c, const page_operand &page);
 /// Address, state, size and owner of a guest's page, in this order.
-psp_status check_guest_page(const psp_call &c, const page_operand &page, const guest_context &guest,
-                            std::initializer_list<page_state> states);
+firmware_status check_guest_page(const firmware_call &c, const page_operand &page,
+                                 const snp_guest &guest, std::initializer_list<page_state> states);
 
 } // namespace rmpopt::hw

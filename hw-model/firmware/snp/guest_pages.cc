@@ -30,42 +30,43 @@ rmp_entry part_of(const rmp_entry &first, unsigned i)
 
 /// AMD 56860, SNP_PAGE_UNSMASH. Of the guest's states only the immutable ones: in the others the
 /// hypervisor could change an entry meanwhile.
-psp_status check_parts(const psp_call &c, spa_t base)
+firmware_status check_parts(const firmware_call &c, spa_t base)
 {
     const rmp_entry first = c.m.rmp().load(base);
     for (unsigned i = 0; i < pages_per_2m; ++i) {
         const rmp_entry e = c.m.rmp().load(base + i * page_4k);
         if (!is_one_of(state_of(e), {page_state::pre_guest, page_state::pre_swap}) || e.vmsa) {
-            return psp_status::invalid_page_state;
+            return firmware_status::invalid_page_state;
         }
         if (e.size_2m) {
-            return psp_status::invalid_page_size;
+            return firmware_status::invalid_page_size;
         }
         if (e.asid != first.asid) {
-            return psp_status::invalid_page_owner;
+            return firmware_status::invalid_page_owner;
         }
         if (i != 0 && e != part_of(first, i)) {
-            return psp_status::invalid_param;
+            return firmware_status::invalid_param;
         }
     }
-    return is_aligned(first.gpa, page_2m) ? psp_status::success : psp_status::invalid_param;
+    return is_aligned(first.gpa, page_2m) ? firmware_status::success
+                                          : firmware_status::invalid_param;
 }
 
 /// Launched or running, and with an ASID that pages can belong to.
-psp_status find_active_guest(const psp_call &c, guest_context *&guest)
+firmware_status find_active_guest(const firmware_call &c, snp_guest *&guest)
 {
-    const psp_status status = find_guest(c, guest);
-    if (status != psp_status::success) {
+    const firmware_status status = find_guest(c, guest);
+    if (status != firmware_status::success) {
         return status;
     }
-    if (guest->state == psp_guest_state::init) {
-        return psp_status::invalid_guest_state;
+    if (guest->state == snp_guest_state::init) {
+        return firmware_status::invalid_guest_state;
     }
-    return guest->active() ? psp_status::success : psp_status::inactive;
+    return guest->active() ? firmware_status::success : firmware_status::inactive;
 }
 
 /// The page moves with all that its entry says; where it was is free for another.
-void move(psp_call &c, const page_operand &from, const page_operand &to)
+void move(firmware_call &c, const page_operand &from, const page_operand &to)
 {
     rmp_entry moved = c.m.rmp().load(from.spa), left = c.m.rmp().load(to.spa);
     std::memcpy(c.m.memory().at(to.spa, to.bytes()), c.m.memory().at(from.spa, from.bytes()),
@@ -77,149 +78,149 @@ void move(psp_call &c, const page_operand &from, const page_operand &to)
 }
 
 /// AMD 56860, SNP_DBG_DECRYPT and SNP_DBG_ENCRYPT: only where the policy allows it.
-psp_status find_guest_to_debug(const psp_call &c, guest_context *&guest)
+firmware_status find_guest_to_debug(const firmware_call &c, snp_guest *&guest)
 {
-    const psp_status status = find_active_guest(c, guest);
-    if (status != psp_status::success) {
+    const firmware_status status = find_active_guest(c, guest);
+    if (status != firmware_status::success) {
         return status;
     }
-    return (guest->policy & guest_policy::debug) != 0 ? psp_status::success
-                                                      : psp_status::policy_failure;
+    return (guest->policy & guest_policy::debug) != 0 ? firmware_status::success
+                                                      : firmware_status::policy_failure;
 }
 
-psp_status check_debug_buffer(const psp_call &c, spa_t page, bool firmware_only)
+firmware_status check_debug_buffer(const firmware_call &c, spa_t page, bool firmware_only)
 {
     return is_aligned(page, page_4k) ? check_output(c, page, page_4k, firmware_only)
-                                     : psp_status::invalid_address;
+                                     : firmware_status::invalid_address;
 }
 
 /// A debugger may look at any 4 KB of a guest, also inside a 2 MB page.
-psp_status check_debugged_page(const psp_call &c, spa_t page, const guest_context &guest)
+firmware_status check_debugged_page(const firmware_call &c, spa_t page, const snp_guest &guest)
 {
-    const psp_status status = check_page_address(c, {.spa = page});
-    if (status != psp_status::success) {
+    const firmware_status status = check_page_address(c, {.spa = page});
+    if (status != firmware_status::success) {
         return status;
     }
     const rmp_entry e = governing_entry(c.m, page);
     if (!is_one_of(state_of(e), guest_states)) {
-        return psp_status::invalid_page_state;
+        return firmware_status::invalid_page_state;
     }
-    return e.asid == guest.asid ? psp_status::success : psp_status::invalid_page_owner;
+    return e.asid == guest.asid ? firmware_status::success : firmware_status::invalid_page_owner;
 }
 
-void copy_page(const psp_call &c, spa_t from, spa_t to)
+void copy_page(const firmware_call &c, spa_t from, spa_t to)
 {
     std::memcpy(c.m.memory().at(to, page_4k), c.m.memory().at(from, page_4k), page_4k);
 }
 
 } // namespace
 
-psp_status check_page_address(const psp_call &c, const page_operand &page)
+firmware_status check_page_address(const firmware_call &c, const page_operand &page)
 {
     const bool good =
         is_aligned(page.spa, page.bytes()) && c.m.memory().at(page.spa, page.bytes()) != nullptr &&
         c.m.rmp().covers(page.spa) && c.m.rmp().covers(page.spa + page.bytes() - page_4k);
-    return good ? psp_status::success : psp_status::invalid_address;
+    return good ? firmware_status::success : firmware_status::invalid_address;
 }
 
-psp_status check_guest_page(const psp_call &c, const page_operand &page, const guest_context &guest,
-                            std::initializer_list<page_state> states)
+firmware_status check_guest_page(const firmware_call &c, const page_operand &page,
+                                 const snp_guest &guest, std::initializer_list<page_state> states)
 {
-    const psp_status status = check_page_address(c, page);
-    if (status != psp_status::success) {
+    const firmware_status status = check_page_address(c, page);
+    if (status != firmware_status::success) {
         return status;
     }
     const rmp_entry e = governing_entry(c.m, page.spa);
     if (!is_one_of(state_of(e), states)) {
-        return psp_status::invalid_page_state;
+        return firmware_status::invalid_page_state;
     }
     if (e.size_2m != page.size_2m) {
-        return psp_status::invalid_page_size;
+        return firmware_status::invalid_page_size;
     }
-    return e.asid == guest.asid ? psp_status::success : psp_status::invalid_page_owner;
+    return e.asid == guest.asid ? firmware_status::success : firmware_status::invalid_page_owner;
 }
 
 /// Bit 0 of the address tells a size, which can only be 2 MB.
-psp_status snp_page_unsmash(psp_call &c)
+firmware_status snp_page_unsmash(firmware_call &c)
 {
     if (!c.s.snp_init) {
-        return psp_status::invalid_platform_state;
+        return firmware_status::invalid_platform_state;
     }
     const page_operand page{.spa = c.get_address(0) & ~spa_t{1}, .size_2m = true};
-    psp_status status = check_page_address(c, page);
-    if (status == psp_status::success) {
+    firmware_status status = check_page_address(c, page);
+    if (status == firmware_status::success) {
         status = check_parts(c, page.spa);
     }
-    if (status != psp_status::success) {
+    if (status != firmware_status::success) {
         return status;
     }
     rmp_entry whole = part_of(c.m.rmp().load(page.spa), 0);
     whole.size_2m = true;
     c.m.replace_entry(page.spa, whole, c.result.rmp_changes);
-    return psp_status::success;
+    return firmware_status::success;
 }
 
 /// AMD 56860, SNP_PAGE_MOVE: a page that the hypervisor has made immutable goes into a Pre-Guest
 /// page of the same guest and guest address.
-psp_status snp_page_move(psp_call &c)
+firmware_status snp_page_move(firmware_call &c)
 {
-    guest_context *guest = nullptr;
-    psp_status status = find_active_guest(c, guest);
-    if (status != psp_status::success) {
+    snp_guest *guest = nullptr;
+    firmware_status status = find_active_guest(c, guest);
+    if (status != firmware_status::success) {
         return status;
     }
     const auto flags = c.get<std::uint32_t>(8);
     if ((flags & ~1u) != 0 || !c.is_zero(12, 4)) {
-        return psp_status::invalid_param;
+        return firmware_status::invalid_param;
     }
     const bool size_2m = (flags & 1) != 0;
     const page_operand from{c.get_address(16), size_2m}, to{c.get_address(24), size_2m};
     if (from.spa == to.spa) {
-        return psp_status::invalid_address;
+        return firmware_status::invalid_address;
     }
     status = check_guest_page(c, from, *guest, {page_state::pre_guest, page_state::pre_swap});
-    if (status == psp_status::success) {
+    if (status == firmware_status::success) {
         status = check_guest_page(c, to, *guest, {page_state::pre_guest});
     }
-    if (status != psp_status::success) {
+    if (status != firmware_status::success) {
         return status;
     }
     if (c.m.rmp().load(from.spa).gpa != c.m.rmp().load(to.spa).gpa) {
-        return psp_status::invalid_page_owner;
+        return firmware_status::invalid_page_owner;
     }
     move(c, from, to);
-    return psp_status::success;
+    return firmware_status::success;
 }
 
-psp_status snp_dbg_decrypt(psp_call &c)
+firmware_status snp_dbg_decrypt(firmware_call &c)
 {
-    guest_context *guest = nullptr;
-    psp_status status = find_guest_to_debug(c, guest);
+    snp_guest *guest = nullptr;
+    firmware_status status = find_guest_to_debug(c, guest);
     const spa_t from = c.get_address(8), to = c.get_address(16);
-    if (status == psp_status::success) {
+    if (status == firmware_status::success) {
         status = check_debugged_page(c, from, *guest);
     }
-    if (status == psp_status::success) {
+    if (status == firmware_status::success) {
         status = check_debug_buffer(c, to, true);
     }
-    if (status == psp_status::success) {
+    if (status == firmware_status::success) {
         copy_page(c, from, to);
     }
     return status;
 }
 
-psp_status snp_dbg_encrypt(psp_call &c)
+firmware_status snp_dbg_encrypt(firmware_call &c)
 {
-    guest_context *guest = nullptr;
-    psp_status status = find_guest_to_debug(c, guest);
+    snp_guest *guest = nullptr;
+    firmware_status status = find_guest_to_debug(c, guest);
     const spa_t from = c.get_address(8), to = c.get_address(16);
-    if (status == psp_status::success) {
+    if (status == firmware_status::success) {
         status = check_debug_buffer(c, from, false);
     }
-    if (status == psp_status::success) {
+    if (status == firmware_status::success) {
         status = check_debugged_page(c, to, *guest);
     }
-    if (status == psp_status::success) {
+    if (status == firmware_status::success) {
         copy_page(c, from, to);
     }
     return status;

@@ -69,70 +69,70 @@ bool is_signed(bytes auth, std::size_t signature, std::size_t key, bytes data)
            read_key(auth, key, k) && p384_verify(k, s, sha384(data));
 }
 
-psp_status check_signatures(bytes block, bytes auth, bool author)
+firmware_status check_signatures(bytes block, bytes auth, bool author)
 {
     const auto algorithm = [auth](std::size_t offset) {
         return load<std::uint32_t>(auth, offset) == ecdsa_p384_sha384;
     };
     if (!algorithm(id_auth::id_key_algorithm) ||
         (author && !algorithm(id_auth::author_key_algorithm))) {
-        return psp_status::invalid_param;
+        return firmware_status::invalid_param;
     }
     const bool good = is_signed(auth, id_auth::block_signature, id_auth::id_key, block) &&
                       (!author || is_signed(auth, id_auth::key_signature, id_auth::author_key,
                                             auth.subspan(id_auth::id_key, public_key_bytes)));
-    return good ? psp_status::success : psp_status::bad_signature;
+    return good ? firmware_status::success : firmware_status::bad_signature;
 }
 
-psp_status check_id_block(const psp_call &c, const guest_context &guest, bool author)
+firmware_status check_id_block(const firmware_call &c, const snp_guest &guest, bool author)
 {
     std::array<std::byte, id_block_bytes> block;
     std::array<std::byte, id_auth_bytes> auth;
     if (!c.m.memory().read(c.get_address(field::id_block), block.data(), block.size()) ||
         !c.m.memory().read(c.get_address(field::id_auth), auth.data(), auth.size())) {
-        return psp_status::invalid_address;
+        return firmware_status::invalid_address;
     }
     if (load<std::uint32_t>(block, id_block::version) != 1) {
-        return psp_status::invalid_param;
+        return firmware_status::invalid_param;
     }
-    const psp_status status = check_signatures(block, auth, author);
-    if (status != psp_status::success) {
+    const firmware_status status = check_signatures(block, auth, author);
+    if (status != firmware_status::success) {
         return status;
     }
     if (!std::ranges::equal(std::span(block).first(guest.launch_digest.size()),
                             guest.launch_digest)) {
-        return psp_status::bad_measurement;
+        return firmware_status::bad_measurement;
     }
     return load<std::uint64_t>(block, id_block::policy) == guest.policy
-               ? psp_status::success
-               : psp_status::policy_failure;
+               ? firmware_status::success
+               : firmware_status::policy_failure;
 }
 
 } // namespace
 
 /// AMD 56860, SNP_LAUNCH_FINISH. Host data, and whether the VCEK may sign, matter to attestation
 /// reports only, which nobody can ask for.
-psp_status snp_launch_finish(psp_call &c)
+firmware_status snp_launch_finish(firmware_call &c)
 {
-    guest_context *guest = nullptr;
-    psp_status status = find_guest(c, guest);
-    if (status != psp_status::success) {
+    snp_guest *guest = nullptr;
+    firmware_status status = find_guest(c, guest);
+    if (status != firmware_status::success) {
         return status;
     }
-    if (guest->state != psp_guest_state::launch) {
-        return psp_status::invalid_guest_state;
+    if (guest->state != snp_guest_state::launch) {
+        return firmware_status::invalid_guest_state;
     }
     const auto flags = c.get<std::uint64_t>(field::flags);
     const bool block = (flags & id_block_enable) != 0, author = (flags & author_key_enable) != 0;
     if ((flags & ~(id_block_enable | author_key_enable | vcek_disable)) != 0 ||
         (author && !block)) {
-        return psp_status::invalid_param;
+        return firmware_status::invalid_param;
     }
     if (block) {
         status = check_id_block(c, *guest, author);
     }
-    if (status == psp_status::success) {
-        guest->state = psp_guest_state::running;
+    if (status == firmware_status::success) {
+        guest->state = snp_guest_state::running;
         c.result.guests.push_back({guest_event::kind::launched, c.get_address(0), guest->asid});
     }
     return status;

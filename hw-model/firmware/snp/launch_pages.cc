@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // The two pages of a launch whose content is firmware's business: CPUID table and secrets.
-#include "hw-model/machine/cpuid.h"
-#include "hw-model/firmware/snp/crypto.h"
 #include "hw-model/firmware/internal.h"
+#include "hw-model/firmware/snp/crypto.h"
+#include "hw-model/machine/cpuid.h"
 
 #include <algorithm>
 
@@ -43,8 +43,8 @@ cpuid_function allowed(const machine &m, cpuid_function f)
     return f;
 }
 
-/// CPUID 1 EAX of the persona's first model, stepping 0.
-std::uint32_t family_model_stepping(const persona &cpu)
+/// CPUID 1 EAX of the CPU model's first model, stepping 0.
+std::uint32_t family_model_stepping(const cpu_model &cpu)
 {
     constexpr unsigned base_family = 0xf;
     return (cpu.model_first & 0xf) << 4 | base_family << 8 | cpu.model_first >> 4 << 16 |
@@ -52,7 +52,7 @@ std::uint32_t family_model_stepping(const persona &cpu)
 }
 
 /// Keys are the same in two runs and secret from nobody; that they differ is what matters here.
-psp_digest key_material(const guest_context &guest, unsigned vmpl)
+sha384_digest key_material(const snp_guest &guest, unsigned vmpl)
 {
     const std::array<std::uint64_t, 3> seed{0x564d50434b, guest.serial, vmpl}; // "VMPCK"
     return sha384(std::as_bytes(std::span(seed)));
@@ -60,20 +60,20 @@ psp_digest key_material(const guest_context &guest, unsigned vmpl)
 
 } // namespace
 
-psp_status check_cpuid_page(const psp_call &c, spa_t page)
+firmware_status check_cpuid_page(const firmware_call &c, spa_t page)
 {
     const auto count = c.m.memory().load<std::uint32_t>(page).value_or(0);
     if (count > max_functions) {
-        return psp_status::invalid_param;
+        return firmware_status::invalid_param;
     }
-    psp_status status = psp_status::success;
+    firmware_status status = firmware_status::success;
     for (std::uint32_t i = 0; i < count; ++i) {
         const spa_t at = page + functions_at + i * function_bytes;
         const auto told = c.m.memory().load<cpuid_function>(at).value_or(cpuid_function{});
         const cpuid_function right = allowed(c.m, told);
         if (std::memcmp(&told, &right, sizeof told) != 0) {
             c.m.memory().store(at, right);
-            status = psp_status::invalid_param;
+            status = firmware_status::invalid_param;
         }
     }
     return status;
@@ -81,7 +81,7 @@ psp_status check_cpuid_page(const psp_call &c, spa_t page)
 
 /// AMD 56860, secrets page: version, IMI, family/model/stepping, workarounds, then a key for each
 /// VMPL. What follows belongs to the guest.
-void write_secrets_page(const psp_call &c, const guest_context &guest, spa_t page)
+void write_secrets_page(const firmware_call &c, const snp_guest &guest, spa_t page)
 {
     constexpr std::uint32_t version = 3;
     constexpr std::size_t keys_at = 0x20, key_bytes = 32;
@@ -94,7 +94,7 @@ void write_secrets_page(const psp_call &c, const guest_context &guest, spa_t pag
     put(8, family_model_stepping(c.m.cpu()));
     std::ranges::copy(guest.gosvw, raw.begin() + 0x10);
     for (unsigned vmpl = 0; vmpl < 4; ++vmpl) {
-        const psp_digest key = key_material(guest, vmpl);
+        const sha384_digest key = key_material(guest, vmpl);
         std::copy_n(key.begin(), key_bytes, raw.begin() + keys_at + vmpl * key_bytes);
     }
     c.m.memory().write(page, raw.data(), raw.size());

@@ -37,64 +37,64 @@ bool firmware_is_too_old(std::uint64_t policy)
     return wanted > (std::uint64_t{api_major} << 8 | api_minor);
 }
 
-psp_status check_policy(const psp_call &c, std::uint64_t policy)
+firmware_status check_policy(const firmware_call &c, std::uint64_t policy)
 {
     if ((policy & ~known_policy) != 0 || (policy & guest_policy::must_be_one) == 0) {
-        return psp_status::invalid_param;
+        return firmware_status::invalid_param;
     }
     const bool fails = firmware_is_too_old(policy) || (policy & absent_features) != 0 ||
                        ((policy & guest_policy::smt) == 0 && smt_is_on(c.m));
-    return fails ? psp_status::policy_failure : psp_status::success;
+    return fails ? firmware_status::policy_failure : firmware_status::success;
 }
 
 /// A migration agent is another guest, which itself has none.
-psp_status check_agent(const psp_call &c, std::uint64_t policy)
+firmware_status check_agent(const firmware_call &c, std::uint64_t policy)
 {
     const spa_t agent = c.get_address(field::agent);
-    guest_context *guest = nullptr;
-    const psp_status status = find_guest_at(c, agent, guest);
-    if (status != psp_status::success) {
+    snp_guest *guest = nullptr;
+    const firmware_status status = find_guest_at(c, agent, guest);
+    if (status != firmware_status::success) {
         return status;
     }
     if (agent == c.get_address(0)) {
-        return psp_status::invalid_guest;
+        return firmware_status::invalid_guest;
     }
     const bool agrees =
         (policy & guest_policy::migrate_ma) != 0 && (guest->policy & guest_policy::migrate_ma) == 0;
-    return agrees ? psp_status::success : psp_status::policy_failure;
+    return agrees ? firmware_status::success : firmware_status::policy_failure;
 }
 
 } // namespace
 
 /// AMD 56860, SNP_LAUNCH_START. The wanted TSC frequency counts for guests with a secure TSC only,
-/// which no persona offers.
-psp_status snp_launch_start(psp_call &c)
+/// which no CPU model offers.
+firmware_status snp_launch_start(firmware_call &c)
 {
-    guest_context *guest = nullptr;
-    psp_status status = find_guest(c, guest);
-    if (status != psp_status::success) {
+    snp_guest *guest = nullptr;
+    firmware_status status = find_guest(c, guest);
+    if (status != firmware_status::success) {
         return status;
     }
-    if (guest->state != psp_guest_state::init) {
-        return psp_status::invalid_guest_state;
+    if (guest->state != snp_guest_state::init) {
+        return firmware_status::invalid_guest_state;
     }
     const auto flags = c.get<std::uint32_t>(field::flags);
     if ((flags & ~(agent_enable | imi_enable)) != 0) {
-        return psp_status::invalid_param;
+        return firmware_status::invalid_param;
     }
     const auto policy = c.get<std::uint64_t>(field::policy);
     status = check_policy(c, policy);
-    if (status == psp_status::success && (flags & agent_enable) != 0) {
+    if (status == firmware_status::success && (flags & agent_enable) != 0) {
         status = check_agent(c, policy);
     }
-    if (status != psp_status::success) {
+    if (status != firmware_status::success) {
         return status;
     }
-    guest->state = psp_guest_state::launch;
+    guest->state = snp_guest_state::launch;
     guest->policy = policy;
     guest->imi = (flags & imi_enable) != 0;
     std::ranges::copy(c.buffer.subspan(field::gosvw, guest->gosvw.size()), guest->gosvw.begin());
-    return psp_status::success;
+    return firmware_status::success;
 }
 
 } // namespace rmpopt::hw

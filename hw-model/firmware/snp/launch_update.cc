@@ -19,17 +19,17 @@ struct update {
 };
 
 /// Fields as such, before any page is looked at.
-psp_status decode(const psp_call &c, const guest_context &guest, update &u)
+firmware_status decode(const firmware_call &c, const snp_guest &guest, update &u)
 {
     const auto flags = c.get<std::uint32_t>(8);
     const unsigned type = flags >> type_shift & type_mask;
     if ((flags & ~(size_2m | type_mask << type_shift | imi_page)) != 0 || !c.is_zero(12, 4) ||
         !c.is_zero(24, 1) || !c.is_zero(28, 4)) {
-        return psp_status::invalid_param;
+        return firmware_status::invalid_param;
     }
     if (type < static_cast<unsigned>(launch_page::normal) ||
         type > static_cast<unsigned>(launch_page::cpuid)) {
-        return psp_status::invalid_param;
+        return firmware_status::invalid_param;
     }
     u.page = {.spa = c.get_address(16), .size_2m = (flags & size_2m) != 0};
     u.measured.type = static_cast<launch_page>(type);
@@ -38,10 +38,10 @@ psp_status decode(const psp_call &c, const guest_context &guest, update &u)
     for (unsigned level = 1; level < u.measured.vmpl.size(); ++level) {
         u.measured.vmpl[level] = c.get<std::uint8_t>(24 + level);
         if ((u.measured.vmpl[level] & ~known_permissions) != 0) {
-            return psp_status::invalid_param;
+            return firmware_status::invalid_param;
         }
     }
-    return u.measured.imi && !guest.imi ? psp_status::invalid_param : psp_status::success;
+    return u.measured.imi && !guest.imi ? firmware_status::invalid_param : firmware_status::success;
 }
 
 /// Pages with a structure in them are 4 KB.
@@ -51,35 +51,35 @@ bool may_be_2m(launch_page type)
            type == launch_page::unmeasured;
 }
 
-psp_status check_page(const psp_call &c, const guest_context &guest, const update &u)
+firmware_status check_page(const firmware_call &c, const snp_guest &guest, const update &u)
 {
-    const psp_status status = check_guest_page(c, u.page, guest, {page_state::pre_guest});
-    if (status != psp_status::success) {
+    const firmware_status status = check_guest_page(c, u.page, guest, {page_state::pre_guest});
+    if (status != firmware_status::success) {
         return status;
     }
-    return u.page.size_2m && !may_be_2m(u.measured.type) ? psp_status::invalid_page_size
-                                                         : psp_status::success;
+    return u.page.size_2m && !may_be_2m(u.measured.type) ? firmware_status::invalid_page_size
+                                                         : firmware_status::success;
 }
 
 /// What firmware writes into the page.
-psp_status fill(const psp_call &c, const guest_context &guest, const update &u)
+firmware_status fill(const firmware_call &c, const snp_guest &guest, const update &u)
 {
     switch (u.measured.type) {
     case launch_page::zero:
         std::memset(c.m.memory().at(u.page.spa, u.page.bytes()), 0, u.page.bytes());
-        return psp_status::success;
+        return firmware_status::success;
     case launch_page::secrets:
         write_secrets_page(c, guest, u.page.spa);
-        return psp_status::success;
+        return firmware_status::success;
     case launch_page::cpuid:
         return check_cpuid_page(c, u.page.spa);
     default:
-        return psp_status::success;
+        return firmware_status::success;
     }
 }
 
 /// 4 KB by 4 KB in ascending order, so that the digest does not depend on the size of pages.
-void measure(const psp_call &c, guest_context &guest, const update &u)
+void measure(const firmware_call &c, snp_guest &guest, const update &u)
 {
     measured_page part = u.measured;
     const std::byte *content = c.m.memory().at(u.page.spa, u.page.bytes());
@@ -91,7 +91,7 @@ void measure(const psp_call &c, guest_context &guest, const update &u)
 }
 
 /// Pre-Guest becomes Guest-Valid.
-void hand_over(psp_call &c, const update &u)
+void hand_over(firmware_call &c, const update &u)
 {
     rmp_entry e = c.m.rmp().load(u.page.spa);
     e.immutable = false;
@@ -104,34 +104,34 @@ void hand_over(psp_call &c, const update &u)
 } // namespace
 
 /// AMD 56860, SNP_LAUNCH_UPDATE. Memory is not encrypted in the model.
-psp_status snp_launch_update(psp_call &c)
+firmware_status snp_launch_update(firmware_call &c)
 {
-    guest_context *guest = nullptr;
-    psp_status status = find_guest(c, guest);
-    if (status != psp_status::success) {
+    snp_guest *guest = nullptr;
+    firmware_status status = find_guest(c, guest);
+    if (status != firmware_status::success) {
         return status;
     }
-    if (guest->state != psp_guest_state::launch) {
-        return psp_status::invalid_guest_state;
+    if (guest->state != snp_guest_state::launch) {
+        return firmware_status::invalid_guest_state;
     }
     if (!guest->active()) {
-        return psp_status::inactive;
+        return firmware_status::inactive;
     }
     update u;
     status = decode(c, *guest, u);
-    if (status == psp_status::success) {
+    if (status == firmware_status::success) {
         status = check_page(c, *guest, u);
     }
-    if (status == psp_status::success) {
+    if (status == firmware_status::success) {
         status = fill(c, *guest, u);
     }
-    if (status != psp_status::success) {
+    if (status != firmware_status::success) {
         return status;
     }
     u.measured.gpa = c.m.rmp().load(u.page.spa).gpa;
     measure(c, *guest, u);
     hand_over(c, u);
-    return psp_status::success;
+    return firmware_status::success;
 }
 
 } // namespace rmpopt::hw

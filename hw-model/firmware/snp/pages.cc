@@ -60,50 +60,51 @@ rmp_entry governing_entry(const machine &m, spa_t page)
     return base.assigned && base.size_2m ? base : m.rmp().load(page);
 }
 
-bool in_use_by_firmware(const psp_call &c, spa_t page)
+bool in_use_by_firmware(const firmware_call &c, spa_t page)
 {
     const spa_range p{align_down(page, page_4k), page_4k};
     return is_rmp_memory(c.m, p.base) || (c.s.tmr.bytes != 0 && c.s.tmr.overlaps(p)) ||
            (c.s.nv.bytes != 0 && c.s.nv.overlaps(p));
 }
 
-psp_status check_output(const psp_call &c, spa_t spa, std::uint64_t bytes, bool firmware_only)
+firmware_status check_output(const firmware_call &c, spa_t spa, std::uint64_t bytes,
+                             bool firmware_only)
 {
     if (c.m.memory().at(spa, bytes) == nullptr) {
-        return psp_status::invalid_address;
+        return firmware_status::invalid_address;
     }
     for (spa_t p = align_down(spa, page_4k); p < spa + bytes; p += page_4k) {
         const page_state state = state_of(governing_entry(c.m, p));
         const bool writable = !c.s.snp_init || is_writable_state(state, firmware_only);
         if (!writable || in_use_by_firmware(c, p)) {
-            return psp_status::invalid_page_state;
+            return firmware_status::invalid_page_state;
         }
     }
-    return psp_status::success;
+    return firmware_status::success;
 }
 
-psp_status check_firmware_page(const psp_call &c, spa_t page)
+firmware_status check_firmware_page(const firmware_call &c, spa_t page)
 {
-    const psp_status status = check_page_address(c, {.spa = page});
-    if (status != psp_status::success) {
+    const firmware_status status = check_page_address(c, {.spa = page});
+    if (status != firmware_status::success) {
         return status;
     }
     const rmp_entry e = governing_entry(c.m, page);
     if (state_of(e) != page_state::firmware || in_use_by_firmware(c, page)) {
-        return psp_status::invalid_page_state;
+        return firmware_status::invalid_page_state;
     }
-    return e.size_2m ? psp_status::invalid_page_size : psp_status::success;
+    return e.size_2m ? firmware_status::invalid_page_size : firmware_status::success;
 }
 
-psp_status write_status(psp_call &c, spa_t out, std::span<const std::byte> raw)
+firmware_status write_status(firmware_call &c, spa_t out, std::span<const std::byte> raw)
 {
-    const psp_status status = check_output(c, out, raw.size(), true);
-    if (status != psp_status::success) {
+    const firmware_status status = check_output(c, out, raw.size(), true);
+    if (status != firmware_status::success) {
         return status;
     }
     const bool crosses = align_down(out, page_4k) != align_down(out + raw.size() - 1, page_4k);
     if (c.s.snp_init && crosses) {
-        return psp_status::invalid_address;
+        return firmware_status::invalid_address;
     }
     c.m.memory().write(out, raw.data(), raw.size());
     if (c.s.snp_init && c.m.rmp().covers(out)) {
@@ -114,7 +115,7 @@ psp_status write_status(psp_call &c, spa_t out, std::span<const std::byte> raw)
         c.m.replace_entry(align_down(out, bytes), reclaim, c.result.rmp_changes);
         c.result.reclaimed.push_back({align_down(out, bytes), bytes});
     }
-    return psp_status::success;
+    return firmware_status::success;
 }
 
 bool all_pages_are(const machine &m, spa_range range, page_state wanted)
@@ -127,33 +128,33 @@ bool all_pages_are(const machine &m, spa_range range, page_state wanted)
     return true;
 }
 
-psp_status snp_page_reclaim(psp_call &c)
+firmware_status snp_page_reclaim(firmware_call &c)
 {
     if (!c.s.snp_init) {
-        return psp_status::invalid_platform_state;
+        return firmware_status::invalid_platform_state;
     }
     const spa_t operand = c.get_address(0);
     const bool size_2m = (operand & reclaim_size_2m) != 0;
     const spa_t page = operand & ~reclaim_size_2m;
     if (!is_aligned(page, size_2m ? page_2m : page_4k) || !c.m.rmp().covers(page)) {
-        return psp_status::invalid_address;
+        return firmware_status::invalid_address;
     }
     if (in_use_by_firmware(c, page)) {
-        return psp_status::invalid_page_state;
+        return firmware_status::invalid_page_state;
     }
     const rmp_entry old = governing_entry(c.m, page);
     const auto entry = reclaimed(old);
     if (!entry.has_value()) {
-        return psp_status::invalid_page_state;
+        return firmware_status::invalid_page_state;
     }
     if (old.size_2m != size_2m) {
-        return psp_status::invalid_page_size;
+        return firmware_status::invalid_page_size;
     }
     if (*entry != old) {
         c.m.replace_entry(page, *entry, c.result.rmp_changes);
         c.result.reclaimed.push_back({page, size_2m ? page_2m : page_4k});
     }
-    return psp_status::success;
+    return firmware_status::success;
 }
 
 } // namespace rmpopt::hw

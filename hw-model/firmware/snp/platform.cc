@@ -69,21 +69,21 @@ bool rmp_bounds_are_aligned(const machine &m)
            (config.layout != rmp_layout::contiguous || is_aligned(config.end + 1, rmp_alignment));
 }
 
-psp_status check_platform(const machine &m)
+firmware_status check_platform(const machine &m)
 {
     if (!cpus_are_prepared(m)) {
-        return psp_status::invalid_config;
+        return firmware_status::invalid_config;
     }
     if (!cores_agree_on_rmp(m)) {
-        return psp_status::hardware_platform;
+        return firmware_status::hardware_platform;
     }
     if (!rmp_bounds_are_aligned(m)) {
-        return psp_status::invalid_config;
+        return firmware_status::invalid_config;
     }
-    return rmp_is_usable(m) ? psp_status::success : psp_status::rmp_init_failed;
+    return rmp_is_usable(m) ? firmware_status::success : firmware_status::rmp_init_failed;
 }
 
-void begin_snp(psp_call &c)
+void begin_snp(firmware_call &c)
 {
     c.s.snp_init = true;
     c.s.rmp_init = true;
@@ -95,27 +95,27 @@ void begin_snp(psp_call &c)
 }
 
 /// Common part of SNP_INIT and SNP_INIT_EX.
-psp_status initialise(psp_call &c, bool init_rmp, std::vector<spa_range> fixed)
+firmware_status initialise(firmware_call &c, bool init_rmp, std::vector<spa_range> fixed)
 {
-    const psp_status status = check_platform(c.m);
-    if (status != psp_status::success) {
+    const firmware_status status = check_platform(c.m);
+    if (status != firmware_status::success) {
         return status;
     }
     if (init_rmp) {
         c.s.iommu_pages = rebuild_rmp(c.m, std::move(fixed), c.result.rmp_changes);
     } else if (!c.s.rmp_init) {
-        return psp_status::rmp_init_required;
+        return firmware_status::rmp_init_required;
     }
     begin_snp(c);
-    return psp_status::success;
+    return firmware_status::success;
 }
 
-bool may_initialise(const psp_call &c)
+bool may_initialise(const firmware_call &c)
 {
     return !c.s.snp_init && !c.s.platform_init;
 }
 
-void release_iommu_pages(psp_call &c)
+void release_iommu_pages(firmware_call &c)
 {
     rmp_entry reclaim;
     reclaim.assigned = true;
@@ -128,33 +128,33 @@ void release_iommu_pages(psp_call &c)
     c.s.iommu_pages.clear();
 }
 
-bool offers_x86_shutdown(const psp_call &c)
+bool offers_x86_shutdown(const firmware_call &c)
 {
     return c.m.choices().x86_snp_shutdown == choice::x86_snp_shutdown::on;
 }
 
 /// Without SNP_EN the RMP protects nothing. Software may write it, so firmware can't build on it
 /// any more.
-void shut_down_x86(psp_call &c)
+void shut_down_x86(firmware_call &c)
 {
     c.m.firmware_clear_snp_en();
     c.m.rmp().for_each_assigned(
-        [&c](spa_t page) { c.result.rmp_changes.guard(page, page_4k, true); });
+        [&c](spa_t page) { c.result.rmp_changes.add(page, page_4k, true); });
     c.s.rmp_init = false;
 }
 
 } // namespace
 
-psp_status read_range_list(const psp_call &c, spa_t list, std::vector<spa_range> &out)
+firmware_status read_range_list(const firmware_call &c, spa_t list, std::vector<spa_range> &out)
 {
     std::array<std::byte, page_4k> page;
     if (!is_aligned(list, page_4k) || !c.m.memory().read(list, page.data(), page.size())) {
-        return psp_status::invalid_address;
+        return firmware_status::invalid_address;
     }
     std::uint32_t count = 0;
     std::memcpy(&count, page.data(), sizeof count);
     if (count > max_list_entries) {
-        return psp_status::invalid_param;
+        return firmware_status::invalid_param;
     }
     for (std::uint32_t i = 0; i < count; ++i) {
         struct {
@@ -166,16 +166,16 @@ psp_status read_range_list(const psp_call &c, spa_t list, std::vector<spa_range>
         std::memcpy(&entry, page.data() + list_header_bytes + i * list_entry_bytes, sizeof entry);
         const spa_t base = entry.base & ~c_bit;
         if (!is_aligned(base, page_4k) || base >= c_bit) {
-            return psp_status::invalid_address;
+            return firmware_status::invalid_address;
         }
         out.push_back({base, entry.pages * page_4k});
     }
-    return psp_status::success;
+    return firmware_status::success;
 }
 
 /// Family 1Ah counts FMC, boot loader, TEE, SNP from byte 0; before, boot loader and TEE stand in
 /// bytes 0 and 1, SNP in byte 6. Byte 7 is the microcode on all.
-std::uint64_t firmware_tcb(const persona &cpu)
+std::uint64_t firmware_tcb(const cpu_model &cpu)
 {
     constexpr std::uint64_t boot_loader = 9, tee = 1, fmc = 1, microcode = 0x48;
     const std::uint64_t snp = cpu.tcb_snp;
@@ -185,27 +185,27 @@ std::uint64_t firmware_tcb(const persona &cpu)
     return boot_loader | tee << 8 | snp << 48 | microcode << 56;
 }
 
-psp_status snp_init(psp_call &c)
+firmware_status snp_init(firmware_call &c)
 {
-    return may_initialise(c) ? initialise(c, true, {}) : psp_status::invalid_platform_state;
+    return may_initialise(c) ? initialise(c, true, {}) : firmware_status::invalid_platform_state;
 }
 
-psp_status snp_init_ex(psp_call &c)
+firmware_status snp_init_ex(firmware_call &c)
 {
     if (!may_initialise(c)) {
-        return psp_status::invalid_platform_state;
+        return firmware_status::invalid_platform_state;
     }
     const auto flags = c.get<std::uint32_t>(0);
     if ((flags & ~init_flag::known) != 0 || !c.is_zero(4, 4) || !c.is_zero(18, 46)) {
-        return psp_status::invalid_param;
+        return firmware_status::invalid_param;
     }
     if ((flags & init_flag::known_optional) != 0) {
-        return psp_status::unsupported;
+        return firmware_status::unsupported;
     }
     std::vector<spa_range> fixed;
     if ((flags & init_flag::list_enable) != 0) {
-        const psp_status status = read_range_list(c, c.get_address(8), fixed);
-        if (status != psp_status::success) {
+        const firmware_status status = read_range_list(c, c.get_address(8), fixed);
+        if (status != firmware_status::success) {
             return status;
         }
     }
@@ -215,27 +215,27 @@ psp_status snp_init_ex(psp_call &c)
 /// Without an initialised SNP there is nothing to do, which is no error. No ASID may belong to a
 /// guest or want a flush (AMD 56860, SNP_SHUTDOWN_EX); guests that have none yet end here, and so
 /// does the wrapped key of SNP_VLEK_LOAD.
-psp_status snp_shutdown_ex(psp_call &c)
+firmware_status snp_shutdown_ex(firmware_call &c)
 {
     if (c.get<std::uint32_t>(0) != c.buffer.size()) {
-        return psp_status::invalid_length;
+        return firmware_status::invalid_length;
     }
     const auto flags = c.get<std::uint32_t>(4);
     const std::uint32_t known = shutdown_iommu | (offers_x86_shutdown(c) ? shutdown_x86 : 0);
     if ((flags & ~known) != 0) {
-        return psp_status::invalid_param;
+        return firmware_status::invalid_param;
     }
     if (!c.s.snp_init) {
-        return psp_status::success;
+        return firmware_status::success;
     }
     if (c.s.platform_init) {
-        return psp_status::invalid_platform_state;
+        return firmware_status::invalid_platform_state;
     }
     if (std::ranges::any_of(c.s.guests, [](const auto &g) { return g.second.active(); })) {
-        return psp_status::active;
+        return firmware_status::active;
     }
     if (c.s.asids.any_needs_flush()) {
-        return psp_status::df_flush_required;
+        return firmware_status::df_flush_required;
     }
     if ((flags & shutdown_iommu) != 0) {
         release_iommu_pages(c);
@@ -248,10 +248,10 @@ psp_status snp_shutdown_ex(psp_call &c)
     c.s.snp_init = false;
     c.result.snp_init = false;
     c.result.own_memory = own_memory_of(c.m, c.s);
-    return psp_status::success;
+    return firmware_status::success;
 }
 
-psp_status snp_platform_status(psp_call &c)
+firmware_status snp_platform_status(firmware_call &c)
 {
     std::array<std::byte, status_bytes> raw{};
     const auto put = [&raw](std::size_t offset, auto v) {
@@ -272,65 +272,65 @@ psp_status snp_platform_status(psp_call &c)
     return write_status(c, c.get_address(0), raw);
 }
 
-psp_status snp_df_flush(psp_call &c)
+firmware_status snp_df_flush(firmware_call &c)
 {
-    return c.s.snp_init ? flush_asids(c) : psp_status::invalid_platform_state;
+    return c.s.snp_init ? flush_asids(c) : firmware_status::invalid_platform_state;
 }
 
 /// A reported version of 0 goes back to the current one; no component may claim more than it is.
-psp_status snp_config(psp_call &c)
+firmware_status snp_config(firmware_call &c)
 {
     if (!c.s.snp_init) {
-        return psp_status::invalid_platform_state;
+        return firmware_status::invalid_platform_state;
     }
     const auto wanted = c.get<std::uint64_t>(0);
     const auto masks = c.get<std::uint32_t>(8);
     if ((masks & ~3u) != 0 || !c.is_zero(12, 52)) {
-        return psp_status::invalid_param;
+        return firmware_status::invalid_param;
     }
     for (unsigned shift = 0; shift < 64; shift += 8) {
         if ((wanted >> shift & 0xff) > (c.s.current_tcb >> shift & 0xff)) {
-            return psp_status::invalid_param;
+            return firmware_status::invalid_param;
         }
     }
     c.s.reported_tcb = wanted == 0 ? c.s.current_tcb : wanted;
     c.s.mask_chip_id = (masks & 1) != 0;
     c.s.mask_chip_key = (masks & 2) != 0;
-    return psp_status::success;
+    return firmware_status::success;
 }
 
 /// There is only one firmware, so it is always the committed one.
-psp_status snp_commit(psp_call &c)
+firmware_status snp_commit(firmware_call &c)
 {
     if (!c.s.snp_init) {
-        return psp_status::invalid_platform_state;
+        return firmware_status::invalid_platform_state;
     }
-    return c.get<std::uint32_t>(0) == c.buffer.size() ? psp_status::success
-                                                      : psp_status::invalid_length;
+    return c.get<std::uint32_t>(0) == c.buffer.size() ? firmware_status::success
+                                                      : firmware_status::invalid_length;
 }
 
 /// CPUID-like leaf 0 (8000_0024): EAX, EBX, ECX, EDX. X86 shutdown is the only optional feature.
-psp_status snp_feature_info(psp_call &c)
+firmware_status snp_feature_info(firmware_call &c)
 {
     if (c.get<std::uint32_t>(0) != c.buffer.size()) {
-        return psp_status::invalid_length;
+        return firmware_status::invalid_length;
     }
     if (c.get<std::uint32_t>(4) != 0) {
-        return psp_status::invalid_param;
+        return firmware_status::invalid_param;
     }
     const spa_t out = c.get_address(8);
     if (align_down(out, page_4k) != align_down(out + feature_info_bytes - 1, page_4k)) {
-        return psp_status::invalid_address;
+        return firmware_status::invalid_address;
     }
-    const psp_status status = check_output(c, out, feature_info_bytes, false);
-    if (status != psp_status::success) {
+    const firmware_status status = check_output(c, out, feature_info_bytes, false);
+    if (status != firmware_status::success) {
         return status;
     }
     const std::array<std::uint32_t, 4> features{0, 0, offers_x86_shutdown(c) ? ecx_x86_shutdown : 0,
                                                 0};
     static_assert(sizeof features == feature_info_bytes);
     c.m.memory().write(out, features.data(), sizeof features);
-    return psp_status::success;
+    return firmware_status::success;
 }
 
 } // namespace rmpopt::hw

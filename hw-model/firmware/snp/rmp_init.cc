@@ -17,7 +17,7 @@ namespace
 constexpr spa_range aseg{0xa0000, 0x20000};
 constexpr spa_range ht_hole{0xfd'0000'0000, 0x1'0000'0000};
 
-/// Pages that were not host-writable before come back as effects; beyond this many runs in one
+/// Pages that were not host-writable before come back as changes; beyond this many runs in one
 /// extent they come back as one range, however scattered they were.
 constexpr std::size_t max_runs_per_extent = 4096;
 
@@ -61,10 +61,10 @@ class released_pages
             runs_ = {{first, page + bytes - first}};
         }
     }
-    void report(effect_list &effects) const
+    void report(rmp_changes &changes) const
     {
         for (const spa_range &r : runs_) {
-            effects.guard(r.base, r.bytes, true);
+            changes.add(r.base, r.bytes, true);
         }
     }
 
@@ -72,7 +72,7 @@ class released_pages
     std::vector<spa_range> runs_;
 };
 
-void zero_extent(const machine &m, const rmp_extent &e, effect_list &effects)
+void zero_extent(const machine &m, const rmp_extent &e, rmp_changes &changes)
 {
     const std::uint64_t pages = e.covered_bytes / page_4k;
     std::uint64_t *w = words_at(m, e.table, pages * rmp_entry_bytes);
@@ -91,7 +91,7 @@ void zero_extent(const machine &m, const rmp_extent &e, effect_list &effects)
         store_if_different(w[0], 0);
         store_if_different(w[1], 0);
     }
-    released.report(effects);
+    released.report(changes);
 }
 
 /// The bookkeeping area counts assigned pages by ASID; without guest pages all counts are zero.
@@ -161,11 +161,11 @@ bool rmp_is_usable(const machine &m)
     });
 }
 
-std::vector<spa_range> rebuild_rmp(machine &m, std::vector<spa_range> fixed, effect_list &effects)
+std::vector<spa_range> rebuild_rmp(machine &m, std::vector<spa_range> fixed, rmp_changes &changes)
 {
     m.clear_rmpopt_tables();
     for (const rmp_extent &e : m.rmp().extents()) {
-        zero_extent(m, e, effects);
+        zero_extent(m, e, changes);
     }
     zero_bookkeeping(m);
 
@@ -177,13 +177,13 @@ std::vector<spa_range> rebuild_rmp(machine &m, std::vector<spa_range> fixed, eff
     std::vector<spa_range> own = m.rmp().table_memory();
     normalise(own);
     for_each_covered_page(m.rmp(), own,
-                          [&](spa_t p) { m.replace_entry(p, firmware_entry(), effects); });
+                          [&](spa_t p) { m.replace_entry(p, firmware_entry(), changes); });
 
     std::vector<spa_range> iommu = m.iommu_buffers();
     normalise(iommu);
     for_each_covered_page(m.rmp(), iommu, [&](spa_t p) {
         if (state_of(m.rmp().load(p)) != page_state::firmware) {
-            m.replace_entry(p, firmware_iommu_entry(), effects);
+            m.replace_entry(p, firmware_iommu_entry(), changes);
         }
     });
     return iommu;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "twins.h"
 
-#include "hw-model/machine/audit.h"
 #include "hw-model/access/rmp_check.h"
+#include "hw-model/machine/audit.h"
 
 #include <sstream>
 
@@ -42,7 +42,7 @@ twins::twins(const world &w)
       guarded_(reference_.pages().size())
 {
     machine::settings s;
-    s.cpu = find_persona("venice");
+    s.cpu = find_cpu_model("venice");
     s.phys_bits = world::phys_bits;
     for (unsigned t = 0; t < w.threads(); ++t) {
         s.cpus.core_of_thread.push_back(t / 2);
@@ -180,10 +180,10 @@ void twins::execute_event(const step &s)
     }
 }
 
-/// Guards change by effects; without SNP_EN anywhere it is the caller who drops them.
-void twins::follow_effects()
+/// Guards change by changes; without SNP_EN anywhere it is the caller who drops them.
+void twins::follow_changes()
 {
-    for (const guard_range &g : effects_.ranges()) {
+    for (const rmp_change &g : effects_.ranges()) {
         std::size_t i = 0;
         for_each_page([&](spa_t p) {
             if (p >= g.base && p < g.base + g.bytes) {
@@ -209,7 +209,7 @@ std::string twins::execute(const step &s)
     } else {
         execute_event(s);
     }
-    follow_effects();
+    follow_changes();
     return agree ? "" : "another result";
 }
 

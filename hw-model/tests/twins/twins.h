@@ -17,7 +17,7 @@ class twins
     /// With SNP and, where the table allows it, RMPOPT enabled on all cores.
     explicit twins(const world &w);
 
-    /// Does one step on both. Empty when results and effects agree, else what does not.
+    /// Does one step on both. Empty when results and changes agree, else what does not.
     std::string execute(const step &s);
     /// Looks at all of both. Empty when they agree and the audit finds nothing.
     std::string compare();
@@ -41,7 +41,7 @@ class twins
     bool execute_register(const step &s);
     void execute_event(const step &s);
     void use_as_guest(spa_t spa);
-    void follow_effects();
+    void follow_changes();
     bool agree_on_writes(spa_t page) const;
     std::string compare_pages();
     std::string compare_cores() const;
@@ -52,8 +52,8 @@ class twins
     std::vector<std::uint64_t> ram_;
     std::unique_ptr<machine> model_;
     reference reference_;
-    effect_list effects_;
-    std::vector<bool> guarded_; ///< pages in the order of reference_.pages(), from effects alone
+    rmp_changes effects_;
+    std::vector<bool> guarded_; ///< pages in the order of reference_.pages(), from changes alone
 };
 
 } // namespace rmpopt::hw

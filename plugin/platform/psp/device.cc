@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "platform/psp/device.h"
 
-#include "platform/psp/mailbox.h"
 #include "base/socket_path.h"
+#include "platform/psp/mailbox.h"
 #include "platform/psp/vfio_user_port.h"
 
 #include <array>
@@ -96,7 +96,7 @@ class psp_device::server : public std::enable_shared_from_this<server>
 
     std::string start();
     void stop();
-    void attach(hw::psp_firmware &firmware)
+    void attach(hw::firmware &firmware)
     {
         const std::scoped_lock lock(firmware_lock_);
         firmware_ = &firmware;
@@ -110,7 +110,7 @@ class psp_device::server : public std::enable_shared_from_this<server>
     void work();
     void run(const psp_mailbox::request &request);
     void reset_firmware();
-    std::uint16_t execute(const psp_mailbox::request &request, hw::effect_list &effects);
+    std::uint16_t execute(const psp_mailbox::request &request, hw::rmp_changes &effects);
     void post(job j);
     void log(std::string_view line);
     vfio_user_handler handler();
@@ -122,7 +122,7 @@ class psp_device::server : public std::enable_shared_from_this<server>
     event stop_event_, interrupt_event_;
 
     std::mutex firmware_lock_; ///< held while a command runs, not while its effects are applied
-    hw::psp_firmware *firmware_ = nullptr;
+    hw::firmware *firmware_ = nullptr;
 
     std::mutex log_lock_;
     bool silent_ = false; ///< after stop()
@@ -286,12 +286,12 @@ void psp_device::server::reset_firmware()
 }
 
 std::uint16_t psp_device::server::execute(const psp_mailbox::request &request,
-                                          hw::effect_list &effects)
+                                          hw::rmp_changes &effects)
 {
     const std::scoped_lock lock(firmware_lock_);
     if (firmware_ == nullptr) {
         log("a command came before the machine was set up; it fails");
-        return static_cast<std::uint16_t>(hw::psp_status::hardware_platform);
+        return static_cast<std::uint16_t>(hw::firmware_status::hardware_platform);
     }
     return firmware_->execute(request.command, request.buffer, effects);
 }
@@ -301,7 +301,7 @@ void psp_device::server::run(const psp_mailbox::request &request)
     if (callbacks_.before) {
         callbacks_.before(request.command);
     }
-    hw::effect_list effects;
+    hw::rmp_changes effects;
     const auto failure = callbacks_.fails ? callbacks_.fails(request.command) : std::nullopt;
     const std::uint16_t status = failure.has_value() ? *failure : execute(request, effects);
     if (callbacks_.apply && !effects.ranges().empty()) {
@@ -333,7 +333,7 @@ std::string psp_device::start(const std::string &path, callbacks cb)
     return error;
 }
 
-void psp_device::attach_firmware(hw::psp_firmware &firmware)
+void psp_device::attach_firmware(hw::firmware &firmware)
 {
     if (server_ != nullptr) {
         server_->attach(firmware);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // The secure processor as QEMU sees it: PCI function 1022:14ca on a vfio-user socket. The mailbox
-// is here, what the commands do is hw::psp_firmware's.
+// is here, what the commands do is hw::firmware's.
 //
 // Threads: a server thread answers QEMU and never waits for anything else, because QEMU holds its
 // big lock while it reads a register. A worker thread runs the commands and calls `before` and
@@ -9,8 +9,8 @@
 // thread; attach_firmware() may come from any.
 #pragma once
 
-#include "hw-model/rmp/rmp_changes.h"
 #include "hw-model/firmware/firmware.h"
+#include "hw-model/rmp/rmp_changes.h"
 
 #include <cstdint>
 #include <functional>
@@ -34,7 +34,7 @@ class psp_device
         std::function<std::optional<std::uint16_t>(std::uint16_t command)> fails{};
         /// Makes the effects of a command true; called by the worker thread, without locks held,
         /// before the guest sees the command complete. May be empty.
-        std::function<void(const hw::effect_list &)> apply;
+        std::function<void(const hw::rmp_changes &)> apply;
         /// A command has been executed and its effects applied; called like `apply`. May be empty.
         std::function<void(std::uint16_t command, std::uint16_t status)> executed;
         /// One line, without newline, from either thread. May be empty.
@@ -52,7 +52,7 @@ class psp_device
 
     /// Until this is called commands answer with hardware_platform (0x13). May be called again
     /// with another object; the old one is not used any more once this returns.
-    void attach_firmware(hw::psp_firmware &firmware);
+    void attach_firmware(hw::firmware &firmware);
 
     /// Ends the threads and removes the socket; the firmware is not used afterwards. Idempotent.
     /// The connection stays open until the destructor runs: QEMU complains about one that ends

@@ -20,7 +20,7 @@ std::string psp_device::start(const std::string &path, callbacks)
            "-Dlibvfio_user_src=DIR or leave psp= out";
 }
 
-void psp_device::attach_firmware(hw::psp_firmware &) {}
+void psp_device::attach_firmware(hw::firmware &) {}
 
 void psp_device::stop() {}
 

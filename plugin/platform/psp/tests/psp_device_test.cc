@@ -97,7 +97,7 @@ class psp_device_test : public testing::Test
     static hw::machine::settings machine_settings(std::vector<std::byte> &ram)
     {
         hw::machine::settings s;
-        s.cpu = hw::find_persona("venice");
+        s.cpu = hw::find_cpu_model("venice");
         s.cpus.core_of_thread = {0};
         s.memory = hw::memory_view({{0, ram.size(), ram.data()}});
         return s;
@@ -135,7 +135,7 @@ class psp_device_test : public testing::Test
     std::vector<std::string> log_;
     alignas(8) std::vector<std::byte> ram_ = std::vector<std::byte>(ram_bytes);
     hw::machine machine_{machine_settings(ram_)};
-    hw::psp_firmware firmware_{machine_};
+    hw::firmware firmware_{machine_};
     psp_device device_;
     vfio_user_client client_;
 };
