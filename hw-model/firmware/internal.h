@@ -3,7 +3,7 @@
 // the RMP lock held.
 #pragma once
 
-#include "hw-model/firmware/asid_owners.h"
+#include "hw-model/firmware/asids.h"
 #include "hw-model/firmware/firmware.h"
 #include "hw-model/firmware/sev/certificate.h"
 #include "hw-model/firmware/sev/guest.h"

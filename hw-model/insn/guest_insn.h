@@ -14,7 +14,7 @@
 // others.
 #pragma once
 
-#include "hw-model/insn/rmp_ops.h"
+#include "hw-model/insn/host_insn.h"
 
 #include <optional>
 

@@ -2,7 +2,7 @@
 // The RMPOPT instruction (F2 0F 01 FC). Source: AMD's RMPOPT series on linux-crypto, 2026.
 #pragma once
 
-#include "hw-model/insn/rmp_ops.h"
+#include "hw-model/insn/host_insn.h"
 
 namespace rmpopt::hw
 {

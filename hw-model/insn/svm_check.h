@@ -10,8 +10,8 @@
 // seen or not.
 #pragma once
 
+#include "hw-model/insn/host_insn.h"
 #include "hw-model/machine/machine.h"
-#include "hw-model/insn/rmp_ops.h"
 
 #include <optional>
 

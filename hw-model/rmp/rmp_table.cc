@@ -30,54 +30,68 @@ constexpr std::uint64_t entries_for(std::uint64_t bytes)
 
 } // namespace
 
-bool rmp_table::configure(const rmp_config &config, const rst_rules &rules)
+rmp_table::rmp_table(const memory_view &memory) : memory_(&memory)
 {
-    assert(memory_ != nullptr);
-    config_ = config;
-    extents_.clear();
-    reserved_.clear();
-    host_.clear();
-    switch (config.layout) {
-    case rmp_layout::none:
-        return false;
-    case rmp_layout::contiguous:
-        return configure_contiguous();
-    case rmp_layout::segmented:
-        return configure_segmented(rules);
-    }
-    return false;
+    publish({});
 }
 
-// The entry of address p stands at RMP_BASE + 16 KB + p / 4 KB * 16; p is covered when that is not
-// above RMP_END (APM vol. 2, 15.36.4).
-bool rmp_table::configure_contiguous()
+bool rmp_table::configure(const rmp_config &config, const rst_rules &rules)
 {
-    const spa_t table = config_.base + rmp_bookkeeping_bytes;
-    if (config_.end < table) {
-        return false;
+    placement p{.config = config};
+    switch (config.layout) {
+    case rmp_layout::none:
+        break;
+    case rmp_layout::contiguous:
+        place_contiguous(p);
+        break;
+    case rmp_layout::segmented:
+        place_segmented(p, rules);
+        break;
     }
-    const std::uint64_t entries = (config_.end + 1 - table) / rmp_entry_bytes;
-    return add_extent({0, entries * page_4k, table});
+    publish(std::move(p));
+    return !extents().empty();
+}
+
+void rmp_table::publish(placement p)
+{
+    const auto known =
+        std::ranges::find_if(placements_, [&p](const auto &old) { return *old == p; });
+    if (known == placements_.end()) {
+        placements_.push_back(std::make_unique<const placement>(std::move(p)));
+        current_.store(placements_.back().get(), std::memory_order_release);
+    } else {
+        current_.store(known->get(), std::memory_order_release);
+    }
+}
+
+// The entry of address p is at RMP_BASE + 16 KB + p / 4 KB * 16; p is covered when that is not
+// above RMP_END (APM vol. 2, 15.36.4).
+void rmp_table::place_contiguous(placement &p) const
+{
+    const spa_t table = p.config.base + rmp_bookkeeping_bytes;
+    if (p.config.end >= table) {
+        const std::uint64_t entries = (p.config.end + 1 - table) / rmp_entry_bytes;
+        add_extent(p, {.covered_bytes = entries * page_4k, .table = table});
+    }
 }
 
 // RST entry i describes the memory from i << segment_shift on (APM vol. 2, 15.36.22).
-bool rmp_table::configure_segmented(const rst_rules &rules)
+void rmp_table::place_segmented(placement &p, const rst_rules &rules) const
 {
-    const std::uint64_t segment = 1ull << config_.segment_shift;
-    bool any = false;
+    const std::uint64_t segment = 1ull << p.config.segment_shift;
     for (unsigned i = 0; i < rules.entries; ++i) {
-        const auto raw = rst_entry(*memory_, config_.base, i);
+        const auto raw = rst_entry(*memory_, p.config.base, i);
         if (!raw.has_value()) {
             continue;
         }
         if (*raw >> rules.phys_bits != 0) {
-            reserved_.push_back({i * segment, segment});
+            p.reserved.push_back({i * segment, segment});
             continue;
         }
         const std::uint64_t covered = std::min((*raw & rst_size_mask) * region_1g, segment);
-        any |= add_extent({i * segment, covered, *raw & rst_base_mask});
+        add_extent(
+            p, {.covered = i * segment, .covered_bytes = covered, .table = *raw & rst_base_mask});
     }
-    return any;
 }
 
 bool rmp_table::segments_fit(const memory_view &memory, const rmp_config &config,
@@ -100,11 +114,12 @@ bool rmp_table::segments_fit(const memory_view &memory, const rmp_config &config
 
 bool rmp_table::has_reserved_bits(spa_t spa) const noexcept
 {
-    return std::ranges::any_of(
-        reserved_, [&](const spa_range &r) { return spa >= r.base && spa - r.base < r.bytes; });
+    return std::ranges::any_of(now().reserved, [spa](const spa_range &r) {
+        return spa >= r.base && spa - r.base < r.bytes;
+    });
 }
 
-bool rmp_table::add_extent(rmp_extent extent)
+void rmp_table::add_extent(placement &p, rmp_extent extent) const
 {
     for (const ram_range &r : memory_->ranges()) {
         if (!r.contains(extent.table, rmp_entry_bytes)) {
@@ -112,17 +127,16 @@ bool rmp_table::add_extent(rmp_extent extent)
         }
         const std::uint64_t room = r.base + r.bytes - extent.table;
         extent.covered_bytes = std::min(extent.covered_bytes, room / rmp_entry_bytes * page_4k);
-        extents_.push_back(extent);
-        host_.push_back(reinterpret_cast<std::uint64_t *>(r.host + (extent.table - r.base)));
-        return true;
+        extent.host = reinterpret_cast<std::uint64_t *>(r.host + (extent.table - r.base));
+        p.extents.push_back(extent);
+        return;
     }
-    return false;
 }
 
 std::uint64_t rmp_table::covered_bytes() const
 {
     std::uint64_t sum = 0;
-    for (const rmp_extent &e : extents_) {
+    for (const rmp_extent &e : extents()) {
         sum += e.covered_bytes;
     }
     return sum;
@@ -130,7 +144,7 @@ std::uint64_t rmp_table::covered_bytes() const
 
 std::optional<spa_t> rmp_table::entry_address(spa_t spa) const
 {
-    for (const rmp_extent &e : extents_) {
+    for (const rmp_extent &e : extents()) {
         if (spa >= e.covered && spa - e.covered < e.covered_bytes) {
             return e.table + entries_for(spa - e.covered);
         }
@@ -140,10 +154,9 @@ std::optional<spa_t> rmp_table::entry_address(spa_t spa) const
 
 std::uint64_t *rmp_table::slot(spa_t spa) const
 {
-    for (std::size_t i = 0; i < extents_.size(); ++i) {
-        const rmp_extent &e = extents_[i];
+    for (const rmp_extent &e : extents()) {
         if (spa >= e.covered && spa - e.covered < e.covered_bytes) {
-            return host_[i] + (spa - e.covered) / page_4k * 2;
+            return e.host + (spa - e.covered) / page_4k * 2;
         }
     }
     return nullptr;
@@ -172,14 +185,14 @@ void rmp_table::store(spa_t spa, const rmp_entry &entry) const
 
 std::vector<spa_range> rmp_table::table_memory() const
 {
-    std::vector<spa_range> out;
-    if (config_.layout == rmp_layout::none) {
-        return out;
+    const placement &p = now();
+    if (p.config.layout == rmp_layout::none) {
+        return {};
     }
-    const std::uint64_t head =
-        rmp_bookkeeping_bytes + (config_.layout == rmp_layout::segmented ? rst_bytes : 0);
-    out.push_back({config_.base, head});
-    for (const rmp_extent &e : extents_) {
+    const bool segmented = p.config.layout == rmp_layout::segmented;
+    std::vector<spa_range> out{
+        {p.config.base, rmp_bookkeeping_bytes + (segmented ? rst_bytes : 0)}};
+    for (const rmp_extent &e : p.extents) {
         const spa_t first = align_down(e.table, page_4k);
         const spa_t last = align_up(e.table + entries_for(e.covered_bytes), page_4k);
         out.push_back({first, last - first});

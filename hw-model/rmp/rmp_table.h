@@ -1,19 +1,22 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// Where RMP entries stand: contiguous (RMP_BASE/RMP_END) and segmented (RMP_CFG, RST) tables over
-// system memory. The table is guest RAM, as on hardware; nothing is shadowed.
+// Where RMP entries are located: contiguous (RMP_BASE, RMP_END) and segmented (RMP_CFG, RST) tables
+// in system memory. The entries are guest RAM, as on hardware; nothing is shadowed.
 //
 // Sources: APM vol. 2, 15.36.4 (contiguous), 15.36.22 (segmented).
 //
-// Thread-safety: configure() only while no other thread uses the table. load() may race store();
-// each 8-byte half is atomic and the half with the assigned bit is written last. Read-modify-write
-// sequences need the machine's RMP lock.
+// Thread-safety: all const members may be called from any thread at any time, also while
+// configure() runs; they take no lock and write nothing that is shared. load() may race store():
+// each 8-byte half is atomic, and the half with the assigned bit is written last. configure() and
+// read-modify-write sequences need the machine's RMP lock.
 #pragma once
 
 #include "hw-model/base/memory_view.h"
 #include "hw-model/rmp/rmp_entry.h"
 
 #include <atomic>
+#include <memory>
 #include <optional>
+#include <vector>
 
 namespace rmpopt::hw
 {
@@ -33,6 +36,8 @@ struct rmp_config {
     spa_t base = 0;             ///< RMP_BASE
     spa_t end = 0;              ///< RMP_END, inclusive; contiguous only
     unsigned segment_shift = 0; ///< RMP_CFG[13:8]; segmented only
+
+    bool operator==(const rmp_config &) const = default;
 };
 
 /// What the CPU makes of the segment table (CPUID 8000_0025 EBX).
@@ -43,29 +48,34 @@ struct rst_rules {
     bool operator==(const rst_rules &) const = default;
 };
 
-/// A run of system memory whose entries stand in one run of table memory.
+/// A run of system memory whose entries are one run of table memory.
 struct rmp_extent {
     spa_t covered = 0; ///< first covered address
     std::uint64_t covered_bytes = 0;
-    spa_t table = 0; ///< address of the first entry
+    spa_t table = 0;               ///< address of the first entry
+    std::uint64_t *host = nullptr; ///< the same as host memory
+
+    bool operator==(const rmp_extent &) const = default;
 };
 
 class rmp_table
 {
   public:
-    rmp_table() = default;
-    explicit rmp_table(const memory_view &memory) : memory_(&memory) {}
+    /// No RMP until configure(). `memory` must outlive the table.
+    explicit rmp_table(const memory_view &memory);
 
-    /// Reads the segment table (segmented) and fixes the extents. Covered memory is cut where the
-    /// table itself leaves RAM. Returns false when not a single entry stands in RAM.
+    /// Makes the table that `config` describes the one in use; reads the segment table when it is
+    /// segmented. Covered memory is cut where the table itself leaves RAM. Returns false when not a
+    /// single entry is in RAM. Threads that are reading go on with the former table, whose entries
+    /// are still RAM.
     bool configure(const rmp_config &config, const rst_rules &rules = {});
 
     /// Every segment that the table defines lies inside the physical address space.
     static bool segments_fit(const memory_view &memory, const rmp_config &config,
                              const rst_rules &rules);
 
-    const rmp_config &config() const { return config_; }
-    std::span<const rmp_extent> extents() const { return extents_; }
+    const rmp_config &config() const { return now().config; }
+    std::span<const rmp_extent> extents() const { return now().extents; }
     std::uint64_t covered_bytes() const;
 
     /// Address of the entry of the page that holds `spa`, or nothing when the page is not covered
@@ -85,11 +95,11 @@ class rmp_table
     /// assigned bits.
     template <class F> void for_each_assigned(F f) const
     {
-        for (std::size_t i = 0; i < extents_.size(); ++i) {
-            for (std::uint64_t page = 0; page < extents_[i].covered_bytes / page_4k; ++page) {
-                const std::atomic_ref lo(host_[i][page * (rmp_entry_bytes / sizeof *host_[i])]);
+        for (const rmp_extent &e : extents()) {
+            for (std::uint64_t page = 0; page < e.covered_bytes / page_4k; ++page) {
+                const std::atomic_ref lo(e.host[page * (rmp_entry_bytes / sizeof *e.host)]);
                 if ((lo.load(std::memory_order_relaxed) & rmp_assigned_bit) != 0) {
-                    f(extents_[i].covered + page * page_4k);
+                    f(e.covered + page * page_4k);
                 }
             }
         }
@@ -99,16 +109,29 @@ class rmp_table
     std::vector<spa_range> table_memory() const;
 
   private:
-    std::uint64_t *slot(spa_t spa) const;
-    bool configure_contiguous();
-    bool configure_segmented(const rst_rules &rules);
-    bool add_extent(rmp_extent extent);
+    /// What one configuration comes to. Never changes once it is published.
+    struct placement {
+        rmp_config config{};
+        std::vector<rmp_extent> extents{};
+        std::vector<spa_range> reserved{}; ///< segments whose RST entry has reserved bits set
 
-    const memory_view *memory_ = nullptr;
-    rmp_config config_{};
-    std::vector<rmp_extent> extents_;
-    std::vector<spa_range> reserved_;   ///< segments whose entry has reserved bits set; mostly none
-    std::vector<std::uint64_t *> host_; ///< host address of each extent's first entry
+        bool operator==(const placement &) const = default;
+    };
+
+    const placement &now() const { return *current_.load(std::memory_order_acquire); }
+    std::uint64_t *slot(spa_t spa) const;
+    void place_contiguous(placement &p) const;
+    void place_segmented(placement &p, const rst_rules &rules) const;
+    void add_extent(placement &p, rmp_extent extent) const;
+    void publish(placement p);
+
+    const memory_view *memory_;
+    /// All placements that were ever current, each once: a reader may still use any of them, and to
+    /// count readers would put shared memory traffic on every store. A guest adds one (at most 512
+    /// extents, 16 KB) only by describing yet another RMP, for which it has to reset the machine or
+    /// to shut SNP down.
+    std::vector<std::unique_ptr<const placement>> placements_;
+    std::atomic<const placement *> current_;
 };
 
 } // namespace rmpopt::hw

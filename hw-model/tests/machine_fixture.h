@@ -3,8 +3,10 @@
 // RMP for all of it in segments of 1 GB or in one piece.
 #pragma once
 
-#include "hw-model/insn/rmp_ops.h"
+#include "hw-model/insn/psmash.h"
 #include "hw-model/insn/rmpopt.h"
+#include "hw-model/insn/rmpread.h"
+#include "hw-model/insn/rmpupdate.h"
 #include "hw-model/machine/msr.h"
 #include "sparse_memory.h"
 

@@ -16,12 +16,10 @@ namespace
 class race_test : public machine_fixture
 {
   protected:
-    static constexpr unsigned rounds = 3000;
-
     void SetUp() override { start(); }
 
     /// Runs `mine` and `other` on two threads until each has done its rounds.
-    static void race(auto mine, auto other)
+    static void race(auto mine, auto other, unsigned rounds = 3000)
     {
         std::atomic<unsigned> theirs{0};
         std::atomic<bool> stop{false};
@@ -230,6 +228,40 @@ TEST_F(race_test, check_sees_a_page_before_or_after_rmpupdate)
             rmp_check(*m, 2, large);
             wrong += rmp_check(*m, 2, guest).outcome == rmp_outcome::allowed ? 1 : 0;
         });
+    EXPECT_EQ(wrong, 0u);
+}
+
+TEST_F(race_test, readers_go_on_while_a_reset_replaces_the_table)
+{
+    // What a report or the watch reads at any moment, whatever the vCPUs do.
+    const rmp_config segmented{
+        .layout = rmp_layout::segmented, .base = rmp_base, .segment_shift = 30};
+    const rmp_config contiguous{
+        .layout = rmp_layout::contiguous, .base = rmp_base, .end = contiguous_end};
+    std::atomic<unsigned> wrong{0};
+    race(
+        [&](unsigned i) {
+            m->reset();
+            m->bios_setup(i % 2 == 0 ? segmented : contiguous);
+            if (i % 4 == 0) {
+                enable_snp(0);
+            }
+        },
+        [&] {
+            wrong += entry(high_2m).assigned ? 1 : 0;
+            wrong += m->rmp().has_reserved_bits(high_2m) ? 1 : 0;
+            m->rmp().covers(hole);
+            m->rmp().entry_address(high_2m);
+            m->is_host_writable(high_2m);
+            rmp_check(*m, 0, {.kind = rmp_access_kind::write, .spa = high_2m});
+            for (const rmp_extent &e : m->rmp().extents()) {
+                wrong += e.covered_bytes == 0 ? 1 : 0;
+            }
+            for (const spa_range &r : m->rmp().table_memory()) {
+                wrong += r.base < rmp_base ? 1 : 0;
+            }
+        },
+        300); // a reset takes long
     EXPECT_EQ(wrong, 0u);
 }
 

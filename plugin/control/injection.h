@@ -5,7 +5,7 @@
 // Thread-safety: all members may be called by any thread.
 #pragma once
 
-#include "hw-model/insn/rmp_ops.h"
+#include "hw-model/insn/host_insn.h"
 
 #include <atomic>
 #include <cstdint>

@@ -4,11 +4,11 @@
 // ends in complete() or raise(), which do not return: nothing with a destructor may be alive then.
 #pragma once
 
-#include "x86/address_form.h"
 #include "emulation.h"
+#include "hw-model/insn/host_insn.h"
 #include "insn/operand.h"
-#include "hw-model/insn/rmp_ops.h"
 #include "qemu/api.h"
+#include "x86/address_form.h"
 
 #include <span>
 

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // PSMASH (F3 0F 01 FF): RAX = system address of a 2 MB page.
-#include "insn/dispatch.h"
+#include "hw-model/insn/psmash.h"
 #include "enforce/svm_guest.h"
+#include "insn/dispatch.h"
 
 namespace rmpopt
 {

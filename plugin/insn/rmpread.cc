@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // RMPREAD (F2 0F 01 FD): RAX = system address, RCX = address of the 16-byte buffer.
+#include "hw-model/insn/rmpread.h"
 #include "insn/dispatch.h"
 
 namespace rmpopt

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // RMPUPDATE (F2 0F 01 FE): RAX = system address, RCX = address of the 16-byte record.
+#include "hw-model/insn/rmpupdate.h"
 #include "enforce/svm_guest.h"
 #include "insn/dispatch.h"
 

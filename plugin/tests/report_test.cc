@@ -2,7 +2,7 @@
 #include "report/report.h"
 #include "sparse_memory.h"
 
-#include "hw-model/insn/rmp_ops.h"
+#include "hw-model/insn/rmpupdate.h"
 
 #include <filesystem>
 #include <fstream>

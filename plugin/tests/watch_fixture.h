@@ -133,8 +133,8 @@ class watch_fixture : public hw::machine_fixture
   private:
     void tell_effects()
     {
-        w->rmp_changed(effects);
-        effects.clear();
+        w->rmp_changed(changes);
+        changes.clear();
     }
 };
 

@@ -3,7 +3,9 @@
 // pages of two 1 GB regions. What cuts the coverage is that the table ends with its RAM.
 #pragma once
 
-#include "hw-model/insn/rmp_ops.h"
+#include "hw-model/insn/psmash.h"
+#include "hw-model/insn/rmpread.h"
+#include "hw-model/insn/rmpupdate.h"
 
 #include <array>
 #include <functional>
