@@ -11,14 +11,10 @@ namespace rmpopt::hw
 firmware_status check_free_asid(const firmware_call &c, std::uint32_t asid, std::uint32_t first,
                                 std::uint32_t last)
 {
-    if (asid < first || asid > last || asid >= asid_owners::limit) {
-        return firmware_status::invalid_asid;
-    }
-    if (!c.s.asids.is_free(asid)) {
-        return firmware_status::asid_owned;
-    }
-    return c.s.asids.needs_flush(asid) ? firmware_status::df_flush_required
-                                       : firmware_status::success;
+    const bool exists = asid >= first && asid <= last && asid < asid_owners::limit;
+    return in_order(
+        must(exists, invalid_asid), [&] { return must(c.s.asids.is_free(asid), asid_owned); },
+        [&] { return must(!c.s.asids.needs_flush(asid), df_flush_required); });
 }
 
 void require_wbinvd(firmware_call &c)
@@ -34,13 +30,12 @@ void give_back_asid(firmware_call &c, std::uint32_t asid)
     require_wbinvd(c);
 }
 
+/// AMD 55766, DF_FLUSH; AMD 56860, SNP_DF_FLUSH: WBINVD first, on every core.
 firmware_status flush_asids(firmware_call &c)
 {
-    if (std::ranges::any_of(c.s.wbinvd_pending, [](const auto &p) { return p.load(); })) {
-        return firmware_status::wbinvd_required;
-    }
-    c.s.asids.flush();
-    return firmware_status::success;
+    const bool pending =
+        std::ranges::any_of(c.s.wbinvd_pending, [](const auto &p) { return p.load(); });
+    return in_order(must(!pending, wbinvd_required), [&] { c.s.asids.flush(); });
 }
 
 } // namespace rmpopt::hw

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// The dispatcher: which commands exist, how long their buffers are, what happens around each.
-#include "hw-model/firmware/internal.h"
+// The dispatcher: which commands exist and what happens around each.
+#include "hw-model/firmware/commands.h"
 
 #include <algorithm>
+#include <type_traits>
 
 namespace rmpopt::hw
 {
@@ -13,89 +14,114 @@ namespace
 struct command_info {
     firmware_command id;
     std::string_view name;
-    std::size_t buffer_bytes;
-    command_handler run;
+    firmware_status (*run)(firmware_call &);
 };
 
-/// Commands that hosts do without: guests cannot be swapped out.
-firmware_status unsupported(firmware_call &)
+/// Calls a handler, if it takes a command buffer with a copy of that: it cannot change under the
+/// handler.
+template <auto handler> struct runner;
+template <firmware_status (*handler)(firmware_call &)> struct runner<handler> {
+    static firmware_status run(firmware_call &c) { return handler(c); }
+};
+template <class Buffer, firmware_status (*handler)(firmware_call &, Buffer &)>
+struct runner<handler> {
+    static firmware_status run(firmware_call &c)
+    {
+        std::remove_const_t<Buffer> copy{};
+        static_assert(std::is_trivially_copyable_v<decltype(copy)> && alignof(Buffer) == 1);
+        c.buffer.bytes = sizeof copy;
+        if (!c.m.memory().read(c.buffer.base, &copy, sizeof copy)) {
+            return invalid_address;
+        }
+        const firmware_status status = handler(c, copy);
+        if (c.write_back) {
+            c.m.memory().write(c.buffer.base, &copy, sizeof copy);
+        }
+        return status;
+    }
+};
+
+template <auto handler> constexpr command_info entry(firmware_command id, std::string_view name)
 {
-    return firmware_status::unsupported;
+    return {.id = id, .name = name, .run = runner<handler>::run};
 }
 
-/// Sizes are those of the structures in the SEV and SEV-SNP firmware ABIs.
+/// Commands that hosts do without: guests can be neither migrated, because the keys that this would
+/// wrap do not exist, nor swapped out.
+firmware_status not_offered(firmware_call &)
+{
+    return unsupported;
+}
+firmware_status swap_not_offered(firmware_call &, const reserved_bytes<64> &)
+{
+    return unsupported;
+}
+
 constexpr std::array command_table{
-    command_info{firmware_command::init, "INIT", 20, platform_init},
-    command_info{firmware_command::shutdown, "SHUTDOWN", 0, platform_shutdown},
-    command_info{firmware_command::factory_reset, "FACTORY_RESET", 0, factory_reset},
-    command_info{firmware_command::platform_status, "PLATFORM_STATUS", 12, platform_status},
-    command_info{firmware_command::pek_gen, "PEK_GEN", 0, pek_gen},
-    command_info{firmware_command::pek_csr, "PEK_CSR", 12, pek_csr},
-    command_info{firmware_command::pek_cert_import, "PEK_CERT_IMPORT", 28, pek_cert_import},
-    command_info{firmware_command::pdh_cert_export, "PDH_CERT_EXPORT", 28, pdh_cert_export},
-    command_info{firmware_command::pdh_gen, "PDH_GEN", 0, pdh_gen},
-    command_info{firmware_command::df_flush, "DF_FLUSH", 0, df_flush},
-    command_info{firmware_command::download_firmware, "DOWNLOAD_FIRMWARE", 12, download_firmware},
-    command_info{firmware_command::get_id, "GET_ID", 12, get_id},
-    command_info{firmware_command::init_ex, "INIT_EX", 36, platform_init_ex},
-    command_info{firmware_command::decommission, "DECOMMISSION", 4, decommission},
-    command_info{firmware_command::activate, "ACTIVATE", 8, activate},
-    command_info{firmware_command::deactivate, "DEACTIVATE", 4, deactivate},
-    command_info{firmware_command::guest_status, "GUEST_STATUS", 13, guest_status},
-    command_info{firmware_command::launch_start, "LAUNCH_START", 36, launch_start},
-    command_info{firmware_command::launch_update_data, "LAUNCH_UPDATE_DATA", 20,
-                 launch_update_data},
-    command_info{firmware_command::launch_update_vmsa, "LAUNCH_UPDATE_VMSA", 20,
-                 launch_update_vmsa},
-    command_info{firmware_command::launch_measure, "LAUNCH_MEASURE", 20, launch_measure},
-    command_info{firmware_command::launch_update_secret, "LAUNCH_UPDATE_SECRET", 52,
-                 launch_update_secret},
-    command_info{firmware_command::launch_finish, "LAUNCH_FINISH", 4, launch_finish},
-    command_info{firmware_command::attestation_report, "ATTESTATION_REPORT", 36,
-                 attestation_report},
-    // migration: the keys it would wrap do not exist
-    command_info{firmware_command::send_start, "SEND_START", 0, unsupported},
-    command_info{firmware_command::send_update_data, "SEND_UPDATE_DATA", 0, unsupported},
-    command_info{firmware_command::send_update_vmsa, "SEND_UPDATE_VMSA", 0, unsupported},
-    command_info{firmware_command::send_finish, "SEND_FINISH", 0, unsupported},
-    command_info{firmware_command::send_cancel, "SEND_CANCEL", 0, unsupported},
-    command_info{firmware_command::receive_start, "RECEIVE_START", 0, unsupported},
-    command_info{firmware_command::receive_update_data, "RECEIVE_UPDATE_DATA", 0, unsupported},
-    command_info{firmware_command::receive_update_vmsa, "RECEIVE_UPDATE_VMSA", 0, unsupported},
-    command_info{firmware_command::receive_finish, "RECEIVE_FINISH", 0, unsupported},
-    command_info{firmware_command::dbg_decrypt, "DBG_DECRYPT", 28, debug_copy},
-    command_info{firmware_command::dbg_encrypt, "DBG_ENCRYPT", 28, debug_copy},
-    command_info{firmware_command::snp_init, "SNP_INIT", 0, snp_init},
-    command_info{firmware_command::snp_platform_status, "SNP_PLATFORM_STATUS", 8,
-                 snp_platform_status},
-    command_info{firmware_command::snp_df_flush, "SNP_DF_FLUSH", 0, snp_df_flush},
-    command_info{firmware_command::snp_init_ex, "SNP_INIT_EX", 64, snp_init_ex},
-    command_info{firmware_command::snp_shutdown_ex, "SNP_SHUTDOWN_EX", 8, snp_shutdown_ex},
-    command_info{firmware_command::snp_decommission, "SNP_DECOMMISSION", 8, snp_decommission},
-    command_info{firmware_command::snp_activate, "SNP_ACTIVATE", 12, snp_activate},
-    command_info{firmware_command::snp_guest_status, "SNP_GUEST_STATUS", 16, snp_guest_status},
-    command_info{firmware_command::snp_gctx_create, "SNP_GCTX_CREATE", 8, snp_gctx_create},
-    command_info{firmware_command::snp_guest_request, "SNP_GUEST_REQUEST", 24, snp_guest_request},
-    command_info{firmware_command::snp_activate_ex, "SNP_ACTIVATE_EX", 32, snp_activate_ex},
-    command_info{firmware_command::snp_launch_start, "SNP_LAUNCH_START", 48, snp_launch_start},
-    command_info{firmware_command::snp_launch_update, "SNP_LAUNCH_UPDATE", 32, snp_launch_update},
-    command_info{firmware_command::snp_launch_finish, "SNP_LAUNCH_FINISH", 64, snp_launch_finish},
-    command_info{firmware_command::snp_dbg_decrypt, "SNP_DBG_DECRYPT", 24, snp_dbg_decrypt},
-    command_info{firmware_command::snp_dbg_encrypt, "SNP_DBG_ENCRYPT", 24, snp_dbg_encrypt},
-    command_info{firmware_command::snp_page_swap_out, "SNP_PAGE_SWAP_OUT", 64, unsupported},
-    command_info{firmware_command::snp_page_swap_in, "SNP_PAGE_SWAP_IN", 64, unsupported},
-    command_info{firmware_command::snp_page_move, "SNP_PAGE_MOVE", 32, snp_page_move},
-    command_info{firmware_command::snp_page_md_init, "SNP_PAGE_MD_INIT", 8, snp_page_md_init},
-    command_info{firmware_command::snp_page_set_state, "SNP_PAGE_SET_STATE", 16,
-                 snp_page_set_state},
-    command_info{firmware_command::snp_page_reclaim, "SNP_PAGE_RECLAIM", 8, snp_page_reclaim},
-    command_info{firmware_command::snp_page_unsmash, "SNP_PAGE_UNSMASH", 8, snp_page_unsmash},
-    command_info{firmware_command::snp_config, "SNP_CONFIG", 64, snp_config},
-    command_info{firmware_command::snp_download_firmware_ex, "SNP_DOWNLOAD_FIRMWARE_EX", 24,
-                 snp_download_firmware_ex},
-    command_info{firmware_command::snp_commit, "SNP_COMMIT", 4, snp_commit},
-    command_info{firmware_command::snp_vlek_load, "SNP_VLEK_LOAD", 16, snp_vlek_load},
-    command_info{firmware_command::snp_feature_info, "SNP_FEATURE_INFO", 16, snp_feature_info},
+    entry<platform_init>(firmware_command::init, "INIT"),
+    entry<platform_shutdown>(firmware_command::shutdown, "SHUTDOWN"),
+    entry<factory_reset>(firmware_command::factory_reset, "FACTORY_RESET"),
+    entry<platform_status>(firmware_command::platform_status, "PLATFORM_STATUS"),
+    entry<pek_gen>(firmware_command::pek_gen, "PEK_GEN"),
+    entry<pek_csr>(firmware_command::pek_csr, "PEK_CSR"),
+    entry<pek_cert_import>(firmware_command::pek_cert_import, "PEK_CERT_IMPORT"),
+    entry<pdh_cert_export>(firmware_command::pdh_cert_export, "PDH_CERT_EXPORT"),
+    entry<pdh_gen>(firmware_command::pdh_gen, "PDH_GEN"),
+    entry<df_flush>(firmware_command::df_flush, "DF_FLUSH"),
+    entry<download_firmware>(firmware_command::download_firmware, "DOWNLOAD_FIRMWARE"),
+    entry<get_id>(firmware_command::get_id, "GET_ID"),
+    entry<platform_init_ex>(firmware_command::init_ex, "INIT_EX"),
+    entry<decommission>(firmware_command::decommission, "DECOMMISSION"),
+    entry<activate>(firmware_command::activate, "ACTIVATE"),
+    entry<deactivate>(firmware_command::deactivate, "DEACTIVATE"),
+    entry<guest_status>(firmware_command::guest_status, "GUEST_STATUS"),
+    entry<launch_start>(firmware_command::launch_start, "LAUNCH_START"),
+    entry<launch_update_data>(firmware_command::launch_update_data, "LAUNCH_UPDATE_DATA"),
+    entry<launch_update_vmsa>(firmware_command::launch_update_vmsa, "LAUNCH_UPDATE_VMSA"),
+    entry<launch_measure>(firmware_command::launch_measure, "LAUNCH_MEASURE"),
+    entry<launch_update_secret>(firmware_command::launch_update_secret, "LAUNCH_UPDATE_SECRET"),
+    entry<launch_finish>(firmware_command::launch_finish, "LAUNCH_FINISH"),
+    entry<attestation_report>(firmware_command::attestation_report, "ATTESTATION_REPORT"),
+    entry<not_offered>(firmware_command::send_start, "SEND_START"),
+    entry<not_offered>(firmware_command::send_update_data, "SEND_UPDATE_DATA"),
+    entry<not_offered>(firmware_command::send_update_vmsa, "SEND_UPDATE_VMSA"),
+    entry<not_offered>(firmware_command::send_finish, "SEND_FINISH"),
+    entry<not_offered>(firmware_command::send_cancel, "SEND_CANCEL"),
+    entry<not_offered>(firmware_command::receive_start, "RECEIVE_START"),
+    entry<not_offered>(firmware_command::receive_update_data, "RECEIVE_UPDATE_DATA"),
+    entry<not_offered>(firmware_command::receive_update_vmsa, "RECEIVE_UPDATE_VMSA"),
+    entry<not_offered>(firmware_command::receive_finish, "RECEIVE_FINISH"),
+    entry<debug_copy>(firmware_command::dbg_decrypt, "DBG_DECRYPT"),
+    entry<debug_copy>(firmware_command::dbg_encrypt, "DBG_ENCRYPT"),
+    entry<snp_init>(firmware_command::snp_init, "SNP_INIT"),
+    entry<snp_platform_status>(firmware_command::snp_platform_status, "SNP_PLATFORM_STATUS"),
+    entry<snp_df_flush>(firmware_command::snp_df_flush, "SNP_DF_FLUSH"),
+    entry<snp_init_ex>(firmware_command::snp_init_ex, "SNP_INIT_EX"),
+    entry<snp_shutdown_ex>(firmware_command::snp_shutdown_ex, "SNP_SHUTDOWN_EX"),
+    entry<snp_decommission>(firmware_command::snp_decommission, "SNP_DECOMMISSION"),
+    entry<snp_activate>(firmware_command::snp_activate, "SNP_ACTIVATE"),
+    entry<snp_guest_status>(firmware_command::snp_guest_status, "SNP_GUEST_STATUS"),
+    entry<snp_gctx_create>(firmware_command::snp_gctx_create, "SNP_GCTX_CREATE"),
+    entry<snp_guest_request>(firmware_command::snp_guest_request, "SNP_GUEST_REQUEST"),
+    entry<snp_activate_ex>(firmware_command::snp_activate_ex, "SNP_ACTIVATE_EX"),
+    entry<snp_launch_start>(firmware_command::snp_launch_start, "SNP_LAUNCH_START"),
+    entry<snp_launch_update>(firmware_command::snp_launch_update, "SNP_LAUNCH_UPDATE"),
+    entry<snp_launch_finish>(firmware_command::snp_launch_finish, "SNP_LAUNCH_FINISH"),
+    entry<snp_dbg_decrypt>(firmware_command::snp_dbg_decrypt, "SNP_DBG_DECRYPT"),
+    entry<snp_dbg_encrypt>(firmware_command::snp_dbg_encrypt, "SNP_DBG_ENCRYPT"),
+    entry<swap_not_offered>(firmware_command::snp_page_swap_out, "SNP_PAGE_SWAP_OUT"),
+    entry<swap_not_offered>(firmware_command::snp_page_swap_in, "SNP_PAGE_SWAP_IN"),
+    entry<snp_page_move>(firmware_command::snp_page_move, "SNP_PAGE_MOVE"),
+    entry<snp_page_md_init>(firmware_command::snp_page_md_init, "SNP_PAGE_MD_INIT"),
+    entry<snp_page_set_state>(firmware_command::snp_page_set_state, "SNP_PAGE_SET_STATE"),
+    entry<snp_page_reclaim>(firmware_command::snp_page_reclaim, "SNP_PAGE_RECLAIM"),
+    entry<snp_page_unsmash>(firmware_command::snp_page_unsmash, "SNP_PAGE_UNSMASH"),
+    entry<snp_config>(firmware_command::snp_config, "SNP_CONFIG"),
+    entry<snp_download_firmware_ex>(firmware_command::snp_download_firmware_ex,
+                                    "SNP_DOWNLOAD_FIRMWARE_EX"),
+    entry<snp_commit>(firmware_command::snp_commit, "SNP_COMMIT"),
+    entry<snp_vlek_load>(firmware_command::snp_vlek_load, "SNP_VLEK_LOAD"),
+    entry<snp_feature_info>(firmware_command::snp_feature_info, "SNP_FEATURE_INFO"),
 };
 
 const command_info *find_command(std::uint16_t command)
@@ -106,34 +132,12 @@ const command_info *find_command(std::uint16_t command)
     return it == command_table.end() ? nullptr : it;
 }
 
-/// Runs the handler on a copy of the command buffer, which then cannot change under it.
-firmware_status run(const command_info &info, firmware_call &call)
-{
-    std::array<std::byte, max_command_bytes> copy{};
-    call.buffer = std::span(copy).first(info.buffer_bytes);
-    if (!call.m.memory().read(call.buffer_spa, copy.data(), info.buffer_bytes) &&
-        info.buffer_bytes != 0) {
-        return firmware_status::invalid_address;
-    }
-    const firmware_status status = info.run(call);
-    if (call.write_back) {
-        call.m.memory().write(call.buffer_spa, copy.data(), info.buffer_bytes);
-    }
-    return status;
-}
-
 } // namespace
 
 std::string_view firmware_command_name(std::uint16_t command)
 {
     const command_info *info = find_command(command);
     return info == nullptr ? "unknown" : info->name;
-}
-
-bool firmware_call::is_zero(std::size_t offset, std::size_t bytes) const
-{
-    return std::ranges::all_of(buffer.subspan(offset, bytes),
-                               [](std::byte b) { return b == std::byte{0}; });
 }
 
 std::vector<spa_range> own_memory_of(const machine &m, const firmware_state &s)
@@ -159,16 +163,16 @@ firmware_result firmware::execute(std::uint16_t command, spa_t buffer)
 {
     firmware_result result;
     const std::scoped_lock lock(lock_);
-    firmware_status status = firmware_status::invalid_command;
+    firmware_status status = invalid_command;
     if (const command_info *info = find_command(command)) {
         const std::scoped_lock rmp_lock(machine_.rmp_lock());
         firmware_call call{
-            .m = machine_, .s = *state_, .result = result, .buffer_spa = buffer & ~c_bit};
-        status = run(*info, call);
+            .m = machine_, .s = *state_, .result = result, .buffer = {.base = buffer & ~c_bit}};
+        status = info->run(call);
         ++state_->by_command[command];
     }
     ++state_->commands;
-    state_->failed += status != firmware_status::success ? 1 : 0;
+    state_->failed += status != success ? 1 : 0;
     state_->last_command = command;
     result.status = state_->last_status = static_cast<std::uint16_t>(status);
     return result;
@@ -186,17 +190,9 @@ std::uint16_t firmware::execute(std::uint16_t command, spa_t buffer, rmp_changes
 void firmware::reset()
 {
     const std::scoped_lock lock(lock_);
-    firmware_state &s = *state_;
-    s.platform_init = s.platform_es = false;
-    s.tmr = s.nv = {};
-    s.sev_guests.clear();
-    s.snp_init = s.rmp_init = false;
-    s.asids.reset();
-    s.iommu_pages.clear();
-    s.current_tcb = s.reported_tcb = firmware_tcb(machine_.cpu());
-    s.mask_chip_id = s.mask_chip_key = s.vlek_loaded = false;
-    s.guests.clear();
-    for (auto &pending : s.wbinvd_pending) {
+    const std::uint64_t tcb = firmware_tcb(machine_.cpu());
+    static_cast<volatile_state &>(*state_) = {.current_tcb = tcb, .reported_tcb = tcb};
+    for (auto &pending : state_->wbinvd_pending) {
         pending.store(false);
     }
 }

@@ -19,66 +19,46 @@ bool api_suffices(std::uint32_t policy)
     return major < api_major || (major == api_major && minor <= api_minor);
 }
 
-/// Which status a policy that cannot be kept gets when it asks for SEV-ES is nowhere written.
+/// AMD 55766, LAUNCH_START and guest policy. Which status a policy gets that asks for SEV-ES on a
+/// platform without it is not documented.
 firmware_status check_policy(const firmware_call &c, std::uint32_t policy)
 {
-    if ((policy & sev_policy::reserved) != 0) {
-        return firmware_status::invalid_param;
-    }
     const bool es_missing = (policy & sev_policy::es) != 0 && !c.s.platform_es;
-    return es_missing || !api_suffices(policy) ? firmware_status::policy_failure
-                                               : firmware_status::success;
+    return in_order(must((policy & sev_policy::reserved) == 0, invalid_param),
+                    must(!es_missing && api_suffices(policy), policy_failure));
 }
 
-/// A guest may share the key of another, of the same policy, that does not forbid it.
+/// A guest may share the key of another one of the same policy, if that does not forbid it. Handle
+/// 0 asks for a key of its own.
 firmware_status check_key_sharing(const firmware_call &c, std::uint32_t handle,
                                   std::uint32_t policy)
 {
     if (handle == 0) {
-        return firmware_status::success;
+        return success;
     }
     const auto it = c.s.sev_guests.find(handle);
-    if (it == c.s.sev_guests.end()) {
-        return firmware_status::invalid_guest;
-    }
-    const std::uint32_t other = it->second.policy;
-    return (other & sev_policy::no_key_sharing) != 0 || other != policy
-               ? firmware_status::policy_failure
-               : firmware_status::success;
+    return in_order(must(it != c.s.sev_guests.end(), invalid_guest), [&] {
+        const std::uint32_t other = it->second.policy;
+        return must((other & sev_policy::no_key_sharing) == 0 && other == policy, policy_failure);
+    });
 }
 
-/// The guest owner's key and session, both or none. They are read and their form is checked, but
-/// no key comes out of them: the platform has none to agree with (see psp_cert.h).
-firmware_status check_session(const firmware_call &c)
+/// The guest owner's key and session, both or none. They are read and their form is checked, but no
+/// key comes out of them: the platform has none to agree with (see certificate.h).
+firmware_status check_session(const firmware_call &c, const launch_start_buffer &b)
 {
-    const spa_t owner_cert = c.get_address(8);
-    if (owner_cert == 0) {
-        return firmware_status::success;
-    }
-    if (c.get<std::uint32_t>(16) != cert_bytes || c.get<std::uint32_t>(32) != session_bytes) {
-        return firmware_status::invalid_length;
+    if (b.dh_cert_paddr == 0) {
+        return success;
     }
     sev_cert pdh;
-    if (!c.m.memory().read(owner_cert, pdh.data(), pdh.size()) ||
-        c.m.memory().at(c.get_address(24), session_bytes) == nullptr) {
-        return firmware_status::invalid_address;
-    }
-    return is_cert_for(pdh, key_usage::pdh) ? firmware_status::success
-                                            : firmware_status::invalid_certificate;
-}
-
-firmware_status check_start(const firmware_call &c)
-{
-    const auto handle = c.get<std::uint32_t>(0);
-    const auto policy = c.get<std::uint32_t>(4);
-    firmware_status status = check_policy(c, policy);
-    if (status == firmware_status::success) {
-        status = check_key_sharing(c, handle, policy);
-    }
-    if (status == firmware_status::success) {
-        status = check_session(c);
-    }
-    return status;
+    return in_order(
+        must(b.dh_cert_len == cert_bytes && b.session_len == session_bytes, invalid_length),
+        [&] {
+            return must(c.m.memory().read(b.dh_cert_paddr, pdh.data(), pdh.size()) &&
+                            c.m.memory().at(b.session_paddr, session_bytes) != nullptr,
+                        invalid_address);
+        },
+        [&] { return must(is_cert_for(pdh, key_usage::pdh), invalid_certificate); });
 }
 
 /// The lowest number without a guest; as many as the CPU has ASIDs.
@@ -102,26 +82,19 @@ void deactivate_guest(firmware_call &c, sev_guest &guest)
 
 } // namespace
 
-firmware_status find_sev_guest(const firmware_call &c, sev_guest *&out)
+firmware_status find_sev_guest(const firmware_call &c, std::uint32_t handle, sev_guest *&guest)
 {
-    if (phase_of(c.s) != platform_phase::working) {
-        return firmware_status::invalid_platform_state;
-    }
-    const auto it = c.s.sev_guests.find(c.get<std::uint32_t>(0));
-    if (it == c.s.sev_guests.end()) {
-        return firmware_status::invalid_guest;
-    }
-    out = &it->second;
-    return firmware_status::success;
+    const auto it = c.s.sev_guests.find(handle);
+    guest = it == c.s.sev_guests.end() ? nullptr : &it->second;
+    return in_order(must(phase_of(c.s) == platform_phase::working, invalid_platform_state),
+                    must(guest != nullptr, invalid_guest));
 }
 
-firmware_status find_sev_guest_in(const firmware_call &c, sev_guest_state state, sev_guest *&out)
+firmware_status find_sev_guest_in(const firmware_call &c, std::uint32_t handle,
+                                  sev_guest_state state, sev_guest *&guest)
 {
-    const firmware_status status = find_sev_guest(c, out);
-    if (status != firmware_status::success) {
-        return status;
-    }
-    return out->state == state ? firmware_status::success : firmware_status::invalid_guest_state;
+    return in_order([&] { return find_sev_guest(c, handle, guest); },
+                    [&] { return must(guest->state == state, invalid_guest_state); });
 }
 
 void forget_sev_guests(firmware_call &c)
@@ -132,93 +105,75 @@ void forget_sev_guests(firmware_call &c)
     c.s.sev_guests.clear();
 }
 
-firmware_status launch_start(firmware_call &c)
+/// AMD 55766, LAUNCH_START.
+firmware_status launch_start(firmware_call &c, launch_start_buffer &b)
 {
-    if (phase_of(c.s) == platform_phase::uninit) {
-        return firmware_status::invalid_platform_state;
-    }
-    firmware_status status = check_answer(c);
-    if (status == firmware_status::success) {
-        status = check_start(c);
-    }
-    if (status != firmware_status::success) {
-        return status;
-    }
-    const std::uint32_t handle = free_handle(c);
-    if (handle == 0) {
-        return firmware_status::resource_limit;
-    }
-    c.s.sev_guests[handle] = {.handle = handle, .policy = c.get<std::uint32_t>(4)};
-    c.put(0, handle);
-    c.write_back = true;
-    return firmware_status::success;
+    std::uint32_t handle = 0;
+    return in_order(
+        must(phase_of(c.s) != platform_phase::uninit, invalid_platform_state),
+        [&] { return check_answer(c); }, [&] { return check_policy(c, b.policy); },
+        [&] { return check_key_sharing(c, b.handle, b.policy); },
+        [&] { return check_session(c, b); },
+        [&] {
+            handle = free_handle(c);
+            return must(handle != 0, resource_limit);
+        },
+        [&] {
+            c.s.sev_guests[handle] = {.handle = handle, .policy = b.policy};
+            b.handle = handle;
+            c.write_back = true;
+        });
 }
 
-/// SEV-ES guests have the ASIDs below the least one of SEV (CPUID 8000_001F EDX), SEV guests those
-/// from there on. Guests that share a key have an ASID each: whether hardware lets them share one
-/// is not modelled.
-firmware_status activate(firmware_call &c)
+/// AMD 55766, ACTIVATE. SEV-ES guests have the ASIDs below the least one of SEV (CPUID 8000_001F
+/// EDX), SEV guests those from there on. Guests that share a key have an ASID each: whether
+/// hardware lets them share one is not modelled.
+firmware_status activate(firmware_call &c, const activate_buffer &b)
 {
-    sev_guest *guest = nullptr;
-    firmware_status status = find_sev_guest(c, guest);
-    if (status != firmware_status::success) {
-        return status;
-    }
-    if (guest->asid != 0) {
-        return firmware_status::active;
-    }
-    const auto asid = c.get<std::uint32_t>(4);
     const cpu_model &cpu = c.m.cpu();
-    status = guest->is_es() ? check_free_asid(c, asid, 1, cpu.min_sev_asid - 1)
-                            : check_free_asid(c, asid, cpu.min_sev_asid, cpu.asids);
-    if (status != firmware_status::success) {
-        return status;
-    }
-    c.s.asids.take(asid, {asid_owner_kind::sev, guest->handle});
-    guest->asid = asid;
-    return firmware_status::success;
+    sev_guest *guest = nullptr;
+    return in_order([&] { return find_sev_guest(c, b.handle, guest); },
+                    [&] { return must(guest->asid == 0, active); },
+                    [&] {
+                        return guest->is_es()
+                                   ? check_free_asid(c, b.asid, 1, cpu.min_sev_asid - 1)
+                                   : check_free_asid(c, b.asid, cpu.min_sev_asid, cpu.asids);
+                    },
+                    [&] {
+                        c.s.asids.take(b.asid, {asid_owner_kind::sev, guest->handle});
+                        guest->asid = b.asid;
+                    });
 }
 
-/// Of a guest that is not active: no error.
-firmware_status deactivate(firmware_call &c)
+/// AMD 55766, DEACTIVATE: no error for a guest that is not active.
+firmware_status deactivate(firmware_call &c, const handle_buffer &b)
 {
     sev_guest *guest = nullptr;
-    const firmware_status status = find_sev_guest(c, guest);
-    if (status == firmware_status::success) {
-        deactivate_guest(c, *guest);
-    }
-    return status;
+    return in_order([&] { return find_sev_guest(c, b.handle, guest); },
+                    [&] { deactivate_guest(c, *guest); });
 }
 
-firmware_status decommission(firmware_call &c)
+/// AMD 55766, DECOMMISSION.
+firmware_status decommission(firmware_call &c, const handle_buffer &b)
 {
     sev_guest *guest = nullptr;
-    const firmware_status status = find_sev_guest(c, guest);
-    if (status != firmware_status::success) {
-        return status;
-    }
-    if (guest->asid != 0) {
-        return firmware_status::active;
-    }
-    c.s.sev_guests.erase(guest->handle);
-    return firmware_status::success;
+    return in_order([&] { return find_sev_guest(c, b.handle, guest); },
+                    [&] { return must(guest->asid == 0, active); },
+                    [&] { c.s.sev_guests.erase(guest->handle); });
 }
 
-firmware_status guest_status(firmware_call &c)
+/// AMD 55766, GUEST_STATUS.
+firmware_status guest_status(firmware_call &c, guest_status_buffer &b)
 {
     sev_guest *guest = nullptr;
-    firmware_status status = find_sev_guest(c, guest);
-    if (status == firmware_status::success) {
-        status = check_answer(c);
-    }
-    if (status != firmware_status::success) {
-        return status;
-    }
-    c.put(4, guest->policy);
-    c.put(8, guest->asid);
-    c.put(12, guest->state);
-    c.write_back = true;
-    return firmware_status::success;
+    return in_order([&] { return find_sev_guest(c, b.handle, guest); },
+                    [&] { return check_answer(c); },
+                    [&] {
+                        b.policy = guest->policy;
+                        b.asid = guest->asid;
+                        b.state = guest->state;
+                        c.write_back = true;
+                    });
 }
 
 } // namespace rmpopt::hw

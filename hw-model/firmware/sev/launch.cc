@@ -12,29 +12,23 @@ namespace
 {
 
 constexpr std::uint64_t cipher_block = 16;
-constexpr std::uint32_t measure_bytes = 48; ///< HMAC, nonce
-constexpr std::uint32_t report_bytes = 208;
-constexpr std::size_t report_signature_usage = 0x34, report_signature = 0x40;
 constexpr std::uint32_t ecdsa_sha256 = 2;
 
-/// handle, address at 8, length at 16; the guest must be active for its key to be in use.
-firmware_status find_launching(const firmware_call &c, sev_guest *&guest)
+/// The guest must be active for its key to be in use.
+firmware_status find_launching(const firmware_call &c, std::uint32_t handle, sev_guest *&guest)
 {
-    const firmware_status status = find_sev_guest_in(c, sev_guest_state::launch_update, guest);
-    if (status != firmware_status::success) {
-        return status;
-    }
-    return guest->asid != 0 ? firmware_status::success : firmware_status::inactive;
+    return in_order(
+        [&] { return find_sev_guest_in(c, handle, sev_guest_state::launch_update, guest); },
+        [&] { return must(guest->asid != 0, inactive); });
 }
 
 /// As hardware would write the range encrypted, it must be one that firmware may write.
 firmware_status measure_range(firmware_call &c, sev_guest &guest, spa_range range)
 {
-    const firmware_status status = check_sev_outputs(c, {range});
-    if (status == firmware_status::success) {
-        guest.content.add({c.m.memory().at(range.base, range.bytes), range.bytes});
-    }
-    return status;
+    return in_order([&] { return check_sev_outputs(c, {range}); },
+                    [&] {
+                        guest.content.add({c.m.memory().at(range.base, range.bytes), range.bytes});
+                    });
 }
 
 /// Differs between guests and is no random number.
@@ -56,135 +50,100 @@ sha256_digest measure_of(const sev_guest &guest, const sev_nonce &nonce)
                         std::as_bytes(std::span(&guest.policy, 1)), digest, nonce});
 }
 
-void write_measure(const firmware_call &c, spa_t out, const sha256_digest &measure,
-                   const sev_nonce &nonce)
+/// The signature of the PEK is none.
+attestation_report_structure make_report(const attestation_report_buffer &b, const sev_guest &guest)
 {
-    c.m.memory().write(out, measure.data(), measure.size());
-    c.m.memory().write(out + measure.size(), nonce.data(), nonce.size());
-}
-
-/// Nonce of the caller, launch digest, policy, signature of the PEK, which is none.
-std::array<std::byte, report_bytes> make_report(const firmware_call &c, const sev_guest &guest)
-{
-    std::array<std::byte, report_bytes> report{};
-    const auto put = [&report](std::size_t offset, const auto &value) {
-        std::memcpy(report.data() + offset, &value, sizeof value);
-    };
-    put(0, c.get<sev_nonce>(16));
-    put(16, guest.content.digest());
-    put(48, guest.policy);
-    put(report_signature_usage, key_usage::pek);
-    put(report_signature_usage + 4, ecdsa_sha256);
+    attestation_report_structure report{.mnonce = b.mnonce,
+                                        .launch_digest = guest.content.digest(),
+                                        .policy = guest.policy,
+                                        .sig_usage = static_cast<std::uint32_t>(key_usage::pek),
+                                        .sig_algo = ecdsa_sha256,
+                                        .reserved = {},
+                                        .sig1 = {}};
     constexpr std::string_view text = "rmpopt model: this is not a signature";
-    std::memcpy(report.data() + report_signature, text.data(), text.size());
+    std::memcpy(report.sig1.data(), text.data(), text.size());
     return report;
 }
 
 } // namespace
 
-firmware_status launch_update_data(firmware_call &c)
+/// AMD 55766, LAUNCH_UPDATE_DATA.
+firmware_status launch_update_data(firmware_call &c, const launch_update_buffer &b)
 {
+    const spa_range data = b.data();
     sev_guest *guest = nullptr;
-    const firmware_status status = find_launching(c, guest);
-    if (status != firmware_status::success) {
-        return status;
-    }
-    const spa_range data{c.get_address(8), c.get<std::uint32_t>(16)};
-    if (data.bytes == 0 || !is_aligned(data.bytes, cipher_block)) {
-        return firmware_status::invalid_length;
-    }
-    if (!is_aligned(data.base, cipher_block)) {
-        return firmware_status::invalid_address;
-    }
-    return measure_range(c, *guest, data);
+    return in_order([&] { return find_launching(c, b.handle, guest); },
+                    must(data.bytes != 0 && is_aligned(data.bytes, cipher_block), invalid_length),
+                    must(is_aligned(data.base, cipher_block), invalid_address),
+                    [&] { return measure_range(c, *guest, data); });
 }
 
-/// Only SEV-ES guests have such a page. Which status others get is nowhere written.
-firmware_status launch_update_vmsa(firmware_call &c)
+/// AMD 55766, LAUNCH_UPDATE_VMSA. Only SEV-ES guests have such a page; which status others get is
+/// not documented.
+firmware_status launch_update_vmsa(firmware_call &c, const launch_update_buffer &b)
 {
+    const spa_range page = b.data();
     sev_guest *guest = nullptr;
-    const firmware_status status = find_launching(c, guest);
-    if (status != firmware_status::success) {
-        return status;
-    }
-    if (!guest->is_es()) {
-        return firmware_status::policy_failure;
-    }
-    const spa_range page{c.get_address(8), c.get<std::uint32_t>(16)};
-    if (page.bytes != page_4k) {
-        return firmware_status::invalid_length;
-    }
-    if (!is_aligned(page.base, page_4k)) {
-        return firmware_status::invalid_address;
-    }
-    return measure_range(c, *guest, page);
+    return in_order([&] { return find_launching(c, b.handle, guest); },
+                    [&] { return must(guest->is_es(), policy_failure); },
+                    must(page.bytes == page_4k, invalid_length),
+                    must(is_aligned(page.base, page_4k), invalid_address),
+                    [&] { return measure_range(c, *guest, page); });
 }
 
-/// Ends the measured part of the launch, unless the caller only asks for the length.
-firmware_status launch_measure(firmware_call &c)
+/// AMD 55766, LAUNCH_MEASURE: ends the measured part of the launch, unless the caller only asks for
+/// the length.
+firmware_status launch_measure(firmware_call &c, launch_measure_buffer &b)
 {
+    const spa_range out{b.measure_paddr, sizeof(launch_measurement)};
+    const auto answer_length = [&] {
+        b.measure_len = sizeof(launch_measurement);
+        c.write_back = true;
+    };
+    const bool fits = b.measure_len >= sizeof(launch_measurement);
     sev_guest *guest = nullptr;
-    firmware_status status = find_sev_guest_in(c, sev_guest_state::launch_update, guest);
-    if (status == firmware_status::success) {
-        status = check_answer(c);
-    }
-    if (status != firmware_status::success) {
-        return status;
-    }
-    if (c.get<std::uint32_t>(16) < measure_bytes) {
-        return answer_length(c, 16, measure_bytes);
-    }
-    const spa_range out{c.get_address(8), measure_bytes};
-    status = check_sev_outputs(c, {out});
-    if (status != firmware_status::success) {
-        return status;
-    }
-    const sev_nonce nonce = nonce_of(*guest);
-    guest->measure = measure_of(*guest, nonce);
-    guest->state = sev_guest_state::launch_secret;
-    write_measure(c, out.base, guest->measure, nonce);
-    c.put(16, measure_bytes);
-    c.write_back = true;
-    return firmware_status::success;
+    return in_order(
+        [&] { return find_sev_guest_in(c, b.handle, sev_guest_state::launch_update, guest); },
+        [&] { return check_answer(c); }, [&] { return check_room(fits, answer_length); },
+        [&] { return check_sev_outputs(c, {out}); },
+        [&] {
+            const sev_nonce nonce = nonce_of(*guest);
+            guest->measure = measure_of(*guest, nonce);
+            guest->state = sev_guest_state::launch_secret;
+            c.m.memory().store(out.base,
+                               launch_measurement{.measure = guest->measure, .mnonce = nonce});
+            answer_length();
+        });
 }
 
-firmware_status launch_finish(firmware_call &c)
+/// AMD 55766, LAUNCH_FINISH.
+firmware_status launch_finish(firmware_call &c, const handle_buffer &b)
 {
     sev_guest *guest = nullptr;
-    const firmware_status status = find_sev_guest_in(c, sev_guest_state::launch_secret, guest);
-    if (status == firmware_status::success) {
-        guest->state = sev_guest_state::running;
-    }
-    return status;
+    return in_order(
+        [&] { return find_sev_guest_in(c, b.handle, sev_guest_state::launch_secret, guest); },
+        [&] { guest->state = sev_guest_state::running; });
 }
 
-/// Once the launch digest is final, that is after LAUNCH_MEASURE.
-firmware_status attestation_report(firmware_call &c)
+/// AMD 55766, ATTESTATION_REPORT: once the launch digest is final, that is after LAUNCH_MEASURE.
+firmware_status attestation_report(firmware_call &c, attestation_report_buffer &b)
 {
+    const spa_range out{b.report_paddr, sizeof(attestation_report_structure)};
+    const auto answer_length = [&] {
+        b.report_len = sizeof(attestation_report_structure);
+        c.write_back = true;
+    };
+    const bool fits = b.report_len >= sizeof(attestation_report_structure);
     sev_guest *guest = nullptr;
-    firmware_status status = find_sev_guest(c, guest);
-    if (status == firmware_status::success && guest->state == sev_guest_state::launch_update) {
-        status = firmware_status::invalid_guest_state;
-    }
-    if (status == firmware_status::success) {
-        status = check_answer(c);
-    }
-    if (status != firmware_status::success) {
-        return status;
-    }
-    if (c.get<std::uint32_t>(32) < report_bytes) {
-        return answer_length(c, 32, report_bytes);
-    }
-    const spa_range out{c.get_address(8), report_bytes};
-    status = check_sev_outputs(c, {out});
-    if (status != firmware_status::success) {
-        return status;
-    }
-    const auto report = make_report(c, *guest);
-    c.m.memory().write(out.base, report.data(), report.size());
-    c.put(32, report_bytes);
-    c.write_back = true;
-    return firmware_status::success;
+    return in_order(
+        [&] { return find_sev_guest(c, b.handle, guest); },
+        [&] { return must(guest->state != sev_guest_state::launch_update, invalid_guest_state); },
+        [&] { return check_answer(c); }, [&] { return check_room(fits, answer_length); },
+        [&] { return check_sev_outputs(c, {out}); },
+        [&] {
+            c.m.memory().store(out.base, make_report(b, *guest));
+            answer_length();
+        });
 }
 
 } // namespace rmpopt::hw

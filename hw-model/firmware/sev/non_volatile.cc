@@ -50,16 +50,13 @@ void write_image(const firmware_call &c, spa_range nv, const platform_identity &
     c.m.memory().write(nv.base, &image, sizeof image);
 }
 
-/// Page state as check_output() has it; the region must not be the trusted one as well.
+/// The pages as check_sev_outputs() wants them; the region must not be the trusted one as well.
 firmware_status check_nv(const firmware_call &c, spa_range nv, spa_range tmr)
 {
-    if (nv.bytes != nv_bytes) {
-        return firmware_status::invalid_length;
-    }
-    if (!is_aligned(nv.base, page_4k) || (tmr.bytes != 0 && tmr.overlaps(nv))) {
-        return firmware_status::invalid_address;
-    }
-    return check_sev_outputs(c, {nv});
+    const bool is_tmr = tmr.bytes != 0 && tmr.overlaps(nv);
+    return in_order(must(nv.bytes == nv_bytes, invalid_length),
+                    must(is_aligned(nv.base, page_4k) && !is_tmr, invalid_address),
+                    [&] { return check_sev_outputs(c, {nv}); });
 }
 
 } // namespace
@@ -92,33 +89,30 @@ void store_identity(firmware_call &c)
     }
 }
 
-/// A damaged image is replaced by that of a new platform: hosts repeat the command then.
-firmware_status platform_init_ex(firmware_call &c)
+/// AMD 55766, INIT_EX. A damaged image is replaced by that of a new platform: hosts repeat the
+/// command then.
+firmware_status platform_init_ex(firmware_call &c, const init_ex_buffer &b)
 {
-    if (c.get<std::uint32_t>(0) != c.buffer.size()) {
-        return firmware_status::invalid_length;
-    }
-    const auto flags = c.get<std::uint32_t>(4);
-    const spa_range tmr{c.get_address(8), c.get<std::uint32_t>(16)};
-    const spa_range nv{c.get_address(24), c.get<std::uint32_t>(32)};
-    firmware_status status = check_init(c, flags, tmr);
-    if (status == firmware_status::success && !c.is_zero(20, 4)) {
-        status = firmware_status::invalid_param;
-    }
-    if (status == firmware_status::success) {
-        status = check_nv(c, nv, (flags & init_es) != 0 ? tmr : spa_range{});
-    }
-    if (status != firmware_status::success) {
-        return status;
-    }
-    if (!load_identity(c, nv)) {
-        write_image(c, nv, {});
-        return firmware_status::secure_data_invalid;
-    }
-    enter_init(c, flags, tmr);
-    c.s.nv = nv;
-    store_identity(c);
-    return firmware_status::success;
+    const spa_range nv = b.nv();
+    return in_order(
+        must(b.length == sizeof b, invalid_length), [&] { return check_init(c, b.flags, b.tmr()); },
+        must(reserved_zero(b.reserved), invalid_param),
+        [&] {
+            const bool es = (b.flags & init_buffer::es) != 0;
+            return check_nv(c, nv, es ? b.tmr() : spa_range{});
+        },
+        [&] {
+            const bool intact = load_identity(c, nv);
+            if (!intact) {
+                write_image(c, nv, {});
+            }
+            return must(intact, secure_data_invalid);
+        },
+        [&] {
+            enter_init(c, b.flags, b.tmr());
+            c.s.nv = nv;
+            store_identity(c);
+        });
 }
 
 } // namespace rmpopt::hw

@@ -2,6 +2,8 @@
 // Platform commands of SEV and SEV-ES: initialisation, status, versions (AMD 55766).
 #include "hw-model/firmware/sev/sev.h"
 
+#include <algorithm>
+
 namespace rmpopt::hw
 {
 
@@ -24,26 +26,20 @@ constexpr std::array<std::uint8_t, chip_id_bytes> chip_id()
     return id;
 }
 
-/// With SNP the region is a whole 2 MB page; without, 1 MB is enough.
+/// AMD 55766, INIT: 1 MB, which with SNP has to be a whole 2 MB page of firmware.
 firmware_status check_tmr(const firmware_call &c, spa_range tmr)
 {
     const std::uint64_t alignment = c.s.snp_init ? page_2m : min_tmr_bytes;
-    if (tmr.bytes < alignment) {
-        return firmware_status::invalid_length;
-    }
-    if (!is_aligned(tmr.base, alignment) || c.m.memory().at(tmr.base, tmr.bytes) == nullptr) {
-        return firmware_status::invalid_address;
-    }
-    if (!c.s.snp_init) {
-        return firmware_status::success;
-    }
-    for (const spa_range &r : c.m.rmp().table_memory()) {
-        if (r.overlaps(tmr)) {
-            return firmware_status::invalid_page_state;
-        }
-    }
-    return all_pages_are(c.m, tmr, page_state::firmware) ? firmware_status::success
-                                                         : firmware_status::invalid_page_state;
+    const bool is_ram = c.m.memory().at(tmr.base, tmr.bytes) != nullptr;
+    const auto is_free_firmware_page = [&] {
+        return std::ranges::none_of(c.m.rmp().table_memory(),
+                                    [&tmr](const spa_range &r) { return r.overlaps(tmr); }) &&
+               all_pages_are(c.m, tmr, page_state::firmware);
+    };
+    return in_order(must(tmr.bytes >= alignment, invalid_length),
+                    must(is_aligned(tmr.base, alignment) && is_ram, invalid_address), [&] {
+                        return must(!c.s.snp_init || is_free_firmware_page(), invalid_page_state);
+                    });
 }
 
 } // namespace
@@ -56,22 +52,19 @@ platform_phase phase_of(const firmware_state &s)
     return s.sev_guests.empty() ? platform_phase::init : platform_phase::working;
 }
 
+/// With SNP_EN set the platform waits for SNP_INIT first (AMD 56860, SEV commands after SNP_INIT).
 firmware_status check_init(const firmware_call &c, std::uint32_t flags, spa_range tmr)
 {
-    // With SNP_EN set the platform waits for SNP_INIT first.
-    if (c.s.platform_init || (c.m.snp_enabled_somewhere() && !c.s.snp_init)) {
-        return firmware_status::invalid_platform_state;
-    }
-    if ((flags & ~init_es) != 0) {
-        return firmware_status::invalid_param;
-    }
-    return (flags & init_es) != 0 ? check_tmr(c, tmr) : firmware_status::success;
+    const bool waits_for_snp = c.m.snp_enabled_somewhere() && !c.s.snp_init;
+    return in_order(must(!c.s.platform_init && !waits_for_snp, invalid_platform_state),
+                    must((flags & ~init_buffer::es) == 0, invalid_param),
+                    [&] { return (flags & init_buffer::es) != 0 ? check_tmr(c, tmr) : success; });
 }
 
 void enter_init(firmware_call &c, std::uint32_t flags, spa_range tmr)
 {
     c.s.platform_init = true;
-    c.s.platform_es = (flags & init_es) != 0;
+    c.s.platform_es = (flags & init_buffer::es) != 0;
     c.s.tmr = c.s.platform_es ? tmr : spa_range{};
     // Nobody knows what caches hold of guests before this.
     c.s.asids.require_flush_of_all();
@@ -79,83 +72,71 @@ void enter_init(firmware_call &c, std::uint32_t flags, spa_range tmr)
     c.result.own_memory = own_memory_of(c.m, c.s);
 }
 
-firmware_status platform_init(firmware_call &c)
+/// AMD 55766, INIT.
+firmware_status platform_init(firmware_call &c, const init_buffer &b)
 {
-    const auto flags = c.get<std::uint32_t>(0);
-    const spa_range tmr{c.get_address(8), c.get<std::uint32_t>(16)};
-    const firmware_status status = check_init(c, flags, tmr);
-    if (status == firmware_status::success) {
-        enter_init(c, flags, tmr);
-    }
-    return status;
+    return in_order([&] { return check_init(c, b.flags, b.tmr()); },
+                    [&] { enter_init(c, b.flags, b.tmr()); });
 }
 
+/// AMD 55766, SHUTDOWN: in any state.
 firmware_status platform_shutdown(firmware_call &c)
 {
     forget_sev_guests(c);
     c.s.platform_init = c.s.platform_es = false;
     c.s.tmr = c.s.nv = {};
     c.result.own_memory = own_memory_of(c.m, c.s);
-    return firmware_status::success;
+    return success;
 }
 
-firmware_status platform_status(firmware_call &c)
+/// AMD 55766, PLATFORM_STATUS.
+firmware_status platform_status(firmware_call &c, platform_status_buffer &b)
 {
-    const firmware_status status = check_output(c, c.buffer_spa, c.buffer.size(), false);
-    if (status != firmware_status::success) {
-        return status;
-    }
-    c.put<std::uint8_t>(0, api_major);
-    c.put<std::uint8_t>(1, api_minor);
-    c.put(2, phase_of(c.s));
-    c.put<std::uint32_t>(3, (c.s.identity.owned ? 1u : 0) | (c.s.platform_es ? 1u << 8 : 0));
-    c.put<std::uint8_t>(7, api_build);
-    c.put(8, static_cast<std::uint32_t>(c.s.sev_guests.size()));
-    c.write_back = true;
-    return firmware_status::success;
+    return in_order([&] { return check_output(c, c.buffer.base, c.buffer.bytes, false); },
+                    [&] {
+                        b = {.api_major = api_major,
+                             .api_minor = api_minor,
+                             .state = phase_of(c.s),
+                             .flags = (c.s.identity.owned ? b.owned : 0) |
+                                      (c.s.platform_es ? b.config_es : 0),
+                             .build = api_build,
+                             .guest_count = static_cast<std::uint32_t>(c.s.sev_guests.size())};
+                        c.write_back = true;
+                    });
 }
 
 firmware_status df_flush(firmware_call &c)
 {
-    return c.s.platform_init ? flush_asids(c) : firmware_status::invalid_platform_state;
+    return in_order(must(c.s.platform_init, invalid_platform_state),
+                    [&] { return flush_asids(c); });
 }
 
-/// The model is no processor that AMD's signature could be checked on; hosts go on with the
-/// firmware that is there.
-firmware_status download_firmware(firmware_call &c)
+/// AMD 55766, DOWNLOAD_FIRMWARE. The model is no processor that AMD's signature could be checked
+/// on; hosts go on with the firmware that is there.
+firmware_status download_firmware(firmware_call &c, const download_firmware_buffer &b)
 {
-    if (c.s.platform_init || c.s.snp_init) {
-        return firmware_status::invalid_platform_state;
-    }
-    const std::uint64_t bytes = c.get<std::uint32_t>(8);
-    if (bytes == 0) {
-        return firmware_status::invalid_length;
-    }
-    return c.m.memory().at(c.get_address(0), bytes) != nullptr ? firmware_status::bad_signature
-                                                               : firmware_status::invalid_address;
+    const bool is_ram = c.m.memory().at(b.fw_paddr, b.fw_len) != nullptr;
+    return in_order(must(!c.s.platform_init && !c.s.snp_init, invalid_platform_state),
+                    must(b.fw_len != 0, invalid_length), must(is_ram, invalid_address),
+                    [] { return bad_signature; });
 }
 
-firmware_status get_id(firmware_call &c)
+/// AMD 55766, GET_ID. A caller without enough room is told how much it takes.
+firmware_status get_id(firmware_call &c, get_id_buffer &b)
 {
-    firmware_status status = check_output(c, c.buffer_spa, c.buffer.size(), false);
-    if (status != firmware_status::success) {
-        return status;
-    }
-    if (c.get<std::uint32_t>(8) < chip_id_bytes) {
-        c.put<std::uint32_t>(8, chip_id_bytes);
-        c.write_back = true;
-        return firmware_status::invalid_length;
-    }
-    const spa_t out = c.get_address(0);
-    status = check_output(c, out, chip_id_bytes, false);
-    if (status != firmware_status::success) {
-        return status;
-    }
     static constexpr auto id = chip_id();
-    c.m.memory().write(out, id.data(), id.size());
-    c.put<std::uint32_t>(8, chip_id_bytes);
-    c.write_back = true;
-    return firmware_status::success;
+    const spa_t out = b.id_paddr;
+    const auto answer_length = [&] {
+        b.id_len = id.size();
+        c.write_back = true;
+    };
+    return in_order([&] { return check_output(c, c.buffer.base, c.buffer.bytes, false); },
+                    [&] { return check_room(b.id_len >= id.size(), answer_length); },
+                    [&] { return check_output(c, out, id.size(), false); },
+                    [&] {
+                        c.m.memory().write(out, id.data(), id.size());
+                        answer_length();
+                    });
 }
 
 } // namespace rmpopt::hw

@@ -7,6 +7,7 @@
 #include "hw-model/firmware/snp/page_state.h"
 
 #include <initializer_list>
+#include <span>
 
 namespace rmpopt::hw
 {
@@ -23,8 +24,8 @@ inline constexpr std::uint64_t abi_minor = 0xff, abi_major = 0xff00, smt = 1u <<
                                ciphertext_hiding = 1u << 24;
 } // namespace guest_policy
 
-/// What the context page stands for. The model keeps it here: the page's memory is opaque, and
-/// nobody but firmware may look into it.
+/// What firmware keeps in the context page. The model keeps it here, because the page is opaque:
+/// only firmware may look into it.
 struct snp_guest {
     snp_guest_state state = snp_guest_state::init;
     std::uint32_t asid = 0; ///< 0 until activated
@@ -49,33 +50,20 @@ struct page_operand {
     spa_range range() const { return {spa, bytes()}; }
 };
 
-// psp_guest.cc: contexts and ASIDs
-firmware_status snp_gctx_create(firmware_call &c);
-firmware_status snp_activate(firmware_call &c);
-firmware_status snp_activate_ex(firmware_call &c);
-firmware_status snp_decommission(firmware_call &c);
-firmware_status snp_guest_status(firmware_call &c);
-firmware_status snp_guest_request(firmware_call &c);
-/// The guest whose context page stands at the start of the command buffer; success only with
-/// `guest` set. INVALID_PLATFORM_STATE, INVALID_ADDRESS and INVALID_GUEST come before all else.
-firmware_status find_guest(const firmware_call &c, snp_guest *&guest);
-/// The same for a context page anywhere.
-firmware_status find_guest_at(const firmware_call &c, spa_t context, snp_guest *&guest);
+// guest.cc
+/// The guest whose context page is `context`; success only with `guest` set. Checks the platform's
+/// state, the address and whether the page is a context, in this order.
+firmware_status find_guest(const firmware_call &c, spa_t context, snp_guest *&guest);
 /// Ends all guests, of which none is active.
 void forget_guests(firmware_call &c);
 
-// psp_launch.cc, psp_launch_update.cc, psp_launch_finish.cc
-firmware_status snp_launch_start(firmware_call &c);
-firmware_status snp_launch_update(firmware_call &c);
-firmware_status snp_launch_finish(firmware_call &c);
-
-// psp_launch_pages.cc: pages that firmware itself fills or looks into
-/// Corrects values that this CPU does not have; INVALID_PARAM if there were any, or when the table
+// launch_pages.cc: pages that firmware itself fills or looks into
+/// Corrects values that this CPU does not have. INVALID_PARAM if there were any, or when the table
 /// is no table.
 firmware_status check_cpuid_page(const firmware_call &c, spa_t page);
 void write_secrets_page(const firmware_call &c, const snp_guest &guest, spa_t page);
 
-// sha384_digest.cc: the launch digest
+// digest.cc
 /// Page types of SNP_LAUNCH_UPDATE.
 enum class launch_page : std::uint8_t {
     normal = 1,
@@ -96,12 +84,8 @@ struct measured_page {
 sha384_digest extend_digest(const sha384_digest &current, const measured_page &page,
                             std::span<const std::byte> content);
 
-// psp_guest_pages.cc: pages of guests
-firmware_status snp_page_unsmash(firmware_call &c);
-firmware_status snp_page_move(firmware_call &c);
-firmware_status snp_dbg_decrypt(firmware_call &c);
-firmware_status snp_dbg_encrypt(firmware_call &c);
-/// INVALID_ADDRESS: a page that is not aligned, no RAM or has no RMP entry.
+// guest_pages.cc
+/// INVALID_ADDRESS when a page is not aligned, is no RAM or has no RMP entry.
 firmware_status check_page_address(const firmware_call &c, const page_operand &page);
 /// Address, state, size and owner of a guest's page, in this order.
 firmware_status check_guest_page(const firmware_call &c, const page_operand &page,

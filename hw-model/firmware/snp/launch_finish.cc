@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // SNP_LAUNCH_FINISH: the guest owner's ID block, with its signatures, against what was launched.
-#include "hw-model/firmware/internal.h"
+#include "hw-model/firmware/commands.h"
 #include "hw-model/firmware/snp/crypto.h"
 
 #include <algorithm>
+#include <cstddef>
 
 namespace rmpopt::hw
 {
@@ -11,131 +12,126 @@ namespace rmpopt::hw
 namespace
 {
 
-namespace field
-{
-constexpr std::size_t id_block = 8, id_auth = 16, flags = 24;
-}
-constexpr std::uint64_t id_block_enable = 1u << 0, author_key_enable = 1u << 1,
-                        vcek_disable = 1u << 2;
+#pragma pack(push, 1)
 
-// ID block and ID authentication information (AMD 56860, SNP_LAUNCH_FINISH).
-constexpr std::size_t id_block_bytes = 96, id_auth_bytes = page_4k;
-namespace id_block
-{
-constexpr std::size_t version = 80, policy = 88;
-}
-namespace id_auth
-{
-constexpr std::size_t id_key_algorithm = 0, author_key_algorithm = 4, block_signature = 0x40,
-                      id_key = 0x240, key_signature = 0x680, author_key = 0x880;
-}
-constexpr std::size_t public_key_bytes = 1028;
+/// A number of the curve, least significant byte first, in a field for longer ones.
+struct ecdsa_number {
+    std::array<std::byte, p384_bytes> digits;
+    reserved_bytes<24> beyond;
+};
+static_assert(sizeof(ecdsa_number) == 72);
+
+struct ecdsa_signature {
+    ecdsa_number r, s;
+    std::array<std::byte, 368> unused;
+};
+static_assert(sizeof(ecdsa_signature) == 512);
+
+struct ecdsa_public_key {
+    std::uint32_t curve;
+    ecdsa_number qx, qy;
+    std::array<std::byte, 880> unused;
+};
+static_assert(sizeof(ecdsa_public_key) == 1028);
+
+/// AMD 56860, SNP_LAUNCH_FINISH: ID block.
+struct id_block {
+    sha384_digest ld; ///< the launch digest that the owner expects
+    std::array<std::byte, 16> family_id, image_id;
+    std::uint32_t version;
+    std::uint32_t guest_svn;
+    std::uint64_t policy;
+};
+static_assert(sizeof(id_block) == 96);
+
+/// AMD 56860, SNP_LAUNCH_FINISH: ID authentication information.
+struct id_auth_info {
+    std::uint32_t id_key_algo, auth_key_algo;
+    std::array<std::byte, 56> reserved_08;
+    ecdsa_signature id_block_sig;
+    ecdsa_public_key id_key;
+    std::array<std::byte, 60> reserved_644;
+    ecdsa_signature id_key_sig;
+    ecdsa_public_key author_key;
+    std::array<std::byte, 892> reserved_c84;
+};
+static_assert(offsetof(id_auth_info, id_block_sig) == 0x40 &&
+              offsetof(id_auth_info, id_key) == 0x240 &&
+              offsetof(id_auth_info, id_key_sig) == 0x680 &&
+              offsetof(id_auth_info, author_key) == 0x880 && sizeof(id_auth_info) == page_4k);
+
+#pragma pack(pop)
+
 constexpr std::uint32_t ecdsa_p384_sha384 = 1, curve_p384 = 2;
 
-using bytes = std::span<const std::byte>;
-
-template <class T> T load(bytes from, std::size_t offset)
-{
-    T v;
-    std::memcpy(&v, from.data() + offset, sizeof v);
-    return v;
-}
-
-/// Numbers stand in 72 bytes, least significant first.
-constexpr std::size_t number_bytes = 72;
-
 /// False if the number does not fit.
-bool read_number(bytes from, std::size_t offset, p384_number &out)
+bool read_number(const ecdsa_number &from, p384_number &out)
 {
-    const bytes digits = from.subspan(offset, number_bytes);
-    std::ranges::reverse_copy(digits.first(p384_bytes), out.begin());
-    return std::ranges::all_of(digits.subspan(p384_bytes),
-                               [](std::byte b) { return b == std::byte{0}; });
+    std::ranges::reverse_copy(from.digits, out.begin());
+    return reserved_zero(from.beyond);
 }
 
-bool read_key(bytes auth, std::size_t offset, p384_point &key)
-{
-    return load<std::uint32_t>(auth, offset) == curve_p384 &&
-           read_number(auth, offset + 4, key.x) &&
-           read_number(auth, offset + 4 + number_bytes, key.y);
-}
-
-/// The signature at `signature` by the key at `key` over `data`.
-bool is_signed(bytes auth, std::size_t signature, std::size_t key, bytes data)
+/// The signature is one by `key` over `data`.
+bool is_signed(const ecdsa_signature &signature, const ecdsa_public_key &key,
+               std::span<const std::byte> data)
 {
     p384_signature s;
     p384_point k;
-    return read_number(auth, signature, s.r) && read_number(auth, signature + number_bytes, s.s) &&
-           read_key(auth, key, k) && p384_verify(k, s, sha384(data));
+    return read_number(signature.r, s.r) && read_number(signature.s, s.s) &&
+           key.curve == curve_p384 && read_number(key.qx, k.x) && read_number(key.qy, k.y) &&
+           p384_verify(k, s, sha384(data));
 }
 
-firmware_status check_signatures(bytes block, bytes auth, bool author)
+template <class T> std::span<const std::byte> bytes_of(const T &structure)
 {
-    const auto algorithm = [auth](std::size_t offset) {
-        return load<std::uint32_t>(auth, offset) == ecdsa_p384_sha384;
-    };
-    if (!algorithm(id_auth::id_key_algorithm) ||
-        (author && !algorithm(id_auth::author_key_algorithm))) {
-        return firmware_status::invalid_param;
-    }
-    const bool good = is_signed(auth, id_auth::block_signature, id_auth::id_key, block) &&
-                      (!author || is_signed(auth, id_auth::key_signature, id_auth::author_key,
-                                            auth.subspan(id_auth::id_key, public_key_bytes)));
-    return good ? firmware_status::success : firmware_status::bad_signature;
+    return std::as_bytes(std::span(&structure, 1));
 }
 
-firmware_status check_id_block(const firmware_call &c, const snp_guest &guest, bool author)
+firmware_status check_signatures(const id_block &block, const id_auth_info &auth, bool author)
 {
-    std::array<std::byte, id_block_bytes> block;
-    std::array<std::byte, id_auth_bytes> auth;
-    if (!c.m.memory().read(c.get_address(field::id_block), block.data(), block.size()) ||
-        !c.m.memory().read(c.get_address(field::id_auth), auth.data(), auth.size())) {
-        return firmware_status::invalid_address;
-    }
-    if (load<std::uint32_t>(block, id_block::version) != 1) {
-        return firmware_status::invalid_param;
-    }
-    const firmware_status status = check_signatures(block, auth, author);
-    if (status != firmware_status::success) {
-        return status;
-    }
-    if (!std::ranges::equal(std::span(block).first(guest.launch_digest.size()),
-                            guest.launch_digest)) {
-        return firmware_status::bad_measurement;
-    }
-    return load<std::uint64_t>(block, id_block::policy) == guest.policy
-               ? firmware_status::success
-               : firmware_status::policy_failure;
+    const bool known_algorithms = auth.id_key_algo == ecdsa_p384_sha384 &&
+                                  (!author || auth.auth_key_algo == ecdsa_p384_sha384);
+    return in_order(must(known_algorithms, invalid_param), [&] {
+        return must(
+            is_signed(auth.id_block_sig, auth.id_key, bytes_of(block)) &&
+                (!author || is_signed(auth.id_key_sig, auth.author_key, bytes_of(auth.id_key))),
+            bad_signature);
+    });
+}
+
+firmware_status check_id_block(const firmware_call &c, const snp_launch_finish_buffer &b,
+                               const snp_guest &guest, bool author)
+{
+    id_block block;
+    id_auth_info auth;
+    const bool read = c.m.memory().read(b.id_block_paddr, &block, sizeof block) &&
+                      c.m.memory().read(b.id_auth_paddr, &auth, sizeof auth);
+    return in_order(
+        must(read, invalid_address), [&] { return must(block.version == 1, invalid_param); },
+        [&] { return check_signatures(block, auth, author); },
+        [&] { return must(block.ld == guest.launch_digest, bad_measurement); },
+        [&] { return must(block.policy == guest.policy, policy_failure); });
 }
 
 } // namespace
 
 /// AMD 56860, SNP_LAUNCH_FINISH. Host data, and whether the VCEK may sign, matter to attestation
 /// reports only, which nobody can ask for.
-firmware_status snp_launch_finish(firmware_call &c)
+firmware_status snp_launch_finish(firmware_call &c, const snp_launch_finish_buffer &b)
 {
+    const bool block = (b.flags & b.id_block_en) != 0, author = (b.flags & b.auth_key_en) != 0;
+    const std::uint64_t known_flags = b.id_block_en | b.auth_key_en | b.vcek_dis;
+    const spa_t context = b.gctx_paddr;
     snp_guest *guest = nullptr;
-    firmware_status status = find_guest(c, guest);
-    if (status != firmware_status::success) {
-        return status;
-    }
-    if (guest->state != snp_guest_state::launch) {
-        return firmware_status::invalid_guest_state;
-    }
-    const auto flags = c.get<std::uint64_t>(field::flags);
-    const bool block = (flags & id_block_enable) != 0, author = (flags & author_key_enable) != 0;
-    if ((flags & ~(id_block_enable | author_key_enable | vcek_disable)) != 0 ||
-        (author && !block)) {
-        return firmware_status::invalid_param;
-    }
-    if (block) {
-        status = check_id_block(c, *guest, author);
-    }
-    if (status == firmware_status::success) {
-        guest->state = snp_guest_state::running;
-        c.result.guests.push_back({guest_event::kind::launched, c.get_address(0), guest->asid});
-    }
-    return status;
+    return in_order(
+        [&] { return find_guest(c, context, guest); },
+        [&] { return must(guest->state == snp_guest_state::launch, invalid_guest_state); },
+        must((b.flags & ~known_flags) == 0 && (block || !author), invalid_param),
+        [&] { return block ? check_id_block(c, b, *guest, author) : success; },
+        [&] {
+            guest->state = snp_guest_state::running;
+            c.result.guests.push_back({guest_event::kind::launched, context, guest->asid});
+        });
 }
 
 } // namespace rmpopt::hw

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // SNP_LAUNCH_START: the policy that a guest is launched under.
-#include "hw-model/firmware/internal.h"
+#include "hw-model/firmware/commands.h"
 
 #include <algorithm>
 
@@ -9,12 +9,6 @@ namespace rmpopt::hw
 
 namespace
 {
-
-namespace field
-{
-constexpr std::size_t policy = 8, agent = 16, flags = 24, gosvw = 32;
-}
-constexpr std::uint32_t agent_enable = 1u << 0, imi_enable = 1u << 1;
 
 constexpr std::uint64_t known_policy =
     guest_policy::abi_minor | guest_policy::abi_major | guest_policy::smt |
@@ -37,64 +31,49 @@ bool firmware_is_too_old(std::uint64_t policy)
     return wanted > (std::uint64_t{api_major} << 8 | api_minor);
 }
 
+/// AMD 56860, SNP_LAUNCH_START and guest policy.
 firmware_status check_policy(const firmware_call &c, std::uint64_t policy)
 {
-    if ((policy & ~known_policy) != 0 || (policy & guest_policy::must_be_one) == 0) {
-        return firmware_status::invalid_param;
-    }
-    const bool fails = firmware_is_too_old(policy) || (policy & absent_features) != 0 ||
-                       ((policy & guest_policy::smt) == 0 && smt_is_on(c.m));
-    return fails ? firmware_status::policy_failure : firmware_status::success;
+    const bool well_formed =
+        (policy & ~known_policy) == 0 && (policy & guest_policy::must_be_one) != 0;
+    const bool can_be_kept = !firmware_is_too_old(policy) && (policy & absent_features) == 0 &&
+                             ((policy & guest_policy::smt) != 0 || !smt_is_on(c.m));
+    return in_order(must(well_formed, invalid_param), must(can_be_kept, policy_failure));
 }
 
-/// A migration agent is another guest, which itself has none.
-firmware_status check_agent(const firmware_call &c, std::uint64_t policy)
+/// The migration agent must be a different guest and must not itself have one.
+firmware_status check_agent(const firmware_call &c, const snp_launch_start_buffer &b)
 {
-    const spa_t agent = c.get_address(field::agent);
-    snp_guest *guest = nullptr;
-    const firmware_status status = find_guest_at(c, agent, guest);
-    if (status != firmware_status::success) {
-        return status;
-    }
-    if (agent == c.get_address(0)) {
-        return firmware_status::invalid_guest;
-    }
-    const bool agrees =
-        (policy & guest_policy::migrate_ma) != 0 && (guest->policy & guest_policy::migrate_ma) == 0;
-    return agrees ? firmware_status::success : firmware_status::policy_failure;
+    snp_guest *agent = nullptr;
+    return in_order([&] { return find_guest(c, b.ma_gctx_paddr, agent); },
+                    must(b.ma_gctx_paddr != b.gctx_paddr, invalid_guest),
+                    [&] {
+                        return must((b.policy & guest_policy::migrate_ma) != 0 &&
+                                        (agent->policy & guest_policy::migrate_ma) == 0,
+                                    policy_failure);
+                    });
 }
 
 } // namespace
 
-/// AMD 56860, SNP_LAUNCH_START. The wanted TSC frequency counts for guests with a secure TSC only,
+/// AMD 56860, SNP_LAUNCH_START. The wanted TSC frequency matters to guests with a secure TSC only,
 /// which no CPU model offers.
-firmware_status snp_launch_start(firmware_call &c)
+firmware_status snp_launch_start(firmware_call &c, const snp_launch_start_buffer &b)
 {
+    const std::uint32_t known_flags = b.ma_en | b.imi_en;
     snp_guest *guest = nullptr;
-    firmware_status status = find_guest(c, guest);
-    if (status != firmware_status::success) {
-        return status;
-    }
-    if (guest->state != snp_guest_state::init) {
-        return firmware_status::invalid_guest_state;
-    }
-    const auto flags = c.get<std::uint32_t>(field::flags);
-    if ((flags & ~(agent_enable | imi_enable)) != 0) {
-        return firmware_status::invalid_param;
-    }
-    const auto policy = c.get<std::uint64_t>(field::policy);
-    status = check_policy(c, policy);
-    if (status == firmware_status::success && (flags & agent_enable) != 0) {
-        status = check_agent(c, policy);
-    }
-    if (status != firmware_status::success) {
-        return status;
-    }
-    guest->state = snp_guest_state::launch;
-    guest->policy = policy;
-    guest->imi = (flags & imi_enable) != 0;
-    std::ranges::copy(c.buffer.subspan(field::gosvw, guest->gosvw.size()), guest->gosvw.begin());
-    return firmware_status::success;
+    return in_order(
+        [&] { return find_guest(c, b.gctx_paddr, guest); },
+        [&] { return must(guest->state == snp_guest_state::init, invalid_guest_state); },
+        must((b.flags & ~known_flags) == 0, invalid_param),
+        [&] { return check_policy(c, b.policy); },
+        [&] { return (b.flags & b.ma_en) != 0 ? check_agent(c, b) : success; },
+        [&] {
+            guest->state = snp_guest_state::launch;
+            guest->policy = b.policy;
+            guest->imi = (b.flags & b.imi_en) != 0;
+            guest->gosvw = b.gosvw;
+        });
 }
 
 } // namespace rmpopt::hw

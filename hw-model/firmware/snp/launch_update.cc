@@ -1,15 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // SNP_LAUNCH_UPDATE: one page more in the guest's initial memory and in its launch digest.
-#include "hw-model/firmware/internal.h"
+#include "hw-model/firmware/commands.h"
+
+#include <algorithm>
 
 namespace rmpopt::hw
 {
 
 namespace
 {
-
-constexpr std::uint32_t size_2m = 1u << 0, imi_page = 1u << 4;
-constexpr unsigned type_shift = 1, type_mask = 7;
 
 constexpr std::uint8_t known_permissions = vmpl_perm::all | vmpl_perm::sss;
 
@@ -19,29 +18,24 @@ struct update {
 };
 
 /// Fields as such, before any page is looked at.
-firmware_status decode(const firmware_call &c, const snp_guest &guest, update &u)
+firmware_status decode(const snp_launch_update_buffer &b, const snp_guest &guest, update &u)
 {
-    const auto flags = c.get<std::uint32_t>(8);
-    const unsigned type = flags >> type_shift & type_mask;
-    if ((flags & ~(size_2m | type_mask << type_shift | imi_page)) != 0 || !c.is_zero(12, 4) ||
-        !c.is_zero(24, 1) || !c.is_zero(28, 4)) {
-        return firmware_status::invalid_param;
-    }
-    if (type < static_cast<unsigned>(launch_page::normal) ||
-        type > static_cast<unsigned>(launch_page::cpuid)) {
-        return firmware_status::invalid_param;
-    }
-    u.page = {.spa = c.get_address(16), .size_2m = (flags & size_2m) != 0};
+    using buffer = snp_launch_update_buffer;
+    constexpr std::uint32_t known_flags =
+        buffer::page_size | buffer::page_type_mask << buffer::page_type_shift | buffer::imi_page;
+    const unsigned type = b.flags >> buffer::page_type_shift & buffer::page_type_mask;
+    const bool known_type = type >= static_cast<unsigned>(launch_page::normal) &&
+                            type <= static_cast<unsigned>(launch_page::cpuid);
+    const bool known_perms = std::ranges::all_of(
+        b.vmpl_perms, [](std::uint8_t p) { return (p & ~known_permissions) == 0; });
+    u.page = {.spa = b.page_paddr, .size_2m = (b.flags & buffer::page_size) != 0};
     u.measured.type = static_cast<launch_page>(type);
-    u.measured.imi = (flags & imi_page) != 0;
-    u.measured.vmpl[0] = vmpl_perm::all;
-    for (unsigned level = 1; level < u.measured.vmpl.size(); ++level) {
-        u.measured.vmpl[level] = c.get<std::uint8_t>(24 + level);
-        if ((u.measured.vmpl[level] & ~known_permissions) != 0) {
-            return firmware_status::invalid_param;
-        }
-    }
-    return u.measured.imi && !guest.imi ? firmware_status::invalid_param : firmware_status::success;
+    u.measured.imi = (b.flags & buffer::imi_page) != 0;
+    u.measured.vmpl = {vmpl_perm::all, b.vmpl_perms[0], b.vmpl_perms[1], b.vmpl_perms[2]};
+    return must((b.flags & ~known_flags) == 0 &&
+                    reserved_zero(b.reserved_0c, b.reserved_18, b.reserved_1c) && known_type &&
+                    known_perms && (!u.measured.imi || guest.imi),
+                invalid_param);
 }
 
 /// Pages with a structure in them are 4 KB.
@@ -53,12 +47,8 @@ bool may_be_2m(launch_page type)
 
 firmware_status check_page(const firmware_call &c, const snp_guest &guest, const update &u)
 {
-    const firmware_status status = check_guest_page(c, u.page, guest, {page_state::pre_guest});
-    if (status != firmware_status::success) {
-        return status;
-    }
-    return u.page.size_2m && !may_be_2m(u.measured.type) ? firmware_status::invalid_page_size
-                                                         : firmware_status::success;
+    return in_order([&] { return check_guest_page(c, u.page, guest, {page_state::pre_guest}); },
+                    must(!u.page.size_2m || may_be_2m(u.measured.type), invalid_page_size));
 }
 
 /// What firmware writes into the page.
@@ -67,14 +57,14 @@ firmware_status fill(const firmware_call &c, const snp_guest &guest, const updat
     switch (u.measured.type) {
     case launch_page::zero:
         std::memset(c.m.memory().at(u.page.spa, u.page.bytes()), 0, u.page.bytes());
-        return firmware_status::success;
+        return success;
     case launch_page::secrets:
         write_secrets_page(c, guest, u.page.spa);
-        return firmware_status::success;
+        return success;
     case launch_page::cpuid:
         return check_cpuid_page(c, u.page.spa);
     default:
-        return firmware_status::success;
+        return success;
     }
 }
 
@@ -104,34 +94,20 @@ void hand_over(firmware_call &c, const update &u)
 } // namespace
 
 /// AMD 56860, SNP_LAUNCH_UPDATE. Memory is not encrypted in the model.
-firmware_status snp_launch_update(firmware_call &c)
+firmware_status snp_launch_update(firmware_call &c, const snp_launch_update_buffer &b)
 {
     snp_guest *guest = nullptr;
-    firmware_status status = find_guest(c, guest);
-    if (status != firmware_status::success) {
-        return status;
-    }
-    if (guest->state != snp_guest_state::launch) {
-        return firmware_status::invalid_guest_state;
-    }
-    if (!guest->active()) {
-        return firmware_status::inactive;
-    }
     update u;
-    status = decode(c, *guest, u);
-    if (status == firmware_status::success) {
-        status = check_page(c, *guest, u);
-    }
-    if (status == firmware_status::success) {
-        status = fill(c, *guest, u);
-    }
-    if (status != firmware_status::success) {
-        return status;
-    }
-    u.measured.gpa = c.m.rmp().load(u.page.spa).gpa;
-    measure(c, *guest, u);
-    hand_over(c, u);
-    return firmware_status::success;
+    return in_order(
+        [&] { return find_guest(c, b.gctx_paddr, guest); },
+        [&] { return must(guest->state == snp_guest_state::launch, invalid_guest_state); },
+        [&] { return must(guest->active(), inactive); }, [&] { return decode(b, *guest, u); },
+        [&] { return check_page(c, *guest, u); }, [&] { return fill(c, *guest, u); },
+        [&] {
+            u.measured.gpa = c.m.rmp().load(u.page.spa).gpa;
+            measure(c, *guest, u);
+            hand_over(c, u);
+        });
 }
 
 } // namespace rmpopt::hw

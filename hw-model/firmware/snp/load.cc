@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // What the host loads into firmware: a wrapped endorsement key, a newer firmware.
-#include "hw-model/firmware/internal.h"
+#include "hw-model/firmware/commands.h"
 
 namespace rmpopt::hw
 {
@@ -12,45 +12,28 @@ constexpr std::size_t wrapped_vlek_bytes = 432;
 
 } // namespace
 
-/// AMD 56860, SNP_VLEK_LOAD. The key is wrapped for one chip by AMD; a model cannot unwrap it and
-/// takes any for good.
-firmware_status snp_vlek_load(firmware_call &c)
+/// AMD 56860, SNP_VLEK_LOAD. AMD wraps the key for one chip; a model cannot unwrap it and accepts
+/// any.
+firmware_status snp_vlek_load(firmware_call &c, const snp_vlek_load_buffer &b)
 {
-    if (!c.s.snp_init) {
-        return firmware_status::invalid_platform_state;
-    }
-    if (c.get<std::uint32_t>(0) != c.buffer.size()) {
-        return firmware_status::invalid_length;
-    }
-    if (!c.is_zero(4, 4)) { // version of the wrapping and reserved bytes
-        return firmware_status::invalid_param;
-    }
-    if (c.m.memory().at(c.get_address(8), wrapped_vlek_bytes) == nullptr) {
-        return firmware_status::invalid_address;
-    }
-    c.s.vlek_loaded = true;
-    return firmware_status::success;
+    const bool is_ram = c.m.memory().at(b.vlek_wrapped_paddr, wrapped_vlek_bytes) != nullptr;
+    return in_order(must(c.s.snp_init, invalid_platform_state),
+                    must(b.length == sizeof b, invalid_length),
+                    must(b.vlek_wrapped_version == 0 && reserved_zero(b.reserved), invalid_param),
+                    must(is_ram, invalid_address), [&] { c.s.vlek_loaded = true; });
 }
 
-/// AMD 56860, SNP_DOWNLOAD_FIRMWARE_EX: in any platform state, but as with DOWNLOAD_FIRMWARE
-/// nothing that AMD signed would be right for a model.
-firmware_status snp_download_firmware_ex(firmware_call &c)
+/// AMD 56860, SNP_DOWNLOAD_FIRMWARE_EX: in any platform state. As with DOWNLOAD_FIRMWARE, no
+/// signature of AMD's would be right for a model.
+firmware_status snp_download_firmware_ex(firmware_call &c, const snp_download_firmware_ex_buffer &b)
 {
-    constexpr std::uint32_t commit = 1u << 0;
-    if (c.get<std::uint32_t>(0) != c.buffer.size()) {
-        return firmware_status::invalid_length;
-    }
-    if ((c.get<std::uint32_t>(4) & ~commit) != 0 || !c.is_zero(20, 4)) {
-        return firmware_status::invalid_param;
-    }
-    const std::uint64_t bytes = c.get<std::uint32_t>(16);
-    if (bytes == 0) {
-        return firmware_status::invalid_length;
-    }
-    const spa_t image = c.get_address(8);
-    return is_aligned(image, page_4k) && c.m.memory().at(image, bytes) != nullptr
-               ? firmware_status::bad_signature
-               : firmware_status::invalid_address;
+    const spa_t image = b.fw_paddr;
+    const bool is_ram = c.m.memory().at(image, b.fw_len) != nullptr;
+    return in_order(must(b.length == sizeof b, invalid_length),
+                    must((b.flags & ~b.commit) == 0 && reserved_zero(b.reserved), invalid_param),
+                    must(b.fw_len != 0, invalid_length),
+                    must(is_aligned(image, page_4k) && is_ram, invalid_address),
+                    [] { return bad_signature; });
 }
 
 } // namespace rmpopt::hw

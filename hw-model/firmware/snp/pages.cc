@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // Page states: what firmware may write to, and SNP_PAGE_RECLAIM.
-#include "hw-model/firmware/internal.h"
+#include "hw-model/firmware/commands.h"
 
 #include <algorithm>
 #include <optional>
@@ -10,8 +10,6 @@ namespace rmpopt::hw
 
 namespace
 {
-
-constexpr spa_t reclaim_size_2m = 1u << 0;
 
 /// What the entry becomes; nothing when its state does not allow it. AMD 56860: metadata and
 /// firmware pages go to Reclaim, a launch or swap in progress is given back to the guest. A page
@@ -45,6 +43,18 @@ bool is_writable_state(page_state state, bool firmware_only)
     return state == page_state::firmware || (state == page_state::hypervisor && !firmware_only);
 }
 
+/// The page in which a command has written its answer goes back in state Reclaim.
+void hand_back(firmware_call &c, spa_t out)
+{
+    rmp_entry reclaim;
+    reclaim.assigned = true;
+    reclaim.size_2m = governing_entry(c.m, out).size_2m;
+    const page_operand page{.spa = align_down(out, reclaim.size_2m ? page_2m : page_4k),
+                            .size_2m = reclaim.size_2m};
+    c.m.replace_entry(page.spa, reclaim, c.result.rmp_changes);
+    c.result.reclaimed.push_back(page.range());
+}
+
 bool is_rmp_memory(const machine &m, spa_t page)
 {
     return std::ranges::any_of(m.rmp().table_memory(), [page](const spa_range &r) {
@@ -71,51 +81,38 @@ firmware_status check_output(const firmware_call &c, spa_t spa, std::uint64_t by
                              bool firmware_only)
 {
     if (c.m.memory().at(spa, bytes) == nullptr) {
-        return firmware_status::invalid_address;
+        return invalid_address;
     }
     for (spa_t p = align_down(spa, page_4k); p < spa + bytes; p += page_4k) {
         const page_state state = state_of(governing_entry(c.m, p));
         const bool writable = !c.s.snp_init || is_writable_state(state, firmware_only);
         if (!writable || in_use_by_firmware(c, p)) {
-            return firmware_status::invalid_page_state;
+            return invalid_page_state;
         }
     }
-    return firmware_status::success;
+    return success;
 }
 
 firmware_status check_firmware_page(const firmware_call &c, spa_t page)
 {
-    const firmware_status status = check_page_address(c, {.spa = page});
-    if (status != firmware_status::success) {
-        return status;
-    }
     const rmp_entry e = governing_entry(c.m, page);
-    if (state_of(e) != page_state::firmware || in_use_by_firmware(c, page)) {
-        return firmware_status::invalid_page_state;
-    }
-    return e.size_2m ? firmware_status::invalid_page_size : firmware_status::success;
+    return in_order([&] { return check_page_address(c, {.spa = page}); },
+                    must(state_of(e) == page_state::firmware && !in_use_by_firmware(c, page),
+                         invalid_page_state),
+                    must(!e.size_2m, invalid_page_size));
 }
 
 firmware_status write_status(firmware_call &c, spa_t out, std::span<const std::byte> raw)
 {
-    const firmware_status status = check_output(c, out, raw.size(), true);
-    if (status != firmware_status::success) {
-        return status;
-    }
     const bool crosses = align_down(out, page_4k) != align_down(out + raw.size() - 1, page_4k);
-    if (c.s.snp_init && crosses) {
-        return firmware_status::invalid_address;
-    }
-    c.m.memory().write(out, raw.data(), raw.size());
-    if (c.s.snp_init && c.m.rmp().covers(out)) {
-        rmp_entry reclaim;
-        reclaim.assigned = true;
-        reclaim.size_2m = governing_entry(c.m, out).size_2m;
-        const std::uint64_t bytes = reclaim.size_2m ? page_2m : page_4k;
-        c.m.replace_entry(align_down(out, bytes), reclaim, c.result.rmp_changes);
-        c.result.reclaimed.push_back({align_down(out, bytes), bytes});
-    }
-    return firmware_status::success;
+    return in_order([&] { return check_output(c, out, raw.size(), true); },
+                    must(!c.s.snp_init || !crosses, invalid_address),
+                    [&] {
+                        c.m.memory().write(out, raw.data(), raw.size());
+                        if (c.s.snp_init && c.m.rmp().covers(out)) {
+                            hand_back(c, out);
+                        }
+                    });
 }
 
 bool all_pages_are(const machine &m, spa_range range, page_state wanted)
@@ -128,33 +125,23 @@ bool all_pages_are(const machine &m, spa_range range, page_state wanted)
     return true;
 }
 
-firmware_status snp_page_reclaim(firmware_call &c)
+/// AMD 56860, SNP_PAGE_RECLAIM. Bit 0 of the address is the size that the host expects.
+firmware_status snp_page_reclaim(firmware_call &c, const snp_page_buffer &b)
 {
-    if (!c.s.snp_init) {
-        return firmware_status::invalid_platform_state;
-    }
-    const spa_t operand = c.get_address(0);
-    const bool size_2m = (operand & reclaim_size_2m) != 0;
-    const spa_t page = operand & ~reclaim_size_2m;
-    if (!is_aligned(page, size_2m ? page_2m : page_4k) || !c.m.rmp().covers(page)) {
-        return firmware_status::invalid_address;
-    }
-    if (in_use_by_firmware(c, page)) {
-        return firmware_status::invalid_page_state;
-    }
-    const rmp_entry old = governing_entry(c.m, page);
+    const bool size_2m = (b.page_paddr & b.page_size) != 0;
+    const page_operand page{.spa = b.page_paddr & ~b.page_size, .size_2m = size_2m};
+    const rmp_entry old = governing_entry(c.m, page.spa);
     const auto entry = reclaimed(old);
-    if (!entry.has_value()) {
-        return firmware_status::invalid_page_state;
-    }
-    if (old.size_2m != size_2m) {
-        return firmware_status::invalid_page_size;
-    }
-    if (*entry != old) {
-        c.m.replace_entry(page, *entry, c.result.rmp_changes);
-        c.result.reclaimed.push_back({page, size_2m ? page_2m : page_4k});
-    }
-    return firmware_status::success;
+    const bool has_entry = is_aligned(page.spa, page.bytes()) && c.m.rmp().covers(page.spa);
+    return in_order(must(c.s.snp_init, invalid_platform_state), must(has_entry, invalid_address),
+                    must(!in_use_by_firmware(c, page.spa), invalid_page_state),
+                    must(entry.has_value(), invalid_page_state),
+                    must(old.size_2m == size_2m, invalid_page_size), [&] {
+                        if (*entry != old) {
+                            c.m.replace_entry(page.spa, *entry, c.result.rmp_changes);
+                            c.result.reclaimed.push_back(page.range());
+                        }
+                    });
 }
 
 } // namespace rmpopt::hw

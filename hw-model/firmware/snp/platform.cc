@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // SNP platform commands: initialisation with its checks, shutdown, status, configuration.
-#include "hw-model/firmware/internal.h"
+#include "hw-model/firmware/commands.h"
 #include "hw-model/machine/msr.h"
 
 #include <algorithm>
@@ -11,25 +11,8 @@ namespace rmpopt::hw
 namespace
 {
 
-namespace init_flag
-{
-constexpr std::uint32_t init_rmp = 1u << 0;
-constexpr std::uint32_t list_enable = 1u << 1;
-constexpr std::uint32_t known_optional = 7u << 2; ///< RAPL off, ciphertext hiding, TIO: not offered
-constexpr std::uint32_t known = init_rmp | list_enable | known_optional;
-} // namespace init_flag
-
-/// Page of ranges for SNP_INIT_EX: count u32, reserved u32, then base u64, pages u32, reserved u32.
-constexpr std::size_t list_header_bytes = 8;
-constexpr std::size_t list_entry_bytes = 16;
-constexpr std::uint32_t max_list_entries = (page_4k - list_header_bytes) / list_entry_bytes;
-
-constexpr std::uint32_t shutdown_iommu = 1u << 0;
-constexpr std::uint32_t shutdown_x86 = 1u << 1;
-constexpr std::uint32_t ecx_x86_shutdown = 1u << 1; ///< of SNP_FEATURE_INFO
-constexpr std::uint32_t feature_info_flag = 1u << 3;
-constexpr std::size_t feature_info_bytes = 16;
-constexpr std::size_t status_bytes = 32;
+constexpr std::size_t max_list_elements =
+    (page_4k - sizeof(range_list_header)) / sizeof(range_list_element);
 
 /// What software must have set up on every logical CPU before SNP_INIT (AMD 56860; rejected with
 /// INVALID_CONFIG).
@@ -71,16 +54,9 @@ bool rmp_bounds_are_aligned(const machine &m)
 
 firmware_status check_platform(const machine &m)
 {
-    if (!cpus_are_prepared(m)) {
-        return firmware_status::invalid_config;
-    }
-    if (!cores_agree_on_rmp(m)) {
-        return firmware_status::hardware_platform;
-    }
-    if (!rmp_bounds_are_aligned(m)) {
-        return firmware_status::invalid_config;
-    }
-    return rmp_is_usable(m) ? firmware_status::success : firmware_status::rmp_init_failed;
+    return in_order(
+        must(cpus_are_prepared(m), invalid_config), must(cores_agree_on_rmp(m), hardware_platform),
+        must(rmp_bounds_are_aligned(m), invalid_config), must(rmp_is_usable(m), rmp_init_failed));
 }
 
 void begin_snp(firmware_call &c)
@@ -97,17 +73,14 @@ void begin_snp(firmware_call &c)
 /// Common part of SNP_INIT and SNP_INIT_EX.
 firmware_status initialise(firmware_call &c, bool init_rmp, std::vector<spa_range> fixed)
 {
-    const firmware_status status = check_platform(c.m);
-    if (status != firmware_status::success) {
-        return status;
-    }
-    if (init_rmp) {
-        c.s.iommu_pages = rebuild_rmp(c.m, std::move(fixed), c.result.rmp_changes);
-    } else if (!c.s.rmp_init) {
-        return firmware_status::rmp_init_required;
-    }
-    begin_snp(c);
-    return firmware_status::success;
+    return in_order(
+        [&] { return check_platform(c.m); }, must(init_rmp || c.s.rmp_init, rmp_init_required),
+        [&] {
+            if (init_rmp) {
+                c.s.iommu_pages = rebuild_rmp(c.m, std::move(fixed), c.result.rmp_changes);
+            }
+            begin_snp(c);
+        });
 }
 
 bool may_initialise(const firmware_call &c)
@@ -143,38 +116,49 @@ void shut_down_x86(firmware_call &c)
     c.s.rmp_init = false;
 }
 
+void end_snp(firmware_call &c, std::uint32_t flags)
+{
+    if ((flags & snp_shutdown_ex_buffer::iommu_snp_shutdown) != 0) {
+        release_iommu_pages(c);
+    }
+    forget_guests(c);
+    c.s.vlek_loaded = false;
+    if ((flags & snp_shutdown_ex_buffer::x86_snp_shutdown) != 0) {
+        shut_down_x86(c);
+    }
+    c.s.snp_init = false;
+    c.result.snp_init = false;
+    c.result.own_memory = own_memory_of(c.m, c.s);
+}
+
 } // namespace
 
 firmware_status read_range_list(const firmware_call &c, spa_t list, std::vector<spa_range> &out)
 {
-    std::array<std::byte, page_4k> page;
-    if (!is_aligned(list, page_4k) || !c.m.memory().read(list, page.data(), page.size())) {
-        return firmware_status::invalid_address;
+    struct {
+        range_list_header header;
+        std::array<range_list_element, max_list_elements> elements;
+    } page; // a copy, which cannot change between check and use
+    static_assert(sizeof page <= page_4k);
+    if (!is_aligned(list, page_4k) || !c.m.memory().read(list, &page, sizeof page)) {
+        return invalid_address;
     }
-    std::uint32_t count = 0;
-    std::memcpy(&count, page.data(), sizeof count);
-    if (count > max_list_entries) {
-        return firmware_status::invalid_param;
+    if (page.header.num_elements > max_list_elements) {
+        return invalid_param;
     }
-    for (std::uint32_t i = 0; i < count; ++i) {
-        struct {
-            std::uint64_t base;
-            std::uint32_t pages;
-            std::uint32_t reserved;
-        } entry;
-        static_assert(sizeof entry == list_entry_bytes);
-        std::memcpy(&entry, page.data() + list_header_bytes + i * list_entry_bytes, sizeof entry);
-        const spa_t base = entry.base & ~c_bit;
-        if (!is_aligned(base, page_4k) || base >= c_bit) {
-            return firmware_status::invalid_address;
+    for (std::uint32_t i = 0; i < page.header.num_elements; ++i) {
+        const range_list_element &e = page.elements.at(i);
+        if (!is_aligned(e.base, page_4k) || e.base >= c_bit) {
+            return invalid_address;
         }
-        out.push_back({base, entry.pages * page_4k});
+        out.push_back({e.base, e.page_count * page_4k});
     }
-    return firmware_status::success;
+    return success;
 }
 
-/// Family 1Ah counts FMC, boot loader, TEE, SNP from byte 0; before, boot loader and TEE stand in
-/// bytes 0 and 1, SNP in byte 6. Byte 7 is the microcode on all.
+/// AMD 56860, TCB_VERSION. Family 1Ah has FMC, boot loader, TEE and SNP in bytes 0 to 3; family 19h
+/// has boot loader and TEE in bytes 0 and 1 and SNP in byte 6. Byte 7 is the microcode on all. The
+/// numbers are the model's.
 std::uint64_t firmware_tcb(const cpu_model &cpu)
 {
     constexpr std::uint64_t boot_loader = 9, tee = 1, fmc = 1, microcode = 0x48;
@@ -185,152 +169,120 @@ std::uint64_t firmware_tcb(const cpu_model &cpu)
     return boot_loader | tee << 8 | snp << 48 | microcode << 56;
 }
 
+/// AMD 56860, SNP_INIT: SNP_INIT_EX that initialises the RMP without a list.
 firmware_status snp_init(firmware_call &c)
 {
-    return may_initialise(c) ? initialise(c, true, {}) : firmware_status::invalid_platform_state;
+    return in_order(must(may_initialise(c), invalid_platform_state),
+                    [&] { return initialise(c, true, {}); });
 }
 
-firmware_status snp_init_ex(firmware_call &c)
+/// AMD 56860, SNP_INIT_EX.
+firmware_status snp_init_ex(firmware_call &c, const snp_init_ex_buffer &b)
 {
-    if (!may_initialise(c)) {
-        return firmware_status::invalid_platform_state;
-    }
-    const auto flags = c.get<std::uint32_t>(0);
-    if ((flags & ~init_flag::known) != 0 || !c.is_zero(4, 4) || !c.is_zero(18, 46)) {
-        return firmware_status::invalid_param;
-    }
-    if ((flags & init_flag::known_optional) != 0) {
-        return firmware_status::unsupported;
-    }
+    const std::uint32_t optional = b.rapl_dis | b.ciphertext_hiding_en | b.tio_en;
+    const std::uint32_t known = b.init_rmp | b.list_paddr_en | optional;
+    const bool has_list = (b.flags & b.list_paddr_en) != 0;
     std::vector<spa_range> fixed;
-    if ((flags & init_flag::list_enable) != 0) {
-        const firmware_status status = read_range_list(c, c.get_address(8), fixed);
-        if (status != firmware_status::success) {
-            return status;
-        }
-    }
-    return initialise(c, (flags & init_flag::init_rmp) != 0, std::move(fixed));
+    return in_order(
+        must(may_initialise(c), invalid_platform_state),
+        must((b.flags & ~known) == 0 && reserved_zero(b.reserved_04, b.reserved_12), invalid_param),
+        must((b.flags & optional) == 0, unsupported), // SNP_FEATURE_INFO offers none of them
+        [&] { return has_list ? read_range_list(c, b.list_paddr, fixed) : success; },
+        [&] { return initialise(c, (b.flags & b.init_rmp) != 0, std::move(fixed)); });
 }
 
-/// Without an initialised SNP there is nothing to do, which is no error. No ASID may belong to a
-/// guest or want a flush (AMD 56860, SNP_SHUTDOWN_EX); guests that have none yet end here, and so
-/// does the wrapped key of SNP_VLEK_LOAD.
-firmware_status snp_shutdown_ex(firmware_call &c)
+/// AMD 56860, SNP_SHUTDOWN_EX. Without an initialised SNP there is nothing to do, which is no
+/// error. No ASID may belong to a guest or want a flush; guests that have no ASID yet end here, and
+/// so does the wrapped key of SNP_VLEK_LOAD.
+firmware_status snp_shutdown_ex(firmware_call &c, const snp_shutdown_ex_buffer &b)
 {
-    if (c.get<std::uint32_t>(0) != c.buffer.size()) {
-        return firmware_status::invalid_length;
-    }
-    const auto flags = c.get<std::uint32_t>(4);
-    const std::uint32_t known = shutdown_iommu | (offers_x86_shutdown(c) ? shutdown_x86 : 0);
-    if ((flags & ~known) != 0) {
-        return firmware_status::invalid_param;
-    }
-    if (!c.s.snp_init) {
-        return firmware_status::success;
-    }
-    if (c.s.platform_init) {
-        return firmware_status::invalid_platform_state;
-    }
-    if (std::ranges::any_of(c.s.guests, [](const auto &g) { return g.second.active(); })) {
-        return firmware_status::active;
-    }
-    if (c.s.asids.any_needs_flush()) {
-        return firmware_status::df_flush_required;
-    }
-    if ((flags & shutdown_iommu) != 0) {
-        release_iommu_pages(c);
-    }
-    forget_guests(c);
-    c.s.vlek_loaded = false;
-    if ((flags & shutdown_x86) != 0) {
-        shut_down_x86(c);
-    }
-    c.s.snp_init = false;
-    c.result.snp_init = false;
-    c.result.own_memory = own_memory_of(c.m, c.s);
-    return firmware_status::success;
-}
-
-firmware_status snp_platform_status(firmware_call &c)
-{
-    std::array<std::byte, status_bytes> raw{};
-    const auto put = [&raw](std::size_t offset, auto v) {
-        std::memcpy(raw.data() + offset, &v, sizeof v);
+    const std::uint32_t known =
+        b.iommu_snp_shutdown | (offers_x86_shutdown(c) ? b.x86_snp_shutdown : 0);
+    const bool some_active =
+        std::ranges::any_of(c.s.guests, [](const auto &g) { return g.second.active(); });
+    const auto shut_down = [&] {
+        return in_order(
+            must(!c.s.platform_init, invalid_platform_state), must(!some_active, active),
+            must(!c.s.asids.any_needs_flush(), df_flush_required), [&] { end_snp(c, b.flags); });
     };
-    // RMP initialised, and as hardware with aliased memory would not get this far, alias check done
-    const std::uint8_t rmp_flags = (c.s.rmp_init ? 1 : 0) | 2;
-    put(0, api_major);
-    put(1, api_minor);
-    put(2, static_cast<std::uint8_t>(c.s.snp_init ? 1 : 0));
-    put(3, rmp_flags);
-    put(4, std::uint32_t{api_build});
-    put(8, feature_info_flag | (c.s.mask_chip_id ? 1u : 0) | (c.s.mask_chip_key ? 2u : 0) |
-               (c.s.vlek_loaded ? 4u : 0));
-    put(12, static_cast<std::uint32_t>(c.s.guests.size()));
-    put(16, c.s.current_tcb);
-    put(24, c.s.reported_tcb);
-    return write_status(c, c.get_address(0), raw);
+    return in_order(must(b.length == sizeof b, invalid_length),
+                    must((b.flags & ~known) == 0, invalid_param),
+                    [&] { return c.s.snp_init ? shut_down() : success; });
+}
+
+/// AMD 56860, SNP_PLATFORM_STATUS. Hardware with aliased memory would not get this far, so the
+/// alias check counts as done.
+firmware_status snp_platform_status(firmware_call &c, const snp_platform_status_buffer &b)
+{
+    using status = snp_platform_status_structure;
+    const auto flag = [](bool set, auto bit) { return set ? bit : decltype(bit){}; };
+    const status out{
+        .api_major = api_major,
+        .api_minor = api_minor,
+        .state = static_cast<std::uint8_t>(c.s.snp_init ? 1 : 0),
+        .rmp_flags = static_cast<std::uint8_t>(flag(c.s.rmp_init, status::is_rmp_init) |
+                                               status::alias_check_complete),
+        .build_id = api_build,
+        .flags = status::feature_info | flag(c.s.mask_chip_id, status::mask_chip_id) |
+                 flag(c.s.mask_chip_key, status::mask_chip_key) |
+                 flag(c.s.vlek_loaded, status::vlek_en),
+        .guest_count = static_cast<std::uint32_t>(c.s.guests.size()),
+        .current_tcb_version = c.s.current_tcb,
+        .reported_tcb_version = c.s.reported_tcb,
+    };
+    return write_status(c, b.status_paddr, std::as_bytes(std::span(&out, 1)));
 }
 
 firmware_status snp_df_flush(firmware_call &c)
 {
-    return c.s.snp_init ? flush_asids(c) : firmware_status::invalid_platform_state;
+    return in_order(must(c.s.snp_init, invalid_platform_state), [&] { return flush_asids(c); });
 }
 
-/// A reported version of 0 goes back to the current one; no component may claim more than it is.
-firmware_status snp_config(firmware_call &c)
+/// AMD 56860, SNP_CONFIG. A reported version of 0 goes back to the current one; no component may
+/// claim more than it is.
+firmware_status snp_config(firmware_call &c, const snp_config_buffer &b)
 {
-    if (!c.s.snp_init) {
-        return firmware_status::invalid_platform_state;
-    }
-    const auto wanted = c.get<std::uint64_t>(0);
-    const auto masks = c.get<std::uint32_t>(8);
-    if ((masks & ~3u) != 0 || !c.is_zero(12, 52)) {
-        return firmware_status::invalid_param;
-    }
-    for (unsigned shift = 0; shift < 64; shift += 8) {
-        if ((wanted >> shift & 0xff) > (c.s.current_tcb >> shift & 0xff)) {
-            return firmware_status::invalid_param;
-        }
-    }
-    c.s.reported_tcb = wanted == 0 ? c.s.current_tcb : wanted;
-    c.s.mask_chip_id = (masks & 1) != 0;
-    c.s.mask_chip_key = (masks & 2) != 0;
-    return firmware_status::success;
+    const auto claims_too_much = [&](unsigned byte) {
+        return (b.reported_tcb >> 8 * byte & 0xff) > (c.s.current_tcb >> 8 * byte & 0xff);
+    };
+    constexpr std::array<unsigned, 8> components{0, 1, 2, 3, 4, 5, 6, 7};
+    return in_order(must(c.s.snp_init, invalid_platform_state),
+                    must((b.flags & ~(b.mask_chip_id | b.mask_chip_key)) == 0 &&
+                             reserved_zero(b.reserved) &&
+                             std::ranges::none_of(components, claims_too_much),
+                         invalid_param),
+                    [&] {
+                        c.s.reported_tcb = b.reported_tcb == 0 ? c.s.current_tcb : b.reported_tcb;
+                        c.s.mask_chip_id = (b.flags & b.mask_chip_id) != 0;
+                        c.s.mask_chip_key = (b.flags & b.mask_chip_key) != 0;
+                    });
 }
 
-/// There is only one firmware, so it is always the committed one.
-firmware_status snp_commit(firmware_call &c)
+/// AMD 56860, SNP_COMMIT. There is only one firmware, so it is always the committed one.
+firmware_status snp_commit(firmware_call &c, const snp_commit_buffer &b)
 {
-    if (!c.s.snp_init) {
-        return firmware_status::invalid_platform_state;
-    }
-    return c.get<std::uint32_t>(0) == c.buffer.size() ? firmware_status::success
-                                                      : firmware_status::invalid_length;
+    return in_order(must(c.s.snp_init, invalid_platform_state),
+                    must(b.length == sizeof b, invalid_length));
 }
 
-/// CPUID-like leaf 0 (8000_0024): EAX, EBX, ECX, EDX. X86 shutdown is the only optional feature.
-firmware_status snp_feature_info(firmware_call &c)
+/// AMD 56860, SNP_FEATURE_INFO. X86 shutdown is the only optional feature.
+firmware_status snp_feature_info(firmware_call &c, const snp_feature_info_buffer &b)
 {
-    if (c.get<std::uint32_t>(0) != c.buffer.size()) {
-        return firmware_status::invalid_length;
-    }
-    if (c.get<std::uint32_t>(4) != 0) {
-        return firmware_status::invalid_param;
-    }
-    const spa_t out = c.get_address(8);
-    if (align_down(out, page_4k) != align_down(out + feature_info_bytes - 1, page_4k)) {
-        return firmware_status::invalid_address;
-    }
-    const firmware_status status = check_output(c, out, feature_info_bytes, false);
-    if (status != firmware_status::success) {
-        return status;
-    }
-    const std::array<std::uint32_t, 4> features{0, 0, offers_x86_shutdown(c) ? ecx_x86_shutdown : 0,
-                                                0};
-    static_assert(sizeof features == feature_info_bytes);
-    c.m.memory().write(out, features.data(), sizeof features);
-    return firmware_status::success;
+    const spa_t out = b.feature_info_paddr;
+    const bool crosses =
+        align_down(out, page_4k) != align_down(out + sizeof(feature_info) - 1, page_4k);
+    return in_order(
+        must(b.length == sizeof b, invalid_length), must(b.ecx_in == 0, invalid_param),
+        must(!crosses, invalid_address),
+        [&] { return check_output(c, out, sizeof(feature_info), false); },
+        [&] {
+            const feature_info features{
+                .eax = 0,
+                .ebx = 0,
+                .ecx = offers_x86_shutdown(c) ? feature_info::ecx_x86_snp_shutdown : 0,
+                .edx = 0};
+            c.m.memory().store(out, features);
+        });
 }
 
 } // namespace rmpopt::hw
