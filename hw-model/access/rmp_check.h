@@ -108,8 +108,8 @@ rmp_verdict rmp_check(const machine &m, unsigned thread, const rmp_access &a) no
 /// The W bit of the error code when `a` is denied. `for_write`: a page walk on behalf of a write.
 bool reported_as_write(const machine &m, const rmp_access &a, bool for_write) noexcept;
 
-/// Who owns the 4 KB page at `spa`. Inside an assigned 2 MB page that stands in the entry of its
-/// first page; the copy returned has the GPA of the 4 KB page (APM vol. 2, 15.36.3).
+/// The entry that says who owns the 4 KB page at `spa`. Inside an assigned 2 MB page it is that of
+/// the first page; the copy returned has the GPA of the 4 KB page (APM vol. 2, 15.36.3).
 rmp_entry rmp_owner(const rmp_table &rmp, spa_t spa) noexcept;
 
 } // namespace rmpopt::hw

@@ -15,7 +15,7 @@
 namespace rmpopt::hw
 {
 
-/// One run of RAM: `bytes` bytes of system memory from `base` stand at `host`.
+/// One run of RAM: `bytes` bytes of system memory from `base` on, located at `host`.
 struct ram_range {
     spa_t base = 0;
     std::uint64_t bytes = 0;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // The dispatcher: which commands exist and what happens around each.
-#include "hw-model/firmware/commands.h"
+#include "hw-model/firmware/sev/commands.h"
+#include "hw-model/firmware/snp/commands.h"
 
 #include <algorithm>
 #include <type_traits>

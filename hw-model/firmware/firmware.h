@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// The firmware of the secure processor: SEV and SNP platform commands on one machine.
+// The firmware: what runs in the secure processor (PSP) and answers the commands of its mailbox.
+// The mailbox itself, a device, is in plugin/platform/psp.
 //
-// Certificates that it exports are well-formed, but their keys and signatures are constant text
-// that says so: nobody's real ones. SEV guests are measured with keys that are known to all, and
-// their memory is not encrypted.
-//
-// The mailbox (registers, interrupt) is not here; see plugin/psp/psp_device.h.
+// The certificates that firmware exports are well-formed, but their keys and signatures are
+// constant text that says so. SEV guests are measured with keys that everybody knows, and their
+// memory is not encrypted.
 //
 // Thread-safety: execute(), reset(), snapshot() and active_guests() may be called from any thread
 // and exclude each other. execute() takes the machine's RMP lock; the caller must not hold it.
@@ -25,7 +24,7 @@
 namespace rmpopt::hw
 {
 
-/// Status codes of the SEV and SEV-SNP firmware ABIs, as the mailbox returns them.
+/// Status codes of the SEV API (AMD 55766) and the SNP firmware ABI (AMD 56860).
 enum class firmware_status : std::uint16_t {
     success = 0x00,
     invalid_platform_state = 0x01,
@@ -59,7 +58,7 @@ enum class firmware_status : std::uint16_t {
     shutdown_incomplete = 0x28,
 };
 
-/// Command numbers of the SEV mailbox that the model knows.
+/// Commands that the model knows, by their numbers in the mailbox.
 enum class firmware_command : std::uint16_t {
     init = 0x01,
     shutdown = 0x02,
@@ -139,8 +138,7 @@ struct firmware_snapshot {
     std::uint16_t last_command = 0;
     std::uint16_t last_status = 0;
     std::size_t guests = 0; ///< SNP guest contexts, activated or not
-    /// How often each command of the list above was called, by number; those never called are not
-    /// there.
+    /// How often each command was called, by number; without those that never were.
     std::map<std::uint16_t, std::uint64_t> by_command;
 };
 
@@ -172,7 +170,7 @@ struct guest_event {
 /// What one command did, told by its handler. A command that fails has changed nothing that is
 /// listed here.
 struct firmware_result {
-    std::uint16_t status = 0;           ///< firmware_status, as the mailbox returns it
+    std::uint16_t status = 0;           ///< firmware_status, or what else a mailbox can return
     hw::rmp_changes rmp_changes{};      ///< pages that the host may write from now on, or no longer
     std::vector<guest_event> guests{};  ///< in the order in which it happened
     std::vector<spa_range> reclaimed{}; ///< pages that firmware has handed back: in state Reclaim
@@ -187,8 +185,8 @@ class firmware
 {
   public:
     struct settings {
-        /// The owner reports every WBINVD through note_wbinvd(). Without that firmware cannot
-        /// know and takes caches for written back.
+        /// The owner reports every WBINVD through note_wbinvd(). Otherwise firmware cannot know and
+        /// assumes that caches are written back.
         bool tracks_wbinvd = false;
     };
 
@@ -218,8 +216,8 @@ class firmware
     /// All SNP guests that have a context, by its address.
     std::vector<snp_guest_info> active_guests() const;
 
-    /// What firmware keeps for itself as long as it is initialised: the RMP, the trusted memory
-    /// region, the IOMMU's buffers.
+    /// What firmware keeps for itself while it is initialised: the RMP, the trusted memory region,
+    /// the IOMMU's buffers.
     std::vector<spa_range> own_memory() const;
 
   private:

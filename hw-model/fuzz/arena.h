@@ -46,7 +46,7 @@ class arena
             }
         }
     }
-    /// What stands in memory now is right.
+    /// Accepts the present content of memory.
     void accept()
     {
         for (const spa_t page : changed_pages()) {

@@ -21,7 +21,7 @@ def write_seeds(directory: pathlib.Path) -> None:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("fuzzer", type=pathlib.Path, help="for example build/hw-model/fuzz/psp_fuzz")
+    parser.add_argument("fuzzer", type=pathlib.Path, help="for example build/hw-model/fuzz/firmware_fuzz")
     parser.add_argument("--runs", type=int, default=-1, help="inputs to try (default: without end)")
     parser.add_argument("--seconds", type=int, default=0, help="stop after this time (default: never)")
     parser.add_argument("--corpus", type=pathlib.Path, help="directory to keep interesting inputs in")

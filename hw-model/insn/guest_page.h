@@ -16,7 +16,7 @@ constexpr guest_result failed(rmp_status status)
     return {.status = status};
 }
 
-/// Either why the instruction ends here, or the entry that governs the page and where it stands.
+/// The reason why the instruction ends here, or the entry that governs the page and its address.
 struct guest_page {
     std::optional<guest_result> refusal;
     spa_t slot = 0;

@@ -37,7 +37,9 @@ bool later_page_immutable(const rmp_table &rmp, spa_t base)
     return false;
 }
 
-/// A 4 KB update must not hit an assigned 2 MB page; a 2 MB update no assigned 4 KB page.
+/// A 4 KB update must not hit an assigned 2 MB page, nor a 2 MB update an assigned 4 KB page (APM
+/// vol. 3, RMPUPDATE, as quoted on LKML, 2021-07-17). 4 KB behind the first page of 2 MB: not
+/// documented; policy `overlap-in-2m`.
 rmp_status check_overlap(const machine &m, spa_t spa, bool size_2m)
 {
     const rmp_entry base = m.rmp().load(align_down(spa, page_2m));

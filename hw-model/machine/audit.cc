@@ -139,7 +139,7 @@ class auditor
         }
     }
 
-    /// Rules of one entry, wherever it stands.
+    /// Rules of one entry, wherever it is in its 2 MB region.
     void check_entry(const rmp_entry_raw &raw, const rmp_entry &e, spa_t spa)
     {
         if (has_reserved_bits(raw, e)) {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// Recounts what the model keeps about the RMP from the raw table, entry by entry, and says where
-// the two differ. Shares nothing with the code that keeps it but the raw layout.
+// Recounts from the raw table, entry by entry, what the model keeps about the RMP, and says where
+// the two differ. It shares only the raw layout with the code that keeps those numbers.
 //
 // Sources of the rules: APM vol. 2, 15.36.4 to 15.36.7; APM vol. 3, RMPUPDATE; AMD's RMPOPT series.
 //
@@ -15,10 +15,10 @@
 namespace rmpopt::hw
 {
 
-/// A broken table breaks everywhere; more findings than this are not collected.
+/// No more findings than this are collected: a broken table breaks everywhere.
 inline constexpr std::size_t max_findings = 64;
 
-/// What is wrong, one line each; empty when nothing is. Each line starts with the rule:
+/// The findings, one line each; empty when nothing is wrong. Each line starts with its rule:
 ///   "rmpopt bit"        set although the region has an assigned page
 ///   "sub-page count"    differs from the assigned 4 KB pages of the 2 MB region
 ///   "asid count"        the bookkeeping area's page counter differs from the table
@@ -28,7 +28,7 @@ inline constexpr std::size_t max_findings = 64;
 /// Reads every entry: about 4 MB of table for each GB that is covered.
 std::vector<std::string> audit(const machine &m);
 
-/// The same without the ASID counters, for the 1 GB region that holds `spa` alone: some hundred
+/// The same for the 1 GB region that holds `spa`, without the ASID counters; takes some hundred
 /// microseconds. An address without entries has no findings.
 std::vector<std::string> audit_region(const machine &m, spa_t spa);
 

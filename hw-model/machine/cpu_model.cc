@@ -10,9 +10,10 @@ namespace rmpopt::hw
 namespace
 {
 
-// Families and models by generation as Linux 7.3 groups them. ASID counts: 509 (Milan) and 1006
-// (Genoa and later) are what those parts report; the split between SEV and SEV-ES is a BIOS
-// setting, 100 here. tcb_snp stays below the level (0x1b on family 19h, 4 on 1Ah) from which Linux
+// Families and models by generation as Linux 7.3 groups them. ASID counts as those parts report
+// them in CPUID 8000_001F ECX, seen in public bug reports (AMDESE/AMDSEV, issue 271): 509 on Milan,
+// 1006 on Genoa and, assumed, later. The split between SEV and SEV-ES is a BIOS setting, 100 here:
+// not documented. tcb_snp stays below the level (0x1b on family 19h, 4 on 1Ah) from which Linux
 // stops offering plain SEV-ES guests, so that all guest types remain testable.
 constexpr std::array<cpu_model, 4> table{{
     {.name = "venice",

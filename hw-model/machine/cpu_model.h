@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// The CPUs that the model can be. A CPU model is what distinguishes one EPYC generation from the
-// next as far as SNP host software can see it.
+// The CPU models (`persona=` on the command line): what distinguishes one EPYC generation from the
+// next for SNP host software.
 #pragma once
 
 #include "hw-model/rmp/rmp_table.h"

@@ -2,9 +2,9 @@
 // The SNP-relevant state of one machine: memory, RMP, cores and their registers.
 //
 // Thread-safety: `rmp_lock()` guards every change of the RMP, of RMPOPT bits that get set, of the
-// IOMMU's buffers, of held pages and of SNP_EN. Lock-free for readers: rmp_table::load,
-// rmpopt_table::test, snp_enabled, page_in_use_as. It is a leaf lock: nothing is called outside the
-// model while it is held.
+// IOMMU's buffers, of pages in use and of SNP_EN. Readers need no lock for the const members of
+// rmp_table, rmpopt_table::test(), snp_enabled() and page_in_use_as(). It is a leaf lock: nothing
+// outside the model is called while it is held.
 #pragma once
 
 #include "hw-model/base/counters.h"
@@ -100,25 +100,25 @@ class machine
     /// SNP_EN on every core, as SNP_INIT demands.
     bool snp_enabled_everywhere() const;
     bool snp_enabled_somewhere() const;
-    /// Whether anything keeps the host from writing the page: the RMP, while a core has SNP_EN.
+    /// False when the RMP keeps the host from writing the page; that takes a core with SNP_EN.
     /// Takes no lock.
     bool is_host_writable(spa_t spa) const
     {
         return !snp_enabled_somewhere() || rmp_.load(spa).host_writable();
     }
 
-    /// What a BIOS does with the RMP before it starts an operating system: the registers of all
-    /// cores, and for the segmented layout the RST in memory.
+    /// Sets the RMP registers of all cores, as a BIOS does before it starts an operating system.
+    /// The RST of a segmented RMP is in memory already.
     void bios_setup(const rmp_config &config);
 
-    /// Makes the table that `config` describes the RMP. RMP lock held.
+    /// Puts the table that `config` describes into use. RMP lock held.
     void configure_rmp(const rmp_config &config) { rmp_.configure(config, rst_view()); }
     /// How this CPU reads the segment table (APM vol. 2, 15.36.22.3).
     rst_rules rst_view() const;
 
-    /// Changes one entry with everything that hangs on it: sub-page count of the 2 MB region,
-    /// per-ASID page counts, the RMPOPT bit of the region on all cores, and the effect for the
-    /// page's host-writability. `size_2m` entries stand for their 512 pages.
+    /// Changes one entry with everything that depends on it: sub-page count of the 2 MB region,
+    /// per-ASID page counts, the RMPOPT bit of the region on all cores, and the change of the
+    /// page's host-writability. A `size_2m` entry is that of all its 512 pages.
     /// Preconditions: rmp_lock() held; rmp().covers(spa).
     void replace_entry(spa_t spa, const rmp_entry &entry, rmp_changes &changes);
 
@@ -128,18 +128,18 @@ class machine
     void clear_rmpopt_tables();
 
     /// Firmware's x86 shutdown clears SNP_EN on all cores. RMP lock held. Host-writability
-    /// changes are the caller's to report. RMPOPT_BASE stays; the tables go by the
-    /// policy `shutdown-table`. Neither has an effect until SNP_EN is set again.
+    /// changes are the caller's to report. RMPOPT_BASE stays; the policy
+    /// `shutdown-table` decides about the tables. Neither has an effect until SNP_EN is set again.
     void firmware_clear_snp_en();
 
     /// A guest starts to run on `thread` or leaves it. RMP lock held.
     void enter_guest(unsigned thread, const pages_in_use &pages);
     void leave_guest(unsigned thread);
-    /// A running guest holds a page in [spa, spa + bytes). Takes no lock; the answer lasts only
-    /// while the RMP lock is held.
+    /// True when a running guest uses a page in [spa, spa + bytes). Takes no lock, but the answer
+    /// lasts only while the RMP lock is held.
     bool page_in_use(spa_t spa, std::uint64_t bytes = page_4k) const noexcept;
-    /// A running guest holds the page as `kind`. The check path: no lock, and one load while no
-    /// guest runs, which is almost always.
+    /// True when a running guest uses the page as `kind`. For the check path: no lock, and a single
+    /// load while no guest runs.
     bool page_in_use_as(spa_t page, page_use kind) const noexcept;
 
     /// Buffers that the IOMMU writes: event log, PPR log, completion-wait page. RMP lock held.
@@ -147,7 +147,8 @@ class machine
     void set_iommu_buffers(std::vector<spa_range> ranges) { iommu_buffers_ = std::move(ranges); }
 
     /// INIT of one logical CPU: MSRs keep their values (APM vol. 2, 14.1.3); a guest that it was
-    /// running is gone. RMPOPT_BASE and the table go by the policy `init-msr`.
+    /// running is gone. The policy `init-msr` decides about RMPOPT_BASE and the
+    /// table.
     void init_thread(unsigned thread);
 
     /// Machine reset: registers, tables, RMP registers back to what power-on leaves.
@@ -163,8 +164,8 @@ class machine
     counter_set counters_;
     std::unique_ptr<core_state[]> cores_;
     std::unique_ptr<thread_state[]> threads_;
-    /// Logical CPUs that hold pages. Changed with the RMP lock held; read without. A CPU's slots
-    /// are filled before it counts and emptied after.
+    /// Logical CPUs with pages in use. Changed under the RMP lock, read without it. A CPU's slots
+    /// are filled before it is counted and emptied after.
     std::atomic<unsigned> guests_running_{0};
     std::vector<spa_range> iommu_buffers_;
 };

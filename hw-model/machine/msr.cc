@@ -240,7 +240,7 @@ msr_result wrmsr(machine &m, unsigned thread, std::uint32_t index, std::uint64_t
     switch (index) {
     case msr::syscfg:
         return write_syscfg(m, thread, value, changes);
-    case msr::hwcr: // SMMLOCK stays once it is set
+    case msr::hwcr: // SmmLock can be set, not cleared (AMD PPR, MSRC001_0015)
         m.thread(thread).hwcr = value | (m.thread(thread).hwcr & hwcr_smmlock);
         return msr_result::done;
     case msr::sev_status:

@@ -51,14 +51,14 @@ enum class msr_result : std::uint8_t {
     gp0,
 };
 
-/// True when rdmsr() or wrmsr() may answer anything but `pass`; for the instrumentation.
+/// False when rdmsr() and wrmsr() always answer `pass`, so that the register need not be watched.
 bool is_modelled_msr(std::uint32_t index);
 
 /// RDMSR of one logical CPU.
 msr_result rdmsr(const machine &m, unsigned thread, std::uint32_t index, std::uint64_t &value);
 
 /// WRMSR of one logical CPU. Setting SNP_EN for the first time makes the RMP that the registers
-/// describe take effect; pages that it already calls assigned come back in `changes`.
+/// describe take effect; the pages that are assigned in it come back in `changes`.
 msr_result wrmsr(machine &m, unsigned thread, std::uint32_t index, std::uint64_t value,
                  rmp_changes &changes);
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// The pages that running guests hold. From a successful VMRUN to #VMEXIT these are the VMCB, the
+// The pages that running guests use. From a successful VMRUN to #VMEXIT these are the VMCB, the
 // AVIC backing page and, for SEV-ES and SNP guests, the VMSA (APM vol. 2, 15.36.12). The host save
 // area is not one.
 #pragma once
@@ -13,7 +13,7 @@
 namespace rmpopt::hw
 {
 
-/// What one logical CPU holds while its guest runs.
+/// The pages in use by one logical CPU while its guest runs.
 struct pages_in_use {
     static constexpr unsigned limit = 3;
 
@@ -25,8 +25,8 @@ struct pages_in_use {
 enum class page_use : std::uint8_t { control = 1, avic_backing = 2 }; ///< control: VMCB, VMSA
 
 /// The same in a form that other CPUs read without a lock. Thread-safety: set() by one thread at a
-/// time (RMP lock); holds() from any. A reader that races set() sees each page held or not: the
-/// transient that APM vol. 2, 15.36.12 allows.
+/// time (RMP lock), holds() by any. A reader that races set() sees each page in use or not, which
+/// APM vol. 2, 15.36.12 allows for a moment.
 class pages_in_use_slots
 {
   public:
@@ -37,7 +37,7 @@ class pages_in_use_slots
                             std::memory_order_release);
         }
     }
-    /// One of the pages in [spa, spa + bytes) is held.
+    /// True when one of the pages in [spa, spa + bytes) is in use.
     bool holds(spa_t spa, std::uint64_t bytes) const noexcept
     {
         for (const auto &s : slots_) {
@@ -49,7 +49,7 @@ class pages_in_use_slots
         }
         return false;
     }
-    /// The 4 KB page is held as `kind`.
+    /// True when the 4 KB page is in use as `kind`.
     bool holds(spa_t page, page_use kind) const noexcept
     {
         for (const auto &s : slots_) {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// What a change of the RMP means for the machine outside the model: pages that the host may or
-// may no longer write. The model returns these; it never calls back.
+// What a change of the RMP means outside the model: pages that the host may write from now on, or
+// no longer. The model returns them; it never calls back.
 #pragma once
 
 #include "hw-model/base/types.h"

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// One RMP entry in its two forms: the raw 16 bytes that stand in memory (Zen 3/4 layout; not
+// One RMP entry in its two forms: the raw 16 bytes in memory (Zen 3/4 layout; not
 // architectural, kept for all CPU models) and the architectural record of RMPUPDATE and RMPREAD.
 #pragma once
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// The certificates of the model: see psp_cert.h for what they are worth.
+// The certificates of the model: see certificate.h for what they are worth.
 #include "hw-model/firmware/sev/certificate.h"
 
 #include "hw-model/firmware/internal.h"

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// SEV certificates (AMD 55766, appendix C: SEV certificate format). Their structure is right, what
-// they say is not: the keys are readable text and no point of any curve, the signatures are text as
-// well. Nobody can check them, nobody can take them for real ones.
+// SEV certificates (AMD 55766, appendix C: SEV certificate format). Their structure is right, their
+// content is not: keys and signatures are readable text, and no key is a point of any curve. Nobody
+// can verify them, and nobody can take them for real ones.
 #pragma once
 
 #include <array>

@@ -10,8 +10,8 @@
 namespace rmpopt::hw
 {
 
-/// As GUEST_STATUS reports them. The states of migration (4 and above) are missing: SEND_* and
-/// RECEIVE_* are unsupported.
+/// As GUEST_STATUS reports them. The states of migration (4 and above) are missing, because SEND_*
+/// and RECEIVE_* are unsupported.
 enum class sev_guest_state : std::uint8_t { launch_update = 1, launch_secret = 2, running = 3 };
 
 namespace sev_policy
@@ -22,8 +22,8 @@ inline constexpr std::uint32_t es = 1u << 2;
 inline constexpr std::uint32_t reserved = 0xffc0;
 } // namespace sev_policy
 
-/// Real keys come from the guest owner's key and session. The platform has no key to agree with,
-/// so every guest gets these: text, known to everybody, of no worth.
+/// Real keys come from the guest owner's key and session. The platform has no key to agree with, so
+/// every guest gets these, which are text and known to everybody.
 inline constexpr aes128_block text_key(const char (&text)[17])
 {
     aes128_block key{};

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// The platform's keys and certificates: PEK, PDH, owner (AMD 55766). See psp_cert.h: none is real.
+// The platform's keys and certificates: PEK, PDH, owner (AMD 55766). None is real: see
+// certificate.h.
 #include "hw-model/firmware/sev/sev.h"
 
 namespace rmpopt::hw

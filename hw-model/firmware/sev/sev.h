@@ -3,8 +3,8 @@
 // guests, buffers.
 #pragma once
 
-#include "hw-model/firmware/commands.h"
 #include "hw-model/firmware/sev/certificate.h"
+#include "hw-model/firmware/sev/commands.h"
 
 #include <initializer_list>
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // Commands on single pages of guests: size, place, and content for debuggers.
-#include "hw-model/firmware/commands.h"
+#include "hw-model/firmware/snp/commands.h"
 
 #include <algorithm>
 

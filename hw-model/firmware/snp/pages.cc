@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // Page states: what firmware may write to, and SNP_PAGE_RECLAIM.
-#include "hw-model/firmware/commands.h"
+#include "hw-model/firmware/snp/commands.h"
 
 #include <algorithm>
 #include <optional>

@@ -288,7 +288,7 @@ TEST_F(rmp_table_test, memory_of_a_table_is_whole_pages)
     EXPECT_EQ(table.table_memory().back(), (spa_range{entries, page_4k}));
 }
 
-// memory_view, which all of this stands on.
+// memory_view, which all of this is built on.
 
 TEST_F(rmp_table_test, memory_ends_with_the_highest_run)
 {

@@ -79,7 +79,7 @@ TEST_F(snp_launch_start_test, wants_another_guest_as_migration_agent)
     EXPECT_EQ(start(page, migratable, 1, context), policy_failure) << "the agent has an agent";
 }
 
-class snp_launch_update : public snp_guest_fixture
+class snp_launch_update_test : public snp_guest_fixture
 {
   protected:
     void SetUp() override
@@ -96,7 +96,7 @@ class snp_launch_update : public snp_guest_fixture
     }
 };
 
-TEST_F(snp_launch_update, digest_is_as_computed_elsewhere)
+TEST_F(snp_launch_update_test, digest_is_as_computed_elsewhere)
 {
     ASSERT_EQ(update(normal, page), success);
     EXPECT_EQ(digest(), "23dd7f0a1a259421f2176841a2654563645692ec418053e0"
@@ -126,7 +126,7 @@ TEST_F(snp_launch_update, digest_is_as_computed_elsewhere)
                         "7cf9fd2d9207908a7dc261ee905292860b2eacb84801b66f");
 }
 
-TEST_F(snp_launch_update, a_2_mb_page_is_measured_as_512_pages)
+TEST_F(snp_launch_update_test, a_2_mb_page_is_measured_as_512_pages)
 {
     pre_guest(page_2mb, 0x200000, asid, true);
     fill(page_2mb, 0x5a, page_2m);
@@ -138,7 +138,7 @@ TEST_F(snp_launch_update, a_2_mb_page_is_measured_as_512_pages)
     EXPECT_TRUE(audit(*m).empty());
 }
 
-TEST_F(snp_launch_update, pages_become_the_guests)
+TEST_F(snp_launch_update_test, pages_become_the_guests)
 {
     rmp_entry expected = entry(page);
     ASSERT_EQ(update(normal, page, 0, 0x01030f00), success);
@@ -153,14 +153,14 @@ TEST_F(snp_launch_update, pages_become_the_guests)
     EXPECT_TRUE(audit(*m).empty());
 }
 
-TEST_F(snp_launch_update, vmsa_pages_carry_the_bit)
+TEST_F(snp_launch_update_test, vmsa_pages_carry_the_bit)
 {
     ASSERT_EQ(update(vmsa, page), success);
     EXPECT_TRUE(entry(page).vmsa);
     EXPECT_EQ(state(page), page_state::guest_valid);
 }
 
-TEST_F(snp_launch_update, zero_pages_are_zeroed)
+TEST_F(snp_launch_update_test, zero_pages_are_zeroed)
 {
     ASSERT_EQ(update(zero, page), success);
     EXPECT_TRUE(memory_is_zero(page, page_4k));
@@ -170,13 +170,13 @@ TEST_F(snp_launch_update, zero_pages_are_zeroed)
     EXPECT_TRUE(memory_is_zero(page_2mb, page_2m));
 }
 
-TEST_F(snp_launch_update, unmeasured_pages_keep_their_content)
+TEST_F(snp_launch_update_test, unmeasured_pages_keep_their_content)
 {
     ASSERT_EQ(update(unmeasured, page), success);
     EXPECT_TRUE(is_filled(page, 0x5a));
 }
 
-TEST_F(snp_launch_update, needs_a_launch_with_an_asid)
+TEST_F(snp_launch_update_test, needs_a_launch_with_an_asid)
 {
     make_context(other_context);
     EXPECT_EQ(update(normal, page, 0, 0, other_context), invalid_guest_state);
@@ -187,7 +187,7 @@ TEST_F(snp_launch_update, needs_a_launch_with_an_asid)
     expect_untouched();
 }
 
-TEST_F(snp_launch_update, refuses_reserved_fields)
+TEST_F(snp_launch_update_test, refuses_reserved_fields)
 {
     const auto raw = [this](std::uint32_t flags, std::uint32_t r2, std::uint32_t vmpls,
                             std::uint32_t r4) {
@@ -207,13 +207,13 @@ TEST_F(snp_launch_update, refuses_reserved_fields)
     EXPECT_EQ(raw(2, 0, 0x1f1f1f00, 0), success);
 }
 
-TEST_F(snp_launch_update, migration_image_pages_need_such_a_launch)
+TEST_F(snp_launch_update_test, migration_image_pages_need_such_a_launch)
 {
     EXPECT_EQ(update(normal, page, 1 << 4), invalid_param);
     expect_untouched();
 }
 
-TEST_F(snp_launch_update, migration_image_pages_are_marked_in_the_digest)
+TEST_F(snp_launch_update_test, migration_image_pages_are_marked_in_the_digest)
 {
     ASSERT_EQ(reclaim(page), success);
     rmp_changes fx;
@@ -228,7 +228,7 @@ TEST_F(snp_launch_update, migration_image_pages_are_marked_in_the_digest)
                         "c034da9a47ebc67fca11a13e6e537dac2847f83415b3f5c0");
 }
 
-TEST_F(snp_launch_update, checks_address_state_size_and_owner_in_this_order)
+TEST_F(snp_launch_update_test, checks_address_state_size_and_owner_in_this_order)
 {
     EXPECT_EQ(update(normal, page + 8), invalid_address);
     EXPECT_EQ(update(normal, page, 1), invalid_address) << "no 2 MB boundary";
@@ -248,7 +248,7 @@ TEST_F(snp_launch_update, checks_address_state_size_and_owner_in_this_order)
     expect_untouched();
 }
 
-TEST_F(snp_launch_update, pages_with_a_structure_are_4_kb)
+TEST_F(snp_launch_update_test, pages_with_a_structure_are_4_kb)
 {
     pre_guest(page_2mb, 0x200000, asid, true);
     for (const type t : {vmsa, secrets, cpuid}) {
@@ -258,7 +258,7 @@ TEST_F(snp_launch_update, pages_with_a_structure_are_4_kb)
     EXPECT_EQ(update(unmeasured, page_2mb, 1), success);
 }
 
-TEST_F(snp_launch_update, a_page_that_failed_can_be_reclaimed_and_tried_again)
+TEST_F(snp_launch_update_test, a_page_that_failed_can_be_reclaimed_and_tried_again)
 {
     EXPECT_EQ(update(normal, page, 1 << 4), invalid_param);
     ASSERT_EQ(reclaim(page), success);
@@ -268,7 +268,7 @@ TEST_F(snp_launch_update, a_page_that_failed_can_be_reclaimed_and_tried_again)
     EXPECT_EQ(update(normal, page), success);
 }
 
-TEST_F(snp_launch_update, secrets_page_has_keys_that_differ)
+TEST_F(snp_launch_update_test, secrets_page_has_keys_that_differ)
 {
     ASSERT_EQ(update(secrets, page), success);
     EXPECT_EQ(load<std::uint32_t>(page), 3u);
@@ -290,12 +290,12 @@ TEST_F(snp_launch_update, secrets_page_has_keys_that_differ)
     EXPECT_EQ(keys.size(), 32u);
 }
 
-class snp_cpuid_page : public snp_launch_update
+class snp_cpuid_page : public snp_launch_update_test
 {
   protected:
     void SetUp() override
     {
-        snp_launch_update::SetUp();
+        snp_launch_update_test::SetUp();
         fill(page, 0);
     }
     void put(unsigned i, std::uint32_t leaf, const std::array<std::uint32_t, 4> &regs)

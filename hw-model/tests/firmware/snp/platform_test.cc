@@ -73,7 +73,7 @@ TEST_F(snp_platform, init_fails_without_an_rmp)
 TEST_F(snp_platform, init_fails_when_the_rmp_does_not_cover_itself)
 {
     build("genoa", rmp_layout::none);
-    // 1 MB holds the entries of less than 256 MB, which is less than where it stands.
+    // 1 MB holds the entries of less than 256 MB, which is less than its own address.
     m->bios_setup(
         {.layout = rmp_layout::contiguous, .base = 150 * mb, .end = 150 * mb + mb / 4 - 1});
     enable_snp();
@@ -105,7 +105,7 @@ TEST_F(snp_platform, init_only_once_until_shutdown)
     EXPECT_EQ(init_ex(init_rmp), success) << "SNP_EN stayed set";
 }
 
-TEST_F(snp_platform, init_is_too_late_after_legacy_init)
+TEST_F(snp_platform, init_is_too_late_after_init_of_sev)
 {
     ASSERT_EQ(run_with(init, 0u, 0u, 0ull, 0u), success);
     enable_snp();
@@ -254,14 +254,14 @@ TEST_F(snp_platform, shutdown_checks_its_operands)
     EXPECT_EQ(shutdown_ex(0), success) << "nothing to shut down";
 }
 
-TEST_F(snp_platform, shutdown_waits_for_the_legacy_platform)
+TEST_F(snp_platform, shutdown_waits_for_the_sev_platform)
 {
     snp_up();
     ASSERT_EQ(status_of(snp_df_flush), success);
     ASSERT_EQ(run_with(init, 0u, 0u, 0ull, 0u), success);
     EXPECT_EQ(shutdown_ex(0), invalid_platform_state);
     ASSERT_EQ(status_of(shutdown), success);
-    EXPECT_EQ(shutdown_ex(0), df_flush_required) << "ASIDs are the legacy platform's as well";
+    EXPECT_EQ(shutdown_ex(0), df_flush_required) << "ASIDs are SEV's as well";
     ASSERT_EQ(status_of(snp_df_flush), success);
     EXPECT_EQ(shutdown_ex(0), success);
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// The legacy commands (SEV, SEV-ES) for the fuzzer: fields that get as far as to their addresses,
+// The commands of SEV and SEV-ES for the fuzzer: fields that get as far as to their addresses,
 // and what each may write.
 #pragma once
 
@@ -37,7 +37,7 @@ inline constexpr std::array sev_commands{
     firmware_command::dbg_encrypt,
 };
 
-/// Fills `fields` for a legacy command. `address` draws an address.
+/// Fills `fields` for a SEV command. `address` draws an address.
 template <class F>
 void make_sev_fields(firmware_command c, byte_source &in, F address, command_fields &fields)
 {
@@ -92,7 +92,7 @@ void make_sev_fields(firmware_command c, byte_source &in, F address, command_fie
     }
 }
 
-/// Bytes that a legacy command may have written. `nv` is the storage that INIT_EX gave.
+/// Bytes that a SEV command may have written. `nv` is the storage that INIT_EX gave.
 inline std::vector<spa_range> sev_outputs(firmware_command c, firmware_status status, spa_t buffer,
                                           const command_fields &fields, spa_range nv)
 {

@@ -9,7 +9,7 @@
 #include "hw-model/insn/rmpopt.h"
 #include "hw-model/machine/audit.h"
 #include "hw-model/machine/msr.h"
-#include "psp_legacy_fields.h"
+#include "sev_fields.h"
 
 #include <algorithm>
 #include <array>
