@@ -86,23 +86,29 @@ def code_of(file: str, text: str) -> str:
 
 
 def enumerators(texts: Iterable[str]) -> dict[str, str]:
-    """Each "type::name" with the next one of its type."""
-    found = {}
-    for name, body in itertools.chain.from_iterable(ENUM.findall(code_of("", text)) for text in texts):
+    """Each "type::name" with the next one of its type; the name alone, too, where "using enum" allows that."""
+    found, code = {}, [code_of("", text) for text in texts]
+    used = set(re.findall(r"\busing enum (\w+);", "".join(code)))
+    for name, body in itertools.chain.from_iterable(map(ENUM.findall, code)):
         names = re.findall(r"(\w+)\s*(?:=[^,]*)?(?:,|$)", body.strip())
-        found |= {f"{name}::{a}": f"{name}::{b}" for a, b in zip(names, names[1:] + names[:1]) if a != b}
+        for a, b in zip(names, names[1:] + names[:1]):
+            found |= {f"{name}::{a}": f"{name}::{b}"} | ({a: b} if name in used else {})
     return found
 
 
 def replacements(code: str, others: dict[str, str]) -> Iterator[tuple[int, int, str]]:
     """Each mistake that can be made in `code`: where it starts and ends, and what is written there."""
-    for m in re.finditer(r"(?<= )[=!<>&|+?-]+(?=\s)|\b(?:true|false)\b|(?<!case )\b\w+::\w+\b(?!::)", code):
-        if m[0] in SWAPS or m[0] in others:
-            yield *m.span(), SWAPS.get(m[0]) or others[m[0]]
-    for m in re.finditer(r"\b(?:if|while) (" + NESTED + ")", code):
+    for m in re.finditer(r"(?<= )(?!<< 0\b)[=!<>&|+?-]+(?=\s)|\b(?:true|false)\b|(?<!case )\b\w+::\w+\b(?!::)|"
+                         r"(?<=[ (])(?<!case )\w+(?=[,;)])", code):
+        new = SWAPS.get(m[0]) or others.get(m[0]) or m[0]
+        if new != m[0]:
+            yield *m.span(), new
+    for m in re.finditer(r"\b(?:if|while) ((?!\(const )" + NESTED + ")", code):
         yield *m.span(1), f"(!{m[1]})"
     for m in re.finditer(r"!(?=[\w(])", code):
         yield *m.span(), ""
+    for m in re.finditer(r"\bmust\(", code):
+        yield m.end(), m.end(), "!"
     for m in NUMBER.finditer(code):
         yield *m.span(1), str(int(m[1].replace("'", ""), 0) + 1)
     for m in STATEMENT.finditer(code):

@@ -9,6 +9,7 @@ enum class other {
     one, ///< not two
     two,
 };
+using enum status;
 """
 
 
@@ -31,6 +32,7 @@ class Mistakes(unittest.TestCase):
             "if (f(g(a))) {": ["if (!(f(g(a)))) {"],
             "x = f(a) ? b : c;": ["x = f(a) == false ? b : c;"],
             "return status::good;": ["return status::bad;"],
+            "return must(a, good);": ["return must(!a, good);", "return must(a, bad);"],
             "x = ns::other::two;": ["x = ns::other::one;"],
         }.items():
             with self.subTest(line):
@@ -56,6 +58,10 @@ class Mistakes(unittest.TestCase):
         code = "constexpr int a = 1;\nstruct s {\n    explicit s(int b) : b_{b} { c = 2; }\n    int b_ = 3;\n    int f() const\n" \
                "    {\n        return b_ + 4;\n    }\n};\n"
         self.assertEqual(changed(code, "x.h"), ["explicit s(int b) : b_{b} { c = 3; }", ";", "return b_ - 4;", "return b_ + 5;"])
+
+    def test_what_makes_no_difference_or_no_sense_is_not_made(self) -> None:
+        self.assertNotIn("x = 1u >> 0;", changed("x = 1u << 0;"))
+        self.assertEqual(changed("if (const auto x = f()) {"), [])
 
     def test_the_mutant_differs_in_one_place(self) -> None:
         code = "x = a == b;\ny = a == b;\n"
