@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "options.h"
 
+#include <algorithm>
 #include <array>
 #include <charconv>
+#include <fmt/format.h>
 #include <string_view>
 
 namespace rmpopt
@@ -20,11 +22,13 @@ std::string list_personas()
     return list;
 }
 
+// The parsers of values. Each returns an empty string or what is wrong with the value.
+
 std::string set_persona(options &o, std::string_view v)
 {
     const hw::cpu_model *p = hw::find_cpu_model(v);
     if (p == nullptr) {
-        return "option persona: no persona '" + std::string(v) + "'; use one of " + list_personas();
+        return fmt::format("no persona '{}'; use one of {}", v, list_personas());
     }
     o.persona = p;
     return {};
@@ -46,13 +50,13 @@ std::string set_rmp(options &o, std::string_view v)
             return {};
         }
     }
-    return "option rmp: '" + std::string(v) + "' is not auto, segmented, contiguous or none";
+    return fmt::format("'{}' is not auto, segmented, contiguous or none", v);
 }
 
 std::string set_enforce(options &o, std::string_view v)
 {
     if (v != "on" && v != "off" && v != "strict") {
-        return "option enforce: '" + std::string(v) + "' is not on, off or strict";
+        return fmt::format("'{}' is not on, off or strict", v);
     }
     o.enforce = v == "on" ? enforcement::on : v == "off" ? enforcement::off : enforcement::strict;
     return {};
@@ -66,16 +70,15 @@ bool parse_number(unsigned &number, std::string_view v)
 
 std::string set_audit(options &o, std::string_view v)
 {
-    return parse_number(o.audit, v) ? ""
-                                    : "option audit: '" + std::string(v) +
-                                          "' is no number; give how many RMP "
-                                          "instructions apart, or 0";
+    return parse_number(o.audit, v)
+               ? ""
+               : fmt::format("'{}' is no number; give how many RMP instructions apart, or 0", v);
 }
 
 std::string set_watch(options &o, std::string_view v)
 {
     o.watch = v == "on";
-    return v == "on" || v == "off" ? "" : "option watch: '" + std::string(v) + "' is not on or off";
+    return v == "on" || v == "off" ? "" : fmt::format("'{}' is not on or off", v);
 }
 
 std::string set_watch_bound(options &o, std::string_view v)
@@ -83,86 +86,70 @@ std::string set_watch_bound(options &o, std::string_view v)
     constexpr unsigned most = 86400;
     return parse_number(o.watch_bound, v) && o.watch_bound > 0 && o.watch_bound <= most
                ? ""
-               : "option watch-bound: '" + std::string(v) + "' is no number of seconds from 1 to " +
-                     std::to_string(most);
+               : fmt::format("'{}' is no number of seconds from 1 to {}", v, most);
 }
 
 std::string set_tlb(options &o, std::string_view v)
 {
-    const std::string error = parse_tlb(v, o.tlb);
-    return error.empty() ? "" : "option tlb: " + error;
+    return parse_tlb(v, o.tlb);
 }
 
 std::string set_measure(options &o, std::string_view v)
 {
-    const std::string error = parse_measure(v, o.measure);
-    return error.empty() ? "" : "option measure: " + error;
+    return parse_measure(v, o.measure);
 }
 
-std::string set_path(std::string &path, std::string_view name, std::string_view v)
+template <std::string options::*path> std::string set_path(options &o, std::string_view v)
 {
-    if (v.empty()) {
-        return "option " + std::string(name) + ": give a path after '='";
+    o.*path = v;
+    return v.empty() ? "give a path after '='" : "";
+}
+
+struct option {
+    std::string_view name;
+    std::string (*set)(options &o, std::string_view value);
+};
+
+/// A new option is a row here and a field of `options`, where its meaning is said.
+constexpr std::array table{
+    option{"persona", set_persona},
+    option{"rmp", set_rmp},
+    option{"enforce", set_enforce},
+    option{"audit", set_audit},
+    option{"watch", set_watch},
+    option{"watch-bound", set_watch_bound},
+    option{"measure", set_measure},
+    option{"tlb", set_tlb},
+    option{"psp", set_path<&options::psp>},
+    option{"control", set_path<&options::control>},
+    option{"events", set_path<&options::events>},
+    option{"log", set_path<&options::log>},
+    option{"report", set_path<&options::report>},
+    option{"probe", set_path<&options::probe>},
+    option{"break", set_path<&options::broken_fact>},
+};
+constexpr std::string_view policy_prefix = "policy.";
+
+std::string unknown_option(std::string_view name)
+{
+    std::string text = "unknown option '" + std::string(name) + "'; known: ";
+    for (const option &known : table) {
+        text.append(known.name).append(", ");
     }
-    path = v;
-    return {};
+    return text + "policy.NAME";
 }
 
 std::string set_option(options &o, std::string_view name, std::string_view value)
 {
-    static constexpr std::string_view policy_prefix = "policy.";
-    if (name == "persona") {
-        return set_persona(o, value);
-    }
-    if (name == "rmp") {
-        return set_rmp(o, value);
-    }
-    if (name == "enforce") {
-        return set_enforce(o, value);
-    }
-    if (name == "audit") {
-        return set_audit(o, value);
-    }
-    if (name == "watch") {
-        return set_watch(o, value);
-    }
-    if (name == "watch-bound") {
-        return set_watch_bound(o, value);
-    }
-    if (name == "tlb") {
-        return set_tlb(o, value);
-    }
-    if (name == "measure") {
-        return set_measure(o, value);
-    }
-    if (name == "psp") {
-        return set_path(o.psp, name, value);
-    }
-    if (name == "control") {
-        return set_path(o.control, name, value);
-    }
-    if (name == "events") {
-        return set_path(o.events, name, value);
-    }
-    if (name == "log") {
-        return set_path(o.log, name, value);
-    }
-    if (name == "report") {
-        return set_path(o.report, name, value);
-    }
-    if (name == "probe") {
-        return set_path(o.probe, name, value);
-    }
-    if (name == "break") {
-        return set_path(o.broken_fact, name, value);
-    }
     if (name.starts_with(policy_prefix)) {
         return hw::set_policy(o.policy, name.substr(policy_prefix.size()), value);
     }
-    return "unknown option '" + std::string(name) +
-           "'; known: persona, rmp, enforce, audit, watch, watch-bound, measure, tlb, psp, "
-           "control, events, log, report, probe, "
-           "break, policy.NAME";
+    const auto *const known = std::ranges::find(table, name, &option::name);
+    if (known == table.end()) {
+        return unknown_option(name);
+    }
+    const std::string error = known->set(o, value);
+    return error.empty() ? "" : "option " + std::string(name) + ": " + error;
 }
 
 std::string check_combination(const options &o)

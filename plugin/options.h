@@ -2,6 +2,7 @@
 // The plugin's name=value options.
 #pragma once
 
+#include "enforce/level.h"
 #include "hw-model/base/policy.h"
 #include "hw-model/machine/cpu_model.h"
 #include "measure/measure_request.h"
@@ -13,9 +14,6 @@ namespace rmpopt
 {
 
 enum class rmp_choice : std::uint8_t { automatic, segmented, contiguous, none };
-
-/// strict: also the rule that a host mapping of 2 MB must not reach an assigned page.
-enum class enforcement : std::uint8_t { off, on, strict };
 
 struct options {
     const hw::cpu_model *persona = hw::find_cpu_model("venice");

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // QEMU's way in: checks what QEMU offers, reads the options, registers the callbacks.
+#include "base/log.h"
 #include "emulation.h"
 #include "enforce/sigbus.h"
-#include "qemu/symbols.h"
+#include "insn/translate.h"
+#include "qemu/api.h"
 #include "qemu/layout.h"
 #include "qemu/machine.h"
-#include "base/log.h"
-#include "qemu/api.h"
-#include "insn/translate.h"
+#include "qemu/symbols.h"
 
 #include <string_view>
 
@@ -24,6 +24,9 @@ namespace rmpopt
 namespace
 {
 
+/// The only one. Lives until QEMU's end, because callbacks of any thread use it.
+emulation *the_emulation = nullptr;
+
 void on_vcpu_init(unsigned, void *)
 {
     accept_guard_signal();
@@ -31,7 +34,7 @@ void on_vcpu_init(unsigned, void *)
 
 void on_exit(void *)
 {
-    the_context->finish();
+    the_emulation->finish();
 }
 
 std::string check_qemu(const qemu_info_t &info)
@@ -77,14 +80,14 @@ RMPOPT_EXPORT int qemu_plugin_install(qemu_plugin_id_t id, const qemu_info_t *in
         error = open_log(opt.log);
     }
     if (error.empty()) {
-        // Lives until QEMU's end: callbacks of any thread use it.
-        the_context = new context(opt, static_cast<unsigned>(info->system.max_vcpus));
-        error = the_context->listen();
+        the_emulation = new emulation(opt, static_cast<unsigned>(info->system.max_vcpus));
+        error = the_emulation->listen();
     }
     if (!error.empty()) {
         refuse(error);
     }
-    on_machine_reset([](void *) { the_context->reset(); }, nullptr);
+    on_machine_reset([](void *) { the_emulation->reset(); }, nullptr);
+    before_first_instruction([](std::uintptr_t ra) { the_emulation->start_machine(ra); });
     accept_guard_signal();
     qemu_plugin_register_vcpu_init_cb(id, on_vcpu_init, nullptr);
     qemu_plugin_register_vcpu_tb_trans_cb(id, on_translate, nullptr);

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "hw-model/access/rmp_check.h"
 
+#include <array>
+
 namespace rmpopt::hw
 {
 
@@ -187,6 +189,19 @@ rmp_verdict check_private(const machine &m, unsigned thread, const rmp_access &a
 }
 
 } // namespace
+
+std::string_view rule_name(rmp_rule rule) noexcept
+{
+    static constexpr std::array<std::string_view, static_cast<unsigned>(rmp_rule::passed) + 1>
+        names{
+            "snp-disabled",    "unchecked-access", "rmpopt-skip",         "segment-reserved-bits",
+            "device-page",     "hypervisor-owned", "hypervisor-owned-2m", "page-in-use",
+            "guest-covered",   "guest-assigned",   "guest-asid",          "guest-gpa",
+            "guest-immutable", "guest-size",       "guest-validated",     "guest-vmpl",
+            "passed",
+        };
+    return names[static_cast<unsigned>(rule)];
+}
 
 rmp_entry rmp_owner(const rmp_table &rmp, spa_t spa) noexcept
 {

@@ -11,6 +11,8 @@
 
 #include "hw-model/machine/machine.h"
 
+#include <string_view>
+
 namespace rmpopt::hw
 {
 
@@ -73,6 +75,9 @@ enum class rmp_rule : std::uint8_t {
     guest_vmpl,            ///< the VMPL has the permission
     passed,                ///< allowed: no rule of this access is broken
 };
+
+/// "hypervisor-owned" and so on, for logs.
+std::string_view rule_name(rmp_rule rule) noexcept;
 
 struct rmp_verdict {
     rmp_outcome outcome = rmp_outcome::allowed;

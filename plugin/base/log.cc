@@ -20,7 +20,7 @@ int log_fd = STDERR_FILENO;
 std::mutex lines_lock;
 // Never destroyed: QEMU's last callback comes after this object's static destructors.
 auto &lines = *new std::vector<std::string>;
-void (*refusal_action)() = nullptr;
+auto &refusal_action = *new std::function<void()>;
 
 void write_line(int fd, const std::string &text)
 {
@@ -56,7 +56,7 @@ std::vector<std::string> logged_lines()
     return lines;
 }
 
-void before_refusal(void (*action)())
+void before_refusal(std::function<void()> action)
 {
     refusal_action = action;
 }

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <fmt/core.h>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -23,7 +24,7 @@ std::vector<std::string> logged_lines();
 [[noreturn]] void refuse(const std::string &text);
 
 /// What refuse() calls before it ends QEMU; any thread may be the caller.
-void before_refusal(void (*action)());
+void before_refusal(std::function<void()> action);
 
 template <class... A> void log(fmt::format_string<A...> f, A &&...args)
 {

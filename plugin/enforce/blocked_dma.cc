@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "enforce/blocked_dma.h"
 
-#include "emulation.h"
-#include "x86/host_store.h"
 #include "base/log.h"
+#include "enforce/state.h"
+#include "x86/host_store.h"
 
 #include <array>
 #include <cstring>
@@ -16,29 +16,22 @@ namespace rmpopt
 namespace
 {
 
-/// A device that retries for ever must not fill the disk.
-constexpr std::uint64_t logged_events = 100;
-
 /// The page of the last event of this thread: a transfer is many host instructions, one event.
 thread_local hw::spa_t last_page = ~0ull;
 
 void report_event(hw::spa_t spa)
 {
     const hw::spa_t page = hw::align_down(spa, hw::page_4k);
-    hw::counter_set &counters = the_context->machine().counters();
-    if (std::exchange(last_page, page) == page) {
-        return;
-    }
-    if (counters.dma_blocked.fetch_add(1, std::memory_order_relaxed) < logged_events) {
-        log("IOMMU: RMP_PAGE_FAULT: a device's write to system address {:#x} is blocked", spa);
+    if (std::exchange(last_page, page) != page) {
+        enforced.heard->dma_blocked(spa);
     }
 }
 
 void write_allowed(std::uintptr_t address, std::span<const std::byte> bytes)
 {
     auto *to = reinterpret_cast<std::byte *>(address);
-    const auto spa = the_context->ram().spa_of(to);
-    if (spa.has_value() && !the_context->machine().is_host_writable(*spa)) {
+    const auto spa = enforced.ram->spa_of(to);
+    if (spa.has_value() && !enforced.machine->is_host_writable(*spa)) {
         report_event(*spa);
         return;
     }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// Guest RAM twice: QEMU's own mapping, through which the guest reaches it and which the guard
-// protects, and a second mapping through which everything that hardware and firmware do goes.
+// Guest RAM is mapped twice. The guest accesses it through QEMU's own mapping, which write_protect
+// protects; the emulated hardware and firmware use the second mapping, which is always writable.
 #pragma once
 
 #include "hw-model/base/memory_view.h"

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "enforce/sigbus.h"
 
-#include "enforce/blocked_dma.h"
-#include "emulation.h"
-#include "x86/decoder.h"
 #include "base/log.h"
-#include "qemu/api.h"
+#include "enforce/blocked_dma.h"
+#include "enforce/state.h"
 #include "enforce/write_check.h"
+#include "qemu/api.h"
+#include "x86/decoder.h"
 #include "x86/store_address.h"
 
 #include <algorithm>
@@ -132,10 +132,26 @@ std::optional<store_hit> find_hit(const vcpu &cpu, spa_t spa)
     return std::nullopt;
 }
 
+/// Why the RMP forbids the write that the host's MMU stopped; nothing when it allows it by now, as
+/// after a page was given back: then the write is tried again.
+std::optional<refusal> refusal_of(const vcpu &cpu, spa_t spa, hw::rmp_access_kind kind)
+{
+    const hw::rmp_verdict verdict = check_write(cpu, spa, kind);
+    if (verdict.outcome != hw::rmp_outcome::allowed) {
+        return refusal{verdict};
+    }
+    if (!enforced.machine->is_host_writable(spa)) {
+        refuse(fmt::format("vCPU {}: system address {:#x} is protected although the RMP allows to "
+                           "write it; please report this",
+                           cpu.index(), spa));
+    }
+    return std::nullopt;
+}
+
 /// A store through a translation from before firmware took the page away; a moment later the
 /// translation is gone.
-[[noreturn]] void refuse_store(const vcpu &cpu, spa_t spa, const call_chain &chain,
-                               const void *pc)
+[[noreturn]] void refuse_store(const vcpu &cpu, spa_t spa, const refusal &why,
+                               const call_chain &chain, const void *pc)
 {
     if (!synchronise_at(cpu, chain, pc)) {
         refuse(fmt::format("vCPU {}: QEMU itself writes to system address {:#x}, which the RMP "
@@ -148,10 +164,10 @@ std::optional<store_hit> find_hit(const vcpu &cpu, spa_t spa)
                            "in which firmware takes it away and cannot be undone",
                            cpu.index(), cpu.rip(), spa));
     }
-    refuse_write({cpu, hit->address, translation::access::write, cpu.cpl() == 3, spa}, 0);
+    refuse_write({cpu, hit->address, translation::access::write, cpu.cpl() == 3, spa}, why, 0);
 }
 
-/// A vCPU's thread wrote to a protected page. Returns when the write counts as blocked.
+/// A vCPU's thread wrote to a protected page. Returns when the interrupted code goes on.
 void handle_vcpu_write(spa_t spa, ucontext_t &interrupted)
 {
     const vcpu cpu = vcpu::current();
@@ -160,17 +176,23 @@ void handle_vcpu_write(spa_t spa, ucontext_t &interrupted)
         block_device_write(interrupted);
         return;
     }
-    if (!the_context->machine().snp_enabled(cpu.index())) {
+    if (!enforced.machine->snp_enabled(cpu.index())) {
         refuse(fmt::format("vCPU {} writes to system address {:#x} before its SNP_EN is set, while "
                            "other CPUs already protect it; this is not emulated",
                            cpu.index(), spa));
     }
     std::uintptr_t ra = 0;
-    if (const translation *access = tlb_fill::walk_under_way(chain.frames(), ra)) {
-        refuse_walk(*access, spa, ra);
+    const translation *walk = tlb_fill::walk_under_way(chain.frames(), ra);
+    const auto why = refusal_of(
+        cpu, spa, walk != nullptr ? hw::rmp_access_kind::walk_write : hw::rmp_access_kind::write);
+    if (!why.has_value()) {
+        return;
+    }
+    if (walk != nullptr) {
+        refuse_walk(*walk, spa, *why, ra);
     }
     const auto pc = static_cast<std::uintptr_t>(interrupted.uc_mcontext.gregs[REG_RIP]);
-    refuse_store(cpu, spa, chain, reinterpret_cast<void *>(pc));
+    refuse_store(cpu, spa, *why, chain, reinterpret_cast<void *>(pc));
 }
 
 void pass_on(int signal, siginfo_t *info, void *ucontext)
@@ -187,12 +209,12 @@ void pass_on(int signal, siginfo_t *info, void *ucontext)
 
 void on_sigbus(int signal, siginfo_t *info, void *ucontext)
 {
-    const auto spa = the_context->ram().spa_of(info->si_addr);
+    const auto spa = enforced.ram->spa_of(info->si_addr);
     if (!spa.has_value()) {
         pass_on(signal, info, ucontext);
         return;
     }
-    if (the_context->machine().is_host_writable(*spa)) {
+    if (enforced.machine->is_host_writable(*spa)) {
         return; // the page was given back between the write and now, or SNP was shut down
     }
     auto &interrupted = *static_cast<ucontext_t *>(ucontext);

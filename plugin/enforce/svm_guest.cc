@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "enforce/svm_guest.h"
 
-#include "base/log.h"
-#include "emulation.h"
 #include "enforce/fault.h"
+#include "enforce/state.h"
+#include "x86/bits.h"
 #include "x86/vmcb.h"
 
 #include <array>
@@ -41,13 +41,13 @@ void hold(hw::pages_in_use &held, hw::spa_t spa)
 }
 
 [[noreturn]] void leave_guest(const translation &access, std::uint64_t gpa,
-                              std::uint64_t exit_info1)
+                              const denied_access &denied)
 {
     constexpr std::uint64_t exit_npf = 0x400;
     const hw::spa_t vmcb = access.cpu.vmcb();
-    log_rmp_fault(access.cpu, access.address, exit_info1);
-    the_context->machine().memory().store(vmcb + vmcb_field::exit_info2, gpa);
-    access.cpu.exit_guest(exit_npf, exit_info1, 0);
+    tell_denied(access.cpu, denied);
+    enforced.machine->memory().store(vmcb + vmcb_field::exit_info2, gpa);
+    access.cpu.exit_guest(exit_npf, denied.code, 0);
 }
 
 /// P and U: nested accesses are user accesses to present pages (APM vol. 2, 15.25.6).
@@ -61,7 +61,7 @@ std::uint64_t base_info(const translation &access)
 
 std::optional<guest_path> path_of(const translation &access)
 {
-    return access.cpu.find_page(the_context->machine().memory(), access.address);
+    return access.cpu.find_page(enforced.machine->memory(), access.address);
 }
 
 } // namespace
@@ -93,7 +93,7 @@ vmcb_view read_vmcb(const hw::memory_view &memory, hw::spa_t vmcb)
             v.pages.vmsa = {.spa = vmsa,
                             .asid =
                                 static_cast<std::uint32_t>(field(memory, vmcb, vmcb_field::asid)),
-                            .gpa = the_context->machine().rmp().load(vmsa).gpa};
+                            .gpa = enforced.machine->rmp().load(vmsa).gpa};
         } else {
             v.pages.nonsnp_vmsa = vmsa;
         }
@@ -105,7 +105,7 @@ vmcb_view read_vmcb(const hw::memory_view &memory, hw::spa_t vmcb)
 void guest_may_start(const vcpu &cpu, hw::spa_t vmcb, const hw::pages_in_use &held)
 {
     vcpu_guest &g = guests.at(cpu.index());
-    const std::scoped_lock lock(the_context->machine().rmp_lock());
+    const std::scoped_lock lock(enforced.machine->rmp_lock());
     cpu.will_run(vmcb);
     g.held = held;
     any_guest.store(true, std::memory_order_relaxed);
@@ -116,7 +116,7 @@ void refresh_guests()
     if (!any_guest.load(std::memory_order_relaxed)) {
         return;
     }
-    hw::machine &m = the_context->machine();
+    hw::machine &m = *enforced.machine;
     const std::scoped_lock lock(m.rmp_lock());
     for (unsigned i = 0; i < m.cpus().threads(); ++i) {
         vcpu_guest &g = guests[i];
@@ -141,19 +141,22 @@ void write_vmexit_invalid(const hw::memory_view &memory, hw::spa_t vmcb)
     memory.store(vmcb + vmcb_field::exit_interrupt_info, std::uint64_t{0});
 }
 
-void deliver_nested_fault(const translation &access, std::uint64_t error_bits, std::uintptr_t ra)
+void deliver_nested_fault(const translation &access, const hw::rmp_verdict &verdict,
+                          std::uintptr_t ra)
 {
     access.cpu.synchronise(ra);
     const auto path = path_of(access);
-    leave_guest(access, path.has_value() ? path->gpa : access.spa, base_info(access) | error_bits);
+    leave_guest(access, path.has_value() ? path->gpa : access.spa,
+                {.address = access.address,
+                 .spa = access.spa,
+                 .verdict = verdict,
+                 .code = base_info(access) | verdict.error_bits});
 }
 
-void deliver_nested_walk_fault(const translation &access, hw::spa_t table, std::uintptr_t ra)
+void deliver_nested_walk_fault(const translation &access, hw::spa_t table,
+                               const hw::rmp_verdict &verdict, std::uintptr_t ra)
 {
     access.cpu.synchronise(ra);
-    // The update is a write to the guest's table, whatever the access was.
-    const std::uint64_t info =
-        pf_present | pf_user | pf_write | hw::rmp_error::rmp | hw::rmp_error::page_walk;
     const auto path = path_of(access);
     std::uint64_t gpa = table;
     for (unsigned i = 0; path.has_value() && i < path->count; ++i) {
@@ -162,7 +165,12 @@ void deliver_nested_walk_fault(const translation &access, hw::spa_t table, std::
             gpa = e.gpa;
         }
     }
-    leave_guest(access, gpa, info);
+    // The update is a write to the guest's table, whatever the access was.
+    leave_guest(access, gpa,
+                {.address = access.address,
+                 .spa = table,
+                 .verdict = verdict,
+                 .code = pf_present | pf_user | pf_write | verdict.error_bits});
 }
 
 void forget_guests()

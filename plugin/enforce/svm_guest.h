@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// Guests of the emulated host: which VMCB each vCPU runs, what the model must know of it, and how
-// the RMP stops a guest.
+// Guests of the emulated host: which VMCB each vCPU runs, which pages the model must hold for it,
+// and the #VMEXIT by which the RMP stops a guest.
 #pragma once
 
 #include "hw-model/access/rmp_check.h"
@@ -12,11 +12,11 @@
 namespace rmpopt
 {
 
-/// An SVM instruction of the host that names a page at `spa`, past the checks that QEMU makes
-/// itself: SVME, privilege, alignment.
+/// True when an SVM instruction that names a page at `spa` is executed by the host and passes the
+/// checks that QEMU makes itself: SVME, privilege, alignment.
 bool is_host_svm_insn(const vcpu &cpu, hw::spa_t spa);
 
-/// What a VMCB says, as far as the RMP is concerned.
+/// The fields of a VMCB that concern the RMP.
 struct vmcb_view {
     bool sev = false;    ///< any kind of encrypted guest
     bool sev_es = false; ///< its registers are in a VMSA
@@ -35,15 +35,15 @@ void guest_may_start(const vcpu &cpu, hw::spa_t vmcb, const hw::pages_in_use &he
 /// Tells the model which vCPUs run guests now. Before anything that asks whether a page is in use.
 void refresh_guests();
 
-/// Makes VMRUN fail: what a #VMEXIT with VMEXIT_INVALID leaves in the VMCB.
+/// Writes what a #VMEXIT with VMEXIT_INVALID leaves in the VMCB.
 void write_vmexit_invalid(const hw::memory_view &memory, hw::spa_t vmcb);
 
-/// #VMEXIT(NPF) for the guest's access; `error_bits` as rmp_check() gives them.
-[[noreturn]] void deliver_nested_fault(const translation &access, std::uint64_t error_bits,
+/// #VMEXIT(NPF) for the guest's access, with the error bits of `verdict` in EXITINFO1.
+[[noreturn]] void deliver_nested_fault(const translation &access, const hw::rmp_verdict &verdict,
                                        std::uintptr_t ra);
 /// The same when the page walk for the access could not update the table at `table`.
 [[noreturn]] void deliver_nested_walk_fault(const translation &access, hw::spa_t table,
-                                            std::uintptr_t ra);
+                                            const hw::rmp_verdict &verdict, std::uintptr_t ra);
 
 /// Machine reset.
 void forget_guests();

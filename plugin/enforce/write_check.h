@@ -1,23 +1,33 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// The RMP's say in each translation that a vCPU caches.
+// The RMP check of each translation that a vCPU caches, and the way of its verdict to the fault
+// that is delivered.
 #pragma once
 
+#include "hw-model/access/rmp_check.h"
 #include "qemu/tlb_fill.h"
 
 namespace rmpopt
 {
 
+/// What qemu/ carries from the check to refuse() without looking at it.
+struct refusal {
+    hw::rmp_verdict verdict;
+};
+
 /// For tlb_fill::hook(). Without `enforce` writes are not looked at.
 translation_rules rmp_translation_rules(bool enforce);
 
-/// Has the RMP been asked, and does it forbid the host or a guest on this vCPU to write?
-bool is_write_forbidden(const vcpu &cpu, hw::spa_t spa);
+/// The verdict on a write to `spa` by this vCPU, through a mapping of 4 KB or, with
+/// `large_mapping`, one of 2 MB or more. `kind`: write, or walk_write for the page walk's own.
+hw::rmp_verdict check_write(const vcpu &cpu, hw::spa_t spa,
+                            hw::rmp_access_kind kind = hw::rmp_access_kind::write,
+                            bool large_mapping = false);
 
-/// Raises what a write meets that the RMP forbids; for translation_rules, too.
-[[noreturn]] void refuse_write(const translation &access, std::uintptr_t ra);
+/// Delivers what `why` says of the write `access`. `ra` as for vcpu::raise().
+[[noreturn]] void refuse_write(const translation &access, const refusal &why, std::uintptr_t ra);
 
-/// Raises what an access meets whose page walk could not update a page table, because the RMP
-/// forbids the host to write the page of the table at `table`.
-[[noreturn]] void refuse_walk(const translation &access, hw::spa_t table, std::uintptr_t ra);
+/// The same for an access whose page walk could not update the page table at `table`.
+[[noreturn]] void refuse_walk(const translation &access, hw::spa_t table, const refusal &why,
+                              std::uintptr_t ra);
 
 } // namespace rmpopt

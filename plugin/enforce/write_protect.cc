@@ -32,7 +32,7 @@ constexpr std::uint64_t needed_features =
 
 } // namespace
 
-std::string guard::start(const guest_ram &ram, hw::machine &machine)
+std::string write_protect::start(const guest_ram &ram, hw::machine &machine)
 {
     ram_ = &ram;
     machine_ = &machine;
@@ -56,7 +56,7 @@ std::string guard::start(const guest_ram &ram, hw::machine &machine)
     return {};
 }
 
-void guard::apply(const hw::rmp_changes &effects)
+void write_protect::apply(const hw::rmp_changes &effects)
 {
     if (uffd_ < 0 || effects.ranges().empty()) {
         return;
@@ -67,7 +67,7 @@ void guard::apply(const hw::rmp_changes &effects)
     }
 }
 
-void guard::apply_range(const spa_range &range)
+void write_protect::apply_range(const spa_range &range)
 {
     spa_t start = range.base;
     bool writable = machine_->is_host_writable(start);
@@ -82,7 +82,7 @@ void guard::apply_range(const spa_range &range)
     protect({start, range.end() - start}, writable);
 }
 
-void guard::protect(const spa_range &range, bool writable)
+void write_protect::protect(const spa_range &range, bool writable)
 {
     std::byte *p = ram_->qemu_address(range.base, range.bytes);
     if (p == nullptr) {
@@ -101,7 +101,7 @@ void guard::protect(const spa_range &range, bool writable)
     changes_.fetch_add(1, std::memory_order_relaxed);
 }
 
-void guard::release_all()
+void write_protect::release_all()
 {
     if (uffd_ < 0) {
         return;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// Lets the host's MMU find the guest's writes to pages that the RMP does not let the host write:
-// such pages are write-protected in QEMU's mapping, so a store stops before memory changes and
+// Lets the host's MMU find the guest's writes to pages that the RMP does not let the host write.
+// Such pages are write-protected in QEMU's mapping, so that a store stops before memory changes and
 // costs nothing when it is allowed.
 #pragma once
 
@@ -15,15 +15,15 @@
 namespace rmpopt
 {
 
-class guard
+class write_protect
 {
   public:
     /// Prepares protection of `ram`, with the RMP of `machine` as the only truth. Returns an empty
     /// string or why protection is impossible here.
     std::string start(const guest_ram &ram, hw::machine &machine);
 
-    /// Brings the protection of the changed pages in line with the RMP as it is now. Any thread;
-    /// order does not matter.
+    /// Brings the protection of the changed pages in line with the RMP as it is now: what `effects`
+    /// says of them is not looked at. Any thread, in any order.
     void apply(const hw::rmp_changes &effects);
 
     /// All RAM writable again.

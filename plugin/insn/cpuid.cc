@@ -16,7 +16,7 @@ void emulate_cpuid(const insn_event &event)
     const cpuid_result qemus =
         event.cpu.native_cpuid(leaf, static_cast<std::uint32_t>(event.reg(rcx)));
     hw::cpuid_regs r{.eax = qemus.eax, .ebx = qemus.ebx, .ecx = qemus.ecx, .edx = qemus.edx};
-    hw::adjust_cpuid(the_context->machine(), leaf, r);
+    hw::adjust_cpuid(event.machine(), leaf, r);
     event.reg(rax) = r.eax;
     event.reg(rbx) = r.ebx;
     event.reg(rcx) = r.ecx;

@@ -5,16 +5,21 @@
 #include "enforce/write_check.h"
 #include "x86/insn_match.h"
 
+#include <atomic>
+
 namespace rmpopt
 {
 
 namespace
 {
 
+std::atomic<const insn_environment *> the_environment{nullptr};
+
 template <auto emulate> void on_execute(unsigned, void *length)
 {
     // The vCPU index that QEMU passes may be that of another vCPU; see vcpu::current().
     emulate(insn_event{
+        .env = *emulation_environment(),
         .cpu = vcpu::current(),
         .length = static_cast<std::uint8_t>(reinterpret_cast<std::uintptr_t>(length)),
         .ra = reinterpret_cast<std::uintptr_t>(__builtin_return_address(0)),
@@ -22,6 +27,16 @@ template <auto emulate> void on_execute(unsigned, void *length)
 }
 
 } // namespace
+
+void start_emulation(const insn_environment &e)
+{
+    the_environment.store(new insn_environment(e), std::memory_order_release); // lives on
+}
+
+const insn_environment *emulation_environment()
+{
+    return the_environment.load(std::memory_order_acquire);
+}
 
 qemu_plugin_vcpu_udata_cb_t find_emulation(std::span<const std::uint8_t> bytes)
 {
@@ -98,19 +113,34 @@ void raise(const insn_event &event, hw::fault f)
     event.cpu.raise(f == hw::fault::ud ? vector::ud : vector::gp, 0, event.ra);
 }
 
-void raise(const insn_event &event, const operand_fault &bad)
+void raise_any(const insn_event &event, hw::fault f)
 {
-    if (bad.what == operand_fault::kind::rmp) {
-        deliver_rmp_fault(event.cpu, bad.address, pf_write, event.ra);
+    if (f != hw::fault::none) {
+        raise(event, f);
     }
-    if (bad.what == operand_fault::kind::rmp_walk) {
-        refuse_walk({event.cpu, bad.address, bad.access, false, 0}, bad.table, event.ra);
-    }
-    if (bad.what == operand_fault::kind::general_protection) {
+}
+
+void raise_any(const insn_event &event, const operand_fault &bad)
+{
+    switch (bad.what) {
+    case operand_fault::kind::none:
+        return;
+    case operand_fault::kind::general_protection:
         raise(event, hw::fault::gp0);
+    case operand_fault::kind::page_fault:
+        event.cpu.set_cr2(bad.address);
+        event.cpu.raise(vector::pf, static_cast<int>(bad.error_code), event.ra);
+    case operand_fault::kind::rmp_walk:
+        refuse_walk({event.cpu, bad.address, bad.access, false, 0}, bad.spa, {bad.verdict},
+                    event.ra);
+    case operand_fault::kind::rmp:
+        deliver_page_fault(event.cpu,
+                           {.address = bad.address,
+                            .spa = bad.spa,
+                            .verdict = bad.verdict,
+                            .code = bad.error_code},
+                           event.ra);
     }
-    event.cpu.set_cr2(bad.address);
-    event.cpu.raise(vector::pf, static_cast<int>(bad.error_code), event.ra);
 }
 
 } // namespace rmpopt

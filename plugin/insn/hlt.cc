@@ -8,10 +8,9 @@ namespace rmpopt
 void emulate_hlt(const insn_event &event)
 {
     constexpr std::uint64_t interrupts_on = 1u << 9;
-    watch *watcher = the_context->watcher();
-    if (watcher != nullptr && event.cpu.cpl() == 0 && !event.cpu.in_guest() &&
+    if (event.cpu.cpl() == 0 && !event.cpu.in_guest() &&
         (event.cpu.paging().rflags & interrupts_on) == 0) {
-        watcher->cpu_offline(event.cpu.index());
+        event.heard().halted_for_good(event.cpu.index());
     }
 }
 

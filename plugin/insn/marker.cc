@@ -2,9 +2,10 @@
 // The marker: NOPL 0x4f504d52(%rax,%rax,1), which does nothing on any machine. EAX says what is
 // wanted of the measurement; nothing in the guest changes. Any privilege, 64-bit mode.
 #include "insn/dispatch.h"
-#include "instrument/store_hooks.h"
 
+#include <algorithm>
 #include <array>
+#include <string>
 
 namespace rmpopt
 {
@@ -34,8 +35,7 @@ void mark(const insn_event &event)
     std::string text(name.begin(), name.begin() + static_cast<std::ptrdiff_t>(read));
     std::ranges::replace_if(
         text, [](char c) { return !is_printable(c); }, '?');
-    store_hooks::end_phase();
-    the_context->measuring().mark(text);
+    event.heard().phase(text);
 }
 
 bool is_request(const insn_event &event, measure_request &request)
@@ -66,7 +66,7 @@ void emulate_marker(insn_event event)
         mark(event);
     } else if (is_request(event, request)) {
         synchronise(event);
-        the_context->set_measure(request);
+        event.env.set_measure(request);
         complete(event);
     }
 }

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "insn/operand.h"
 
+#include "enforce/fault.h"
 #include "enforce/write_check.h"
 #include "qemu/machine.h"
+#include "x86/bits.h"
 #include "x86/page_tables.h"
 
 #include <algorithm>
@@ -32,7 +34,7 @@ struct pieces {
     operand_fault fault;
 };
 
-operand_fault fault_of(const walk_result &w, std::uint64_t va, access_kind access)
+operand_fault fault_of(const vcpu &cpu, const walk_result &w, std::uint64_t va, access_kind access)
 {
     switch (w.kind) {
     case walk_result::outcome::ok:
@@ -46,7 +48,8 @@ operand_fault fault_of(const walk_result &w, std::uint64_t va, access_kind acces
                 .address = va,
                 .access = access == access_kind::write ? translation::access::write
                                                        : translation::access::read,
-                .table = w.table_entry};
+                .spa = w.table_entry,
+                .verdict = check_write(cpu, w.table_entry, hw::rmp_access_kind::walk_write)};
     }
     return {};
 }
@@ -54,7 +57,8 @@ operand_fault fault_of(const walk_result &w, std::uint64_t va, access_kind acces
 /// True when the CPU's page walk may set bits in the table entry at `entry`.
 bool may_mark(const void *cpu, spa_t entry)
 {
-    return !is_write_forbidden(*static_cast<const vcpu *>(cpu), entry);
+    return check_write(*static_cast<const vcpu *>(cpu), entry, hw::rmp_access_kind::walk_write)
+               .outcome == hw::rmp_outcome::allowed;
 }
 
 pieces find_pieces(const hw::memory_view &memory, const vcpu &cpu, std::uint64_t va,
@@ -66,7 +70,7 @@ pieces find_pieces(const hw::memory_view &memory, const vcpu &cpu, std::uint64_t
         piece p{.va = va + done, .offset = done};
         p.bytes = std::min<std::size_t>(bytes - done, page_4k - p.va % page_4k);
         const walk_result w = walk(memory, paging, p.va, access, may_mark, &cpu);
-        out.fault = fault_of(w, p.va, access);
+        out.fault = fault_of(cpu, w, p.va, access);
         p.spa = w.spa;
         out.part[out.count++] = p;
         done += p.bytes;
@@ -76,10 +80,9 @@ pieces find_pieces(const hw::memory_view &memory, const vcpu &cpu, std::uint64_t
 
 } // namespace
 
-operand_fault read_operand(const context &ctx, const vcpu &cpu, std::uint64_t va,
+operand_fault read_operand(const hw::memory_view &memory, const vcpu &cpu, std::uint64_t va,
                            std::span<std::byte> to)
 {
-    const hw::memory_view &memory = ctx.ram().hardware_view();
     const pieces ps = find_pieces(memory, cpu, va, to.size(), access_kind::read);
     if (ps.fault.what != operand_fault::kind::none) {
         return ps.fault;
@@ -91,18 +94,22 @@ operand_fault read_operand(const context &ctx, const vcpu &cpu, std::uint64_t va
     return {};
 }
 
-operand_fault write_operand(const context &ctx, const vcpu &cpu, std::uint64_t va,
+operand_fault write_operand(const hw::memory_view &memory, const vcpu &cpu, std::uint64_t va,
                             std::span<const std::byte> from)
 {
-    const hw::memory_view &memory = ctx.ram().hardware_view();
     const pieces ps = find_pieces(memory, cpu, va, from.size(), access_kind::write);
     if (ps.fault.what != operand_fault::kind::none) {
         return ps.fault;
     }
     for (std::size_t i = 0; i < ps.count; ++i) {
         const piece &p = ps.part[i];
-        if (is_write_forbidden(cpu, p.spa)) {
-            return {.what = operand_fault::kind::rmp, .address = p.va};
+        const hw::rmp_verdict verdict = check_write(cpu, p.spa);
+        if (verdict.outcome != hw::rmp_outcome::allowed) {
+            return {.what = operand_fault::kind::rmp,
+                    .address = p.va,
+                    .error_code = pf_write,
+                    .spa = p.spa,
+                    .verdict = verdict};
         }
     }
     for (std::size_t i = 0; i < ps.count; ++i) {

@@ -9,21 +9,10 @@ namespace rmpopt
 
 void emulate_psmash(const insn_event &event)
 {
-    hw::machine &m = the_context->machine();
-    const hw::fault f = hw::host_insn_fault(m, event.model_context());
-    if (f != hw::fault::none) {
-        raise(event, f);
-    }
+    raise_any(event, hw::host_insn_fault(event.machine(), event.model_context()));
     refresh_guests();
-    const hw::rmp_status status = hw::psmash(m, event.reg(rax));
-    the_context->audit(event.reg(rax));
-    the_context->measuring().psmash(event.reg(rax), status);
-    if (status == hw::rmp_status::success) {
-        the_context->measuring().rmp_changed({event.reg(rax), hw::page_2m});
-    }
-    if (watch *watcher = the_context->watcher()) {
-        watcher->psmash(place_of(event), event.reg(rax), status);
-    }
+    const hw::rmp_status status = hw::psmash(event.machine(), event.reg(rax));
+    event.heard().psmash(place_of(event), event.reg(rax), status);
     complete_with_status(event, status, hw::status_flags_mask);
 }
 

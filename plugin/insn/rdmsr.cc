@@ -16,12 +16,12 @@ void emulate_rdmsr(const insn_event &event)
         raise(event, hw::fault::gp0);
     }
     std::uint64_t value = 0;
-    hw::machine &m = the_context->machine();
-    switch (hw::rdmsr(m, event.cpu.index(), index, value)) {
+    const hw::msr_result r = hw::rdmsr(event.machine(), event.cpu.index(), index, value);
+    event.heard().rdmsr(place_of(event), index, r);
+    switch (r) {
     case hw::msr_result::pass:
         return;
     case hw::msr_result::gp0:
-        hw::count(m.counters().msr_gp);
         raise(event, hw::fault::gp0);
     case hw::msr_result::done:
         break;

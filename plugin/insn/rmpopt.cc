@@ -10,15 +10,9 @@ namespace rmpopt
 void emulate_rmpopt(const insn_event &event)
 {
     const hw::rmpopt_result r =
-        hw::rmpopt(the_context->machine(), event.model_context(), event.reg(rax), event.reg(rcx));
-    the_context->measuring().rmpopt(event.cpu.index(), r);
-    if (watch *watcher = the_context->watcher()) {
-        watcher->rmpopt(place_of(event), event.reg(rax), event.reg(rcx), r);
-    }
-    if (r.exception != hw::fault::none) {
-        raise(event, r.exception);
-    }
-    the_context->audit(event.reg(rax));
+        hw::rmpopt(event.machine(), event.model_context(), event.reg(rax), event.reg(rcx));
+    event.heard().rmpopt(place_of(event), event.reg(rax), event.reg(rcx), r);
+    raise_any(event, r.exception);
     complete(event, r.cf ? hw::flag_cf : 0, r.changed_flags);
 }
 

@@ -8,20 +8,13 @@ namespace rmpopt
 
 void emulate_rmpread(insn_event event)
 {
-    hw::machine &m = the_context->machine();
-    const hw::fault f = hw::rmpread_fault(m, event.model_context());
-    if (f != hw::fault::none) {
-        raise(event, f);
-    }
+    hw::machine &m = event.machine();
+    raise_any(event, hw::rmpread_fault(m, event.model_context()));
     synchronise(event);
     hw::rmp_record record;
     const hw::rmp_status s = hw::rmpread(m, event.reg(rax), record);
     if (s == hw::rmp_status::success) {
-        const operand_fault bad =
-            write_operand(*the_context, event.cpu, event.reg(rcx), record.encode());
-        if (bad.what != operand_fault::kind::none) {
-            raise(event, bad);
-        }
+        raise_any(event, write_operand(m.memory(), event.cpu, event.reg(rcx), record.encode()));
     }
     complete_with_status(event, s, hw::changed_flags(m));
 }

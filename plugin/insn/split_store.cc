@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// Before a store that QEMU would make in several parts: when it reaches over two pages, all of it
-// is tried first, so that it faults before any part is written. PUSHF and SETcc are tried always.
-#include "qemu/tlb_fill.h"
-#include "insn/dispatch.h"
-#include "base/intern.h"
+// Stores that QEMU makes in several parts. When such a store crosses into another page, all of it
+// is tried first, so that it faults before any part is written. PUSHF and SETcc are always tried,
+// because QEMU would lose the guest's flags in a fault.
 #include "x86/split_store.h"
+#include "base/intern.h"
+#include "insn/dispatch.h"
+#include "qemu/tlb_fill.h"
 
 namespace rmpopt
 {
@@ -16,7 +17,7 @@ void on_execute(unsigned, void *data)
 {
     const auto &store = *static_cast<const split_store *>(data);
     const vcpu cpu = vcpu::current();
-    if (!the_context->machine().snp_enabled(cpu.index())) {
+    if (!emulation_environment()->machine->snp_enabled(cpu.index())) {
         return;
     }
     const auto ra = reinterpret_cast<std::uintptr_t>(__builtin_return_address(0));

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// What drops translations, before QEMU executes it: MOV to CR0, CR3 and CR4, INVLPG, INVPCID,
-// INVLPGA (APM vol. 2, 5.5.2; vol. 3). Only looks. An instruction that faults instead has been
-// taken for one that does not: its translations are walked for once more.
+// Instructions that drop translations: MOV to CR0, CR3 and CR4, INVLPG, INVPCID, INVLPGA (APM vol.
+// 2, 5.5.2; vol. 3). The modelled TLB is told before QEMU executes them. If the instruction then
+// faults, the modelled TLB has dropped too much, which costs it some extra page walks.
 #include "base/intern.h"
 #include "insn/dispatch.h"
 #include "instrument/store_hooks.h"

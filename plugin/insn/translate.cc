@@ -2,7 +2,6 @@
 #include "insn/translate.h"
 
 #include "base/log.h"
-#include "emulation.h"
 #include "insn/dispatch.h"
 #include "instrument/hook_view.h"
 #include "instrument/store_hooks.h"
@@ -15,9 +14,18 @@ namespace rmpopt
 namespace
 {
 
+void (*before_first)(std::uintptr_t ra) = nullptr;
+
 void on_first_instruction(unsigned, void *)
 {
-    the_context->start_machine(reinterpret_cast<std::uintptr_t>(__builtin_return_address(0)));
+    before_first(reinterpret_cast<std::uintptr_t>(__builtin_return_address(0)));
+}
+
+/// The machine is complete; before that, firmware's first blocks are only looked through for the
+/// instructions that are always emulated.
+bool started()
+{
+    return emulation_environment() != nullptr;
 }
 
 /// True when it is one that the plugin executes or looks at.
@@ -31,29 +39,34 @@ bool look_at(qemu_plugin_insn *insn)
                                                reinterpret_cast<void *>(code.size()));
         return true;
     }
-    if (!the_context->started()) {
+    if (!started()) {
         return false;
     }
     const bool drops = watch_tlb_insn(insn, code);
-    const bool tried = the_context->enforces() && watch_split_store(insn, code);
+    const bool tried = emulation_environment()->enforces && watch_split_store(insn, code);
     return drops || tried;
 }
 
 bool is_plain(const vcpu &cpu, std::span<const std::uint8_t> page, std::size_t offset)
 {
-    return the_context->started() && !store_hooks::must_see(cpu, page, offset) &&
+    return started() && !store_hooks::must_see(cpu, page, offset) &&
            is_plain_block({.code = page.subspan(offset),
                            .code_64 = cpu.code_64(),
-                           .tries_stores = the_context->enforces(),
+                           .tries_stores = emulation_environment()->enforces,
                            .watched = store_hooks::watched()});
 }
 
 } // namespace
 
+void before_first_instruction(void (*start)(std::uintptr_t ra))
+{
+    before_first = start;
+}
+
 void on_translate(qemu_plugin_tb *tb, void *)
 {
     const std::size_t n = qemu_plugin_tb_n_insns(tb);
-    if (!the_context->started() && n != 0) {
+    if (!started() && n != 0) {
         // vCPU init callbacks come before the machine exists; the reset vector comes after.
         qemu_plugin_register_vcpu_insn_exec_cb(qemu_plugin_tb_get_insn(tb, 0), on_first_instruction,
                                                QEMU_PLUGIN_CB_RW_REGS_PC, nullptr);
@@ -67,7 +80,7 @@ void on_translate(qemu_plugin_tb *tb, void *)
                    "please report this");
         }
         store_hooks::expect_none(tb);
-    } else if (the_context->started()) {
+    } else if (started()) {
         store_hooks::instrument(tb);
     }
 }

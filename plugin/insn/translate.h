@@ -1,19 +1,24 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// What happens while QEMU translates a block of code: the instructions that concern the plugin get
-// their callbacks.
+// While QEMU translates a block of code, the instructions that concern the plugin get their
+// callbacks.
 #pragma once
 
-#include "qemu/translator.h"
 #include "qemu/api.h"
+#include "qemu/translator.h"
 
 namespace rmpopt
 {
 
+/// `start` is called before the guest's first instruction, and again before each one until it has
+/// called start_emulation(). `ra` is the return address of the callback from which it is called. To
+/// be called before any block is translated.
+void before_first_instruction(void (*start)(std::uintptr_t ra));
+
 /// The plugin's only callback for blocks.
 void on_translate(qemu_plugin_tb *tb, void *);
 
-/// Which blocks the plugin need not be asked about. With `audits` it is asked all the same, and
-/// contradicts when one concerns it.
+/// The rules by which blocks are left out of the plugin's view. With `audits` the plugin sees all
+/// blocks and ends QEMU when one that would have been left out concerns it.
 translator::rules block_rules(bool audits);
 
 } // namespace rmpopt

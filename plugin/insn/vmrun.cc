@@ -1,12 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// VMRUN (0F 01 D8): the RMP checks of the pages that the VMCB names; then QEMU executes it. Guests
-// with encrypted memory are not emulated: their VMRUN fails as one with a bad VMCB does.
-#include "insn/dispatch.h"
-#include "base/log.h"
-#include "instrument/tlb_hooks.h"
+// VMRUN (0F 01 D8): the RMP checks of the pages that the VMCB names. QEMU then executes the
+// instruction. Guests with encrypted memory are not emulated: their VMRUN fails as with a bad VMCB.
 #include "enforce/svm_guest.h"
-
-#include <fmt/format.h>
+#include "insn/dispatch.h"
 
 namespace rmpopt
 {
@@ -15,32 +11,12 @@ namespace
 {
 
 /// Why VMRUN ends with VMEXIT_INVALID before the guest runs; nullptr when it does not.
-const char *reason_to_fail(const vmcb_view &v, unsigned thread)
+const char *reason_to_fail(const insn_event &event, const vmcb_view &v)
 {
-    if (!hw::vmrun_pages_valid(the_context->machine(), thread, v.pages)) {
+    if (!hw::vmrun_pages_valid(event.machine(), event.cpu.index(), v.pages)) {
         return "an RMP check of its pages fails";
     }
     return v.sev || v.sev_es ? "guests with encrypted memory are not emulated" : nullptr;
-}
-
-/// True when VMRUN fails; the VMCB says so.
-bool fails(const vcpu &cpu, hw::spa_t vmcb)
-{
-    const hw::memory_view &memory = the_context->machine().memory();
-    const vmcb_view v = read_vmcb(memory, vmcb);
-    const char *reason = reason_to_fail(v, cpu.index());
-    if (reason == nullptr) {
-        guest_may_start(cpu, vmcb, v.held);
-        tlb_hooks::guest_starts(cpu, v.asid, v.tlb_control);
-        return false;
-    }
-    static std::atomic<unsigned> logged{0};
-    if (logged.fetch_add(1, std::memory_order_relaxed) < 100) {
-        log("vCPU {}: VMRUN of the VMCB at {:#x} ends with VMEXIT_INVALID: {}", cpu.index(), vmcb,
-            reason);
-    }
-    write_vmexit_invalid(memory, vmcb);
-    return true;
 }
 
 } // namespace
@@ -48,14 +24,24 @@ bool fails(const vcpu &cpu, hw::spa_t vmcb)
 void emulate_vmrun(const insn_event &event)
 {
     const hw::spa_t vmcb = event.reg(rax);
-    const hw::memory_view &memory = the_context->machine().memory();
+    const hw::memory_view &memory = event.machine().memory();
     if (!is_host_svm_insn(event.cpu, vmcb) || memory.at(vmcb, hw::page_4k) == nullptr) {
         return; // QEMU's own checks raise what is due
     }
-    if (hw::vmcb_check(the_context->machine(), event.cpu.index(), vmcb) != hw::fault::none) {
-        raise(event, hw::fault::gp0);
+    raise_any(event, hw::vmcb_check(event.machine(), event.cpu.index(), vmcb));
+    const vmcb_view v = read_vmcb(memory, vmcb);
+    const char *reason = reason_to_fail(event, v);
+    if (reason == nullptr) {
+        guest_may_start(event.cpu, vmcb, v.held);
+    } else {
+        write_vmexit_invalid(memory, vmcb);
     }
-    if (fails(event.cpu, vmcb)) {
+    event.heard().vmrun({.cpu = event.cpu.index(),
+                         .vmcb = vmcb,
+                         .asid = v.asid,
+                         .tlb_control = v.tlb_control,
+                         .failed = reason});
+    if (reason != nullptr) {
         complete(event);
     }
 }

@@ -1,13 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // WRMSR (0F 30) of the registers that the model holds. The first WRMSR of EFER.LME is also the
 // moment when a BIOS would have been done and an operating system takes over.
+#include "enforce/enforcement.h"
 #include "hw-model/machine/msr.h"
 #include "insn/dispatch.h"
 #include "x86/bits.h"
-
-#include <algorithm>
-#include <array>
-#include <fmt/format.h>
 
 namespace rmpopt
 {
@@ -16,48 +13,20 @@ namespace
 {
 
 constexpr std::uint32_t msr_efer = 0xc0000080;
-constexpr std::uint32_t msr_lstar = 0xc0000082;
 
-/// Of the registers on which RMP checks depend.
-void tell_write(unsigned cpu, std::uint32_t index, std::uint64_t value)
+hw::msr_result write(const insn_event &event, std::uint32_t index, std::uint64_t value)
 {
-    struct named {
-        std::uint32_t index;
-        std::string_view name;
-    };
-    constexpr std::array<named, 5> registers{{{hw::msr::syscfg, "SYSCFG"},
-                                              {hw::msr::rmp_base, "RMP_BASE"},
-                                              {hw::msr::rmp_end, "RMP_END"},
-                                              {hw::msr::rmp_cfg, "RMP_CFG"},
-                                              {hw::msr::rmpopt_base, "RMPOPT_BASE"}}};
-    const auto *const found = std::ranges::find(registers, index, &named::index);
-    if (found != registers.end()) {
-        the_context->tell(
-            "msr", {{"cpu", cpu}, {"msr", found->name}, {"value", fmt::format("{:#x}", value)}});
+    hw::machine &m = event.machine();
+    const unsigned thread = event.cpu.index();
+    const bool checked_before = m.snp_enabled(thread);
+    hw::rmp_changes changes;
+    const hw::msr_result r = hw::wrmsr(m, thread, index, value, changes);
+    take_effect(changes);
+    if (!checked_before && m.snp_enabled(thread)) {
+        drop_translations();
     }
-}
-
-/// False when the write is QEMU's to do.
-bool write(const insn_event &event, std::uint32_t index, std::uint64_t value, bool &is_gp)
-{
-    hw::machine &m = the_context->machine();
-    const bool snp_before = m.snp_enabled(event.cpu.index());
-    hw::rmp_changes effects;
-    const hw::msr_result r = hw::wrmsr(m, event.cpu.index(), index, value, effects);
-    the_context->apply(effects);
-    if (!snp_before && m.snp_enabled(event.cpu.index())) {
-        the_context->drop_translations();
-    }
-    the_context->measuring().machine_changed();
-    tell_write(event.cpu.index(), index, value);
-    if (watch *watcher = the_context->watcher()) {
-        watcher->wrmsr(place_of(event), index, value, r);
-    }
-    is_gp = r == hw::msr_result::gp0;
-    if (is_gp) {
-        hw::count(m.counters().msr_gp);
-    }
-    return r != hw::msr_result::pass;
+    event.heard().wrmsr(place_of(event), index, value, r, changes);
+    return r;
 }
 
 } // namespace
@@ -65,30 +34,32 @@ bool write(const insn_event &event, std::uint32_t index, std::uint64_t value, bo
 void emulate_wrmsr(const insn_event &event)
 {
     const auto index = static_cast<std::uint32_t>(event.reg(rcx));
-    if (index == msr_efer && (event.reg(rax) & efer_lme) != 0) {
-        the_context->enter_operating_system(static_cast<std::uint32_t>(event.reg(rsi)),
-                                            static_cast<std::uint32_t>(event.reg(rbx)));
+    const std::uint64_t value = static_cast<std::uint32_t>(event.reg(rax)) | event.reg(rdx) << 32;
+    if (index == msr_efer && (value & efer_lme) != 0) {
+        event.env.enter_operating_system(static_cast<std::uint32_t>(event.reg(rsi)),
+                                         static_cast<std::uint32_t>(event.reg(rbx)));
         return;
     }
-    if (index == msr_lstar && event.cpu.long_mode() && event.cpu.cpl() == 0) {
-        the_context->note_lstar(static_cast<std::uint32_t>(event.reg(rax)) | event.reg(rdx) << 32);
+    if (!event.cpu.long_mode() || event.cpu.in_guest()) {
         return;
     }
-    if (!hw::is_modelled_msr(index) || !event.cpu.long_mode() || event.cpu.in_guest()) {
+    if (index == msr_lstar && event.cpu.cpl() == 0) {
+        event.heard().wrmsr(place_of(event), index, value, hw::msr_result::pass, {});
+    }
+    if (!hw::is_modelled_msr(index)) {
         return;
     }
     if (event.cpu.cpl() != 0) {
         raise(event, hw::fault::gp0);
     }
-    const std::uint64_t value = static_cast<std::uint32_t>(event.reg(rax)) | event.reg(rdx) << 32;
-    bool is_gp = false;
-    if (!write(event, index, value, is_gp)) {
+    switch (write(event, index, value)) {
+    case hw::msr_result::pass:
         return;
-    }
-    if (is_gp) {
+    case hw::msr_result::gp0:
         raise(event, hw::fault::gp0);
+    case hw::msr_result::done:
+        complete(event);
     }
-    complete(event);
 }
 
 } // namespace rmpopt

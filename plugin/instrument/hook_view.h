@@ -1,16 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// What the callbacks of loads and stores share: whose they are, and where they went.
+// Shared by the callbacks of loads and stores: which vCPU made the access, and which page it went
+// to.
 #pragma once
 
-#include "qemu/vcpu.h"
 #include "hw-model/base/types.h"
 #include "measure/measurement.h"
 #include "qemu/api.h"
+#include "qemu/vcpu.h"
 
 namespace rmpopt
 {
 
-/// What the thread knows of the vCPU that it executes. One host thread may take turns with several.
+/// The vCPU that the thread executes. One host thread may execute several vCPUs in turn.
 struct hook_view {
     static constexpr void *nothing = nullptr;
 
@@ -40,7 +41,7 @@ inline hook_view &current_view()
     return v;
 }
 
-/// Surely: accesses have up to 64 bytes.
+/// True when no access at `vaddr` can cross into the next page: accesses have up to 64 bytes.
 inline bool is_in_one_page(std::uint64_t vaddr)
 {
     return vaddr % hw::page_4k <= hw::page_4k - 64;

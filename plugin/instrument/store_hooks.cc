@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "instrument/store_hooks.h"
 
+#include "base/log.h"
 #include "instrument/hook_view.h"
+#include "instrument/tlb_hooks.h"
 #include "qemu/insn_bytes.h"
 #include "x86/insn_match.h"
-#include "base/log.h"
-#include "instrument/tlb_hooks.h"
 
 #include <utility>
 
@@ -148,7 +148,8 @@ template <class F> void as_block_of_its_own(vcpu_measure &state, cell_accessor w
 /// Where a store went that the vCPU has made just now.
 page_target target_by_tables(const vcpu &cpu, cell_accessor who, std::uint64_t va)
 {
-    const auto path = accessor_of(cpu) == who ? cpu.find_page(hook_measurement->memory(), va) : std::nullopt;
+    const auto path =
+        accessor_of(cpu) == who ? cpu.find_page(hook_measurement->memory(), va) : std::nullopt;
     return !path.has_value()                     ? page_target{}
            : hook_measurement->is_ram(path->spa) ? page_target{page_target::kind::ram, path->spa}
                                                  : page_target{page_target::kind::device, 0};
@@ -223,7 +224,8 @@ void on_string_store(unsigned, qemu_plugin_meminfo_t info, std::uint64_t vaddr, 
     }
     const hook_view &v = current_view();
     string_stores_left = v.state->intervals.next(the_mode.interval);
-    as_block_of_its_own(*v.state, accessor_of(v.executed()), [&] { look_at_store(v, info, vaddr); });
+    as_block_of_its_own(*v.state, accessor_of(v.executed()),
+                        [&] { look_at_store(v, info, vaddr); });
 }
 
 /// blocks_left has come to 0. True when a block is to be drawn.
@@ -333,8 +335,7 @@ watched_accesses store_hooks::watched()
                                               : watched_accesses::stores;
 }
 
-bool store_hooks::must_see(const vcpu &cpu, std::span<const std::uint8_t> page,
-                           std::size_t offset)
+bool store_hooks::must_see(const vcpu &cpu, std::span<const std::uint8_t> page, std::size_t offset)
 {
     return the_mode.mode == measure_mode::sampled &&
            (cpu.is_next_block_marked() || may_follow_string_or_guest(page, offset));

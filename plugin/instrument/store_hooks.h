@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// Tells the measurement of the guest's stores: puts callbacks into the blocks that QEMU translates.
-// Nothing is put into them while nothing is measured.
+// Counts the guest's stores for the measurement, by callbacks in the blocks that QEMU translates.
+// While nothing is measured, blocks get no callbacks.
 #pragma once
 
-#include "qemu/vcpu.h"
 #include "measure/measurement.h"
-#include "x86/plain_block.h"
 #include "qemu/api.h"
+#include "qemu/vcpu.h"
+#include "x86/plain_block.h"
 
 namespace rmpopt
 {
@@ -20,18 +20,18 @@ class store_hooks
     /// While QEMU translates `tb` on the current vCPU.
     static void instrument(qemu_plugin_tb *tb);
 
-    /// From now on blocks are instrumented like that. While no vCPU executes one and before the
-    /// next is translated.
+    /// Changes how blocks are instrumented. To be called while no vCPU executes a block; all blocks
+    /// must be translated anew afterwards.
     static void set_mode(measure_request to);
 
-    /// The accesses that instrument() looks for.
+    /// The kinds of access that instrument() puts callbacks on.
     static watched_accesses watched();
 
     /// True when instrument() must see the block at `offset` of `page`, whatever it accesses.
-    static bool must_see(const vcpu &cpu, std::span<const std::uint8_t> page,
-                         std::size_t offset);
+    static bool must_see(const vcpu &cpu, std::span<const std::uint8_t> page, std::size_t offset);
 
-    /// Instead of instrument(), for a block without watched accesses: ends QEMU if there is one.
+    /// To be called instead of instrument() for a block that was taken for one without watched
+    /// accesses: if the block makes one after all, QEMU ends.
     static void expect_none(qemu_plugin_tb *tb);
 
     /// An exception or interrupt is delivered to the vCPU, whose state is exact; no instruction of
@@ -41,7 +41,7 @@ class store_hooks
     /// Blocks are instrumented for a modelled TLB.
     static bool models_tlb();
 
-    /// On the current vCPU: what was drawn so far belongs to the phase that ends.
+    /// Closes the sample of the current vCPU, so that it belongs to the phase that ends.
     static void end_phase();
 
     /// QEMU has looked a translation up for the page of `address`.

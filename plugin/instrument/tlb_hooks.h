@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// Shows a modelled TLB the guest's loads and stores, and what drops translations.
+// Feeds a modelled TLB with the guest's loads and stores, and with what drops translations.
 #pragma once
 
-#include "qemu/vcpu.h"
 #include "measure/measurement.h"
 #include "qemu/api.h"
+#include "qemu/vcpu.h"
 
 namespace rmpopt
 {

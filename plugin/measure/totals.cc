@@ -171,7 +171,7 @@ ordered_json estimates_json(const totals &t)
         if (std::reduce(stores.begin(), stores.end()) == 0) {
             continue;
         }
-        ordered_json one{{"initiator", accessor_names[a]}};
+        ordered_json one{{"accessor", accessor_names[a]}};
         one.update(estimate_json(stores, t.blocks[a]));
         out.push_back(std::move(one));
     }
@@ -196,7 +196,7 @@ ordered_json fills_json(const totals &t)
         if (checked + skipped != 0) {
             rate = static_cast<double>(skipped) / static_cast<double>(checked + skipped);
         }
-        out.push_back({{"initiator", accessor_names[a]},
+        out.push_back({{"accessor", accessor_names[a]},
                        {"checked", checked},
                        {"skipped", skipped},
                        {"off", off},

@@ -146,7 +146,7 @@ class cpu_hooks
             return false;
         }
         the_rules.translated(self, address);
-        return the_rules.may_write == nullptr || !the_rules.restricts(self) ||
+        return the_rules.forbids == nullptr || !the_rules.restricts(self) ||
                check(record, cpu, env, mmu_index, probe);
     }
 
@@ -176,12 +176,13 @@ class cpu_hooks
         const auto spa =
             the_rules.spa_of(memory_behind(env, t.address, layout::access_load, mmu_index));
         t.spa = spa.value_or(0);
-        if (!spa.has_value() || the_rules.may_write(t)) {
+        const refusal *why = spa.has_value() ? the_rules.forbids(t) : nullptr;
+        if (why == nullptr) {
             return true;
         }
         make_read_only(cpu, env, t, mmu_index);
         if (t.kind == translation::access::write && !probe) {
-            the_rules.refuse(t, walk.ra);
+            the_rules.refuse(t, *why, walk.ra);
         }
         return t.kind != translation::access::write;
     }

@@ -24,22 +24,26 @@ struct translation {
     std::uint64_t address; ///< linear; of the first byte of the access in this page
     access kind;
     bool user;     ///< checked as a user access
-    hw::spa_t spa; ///< known to may_write() and refuse()
+    hw::spa_t spa; ///< known to forbids() and refuse()
 };
+
+/// Why an access is refused. Only the rules look into it.
+struct refusal;
 
 /// The callbacks that decide on translations and hear of events.
 struct translation_rules {
     /// System address of a byte in QEMU's mapping of guest RAM; nothing for other memory.
     std::optional<hw::spa_t> (*spa_of)(const void *host);
-    /// False when may_write() would allow everything, as long as the vCPU's translations are not
+    /// False when forbids() would allow everything, as long as the vCPU's translations are not
     /// dropped.
     bool (*restricts)(const vcpu &);
-    /// May the vCPU write the page? Called for reads as well: the translation will be used for
-    /// later writes. nullptr: translations are not looked at.
-    bool (*may_write)(const translation &);
-    /// Raises the exception for a write that may_write() refused; `ra` is for vcpu::raise().
-    /// Does not return.
-    void (*refuse)(const translation &, std::uintptr_t ra);
+    /// Why the vCPU must not write the page; nullptr when it may. Called for reads as well, because
+    /// the translation will be used for later writes. What is returned is valid until the next call
+    /// on this thread. The function itself is nullptr when translations are not looked at.
+    const refusal *(*forbids)(const translation &);
+    /// Raises the exception for a write that forbids() refused, and does not return. `ra` is for
+    /// vcpu::raise().
+    void (*refuse)(const translation &, const refusal &, std::uintptr_t ra);
     /// INIT and SIPI: the vCPU is about to execute its first instruction.
     void (*started)(const vcpu &);
     /// The vCPU is about to execute the first instruction of an exception's handler.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-#include "platform/firmware_events.h"
+#include "report/firmware_events.h"
 
 #include <gtest/gtest.h>
 
@@ -13,10 +13,11 @@ using nlohmann::json;
 class firmware_events_test : public testing::Test
 {
   protected:
-    void run(hw::firmware_command c, std::vector<hw::snp_guest_info> guests = {},
+    void run(hw::firmware_command c, std::vector<hw::guest_event> guests = {},
              std::uint16_t status = 0)
     {
-        events.executed(static_cast<std::uint16_t>(c), status, guests);
+        events.executed(static_cast<std::uint16_t>(c),
+                        {.status = status, .guests = std::move(guests)});
     }
     std::vector<std::string> told() const
     {
@@ -37,7 +38,7 @@ class firmware_events_test : public testing::Test
 
 using words = std::vector<std::string>;
 using hw::firmware_command;
-using state = hw::snp_guest_state;
+using kind = hw::guest_event::kind;
 
 TEST_F(firmware_events_test, EqualCommandsInARowAreOne)
 {
@@ -55,15 +56,11 @@ TEST_F(firmware_events_test, EqualCommandsInARowAreOne)
 
 TEST_F(firmware_events_test, LifeOfAGuest)
 {
-    hw::snp_guest_info guest{.context = 0x5000};
-    run(firmware_command::snp_gctx_create, {guest});
-    guest.asid = 7;
-    guest.state = state::launch;
-    run(firmware_command::snp_activate, {guest});
-    guest.state = state::running;
-    run(firmware_command::snp_launch_finish, {guest});
-    run(firmware_command::snp_guest_status, {guest});
-    run(firmware_command::snp_decommission);
+    run(firmware_command::snp_gctx_create, {{.what = kind::created, .context = 0x5000}});
+    run(firmware_command::snp_activate, {{.what = kind::activated, .context = 0x5000, .asid = 7}});
+    run(firmware_command::snp_launch_finish, {{.what = kind::launched, .context = 0x5000, .asid = 7}});
+    run(firmware_command::snp_guest_status);
+    run(firmware_command::snp_decommission, {{.what = kind::ended, .context = 0x5000, .asid = 7}});
     EXPECT_EQ(told(),
               (words{"SNP_GCTX_CREATE*1", "created", "SNP_ACTIVATE*1", "SNP_LAUNCH_FINISH*1",
                      "launched", "SNP_GUEST_STATUS*1", "SNP_DECOMMISSION*1", "ended"}));
@@ -71,14 +68,6 @@ TEST_F(firmware_events_test, LifeOfAGuest)
               json::parse(R"({"action":"ended","context":"0x5000","asid":7})"));
     EXPECT_EQ(events.launched(), 1u);
     EXPECT_EQ(events.ended(), 1u);
-}
-
-TEST_F(firmware_events_test, AResetEndsNoGuest)
-{
-    run(firmware_command::snp_gctx_create, {{.context = 0x5000}});
-    events.forget();
-    run(firmware_command::snp_platform_status);
-    EXPECT_EQ(events.ended(), 0u);
 }
 
 } // namespace

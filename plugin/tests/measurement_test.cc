@@ -352,7 +352,7 @@ TEST_F(measurement_fixture, ATlbIsModelledOnceItIsAskedFor)
     const json told = report()["tlb"];
     EXPECT_EQ(told["preset"], "zen3");
     EXPECT_EQ(told["walks"], 1);
-    EXPECT_EQ(told["fills"][0]["initiator"], "host");
+    EXPECT_EQ(told["fills"][0]["accessor"], "host");
     EXPECT_EQ(report()["phases"][0]["tlb"]["walks"], 1);
 }
 

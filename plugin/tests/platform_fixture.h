@@ -2,6 +2,8 @@
 // Guest memory of a PC as QEMU lays it out: RAM below 3 GB at 0, the rest from 4 GB on.
 #pragma once
 
+#include "platform/iommu.h"
+#include "platform/memory_map.h"
 #include "platform/rmp_setup.h"
 #include "sparse_memory.h"
 

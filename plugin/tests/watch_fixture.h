@@ -57,7 +57,36 @@ class watch_fixture : public hw::machine_fixture
     }
     void command(hw::firmware_command c, std::uint16_t status = 0)
     {
-        w->command(static_cast<std::uint16_t>(c), status, firmware);
+        w->command(static_cast<std::uint16_t>(c), {.status = status,
+                                                   .guests = guest_events(),
+                                                   .snp_init = firmware.snp_init,
+                                                   .own_memory = firmware.memory});
+        told = firmware;
+    }
+    /// How firmware came from what was told last to what it is now.
+    std::vector<hw::guest_event> guest_events() const
+    {
+        using kind = hw::guest_event::kind;
+        std::vector<hw::guest_event> out;
+        const auto compare = [&](const auto &from, const auto &to, auto add) {
+            for (const auto &name : to) {
+                if (!from.contains(name)) {
+                    add(name);
+                }
+            }
+        };
+        compare(told.contexts, firmware.contexts, [&](hw::spa_t context) {
+            out.push_back({.what = kind::created, .context = context});
+        });
+        compare(told.asids, firmware.asids, [&](std::uint32_t asid) {
+            out.push_back({.what = kind::activated, .asid = asid});
+        });
+        compare(firmware.contexts, told.contexts, [&](hw::spa_t context) {
+            out.push_back({.what = kind::ended, .context = context});
+        });
+        compare(firmware.asids, told.asids,
+                [&](std::uint32_t asid) { out.push_back({.what = kind::ended, .asid = asid}); });
+        return out;
     }
 
     void set_snp_en()
@@ -127,7 +156,8 @@ class watch_fixture : public hw::machine_fixture
 
     static constexpr std::uint64_t rip = 0xffffffff81234567;
     guest_time time = guest_second;
-    firmware_view firmware;
+    firmware_view firmware; ///< as a test wants it to be
+    firmware_view told;
     std::unique_ptr<watch> w;
 
   private:

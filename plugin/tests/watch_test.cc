@@ -514,9 +514,9 @@ TEST_F(watch_test, a_busy_page_may_be_tried_often)
 TEST_F(watch_test, host_write)
 {
     bring_up();
-    w->write_refused(on(1), 64 * mb + 8);
-    w->write_refused(on(1), 64 * mb + 16);
-    w->write_refused(on(1), std::nullopt);
+    w->write_refused(on(1), 64 * mb + 8, hw::rmp_rule::hypervisor_owned);
+    w->write_refused(on(1), 64 * mb + 16, hw::rmp_rule::hypervisor_owned);
+    w->write_refused(on(1), std::nullopt, hw::rmp_rule::hypervisor_owned);
     EXPECT_EQ(ids(), (list{"host-write", "host-write"}));
 }
 

@@ -4,6 +4,7 @@
 // Thread-safety: finding_log's members may be called from any thread.
 #pragma once
 
+#include "events/place.h"
 #include "hw-model/base/types.h"
 
 #include <cstdint>
@@ -57,18 +58,6 @@ struct finding_info {
 };
 std::span<const finding_info> finding_infos();
 const finding_info &info_of(finding_kind kind);
-
-/// Where the guest was.
-struct place {
-    std::optional<unsigned> cpu;
-    std::uint64_t (*rip_of)(const void *) = nullptr; ///< finding out costs, so only when needed
-    const void *insn = nullptr;
-
-    std::optional<std::uint64_t> rip() const
-    {
-        return rip_of == nullptr ? std::nullopt : std::optional(rip_of(insn));
-    }
-};
 
 struct finding {
     finding_kind kind{};

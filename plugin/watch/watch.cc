@@ -56,17 +56,21 @@ void watch::touch(hw::spa_t spa, guest_time at)
     }
 }
 
-void watch::rmp_changed(const hw::rmp_changes &effects)
+void watch::touch(const hw::rmp_changes &changes, guest_time at)
 {
-    const std::scoped_lock lock(lock_);
-    const guest_time at = now();
-    for (const hw::rmp_change &r : effects.ranges()) {
+    for (const hw::rmp_change &r : changes.ranges()) {
         const hw::spa_t end = std::min<hw::spa_t>(r.base + r.bytes, m().memory().end());
         for (hw::spa_t spa = r.base; spa < end;
              spa = hw::align_down(spa, hw::region_1g) + hw::region_1g) {
             touch(spa, at);
         }
     }
+}
+
+void watch::rmp_changed(const hw::rmp_changes &effects)
+{
+    const std::scoped_lock lock(lock_);
+    touch(effects, now());
 }
 
 /// SNP_INIT zeroes the tables of all cores. RMPOPT_BASE stays as it is.
@@ -79,7 +83,7 @@ void watch::forget_tables()
     }
 }
 
-void watch::command(std::uint16_t command, std::uint16_t status, const firmware_view &after)
+void watch::command(std::uint16_t command, const hw::firmware_result &result)
 {
     const std::scoped_lock lock(lock_);
     const guest_time at = now();
@@ -89,15 +93,19 @@ void watch::command(std::uint16_t command, std::uint16_t status, const firmware_
     if (initialises) {
         compare_msrs();
     }
-    note_ended_guests(after, at);
-    firmware_ = after;
+    touch(result.rmp_changes, at);
+    for (const hw::guest_event &e : result.guests) {
+        note_guest(e, at);
+    }
+    firmware_.snp_init = result.snp_init.value_or(firmware_.snp_init);
+    firmware_.memory = result.own_memory.value_or(firmware_.memory);
     page_activity_at_ = at;
-    if (initialises && status == 0) {
+    if (initialises && result.status == 0) {
         forget_tables();
         dead_asids_.clear();
         dead_contexts_.clear();
         snp_init_at_ = guest_end_at_ = at;
-    } else if (id == hw::firmware_command::snp_shutdown_ex && status == 0) {
+    } else if (id == hw::firmware_command::snp_shutdown_ex && result.status == 0) {
         leftovers_due_ = true;
     }
 }

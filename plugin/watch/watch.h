@@ -10,6 +10,7 @@
 // firmware's and the RMP lock; no caller may hold those.
 #pragma once
 
+#include "hw-model/access/rmp_check.h"
 #include "hw-model/firmware/firmware.h"
 #include "hw-model/insn/rmpopt.h"
 #include "hw-model/machine/machine.h"
@@ -23,7 +24,7 @@
 namespace rmpopt
 {
 
-/// What the watch needs to know of firmware, as it is after a command.
+/// What the watch knows of firmware, from the results of its commands.
 struct firmware_view {
     bool snp_init = false;
     std::set<std::uint32_t> asids;     ///< of SNP guests that exist
@@ -58,14 +59,14 @@ class watch
     void wrmsr(const place &where, std::uint32_t index, std::uint64_t value, hw::msr_result r);
     void rmpupdate(const place &where, hw::spa_t spa, hw::rmp_status status);
     void psmash(const place &where, hw::spa_t spa, hw::rmp_status status);
-    /// A store of the host was refused by the RMP.
-    void write_refused(const place &where, std::optional<hw::spa_t> spa);
+    /// A store of the host was refused by this rule of the RMP.
+    void write_refused(const place &where, std::optional<hw::spa_t> spa, hw::rmp_rule rule);
 
     /// HLT with interrupts off: what Linux does with a CPU that it takes offline.
     void cpu_offline(unsigned cpu);
 
     /// A command of the secure processor has been executed.
-    void command(std::uint16_t command, std::uint16_t status, const firmware_view &after);
+    void command(std::uint16_t command, const hw::firmware_result &result);
     /// Pages became assigned or not, whoever did it.
     void rmp_changed(const hw::rmp_changes &effects);
 
@@ -110,6 +111,7 @@ class watch
     void online(const place &where);
     bool is_offline(unsigned core) const;
     void touch(hw::spa_t spa, guest_time at);
+    void touch(const hw::rmp_changes &changes, guest_time at);
     void forget_tables();
     std::string cpu_list(const std::set<unsigned> &cores) const;
 
@@ -147,7 +149,7 @@ class watch
     // watch_pages.cc
     void note_status(const place &where, hw::spa_t spa, hw::rmp_status status,
                      std::string_view insn);
-    void note_ended_guests(const firmware_view &after, guest_time at);
+    void note_guest(const hw::guest_event &e, guest_time at);
     void look_for_leftovers(guest_time at);
 
     const settings settings_;

@@ -2,8 +2,8 @@
 // Rules about pages: failures repeated, stores refused, pages that nobody gives back.
 #include "watch/watch.h"
 
-#include "watch/assigned_pages.h"
 #include "hw-model/firmware/snp/page_state.h"
+#include "watch/assigned_pages.h"
 
 #include <algorithm>
 #include <fmt/format.h>
@@ -94,8 +94,11 @@ void watch::note_status(const place &where, hw::spa_t spa, hw::rmp_status status
     }
 }
 
-void watch::write_refused(const place &where, std::optional<hw::spa_t> spa)
+void watch::write_refused(const place &where, std::optional<hw::spa_t> spa, hw::rmp_rule rule)
 {
+    if (rule == hw::rmp_rule::segment_reserved_bits) {
+        return; // nobody owns the page; the fault itself says what is wrong
+    }
     const std::scoped_lock lock(lock_);
     const std::string page =
         spa.has_value() ? fmt::format("{:#x}", hw::align_down(*spa, hw::page_4k)) : "unknown";
@@ -103,30 +106,29 @@ void watch::write_refused(const place &where, std::optional<hw::spa_t> spa)
              "store of the host to page " + page + ", which is assigned");
 }
 
-void watch::note_ended_guests(const firmware_view &after, guest_time at)
+void watch::note_guest(const hw::guest_event &e, guest_time at)
 {
-    bool ended = false;
-    for (const std::uint32_t asid : firmware_.asids) {
-        if (!after.asids.contains(asid)) {
-            dead_asids_.insert(asid);
-            ended = true;
+    switch (e.what) {
+    case hw::guest_event::kind::created:
+        firmware_.contexts.insert(e.context);
+        dead_contexts_.erase(e.context);
+        break;
+    case hw::guest_event::kind::activated:
+        firmware_.asids.insert(e.asid);
+        dead_asids_.erase(e.asid);
+        break;
+    case hw::guest_event::kind::launched:
+        break;
+    case hw::guest_event::kind::ended:
+        firmware_.contexts.erase(e.context);
+        dead_contexts_.insert(e.context);
+        if (e.asid != 0) {
+            firmware_.asids.erase(e.asid);
+            dead_asids_.insert(e.asid);
         }
-    }
-    for (const std::uint32_t asid : after.asids) {
-        dead_asids_.erase(asid);
-    }
-    for (const hw::spa_t context : firmware_.contexts) {
-        if (!after.contexts.contains(context)) {
-            dead_contexts_.insert(context);
-            ended = true;
-        }
-    }
-    for (const hw::spa_t context : after.contexts) {
-        dead_contexts_.erase(context);
-    }
-    if (ended) {
         guest_end_at_ = at;
         leftovers_due_ = true;
+        break;
     }
 }
 

@@ -24,7 +24,7 @@
 #include <thread>
 #include <unistd.h>
 
-namespace rmpopt
+namespace rmpopt::psp
 {
 
 namespace
@@ -86,7 +86,7 @@ int wait_for_any(std::span<pollfd> fds)
 
 } // namespace
 
-class psp_device::server : public std::enable_shared_from_this<server>
+class device::server : public std::enable_shared_from_this<server>
 {
   public:
     server(std::string path, callbacks cb) : path_(std::move(path)), callbacks_(std::move(cb)) {}
@@ -96,33 +96,23 @@ class psp_device::server : public std::enable_shared_from_this<server>
 
     std::string start();
     void stop();
-    void attach(hw::firmware &firmware)
-    {
-        const std::scoped_lock lock(firmware_lock_);
-        firmware_ = &firmware;
-    }
 
   private:
     /// Work for the worker thread: a command, or a reset when there is none.
-    using job = std::optional<psp_mailbox::request>;
+    using job = std::optional<mailbox::request>;
 
     void serve();
     void work();
-    void run(const psp_mailbox::request &request);
-    void reset_firmware();
-    std::uint16_t execute(const psp_mailbox::request &request, hw::rmp_changes &effects);
+    void run(const mailbox::request &request);
     void post(job j);
     void log(std::string_view line);
     vfio_user_handler handler();
 
     const std::string path_;
     const callbacks callbacks_;
-    psp_mailbox mailbox_;
+    mailbox mailbox_;
     vfio_user_port *port_ = nullptr;
     event stop_event_, interrupt_event_;
-
-    std::mutex firmware_lock_; ///< held while a command runs, not while its effects are applied
-    hw::firmware *firmware_ = nullptr;
 
     std::mutex log_lock_;
     bool silent_ = false; ///< after stop()
@@ -136,13 +126,13 @@ class psp_device::server : public std::enable_shared_from_this<server>
     std::thread server_thread_, worker_thread_;
 };
 
-std::string psp_device::server::start()
+std::string device::server::start()
 {
     if (std::string error = claim_socket_path("psp", path_); !error.empty()) {
         return error;
     }
     const vfio_user_handler h = handler();
-    port_ = vfio_user_port_open(path_.c_str(), psp_bar2_bytes, &h);
+    port_ = vfio_user_port_open(path_.c_str(), bar2_bytes, &h);
     if (port_ == nullptr) {
         return socket_error("psp", path_, errno);
     }
@@ -158,14 +148,14 @@ std::string psp_device::server::start()
     return {};
 }
 
-psp_device::server::~server()
+device::server::~server()
 {
     if (port_ != nullptr) {
         vfio_user_port_close(port_);
     }
 }
 
-void psp_device::server::stop()
+void device::server::stop()
 {
     if (port_ == nullptr || stopping_) {
         return;
@@ -193,15 +183,15 @@ void psp_device::server::stop()
     unlink(path_.c_str());
 }
 
-void psp_device::server::log(std::string_view line)
+void device::server::log(std::string_view line)
 {
     const std::scoped_lock lock(log_lock_);
-    if (callbacks_.log && !silent_) {
+    if (!silent_) {
         callbacks_.log(line);
     }
 }
 
-vfio_user_handler psp_device::server::handler()
+vfio_user_handler device::server::handler()
 {
     return {.self = this,
             .read =
@@ -224,7 +214,7 @@ vfio_user_handler psp_device::server::handler()
             .log = [](void *self, const char *line) { static_cast<server *>(self)->log(line); }};
 }
 
-void psp_device::server::serve()
+void device::server::serve()
 {
     for (;;) {
         std::array<pollfd, 3> fds{{{stop_event_.fd(), POLLIN, 0},
@@ -247,7 +237,7 @@ void psp_device::server::serve()
     }
 }
 
-void psp_device::server::post(job j)
+void device::server::post(job j)
 {
     {
         const std::scoped_lock lock(job_lock_);
@@ -256,7 +246,7 @@ void psp_device::server::post(job j)
     job_ready_.notify_one();
 }
 
-void psp_device::server::work()
+void device::server::work()
 {
     for (;;) {
         job j;
@@ -272,56 +262,29 @@ void psp_device::server::work()
         if (j.has_value()) {
             run(*j);
         } else {
-            reset_firmware();
+            callbacks_.reset();
         }
     }
 }
 
-void psp_device::server::reset_firmware()
+void device::server::run(const mailbox::request &request)
 {
-    const std::scoped_lock lock(firmware_lock_);
-    if (firmware_ != nullptr) {
-        firmware_->reset();
+    if (!mailbox_.is_pending(request)) {
+        return; // the device was reset before its turn came
     }
-}
-
-std::uint16_t psp_device::server::execute(const psp_mailbox::request &request,
-                                          hw::rmp_changes &effects)
-{
-    const std::scoped_lock lock(firmware_lock_);
-    if (firmware_ == nullptr) {
-        log("a command came before the machine was set up; it fails");
-        return static_cast<std::uint16_t>(hw::firmware_status::hardware_platform);
-    }
-    return firmware_->execute(request.command, request.buffer, effects);
-}
-
-void psp_device::server::run(const psp_mailbox::request &request)
-{
-    if (callbacks_.before) {
-        callbacks_.before(request.command);
-    }
-    hw::rmp_changes effects;
-    const auto failure = callbacks_.fails ? callbacks_.fails(request.command) : std::nullopt;
-    const std::uint16_t status = failure.has_value() ? *failure : execute(request, effects);
-    if (callbacks_.apply && !effects.ranges().empty()) {
-        callbacks_.apply(effects);
-    }
-    if (callbacks_.executed) {
-        callbacks_.executed(request.command, status);
-    }
+    const std::uint16_t status = callbacks_.run(request.command, request.buffer);
     if (mailbox_.complete(request, status)) {
         interrupt_event_.signal();
     }
 }
 
-psp_device::psp_device() = default;
-psp_device::~psp_device()
+device::device() = default;
+device::~device()
 {
     stop();
 }
 
-std::string psp_device::start(const std::string &path, callbacks cb)
+std::string device::start(const std::string &path, callbacks cb)
 {
     stop();
     server_ = std::make_shared<server>(path, std::move(cb));
@@ -333,23 +296,16 @@ std::string psp_device::start(const std::string &path, callbacks cb)
     return error;
 }
 
-void psp_device::attach_firmware(hw::firmware &firmware)
-{
-    if (server_ != nullptr) {
-        server_->attach(firmware);
-    }
-}
-
-void psp_device::stop()
+void device::stop()
 {
     if (server_ != nullptr) {
         server_->stop();
     }
 }
 
-bool psp_device::available()
+bool device::available()
 {
     return true;
 }
 
-} // namespace rmpopt
+} // namespace rmpopt::psp

@@ -1,60 +1,46 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // The secure processor as QEMU sees it: PCI function 1022:14ca on a vfio-user socket. The mailbox
-// is here, what the commands do is hw::firmware's.
+// is here; what the commands do is for others to know.
 //
 // Threads: a server thread answers QEMU and never waits for anything else, because QEMU holds its
-// big lock while it reads a register. A worker thread runs the commands and calls `before` and
-// `apply`; it may take the locks that vCPU callbacks take, as long as those are not held across a
-// device access. Neither thread calls QEMU itself. start(), stop() and the destructor belong to one
-// thread; attach_firmware() may come from any.
+// big lock while it reads a register. A worker thread runs the commands; it may take the locks that
+// vCPU callbacks take, as long as those are not held across a device access. Neither thread calls
+// QEMU itself. start(), stop() and the destructor belong to one thread.
 #pragma once
-
-#include "hw-model/firmware/firmware.h"
-#include "hw-model/rmp/rmp_changes.h"
 
 #include <cstdint>
 #include <functional>
 #include <memory>
-#include <optional>
 #include <string>
 #include <string_view>
 
-namespace rmpopt
+namespace rmpopt::psp
 {
 
-class psp_device
+class device
 {
   public:
+    /// Called without locks held.
     struct callbacks {
-        /// A command is about to run; called by the worker thread, without locks held. May be
-        /// empty.
-        std::function<void(std::uint16_t command)> before;
-        /// A status with which the command fails instead of being executed; called like `before`.
-        /// May be empty.
-        std::function<std::optional<std::uint16_t>(std::uint16_t command)> fails{};
-        /// Makes the effects of a command true; called by the worker thread, without locks held,
-        /// before the guest sees the command complete. May be empty.
-        std::function<void(const hw::rmp_changes &)> apply;
-        /// A command has been executed and its effects applied; called like `apply`. May be empty.
-        std::function<void(std::uint16_t command, std::uint16_t status)> executed;
-        /// One line, without newline, from either thread. May be empty.
+        /// Runs a command, whose buffer is at a system address, to its end and returns its status.
+        /// The worker thread; the guest sees the command complete once this has returned.
+        std::function<std::uint16_t(std::uint16_t command, std::uint64_t buffer)> run;
+        /// The device was reset. The worker thread, after the command that was under way.
+        std::function<void()> reset;
+        /// One line, without newline, from either thread.
         std::function<void(std::string_view)> log;
     };
 
-    psp_device();
-    ~psp_device();
-    psp_device(const psp_device &) = delete;
-    psp_device &operator=(const psp_device &) = delete;
+    device();
+    ~device();
+    device(const device &) = delete;
+    device &operator=(const device &) = delete;
 
     /// Listens on `path` and starts the threads. QEMU can connect as soon as this returns.
     /// Empty string on success; otherwise one line that says what is wrong and what to do.
     std::string start(const std::string &path, callbacks cb);
 
-    /// Until this is called commands answer with hardware_platform (0x13). May be called again
-    /// with another object; the old one is not used any more once this returns.
-    void attach_firmware(hw::firmware &firmware);
-
-    /// Ends the threads and removes the socket; the firmware is not used afterwards. Idempotent.
+    /// Ends the threads and removes the socket; nothing is called afterwards. Idempotent.
     /// The connection stays open until the destructor runs: QEMU complains about one that ends
     /// before QEMU does.
     void stop();
@@ -67,4 +53,4 @@ class psp_device
     std::shared_ptr<server> server_; ///< its server thread shares it
 };
 
-} // namespace rmpopt
+} // namespace rmpopt::psp

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "platform/psp/mailbox.h"
 
-namespace rmpopt
+namespace rmpopt::psp
 {
 
 namespace
 {
 
-constexpr std::uint32_t command_mask = 0x7ffu << psp_command_shift;
+constexpr std::uint32_t command_mask = 0x7ffu << command_shift;
 
 /// Only the SEV mailbox: no trusted execution environment, no doorbell, no security attributes.
 constexpr std::uint32_t capability_sev = 1u << 0;
@@ -15,46 +15,46 @@ constexpr std::uint32_t bootloader = 0x00370019; // any value but all-ones will 
 
 } // namespace
 
-std::uint32_t psp_mailbox::read(std::uint32_t offset) const
+std::uint32_t mailbox::read(std::uint32_t offset) const
 {
     const std::scoped_lock lock(lock_);
     switch (offset) {
-    case psp_reg::interrupt_enable:
+    case reg::interrupt_enable:
         return enable_;
-    case psp_reg::interrupt_status:
+    case reg::interrupt_status:
         return status_;
-    case psp_reg::command:
+    case reg::command:
         return command_;
-    case psp_reg::address_low:
+    case reg::address_low:
         return low_;
-    case psp_reg::address_high:
+    case reg::address_high:
         return high_;
-    case psp_reg::bootloader_version:
+    case reg::bootloader_version:
         return bootloader;
-    case psp_reg::capability:
+    case reg::capability:
         return capability_sev;
     default:
         return 0;
     }
 }
 
-std::optional<psp_mailbox::request> psp_mailbox::write(std::uint32_t offset, std::uint32_t value)
+std::optional<mailbox::request> mailbox::write(std::uint32_t offset, std::uint32_t value)
 {
     const std::scoped_lock lock(lock_);
     switch (offset) {
-    case psp_reg::interrupt_enable:
+    case reg::interrupt_enable:
         enable_ = value;
         break;
-    case psp_reg::interrupt_status:
+    case reg::interrupt_status:
         status_ &= ~value;
         break;
-    case psp_reg::address_low:
+    case reg::address_low:
         low_ = value;
         break;
-    case psp_reg::address_high:
+    case reg::address_high:
         high_ = value;
         break;
-    case psp_reg::command:
+    case reg::command:
         return start(value);
     default:
         break;
@@ -62,41 +62,46 @@ std::optional<psp_mailbox::request> psp_mailbox::write(std::uint32_t offset, std
     return std::nullopt;
 }
 
-std::optional<psp_mailbox::request> psp_mailbox::start(std::uint32_t value)
+std::optional<mailbox::request> mailbox::start(std::uint32_t value)
 {
-    if (busy_ || (value & psp_response) != 0) {
+    if (busy_ || (value & response_bit) != 0) {
         return std::nullopt;
     }
     busy_ = true;
     command_ = value;
-    return request{.command =
-                       static_cast<std::uint16_t>((value & command_mask) >> psp_command_shift),
+    return request{.command = static_cast<std::uint16_t>((value & command_mask) >> command_shift),
                    .buffer = static_cast<std::uint64_t>(high_) << 32 | low_,
-                   .interrupt = (value & psp_ioc) != 0,
+                   .interrupt = (value & interrupt_on_completion) != 0,
                    .life = life_};
 }
 
 // The driver polls or is interrupted and then looks at the response bit: all registers change in
 // one step, and the interrupt comes after it.
-bool psp_mailbox::complete(const request &r, std::uint16_t status)
+bool mailbox::complete(const request &r, std::uint16_t status)
 {
     const std::scoped_lock lock(lock_);
     if (r.life != life_) {
         return false;
     }
     busy_ = false;
-    command_ = psp_response | static_cast<std::uint32_t>(r.command) << psp_command_shift | status;
-    status_ |= psp_interrupt_command;
-    return r.interrupt && (enable_ & psp_interrupt_command) != 0;
+    command_ = response_bit | static_cast<std::uint32_t>(r.command) << command_shift | status;
+    status_ |= command_interrupt;
+    return r.interrupt && (enable_ & command_interrupt) != 0;
 }
 
-void psp_mailbox::reset()
+bool mailbox::is_pending(const request &r) const
+{
+    const std::scoped_lock lock(lock_);
+    return r.life == life_;
+}
+
+void mailbox::reset()
 {
     const std::scoped_lock lock(lock_);
     enable_ = status_ = low_ = high_ = 0;
-    command_ = psp_response;
+    command_ = response_bit;
     busy_ = false;
     ++life_;
 }
 
-} // namespace rmpopt
+} // namespace rmpopt::psp

@@ -8,10 +8,10 @@
 #include <mutex>
 #include <optional>
 
-namespace rmpopt
+namespace rmpopt::psp
 {
 
-namespace psp_reg
+namespace reg
 {
 inline constexpr std::uint32_t interrupt_enable = 0x10690;
 inline constexpr std::uint32_t interrupt_status = 0x10694; ///< write 1 to clear
@@ -20,15 +20,16 @@ inline constexpr std::uint32_t address_low = 0x109e0;
 inline constexpr std::uint32_t address_high = 0x109e4;
 inline constexpr std::uint32_t bootloader_version = 0x109ec;
 inline constexpr std::uint32_t capability = 0x109fc;
-} // namespace psp_reg
+} // namespace reg
 
-inline constexpr std::uint32_t psp_bar2_bytes = 1u << 20;
-inline constexpr std::uint32_t psp_response = 1u << 31;
-inline constexpr std::uint32_t psp_ioc = 1u << 0;      ///< request: interrupt on completion
-inline constexpr std::uint32_t psp_command_shift = 16; ///< bits 26:16
-inline constexpr std::uint32_t psp_interrupt_command = 1u << 1;
+inline constexpr std::uint32_t bar2_bytes = 1u << 20;
+inline constexpr std::uint32_t response_bit = 1u << 31;
+inline constexpr std::uint32_t interrupt_on_completion = 1u
+                                                         << 0; ///< request: interrupt on completion
+inline constexpr std::uint32_t command_shift = 16;             ///< bits 26:16
+inline constexpr std::uint32_t command_interrupt = 1u << 1;
 
-class psp_mailbox
+class mailbox
 {
   public:
     struct request {
@@ -44,6 +45,9 @@ class psp_mailbox
     /// the previous command runs keeps the previous one.
     std::optional<request> write(std::uint32_t offset, std::uint32_t value);
 
+    /// False for a request from before a reset.
+    bool is_pending(const request &r) const;
+
     /// Answers a request; true when an interrupt is due. A request from before a reset is gone and
     /// its answer changes nothing.
     bool complete(const request &r, std::uint16_t status);
@@ -56,10 +60,10 @@ class psp_mailbox
     mutable std::mutex lock_;
     std::uint32_t enable_ = 0;
     std::uint32_t status_ = 0;
-    std::uint32_t command_ = psp_response;
+    std::uint32_t command_ = response_bit;
     std::uint32_t low_ = 0, high_ = 0;
     std::uint64_t life_ = 0;
     bool busy_ = false;
 };
 
-} // namespace rmpopt
+} // namespace rmpopt::psp

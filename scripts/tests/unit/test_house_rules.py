@@ -29,7 +29,7 @@ class Planted(unittest.TestCase):
 
     def problems(self, planted: dict[str, str], known: dict[str, tuple[str, ...]] | None = None) -> list[str]:
         files = {"hw-model/base/types.h": "", "hw-model/rmp/entry.h": '#include "base/types.h"\n',
-                 "plugin/plugin.cc": '#include "x86/bits.h"\nint the_context;\n', "plugin/x86/bits.h": "",
+                 "plugin/plugin.cc": '#include "x86/bits.h"\nint the_emulation;\n', "plugin/x86/bits.h": "",
                  "plugin/qemu/api.h": "#include <glib.h>\n", "scripts/rmpopt_cli/base/errors.py": "",
                  "scripts/rmpopt_cli/guest/boot.py": "from ..base.errors import Failure\n",
                  "plugin/tests/bits_test.cc": '#include "plugin.h"\n#include <glib.h>\n', **planted}
@@ -69,9 +69,9 @@ class Planted(unittest.TestCase):
     def test_nobody_includes_the_wiring(self) -> None:
         self.breaks("plugin/x86/x.cc", '#include "plugin.cc"', "plugin/x86 may not include plugin/plugin.cc")
 
-    def test_the_context_is_the_wirings(self) -> None:
-        self.breaks("plugin/x86/x.cc", "// no\nvoid f() { the_context->g(); }",
-                    ":2: only the wiring may name the_context")
+    def test_the_emulation_is_the_wirings(self) -> None:
+        self.breaks("plugin/x86/x.cc", "// no\nvoid f() { the_emulation->g(); }",
+                    ":2: only the wiring may name the_emulation")
 
     def test_folder_without_a_row(self) -> None:
         self.breaks("plugin/new/x.cc", "", "no row")

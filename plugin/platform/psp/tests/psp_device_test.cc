@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // The device from the other end of its socket, without QEMU.
+#include "hw-model/firmware/firmware.h"
 #include "platform/psp/device.h"
 #include "platform/psp/mailbox.h"
 #include "vfio_user_client.h"
@@ -9,6 +10,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <future>
 #include <gtest/gtest.h>
 #include <mutex>
 #include <poll.h>
@@ -19,7 +21,7 @@
 #include <thread>
 #include <unistd.h>
 
-namespace rmpopt
+namespace rmpopt::psp
 {
 namespace
 {
@@ -34,7 +36,7 @@ constexpr std::uint64_t buffer = 0x8000;
 
 std::uint32_t request(std::uint32_t command, bool interrupt)
 {
-    return command << psp_command_shift | (interrupt ? psp_ioc : 0);
+    return command << command_shift | (interrupt ? interrupt_on_completion : 0);
 }
 
 /// A temporary directory, a machine with a little RAM, a listening device and a client.
@@ -54,15 +56,13 @@ class psp_device_test : public testing::Test
         fs::remove_all(directory_);
     }
 
-    psp_device::callbacks logging()
+    device::callbacks callbacks()
     {
-        return {.before = {},
-                .apply = {},
-                .executed =
-                    [this](std::uint16_t command, std::uint16_t status) {
-                        const std::scoped_lock lock(log_lock_);
-                        executed_.emplace_back(command, status);
+        return {.run =
+                    [this](std::uint16_t command, std::uint64_t address) {
+                        return firmware_.execute(command, address).status;
                     },
+                .reset = [this] { firmware_.reset(); },
                 .log =
                     [this](std::string_view line) {
                         const std::scoped_lock lock(log_lock_);
@@ -75,22 +75,15 @@ class psp_device_test : public testing::Test
         return log_;
     }
 
-    std::vector<std::pair<std::uint16_t, std::uint16_t>> executed()
-    {
-        const std::scoped_lock lock(log_lock_);
-        return executed_;
-    }
-
-    void start() { ASSERT_EQ(device_.start(socket_, logging()), ""); }
+    void start() { ASSERT_EQ(device_.start(socket_, callbacks()), ""); }
     void connect()
     {
         ASSERT_TRUE(client_.connect(socket_));
         ASSERT_TRUE(client_.negotiate());
     }
-    void start_with_firmware()
+    void start_and_connect()
     {
         start();
-        device_.attach_firmware(firmware_);
         connect();
     }
 
@@ -106,17 +99,16 @@ class psp_device_test : public testing::Test
     /// Writes a command as the driver does.
     void submit(std::uint32_t command, bool interrupt, std::uint64_t address = buffer)
     {
-        client_.write32(client_.bar2, psp_reg::address_low, static_cast<std::uint32_t>(address));
-        client_.write32(client_.bar2, psp_reg::address_high,
-                        static_cast<std::uint32_t>(address >> 32));
-        client_.write32(client_.bar2, psp_reg::command, request(command, interrupt));
+        client_.write32(client_.bar2, reg::address_low, static_cast<std::uint32_t>(address));
+        client_.write32(client_.bar2, reg::address_high, static_cast<std::uint32_t>(address >> 32));
+        client_.write32(client_.bar2, reg::command, request(command, interrupt));
     }
     /// Polls until the response bit is set, like a driver without interrupts.
     std::uint32_t poll_response()
     {
         for (int i = 0; i < 5000; ++i) {
-            const std::uint32_t v = client_.read32(client_.bar2, psp_reg::command);
-            if ((v & psp_response) != 0) {
+            const std::uint32_t v = client_.read32(client_.bar2, reg::command);
+            if ((v & response_bit) != 0) {
                 return v;
             }
             std::this_thread::sleep_for(1ms);
@@ -131,29 +123,28 @@ class psp_device_test : public testing::Test
 
     fs::path directory_, socket_;
     std::mutex log_lock_;
-    std::vector<std::pair<std::uint16_t, std::uint16_t>> executed_;
     std::vector<std::string> log_;
     alignas(8) std::vector<std::byte> ram_ = std::vector<std::byte>(ram_bytes);
     hw::machine machine_{machine_settings(ram_)};
     hw::firmware firmware_{machine_};
-    psp_device device_;
+    device device_;
     vfio_user_client client_;
 };
 
 TEST_F(psp_device_test, is_the_pci_function_that_the_driver_knows)
 {
-    start_with_firmware();
+    start_and_connect();
     EXPECT_EQ(client_.read32(client_.config, 0), 0x14ca1022u);
     EXPECT_EQ(client_.read32(client_.config, 8) >> 8, 0x108000u);
     EXPECT_EQ(client_.read32(client_.config, 0x18) & 0xf, 0u) << "BAR 2: 32-bit memory";
-    EXPECT_EQ(client_.read32(client_.bar2, psp_reg::capability), 1u);
-    EXPECT_EQ(client_.read32(client_.bar2, psp_reg::command), psp_response);
-    EXPECT_NE(client_.read32(client_.bar2, psp_reg::bootloader_version), ~0u);
+    EXPECT_EQ(client_.read32(client_.bar2, reg::capability), 1u);
+    EXPECT_EQ(client_.read32(client_.bar2, reg::command), response_bit);
+    EXPECT_NE(client_.read32(client_.bar2, reg::bootloader_version), ~0u);
 }
 
 TEST_F(psp_device_test, offers_msix_with_two_vectors_in_bar_5)
 {
-    start_with_firmware();
+    start_and_connect();
     unsigned at = client_.read32(client_.config, 0x34) & 0xff;
     for (int i = 0; i < 16 && at != 0; ++i) {
         const std::uint32_t header = client_.read32(client_.config, at);
@@ -170,57 +161,65 @@ TEST_F(psp_device_test, offers_msix_with_two_vectors_in_bar_5)
 
 TEST_F(psp_device_test, runs_a_polled_command)
 {
-    start_with_firmware();
+    start_and_connect();
     submit(platform_status, false);
-    EXPECT_EQ(poll_response(), psp_response | platform_status << 16);
+    EXPECT_EQ(poll_response(), response_bit | platform_status << 16);
     EXPECT_EQ(ram_[buffer], std::byte{1}) << "API major";
-    EXPECT_EQ(client_.read32(client_.bar2, psp_reg::address_low), buffer);
+    EXPECT_EQ(client_.read32(client_.bar2, reg::address_low), buffer);
 }
 
 TEST_F(psp_device_test, reports_the_status_of_a_failed_command)
 {
-    start_with_firmware();
+    start_and_connect();
     submit(df_flush, false);
-    EXPECT_EQ(poll_response(), psp_response | df_flush << 16 | 0x01u);
+    EXPECT_EQ(poll_response(), response_bit | df_flush << 16 | 0x01u);
     submit(no_such_command, false);
-    EXPECT_EQ(poll_response(), psp_response | no_such_command << 16 | 0x11u);
+    EXPECT_EQ(poll_response(), response_bit | no_such_command << 16 | 0x11u);
 }
 
-TEST_F(psp_device_test, tells_of_each_command_before_the_guest_sees_its_end)
+TEST_F(psp_device_test, shows_the_end_of_a_command_once_run_has_returned)
 {
-    start_with_firmware();
-    submit(0x83, false);
-    const std::uint32_t response = poll_response();
-    const auto seen = executed();
-    ASSERT_EQ(seen.size(), 1u);
-    EXPECT_EQ(seen[0].first, 0x83);
-    EXPECT_EQ(seen[0].second, response & 0xffff);
+    std::promise<void> running, may_end;
+    device::callbacks cb = callbacks();
+    cb.run = [&](std::uint16_t, std::uint64_t) {
+        running.set_value();
+        may_end.get_future().wait();
+        return std::uint16_t{0x1a};
+    };
+    ASSERT_EQ(device_.start(socket_, cb), "");
+    connect();
+    submit(platform_status, false);
+    running.get_future().wait();
+    EXPECT_EQ(client_.read32(client_.bar2, reg::command), request(platform_status, false));
+    may_end.set_value();
+    EXPECT_EQ(poll_response(), response_bit | platform_status << 16 | 0x1au);
+    device_.stop(); // before what the callback refers to goes
 }
 
 TEST_F(psp_device_test, interrupts_on_completion)
 {
-    start_with_firmware();
+    start_and_connect();
     const int fd = eventfd(0, EFD_NONBLOCK);
     ASSERT_TRUE(client_.set_msix(0, fd));
-    client_.write32(client_.bar2, psp_reg::interrupt_enable, ~0u);
+    client_.write32(client_.bar2, reg::interrupt_enable, ~0u);
     submit(platform_status, true);
     EXPECT_TRUE(fires(fd));
-    EXPECT_EQ(client_.read32(client_.bar2, psp_reg::command), psp_response | platform_status << 16);
-    EXPECT_EQ(client_.read32(client_.bar2, psp_reg::interrupt_status), psp_interrupt_command);
-    client_.write32(client_.bar2, psp_reg::interrupt_status, psp_interrupt_command);
-    EXPECT_EQ(client_.read32(client_.bar2, psp_reg::interrupt_status), 0u);
+    EXPECT_EQ(client_.read32(client_.bar2, reg::command), response_bit | platform_status << 16);
+    EXPECT_EQ(client_.read32(client_.bar2, reg::interrupt_status), command_interrupt);
+    client_.write32(client_.bar2, reg::interrupt_status, command_interrupt);
+    EXPECT_EQ(client_.read32(client_.bar2, reg::interrupt_status), 0u);
     close(fd);
 }
 
 TEST_F(psp_device_test, does_not_interrupt_unasked)
 {
-    start_with_firmware();
+    start_and_connect();
     const int fd = eventfd(0, EFD_NONBLOCK);
     ASSERT_TRUE(client_.set_msix(0, fd));
-    client_.write32(client_.bar2, psp_reg::interrupt_enable, ~0u);
+    client_.write32(client_.bar2, reg::interrupt_enable, ~0u);
     submit(platform_status, false);
     poll_response();
-    client_.write32(client_.bar2, psp_reg::interrupt_enable, 0);
+    client_.write32(client_.bar2, reg::interrupt_enable, 0);
     submit(platform_status, true);
     poll_response();
     EXPECT_FALSE(fires(fd, 50ms));
@@ -229,125 +228,78 @@ TEST_F(psp_device_test, does_not_interrupt_unasked)
 
 TEST_F(psp_device_test, survives_an_interrupt_that_nobody_listens_to)
 {
-    start_with_firmware();
-    client_.write32(client_.bar2, psp_reg::interrupt_enable, ~0u);
+    start_and_connect();
+    client_.write32(client_.bar2, reg::interrupt_enable, ~0u);
     submit(platform_status, true);
-    EXPECT_EQ(poll_response(), psp_response | platform_status << 16);
-}
-
-TEST_F(psp_device_test, fails_commands_until_it_has_a_firmware)
-{
-    start();
-    connect();
-    submit(platform_status, false);
-    EXPECT_EQ(poll_response(), psp_response | platform_status << 16 | 0x13u);
-    EXPECT_EQ(log().size(), 1u);
-    device_.attach_firmware(firmware_);
-    submit(platform_status, false);
-    EXPECT_EQ(poll_response(), psp_response | platform_status << 16);
-}
-
-TEST_F(psp_device_test, announces_a_command_before_it_runs)
-{
-    psp_device::callbacks cb = logging();
-    std::atomic<unsigned> announced = 0;
-    std::atomic<std::uint64_t> run_before = ~0ull;
-    cb.before = [&](std::uint16_t command) {
-        announced = command;
-        run_before = firmware_.snapshot().commands;
-    };
-    ASSERT_EQ(device_.start(socket_, cb), "");
-    device_.attach_firmware(firmware_);
-    connect();
-    submit(platform_status, false);
-    EXPECT_EQ(poll_response(), psp_response | platform_status << 16);
-    EXPECT_EQ(announced, platform_status);
-    EXPECT_EQ(run_before, 0u);
-    EXPECT_EQ(firmware_.snapshot().commands, 1u);
-    device_.stop(); // before what the callback refers to goes
-}
-
-TEST_F(psp_device_test, fails_a_command_instead_of_executing_it)
-{
-    psp_device::callbacks cb = logging();
-    cb.fails = [](std::uint16_t command) {
-        return command == platform_status ? std::optional<std::uint16_t>(0x1a) : std::nullopt;
-    };
-    ASSERT_EQ(device_.start(socket_, cb), "");
-    device_.attach_firmware(firmware_);
-    connect();
-    submit(platform_status, false);
-    EXPECT_EQ(poll_response(), psp_response | platform_status << 16 | 0x1au);
-    EXPECT_EQ(firmware_.snapshot().commands, 0u);
-    device_.stop();
+    EXPECT_EQ(poll_response(), response_bit | platform_status << 16);
 }
 
 TEST_F(psp_device_test, answers_registers_while_a_command_runs)
 {
-    start_with_firmware();
+    start_and_connect();
     std::unique_lock rmp(machine_.rmp_lock()); // holds the command up
     submit(shutdown_command, false);
-    EXPECT_EQ(client_.read32(client_.bar2, psp_reg::command), request(shutdown_command, false));
+    EXPECT_EQ(client_.read32(client_.bar2, reg::command), request(shutdown_command, false));
     submit(platform_status, false); // ignored: one command at a time
-    EXPECT_EQ(client_.read32(client_.bar2, psp_reg::command), request(shutdown_command, false));
+    EXPECT_EQ(client_.read32(client_.bar2, reg::command), request(shutdown_command, false));
     rmp.unlock();
-    EXPECT_EQ(poll_response(), psp_response | shutdown_command << 16);
+    EXPECT_EQ(poll_response(), response_bit | shutdown_command << 16);
 }
 
 TEST_F(psp_device_test, forgets_a_command_that_was_reset)
 {
-    start_with_firmware();
+    start_and_connect();
     std::unique_lock rmp(machine_.rmp_lock());
     submit(df_flush, false);
     EXPECT_TRUE(client_.reset());
-    EXPECT_EQ(client_.read32(client_.bar2, psp_reg::command), psp_response);
+    EXPECT_EQ(client_.read32(client_.bar2, reg::command), response_bit);
     rmp.unlock();
     submit(shutdown_command, false);
-    EXPECT_EQ(poll_response(), psp_response | shutdown_command << 16);
+    EXPECT_EQ(poll_response(), response_bit | shutdown_command << 16);
 }
 
 TEST_F(psp_device_test, reset_uninitialises_the_firmware)
 {
-    start_with_firmware();
+    start_and_connect();
     submit(0x01, false); // INIT with a zeroed buffer
-    EXPECT_EQ(poll_response(), psp_response | 0x01u << 16);
+    EXPECT_EQ(poll_response(), response_bit | 0x01u << 16);
     EXPECT_TRUE(firmware_.snapshot().platform_init);
-    client_.write32(client_.bar2, psp_reg::interrupt_enable, ~0u);
+    client_.write32(client_.bar2, reg::interrupt_enable, ~0u);
     EXPECT_TRUE(client_.reset());
-    EXPECT_EQ(client_.read32(client_.bar2, psp_reg::interrupt_enable), 0u);
+    EXPECT_EQ(client_.read32(client_.bar2, reg::interrupt_enable), 0u);
     submit(df_flush, false);
-    EXPECT_EQ(poll_response(), psp_response | df_flush << 16 | 0x01u) << "not initialised";
+    EXPECT_EQ(poll_response(), response_bit | df_flush << 16 | 0x01u) << "not initialised";
     EXPECT_FALSE(firmware_.snapshot().platform_init);
 }
 
 TEST_F(psp_device_test, registers_are_32_bits_wide)
 {
-    start_with_firmware();
-    client_.write32(client_.bar2, psp_reg::address_low, 0x11223344);
-    const auto byte = client_.read(client_.bar2, psp_reg::address_low + 1, 1);
+    start_and_connect();
+    client_.write32(client_.bar2, reg::address_low, 0x11223344);
+    const auto byte = client_.read(client_.bar2, reg::address_low + 1, 1);
     ASSERT_TRUE(byte.ok);
     EXPECT_EQ(byte.body.at(0), std::byte{0x33});
-    client_.write(client_.bar2, psp_reg::address_low, bytes_of(std::uint16_t{0xffff}));
-    EXPECT_EQ(client_.read32(client_.bar2, psp_reg::address_low), 0x11223344u);
-    client_.write(client_.bar2, psp_reg::address_low, bytes_of(std::uint64_t{0x500000006}));
-    EXPECT_EQ(client_.read32(client_.bar2, psp_reg::address_low), 6u);
-    EXPECT_EQ(client_.read32(client_.bar2, psp_reg::address_high), 5u);
+    client_.write(client_.bar2, reg::address_low, bytes_of(std::uint16_t{0xffff}));
+    EXPECT_EQ(client_.read32(client_.bar2, reg::address_low), 0x11223344u);
+    client_.write(client_.bar2, reg::address_low, bytes_of(std::uint64_t{0x500000006}));
+    EXPECT_EQ(client_.read32(client_.bar2, reg::address_low), 6u);
+    EXPECT_EQ(client_.read32(client_.bar2, reg::address_high), 5u);
 }
 
 TEST_F(psp_device_test, refuses_what_is_outside_its_regions)
 {
-    start_with_firmware();
-    EXPECT_EQ(client_.read32(client_.bar2, psp_bar2_bytes - 4), 0u);
-    EXPECT_EQ(client_.read32(client_.bar2, psp_bar2_bytes), ~0u);
+    start_and_connect();
+    EXPECT_EQ(client_.read32(client_.bar2, bar2_bytes - 4), 0u);
+    EXPECT_EQ(client_.read32(client_.bar2, bar2_bytes), ~0u);
     EXPECT_EQ(client_.read32(client_.bar2, ~0ull - 1), ~0u);
     EXPECT_EQ(client_.read32(client_.bar5, 0x2000), ~0u);
     EXPECT_EQ(client_.read32(99, 0), ~0u);
-    EXPECT_EQ(client_.read32(client_.bar2, psp_reg::capability), 1u) << "still there";
+    EXPECT_EQ(client_.read32(client_.bar2, reg::capability), 1u) << "still there";
 }
 
 TEST_F(psp_device_test, takes_dma_maps_that_it_does_not_need)
 {
-    start_with_firmware();
+    start_and_connect();
     const auto map = bytes_of(std::uint32_t{32}, std::uint32_t{3}, std::uint64_t{0},
                               std::uint64_t{0x100000}, std::uint64_t{0x1000});
     EXPECT_TRUE(client_.call(client_.dma_map, map).ok) << "without a file";
@@ -355,32 +307,32 @@ TEST_F(psp_device_test, takes_dma_maps_that_it_does_not_need)
     EXPECT_TRUE(client_.call(client_.dma_map, map, fd).ok) << "with one that cannot be mapped";
     close(fd);
     EXPECT_TRUE(client_.call(client_.dma_unmap, map).ok);
-    EXPECT_EQ(client_.read32(client_.bar2, psp_reg::capability), 1u);
+    EXPECT_EQ(client_.read32(client_.bar2, reg::capability), 1u);
 }
 
 TEST_F(psp_device_test, survives_requests_of_nonsense)
 {
-    start_with_firmware();
+    start_and_connect();
     EXPECT_FALSE(client_.call(77, bytes_of(0ull)).ok) << "no such request";
     EXPECT_FALSE(client_.call(client_.region_read, bytes_of(0u)).ok) << "too short";
     EXPECT_FALSE(client_.call(client_.set_irqs, bytes_of(20u, 0x24u, 2u, 1u, 9u)).ok)
         << "more vectors than there are";
     EXPECT_FALSE(client_.call(client_.get_region_info, bytes_of(0u)).ok);
-    EXPECT_EQ(client_.read32(client_.bar2, psp_reg::capability), 1u);
+    EXPECT_EQ(client_.read32(client_.bar2, reg::capability), 1u);
 }
 
 TEST_F(psp_device_test, survives_a_truncated_message_and_takes_the_next_client)
 {
-    start_with_firmware();
+    start_and_connect();
     ASSERT_TRUE(client_.send_raw(bytes_of(std::uint16_t{1}, std::uint16_t{9}, 100u)));
     client_.hang_up();
     connect();
-    EXPECT_EQ(client_.read32(client_.bar2, psp_reg::capability), 1u);
+    EXPECT_EQ(client_.read32(client_.bar2, reg::capability), 1u);
 }
 
 TEST_F(psp_device_test, survives_random_bytes)
 {
-    start_with_firmware();
+    start_and_connect();
     std::mt19937 random(1); // NOLINT: the same bytes every time
     for (int round = 0; round < 50; ++round) {
         std::vector<std::byte> noise(1 + random() % 200);
@@ -392,7 +344,7 @@ TEST_F(psp_device_test, survives_random_bytes)
         ASSERT_TRUE(client_.connect(socket_));
         ASSERT_TRUE(client_.negotiate());
     }
-    EXPECT_EQ(client_.read32(client_.bar2, psp_reg::capability), 1u);
+    EXPECT_EQ(client_.read32(client_.bar2, reg::capability), 1u);
 }
 
 TEST_F(psp_device_test, refuses_a_client_of_another_version)
@@ -406,11 +358,11 @@ TEST_F(psp_device_test, refuses_a_client_of_another_version)
 
 TEST_F(psp_device_test, a_lost_client_resets_the_device)
 {
-    start_with_firmware();
-    client_.write32(client_.bar2, psp_reg::interrupt_enable, 2);
+    start_and_connect();
+    client_.write32(client_.bar2, reg::interrupt_enable, 2);
     client_.hang_up();
     connect();
-    EXPECT_EQ(client_.read32(client_.bar2, psp_reg::interrupt_enable), 0u);
+    EXPECT_EQ(client_.read32(client_.bar2, reg::interrupt_enable), 0u);
 }
 
 TEST_F(psp_device_test, stops_while_a_client_says_nothing)
@@ -426,10 +378,10 @@ TEST_F(psp_device_test, stops_while_a_client_says_nothing)
 
 TEST_F(psp_device_test, stops_with_requests_on_the_way)
 {
-    start_with_firmware();
+    start_and_connect();
     const int fd = eventfd(0, EFD_NONBLOCK);
     ASSERT_TRUE(client_.set_msix(0, fd));
-    client_.write32(client_.bar2, psp_reg::interrupt_enable, ~0u);
+    client_.write32(client_.bar2, reg::interrupt_enable, ~0u);
     submit(platform_status, true);
     device_.stop();
     device_.stop();
@@ -446,39 +398,41 @@ TEST_F(psp_device_test, replaces_a_socket_that_nobody_listens_on)
     ASSERT_EQ(bind(fd, reinterpret_cast<const sockaddr *>(&addr), sizeof addr), 0);
     close(fd);
     ASSERT_TRUE(fs::exists(socket_));
-    start_with_firmware();
-    EXPECT_EQ(client_.read32(client_.bar2, psp_reg::capability), 1u);
+    start_and_connect();
+    EXPECT_EQ(client_.read32(client_.bar2, reg::capability), 1u);
 }
 
 TEST_F(psp_device_test, leaves_a_live_socket_alone)
 {
-    start_with_firmware();
-    psp_device second;
-    EXPECT_NE(second.start(socket_, logging()).find("another process listens"), std::string::npos);
-    EXPECT_EQ(client_.read32(client_.bar2, psp_reg::capability), 1u);
+    start_and_connect();
+    device second;
+    EXPECT_NE(second.start(socket_, callbacks()).find("another process listens"),
+              std::string::npos);
+    EXPECT_EQ(client_.read32(client_.bar2, reg::capability), 1u);
     second.stop();
     EXPECT_TRUE(fs::exists(socket_));
 }
 
 TEST_F(psp_device_test, says_what_is_wrong_with_a_path)
 {
-    EXPECT_NE(device_.start("", logging()).find("empty"), std::string::npos);
-    EXPECT_NE(device_.start(directory_ / std::string(200, 'x'), logging()).find("shorter"),
+    EXPECT_NE(device_.start("", callbacks()).find("empty"), std::string::npos);
+    EXPECT_NE(device_.start(directory_ / std::string(200, 'x'), callbacks()).find("shorter"),
               std::string::npos);
-    EXPECT_NE(device_.start(directory_ / "none" / "s", logging()).find("directory does not exist"),
-              std::string::npos);
+    EXPECT_NE(
+        device_.start(directory_ / "none" / "s", callbacks()).find("directory does not exist"),
+        std::string::npos);
     std::ofstream(directory_ / "file") << "text";
-    EXPECT_NE(device_.start(directory_ / "file", logging()).find("no socket"), std::string::npos);
+    EXPECT_NE(device_.start(directory_ / "file", callbacks()).find("no socket"), std::string::npos);
     EXPECT_TRUE(fs::exists(directory_ / "file"));
-    EXPECT_NE(device_.start(directory_ / "file" / "s", logging()).find("directory does not exist"),
-              std::string::npos);
+    EXPECT_NE(
+        device_.start(directory_ / "file" / "s", callbacks()).find("directory does not exist"),
+        std::string::npos);
 }
 
 TEST_F(psp_device_test, can_be_used_without_being_started)
 {
-    device_.attach_firmware(firmware_);
     device_.stop();
 }
 
 } // namespace
-} // namespace rmpopt
+} // namespace rmpopt::psp

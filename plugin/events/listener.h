@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// What happens to the machine. Whoever makes something happen calls one function here, once, after
+// it has taken effect, and passes on what the model answered as it is. Who is interested in it is
+// for the wiring to know (observers.h).
+//
+// Thread-safety: the functions may be called from any thread, and by several at the same time. The
+// caller holds no lock: listeners take their own, and may end QEMU.
+#pragma once
+
+#include "events/place.h"
+#include "hw-model/access/rmp_check.h"
+#include "hw-model/firmware/firmware.h"
+#include "hw-model/insn/host_insn.h"
+#include "hw-model/insn/rmpopt.h"
+#include "hw-model/machine/msr.h"
+
+#include <string_view>
+
+namespace rmpopt
+{
+
+/// Where system calls enter the guest's kernel: its address tells symbols apart (KASLR).
+inline constexpr std::uint32_t msr_lstar = 0xc0000082;
+
+/// An access of a vCPU that the RMP forbade, as it is delivered.
+struct denied_access {
+    std::uint64_t address = 0;      ///< linear address that faulted
+    std::optional<hw::spa_t> spa{}; ///< of the page or page table that the RMP was asked about
+    hw::rmp_verdict verdict;        ///< of rmp_check()
+    std::uint64_t code = 0;         ///< error code of the #PF, or EXITINFO1
+};
+
+/// VMRUN, after its checks.
+struct vmrun_event {
+    unsigned cpu = 0;
+    hw::spa_t vmcb = 0;
+    std::uint16_t asid = 0;
+    std::uint8_t tlb_control = 0;
+    const char *failed = nullptr; ///< why it ends with VMEXIT_INVALID; nullptr when the guest runs
+};
+
+class listener
+{
+  public:
+    listener() = default;
+    listener(const listener &) = delete;
+    listener &operator=(const listener &) = delete;
+    virtual ~listener() = default;
+
+    // Instructions that a vCPU has executed, those that failed or faulted included.
+    virtual void rmpopt(const place &where, hw::spa_t rax, std::uint64_t rcx,
+                        const hw::rmpopt_result &r) = 0;
+    virtual void rmpupdate(const place &where, hw::spa_t spa, const hw::rmp_record &record,
+                           hw::rmp_status status) = 0;
+    virtual void psmash(const place &where, hw::spa_t spa, hw::rmp_status status) = 0;
+    virtual void rdmsr(const place &where, std::uint32_t index, hw::msr_result r) = 0;
+    /// `changes`: pages that SNP_EN makes the RMP protect. Also told of LSTAR, which QEMU writes.
+    virtual void wrmsr(const place &where, std::uint32_t index, std::uint64_t value,
+                       hw::msr_result r, const hw::rmp_changes &changes) = 0;
+    virtual void vmrun(const vmrun_event &e) = 0;
+    /// HLT with interrupts off, by which Linux takes a CPU offline. QEMU executes it next.
+    virtual void halted_for_good(unsigned cpu) = 0;
+
+    /// INIT and SIPI: the CPU is about to execute its first instruction.
+    virtual void cpu_started(unsigned cpu) = 0;
+
+    // Accesses that the RMP stopped.
+    virtual void denied(const place &where, const denied_access &access) = 0;
+    /// A device's write, which was dropped; told once for a run of writes to one page.
+    virtual void dma_blocked(hw::spa_t spa) = 0;
+
+    /// The secure processor has run a command; the guest does not see its end yet.
+    virtual void command(std::uint16_t command, const hw::firmware_result &result) = 0;
+
+    /// The guest names the phase that begins; "" ends the last one.
+    virtual void phase(std::string_view name) = 0;
+};
+
+} // namespace rmpopt

@@ -1,0 +1,292 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "observers.h"
+
+#include "base/log.h"
+#include "hw-model/machine/audit.h"
+#include "instrument/store_hooks.h"
+#include "instrument/tlb_hooks.h"
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstring>
+
+namespace rmpopt
+{
+
+namespace
+{
+
+/// Log lines of one kind: what goes wrong for ever must not fill the disk.
+constexpr std::uint64_t most_lines = 100;
+
+/// Those on which RMP checks depend.
+std::optional<std::string_view> name_of(std::uint32_t msr)
+{
+    struct named {
+        std::uint32_t index;
+        std::string_view name;
+    };
+    constexpr std::array<named, 5> registers{{{hw::msr::syscfg, "SYSCFG"},
+                                              {hw::msr::rmp_base, "RMP_BASE"},
+                                              {hw::msr::rmp_end, "RMP_END"},
+                                              {hw::msr::rmp_cfg, "RMP_CFG"},
+                                              {hw::msr::rmpopt_base, "RMPOPT_BASE"}}};
+    const auto *const found = std::ranges::find(registers, msr, &named::index);
+    return found == registers.end() ? std::nullopt : std::optional(found->name);
+}
+
+std::string hex(std::uint64_t value)
+{
+    return fmt::format("{:#x}", value);
+}
+
+} // namespace
+
+observers::observers(std::function<std::uint64_t()> clock)
+    : clock_(std::move(clock)),
+      firmware_events_([this](std::string_view type, const nlohmann::ordered_json &fields) {
+          tell(type, fields);
+      })
+{
+}
+
+void observers::start(const settings &s)
+{
+    settings_ = s;
+    measurement_ = std::make_unique<measurement>(measurement::settings{
+        .machine = s.machine,
+        .tlb = s.tlb,
+        .clock = [this] { return guest_now(); },
+        .event = [this](std::string_view type,
+                        const nlohmann::ordered_json &fields) { tell(type, fields); },
+    });
+    if (s.watches) {
+        start_watch(s);
+    }
+}
+
+void observers::start_watch(const settings &s)
+{
+    watch_ = std::make_unique<watch>(watch::settings{
+        .machine = s.machine,
+        .clock = [this] { return guest_now(); },
+        .bound = s.watch_bound,
+        .on_new =
+            [this](const finding &f) {
+                log("watch: {}", to_line(f));
+                const finding_info &info = info_of(f.kind);
+                tell("finding",
+                     {{"id", info.id}, {"severity", severity_name(info.level)}, {"what", f.what}});
+            },
+    });
+}
+
+void observers::rmpopt(const place &where, hw::spa_t rax, std::uint64_t rcx,
+                       const hw::rmpopt_result &r)
+{
+    measurement_->rmpopt(*where.cpu, r);
+    if (watch_ != nullptr) {
+        watch_->rmpopt(where, rax, rcx, r);
+    }
+    if (r.exception == hw::fault::none) {
+        look_at_region(rax);
+    }
+}
+
+void observers::rmpupdate(const place &where, hw::spa_t spa, const hw::rmp_record &record,
+                          hw::rmp_status status)
+{
+    measurement_->rmpupdate(spa, status);
+    if (status == hw::rmp_status::success) {
+        measurement_->rmp_changed({spa, record.size_2m ? hw::page_2m : hw::page_4k});
+    }
+    if (watch_ != nullptr) {
+        watch_->rmpupdate(where, spa, status);
+    }
+    look_at_region(spa);
+}
+
+void observers::psmash(const place &where, hw::spa_t spa, hw::rmp_status status)
+{
+    measurement_->psmash(spa, status);
+    if (status == hw::rmp_status::success) {
+        measurement_->rmp_changed({spa, hw::page_2m});
+    }
+    if (watch_ != nullptr) {
+        watch_->psmash(where, spa, status);
+    }
+    look_at_region(spa);
+}
+
+void observers::rdmsr(const place &, std::uint32_t, hw::msr_result r)
+{
+    if (r == hw::msr_result::gp0) {
+        hw::count(settings_.machine->counters().msr_gp);
+    }
+}
+
+void observers::wrmsr(const place &where, std::uint32_t index, std::uint64_t value,
+                      hw::msr_result r, const hw::rmp_changes &changes)
+{
+    if (index == msr_lstar) {
+        lstar_.store(value, std::memory_order_relaxed);
+        return;
+    }
+    if (r == hw::msr_result::gp0) {
+        hw::count(settings_.machine->counters().msr_gp);
+    }
+    measurement_->machine_changed();
+    if (const auto name = name_of(index)) {
+        tell("msr", {{"cpu", *where.cpu}, {"msr", *name}, {"value", hex(value)}});
+    }
+    if (watch_ != nullptr) {
+        if (!changes.ranges().empty()) {
+            watch_->rmp_changed(changes);
+        }
+        watch_->wrmsr(where, index, value, r);
+    }
+}
+
+void observers::vmrun(const vmrun_event &e)
+{
+    static std::atomic<std::uint64_t> failed{0};
+    if (e.failed == nullptr) {
+        tlb_hooks::guest_starts(vcpu::by_index(e.cpu), e.asid, e.tlb_control);
+    } else if (failed.fetch_add(1, std::memory_order_relaxed) < most_lines) {
+        log("vCPU {}: VMRUN of the VMCB at {:#x} ends with VMEXIT_INVALID: {}", e.cpu, e.vmcb,
+            e.failed);
+    }
+}
+
+void observers::halted_for_good(unsigned cpu)
+{
+    if (watch_ != nullptr) {
+        watch_->cpu_offline(cpu);
+    }
+}
+
+void observers::cpu_started(unsigned cpu)
+{
+    measurement_->machine_changed();
+    measurement_->tlb_reset(cpu);
+}
+
+void observers::denied(const place &where, const denied_access &access)
+{
+    hw::counter_set::counter &faults = settings_.machine->counters().rmp_faults;
+    if (faults.fetch_add(1, std::memory_order_relaxed) < most_lines) {
+        log("vCPU {}: RMP fault, RIP {:#x}, address {:#x}, error code {:#x}: {}", *where.cpu,
+            where.rip().value_or(0), access.address, access.code,
+            hw::rule_name(access.verdict.rule));
+    }
+    if (watch_ != nullptr && access.verdict.outcome == hw::rmp_outcome::page_fault) {
+        watch_->write_refused(where, access.spa, access.verdict.rule);
+    }
+}
+
+void observers::dma_blocked(hw::spa_t spa)
+{
+    hw::counter_set::counter &blocked = settings_.machine->counters().dma_blocked;
+    if (blocked.fetch_add(1, std::memory_order_relaxed) < most_lines) {
+        log("IOMMU: RMP_PAGE_FAULT: a device's write to system address {:#x} is blocked", spa);
+    }
+}
+
+void observers::phase(std::string_view name)
+{
+    store_hooks::end_phase();
+    measurement_->mark(name);
+}
+
+void observers::command(std::uint16_t command, const hw::firmware_result &result)
+{
+    measurement_->machine_changed();
+    for (const hw::rmp_change &r : result.rmp_changes.ranges()) {
+        measurement_->rmp_changed({r.base, r.bytes});
+    }
+    firmware_events_.executed(command, result);
+    measurement_->guests(firmware_events_.launched(), firmware_events_.ended());
+    if (watch_ != nullptr) {
+        watch_->command(command, result);
+    }
+}
+
+/// The audit. Its findings are made while the RMP stands still and told after that: the last report
+/// takes locks that come before the RMP's.
+void observers::look_at_region(hw::spa_t spa)
+{
+    if (settings_.audit == 0 ||
+        (since_audit_.fetch_add(1, std::memory_order_relaxed) + 1) % settings_.audit != 0) {
+        return;
+    }
+    std::vector<std::string> findings;
+    {
+        const std::scoped_lock lock(settings_.machine->rmp_lock());
+        hw::count(settings_.machine->counters().audits);
+        findings = hw::audit_region(*settings_.machine, spa);
+    }
+    if (!findings.empty()) {
+        refuse("audit: " + findings.front());
+    }
+}
+
+void observers::booted()
+{
+    measurement_->clock_restarts();
+    boot_started_ns_ = clock_();
+    tell("boot", nlohmann::ordered_json::object());
+}
+
+void observers::reset()
+{
+    if (watch_ != nullptr) {
+        watch_->reset();
+    }
+    measurement_->machine_changed();
+    for (unsigned thread = 0; thread < settings_.machine->cpus().threads(); ++thread) {
+        measurement_->tlb_reset(thread);
+    }
+    tell("reset", nlohmann::ordered_json::object());
+}
+
+void observers::tell(std::string_view type, const nlohmann::ordered_json &fields)
+{
+    events_.add(guest_now(), type, fields);
+}
+
+void observers::tick()
+{
+    if (watch_ != nullptr) {
+        watch_->tick();
+    }
+    firmware_events_.flush();
+    measurement_->tick();
+    if (!events_.write_file()) {
+        log("the file of events cannot be written any more: {}", std::strerror(errno));
+    }
+}
+
+void observers::finish()
+{
+    firmware_events_.flush();
+    measurement_->tick();
+    tell("end", nlohmann::ordered_json::object());
+    tick();
+}
+
+guest_time observers::guest_now() const
+{
+    const std::uint64_t started = boot_started_ns_;
+    const std::uint64_t now = clock_();
+    return started != 0 && now > started ? now - started : 0;
+}
+
+void observers::add_to(report_snapshot &s) const
+{
+    s.watcher = watch_.get();
+    s.measure = measurement_->report();
+    s.lstar = lstar_;
+}
+
+} // namespace rmpopt

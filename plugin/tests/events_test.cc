@@ -1,0 +1,380 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// Each event is told once, and a verdict arrives as the model gave it. Instructions and enforcement
+// are the plugin's own; QEMU below them is a fake.
+#include "base/log.h"
+#include "enforce/enforcement.h"
+#include "enforce/write_check.h"
+#include "fake_listener.h"
+#include "fake_qemu.h"
+#include "insn/dispatch.h"
+#include "machine_fixture.h"
+#include "observers.h"
+
+#include <fcntl.h>
+#include <future>
+#include <gtest/gtest.h>
+#include <sys/mman.h>
+#include <thread>
+#include <unistd.h>
+
+namespace rmpopt
+{
+namespace
+{
+
+using namespace std::chrono_literals;
+using words = std::vector<std::string>;
+using fake::qemu;
+
+constexpr std::uint64_t tables = 16ull << 20; ///< of the guest, which map the first GB as it is
+constexpr std::uint64_t operand = 32ull << 20;
+
+class events_test : public hw::machine_fixture
+{
+  protected:
+    void SetUp() override
+    {
+        machine_fixture::SetUp();
+        qemu = {};
+        qemu.ram = low_ram_.data();
+        qemu.ram_bytes = low.bytes;
+        m->memory().store(tables, std::uint64_t{tables + 0x1000} | 7);
+        m->memory().store(tables + 0x1000, std::uint64_t{0x87});
+        qemu.paging = {.cr0 = 1u << 31 | 1u << 16 | 1, .cr3 = tables, .cr4 = 1u << 5, .rflags = 2};
+        start_emulation({.machine = m.get(),
+                         .heard = &listening,
+                         .rmpupdate_failure = [this] { return failure; },
+                         .enter_operating_system = [](std::uint32_t, std::uint32_t) {},
+                         .set_measure = [](measure_request) {}});
+        ASSERT_EQ(
+            install_checks(
+                {.level = enforcement::on, .machine = m.get(), .ram = &ram, .heard = &listening},
+                {}, 0),
+            "");
+    }
+
+    /// Executes it; true when QEMU need not.
+    bool execute(std::initializer_list<std::uint8_t> code)
+    {
+        const std::vector<std::uint8_t> bytes(code);
+        const auto emulation = find_emulation(bytes);
+        listening.heard.clear();
+        last_fault.reset();
+        try {
+            emulation(0, reinterpret_cast<void *>(bytes.size()));
+        } catch (const fake::continued &) {
+            return true;
+        } catch (const fake::raised &fault) {
+            last_fault = fault;
+            return true;
+        }
+        return false;
+    }
+    void put_record(const hw::rmp_record &r)
+    {
+        const auto raw = r.encode();
+        m->memory().write(operand, raw.data(), raw.size());
+    }
+    bool rmpupdate(hw::spa_t spa, const hw::rmp_record &r)
+    {
+        put_record(r);
+        qemu.reg[rax] = spa;
+        qemu.reg[rcx] = operand;
+        return execute({0xf2, 0x0f, 0x01, 0xfe});
+    }
+    bool wrmsr(std::uint32_t index, std::uint64_t value)
+    {
+        qemu.reg[rcx] = index;
+        qemu.reg[rax] = static_cast<std::uint32_t>(value);
+        qemu.reg[rdx] = value >> 32;
+        return execute({0x0f, 0x30});
+    }
+    const words &heard() const { return listening.heard; }
+
+    guest_ram ram;
+    fake_listener listening;
+    std::optional<hw::rmp_status> failure;
+    std::optional<fake::raised> last_fault;
+};
+
+TEST_F(events_test, rmpupdate_is_told_once)
+{
+    enable_snp();
+    EXPECT_TRUE(rmpupdate(low_2m, guest_page()));
+    EXPECT_EQ(qemu.reg[rax], 0u);
+    EXPECT_EQ(heard(), words{"rmpupdate"});
+    EXPECT_TRUE(rmpupdate(low_2m + 1, guest_page()));
+    EXPECT_EQ(qemu.reg[rax], 1u);
+    EXPECT_EQ(heard(), words{"rmpupdate"}) << "a failed one, too";
+    failure = hw::rmp_status::fail_inuse;
+    EXPECT_TRUE(rmpupdate(low_2m, {}));
+    EXPECT_EQ(qemu.reg[rax], 3u);
+    EXPECT_EQ(heard(), words{"rmpupdate"}) << "an injected failure, too";
+    EXPECT_TRUE(entry(low_2m).assigned);
+}
+
+TEST_F(events_test, what_faults_before_it_is_executed_is_not_told)
+{
+    EXPECT_TRUE(rmpupdate(low_2m, guest_page()));
+    ASSERT_TRUE(last_fault.has_value());
+    EXPECT_EQ(last_fault->vector, vector::ud);
+    EXPECT_EQ(heard(), words{});
+}
+
+TEST_F(events_test, psmash_is_told_once)
+{
+    enable_snp();
+    ASSERT_EQ(assign_2m(low_2m), hw::rmp_status::success);
+    qemu.reg[rax] = low_2m;
+    EXPECT_TRUE(execute({0xf3, 0x0f, 0x01, 0xff}));
+    EXPECT_EQ(heard(), words{"psmash"});
+}
+
+TEST_F(events_test, rmpopt_is_told_once_and_also_when_it_faults)
+{
+    enable_snp();
+    qemu.reg[rax] = 0;
+    qemu.reg[rcx] = 0;
+    EXPECT_TRUE(execute({0xf2, 0x0f, 0x01, 0xfc}));
+    EXPECT_TRUE(last_fault.has_value()) << "not enabled";
+    EXPECT_EQ(heard(), words{"rmpopt"});
+    enable_rmpopt();
+    EXPECT_TRUE(execute({0xf2, 0x0f, 0x01, 0xfc}));
+    EXPECT_FALSE(last_fault.has_value());
+    EXPECT_EQ(heard(), words{"rmpopt"});
+}
+
+TEST_F(events_test, msrs_are_told_once)
+{
+    EXPECT_TRUE(wrmsr(hw::msr::syscfg, hw::syscfg_reset | hw::syscfg_snp_en));
+    EXPECT_EQ(heard(), words{"wrmsr"});
+    EXPECT_TRUE(wrmsr(hw::msr::rmp_cfg, 0));
+    EXPECT_TRUE(last_fault.has_value());
+    EXPECT_EQ(heard(), words{"wrmsr"}) << "one that raises #GP";
+    EXPECT_FALSE(wrmsr(msr_lstar, 0xffffffff81000000)) << "QEMU executes it";
+    EXPECT_EQ(heard(), words{"wrmsr"});
+    EXPECT_FALSE(wrmsr(0xc0000081, 0));
+    EXPECT_EQ(heard(), words{}) << "a register of QEMU's";
+    qemu.reg[rcx] = hw::msr::syscfg;
+    EXPECT_TRUE(execute({0x0f, 0x32}));
+    EXPECT_EQ(heard(), words{"rdmsr"});
+}
+
+TEST_F(events_test, hlt_is_told_when_interrupts_are_off)
+{
+    EXPECT_FALSE(execute({0xf4}));
+    EXPECT_EQ(heard(), words{"halted"});
+    qemu.paging.rflags = 1u << 9;
+    EXPECT_FALSE(execute({0xf4}));
+    EXPECT_EQ(heard(), words{});
+}
+
+TEST_F(events_test, vmrun_is_told_once)
+{
+    qemu.reg[rax] = low_2m;
+    EXPECT_FALSE(execute({0x0f, 0x01, 0xd8}));
+    EXPECT_EQ(heard(), words{"vmrun"});
+    m->memory().store(low_2m + 0x90, std::uint64_t{1u << 1}); // an SEV guest
+    EXPECT_TRUE(execute({0x0f, 0x01, 0xd8}));
+    EXPECT_EQ(heard(), words{"vmrun failed"});
+}
+
+TEST_F(events_test, a_cpu_that_starts_is_told_once)
+{
+    rmp_translation_rules(true).started(vcpu::current());
+    EXPECT_EQ(heard(), words{"started"});
+}
+
+/// The last report takes the RMP lock, among others.
+TEST_F(events_test, an_audit_that_finds_something_ends_qemu_and_holds_no_lock)
+{
+    enable_snp();
+    hw::rmp_entry e = entry(low_2m);
+    e.subpage_count = 3; // but no page is assigned
+    m->rmp().store(low_2m, e);
+    const auto end = [this] {
+        before_refusal([this] { const std::scoped_lock report(m->rmp_lock()); });
+        alarm(10);
+        observers all([] { return 0; });
+        all.start({.machine = m.get(), .audit = 1});
+        all.psmash({.cpu = 0}, low_2m, hw::rmp_status::fail_input);
+    };
+    EXPECT_EXIT(end(), testing::ExitedWithCode(1), "audit: sub-page count");
+}
+
+/// What write_check says of a store, and what is delivered.
+class verdict_test : public events_test
+{
+  protected:
+    void expect_delivered(hw::spa_t spa, std::uint32_t code, hw::rmp_rule rule)
+    {
+        const translation_rules rules = rmp_translation_rules(true);
+        const translation store{vcpu::current(), 0x7000, translation::access::write, false, spa};
+        const refusal *why = rules.forbids(store);
+        ASSERT_NE(why, nullptr);
+        const hw::rmp_verdict model = hw::rmp_check(
+            *m, 0, {.who = hw::initiator::host, .kind = hw::rmp_access_kind::write, .spa = spa});
+        EXPECT_EQ(why->verdict, model);
+        try {
+            rules.refuse(store, *why, 0);
+            FAIL();
+        } catch (const fake::raised &fault) {
+            EXPECT_EQ(fault.vector, vector::pf);
+            EXPECT_EQ(static_cast<std::uint32_t>(fault.error_code), code);
+        }
+        EXPECT_EQ(qemu.cr2, 0x7000u);
+        EXPECT_EQ(heard(), words{"denied"});
+        EXPECT_EQ(listening.last_denied.verdict, model);
+        EXPECT_EQ(listening.last_denied.verdict.rule, rule);
+        EXPECT_EQ(listening.last_denied.spa, spa);
+        EXPECT_EQ(static_cast<std::uint32_t>(listening.last_denied.code), code);
+    }
+};
+
+TEST_F(verdict_test, of_an_assigned_page)
+{
+    enable_snp();
+    ASSERT_EQ(assign(low_2m), hw::rmp_status::success);
+    expect_delivered(low_2m + 8, 0x80000003, hw::rmp_rule::hypervisor_owned);
+}
+
+TEST_F(verdict_test, of_a_segment_with_reserved_bits)
+{
+    set_rst(2, high_segment | 1 | 1ull << 62);
+    enable_snp();
+    expect_delivered(high_2m, 0xb, hw::rmp_rule::segment_reserved_bits);
+}
+
+TEST_F(verdict_test, of_an_operand)
+{
+    enable_snp();
+    ASSERT_EQ(assign(operand), hw::rmp_status::success);
+    qemu.reg[rax] = low_2m;
+    qemu.reg[rcx] = operand + 64;
+    EXPECT_TRUE(execute({0xf2, 0x0f, 0x01, 0xfd})); // RMPREAD
+    ASSERT_TRUE(last_fault.has_value());
+    EXPECT_EQ(static_cast<std::uint32_t>(last_fault->error_code), 0x80000003u);
+    EXPECT_EQ(qemu.cr2, operand + 64);
+    EXPECT_EQ(heard(), words{"denied"});
+    EXPECT_EQ(listening.last_denied.verdict.rule, hw::rmp_rule::hypervisor_owned);
+}
+
+/// Enforcement over memory that QEMU really shares.
+class effects_test : public hw::machine_fixture
+{
+  protected:
+    void SetUp() override
+    {
+        machine_fixture::SetUp();
+        qemu = {};
+        fd_ = memfd_create("guest", MFD_CLOEXEC);
+        ASSERT_EQ(ftruncate(fd_, static_cast<off_t>(low.bytes)), 0);
+        qemu_view = static_cast<std::byte *>(
+            mmap(nullptr, low.bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd_, 0));
+        ASSERT_NE(qemu_view, MAP_FAILED);
+        qemu.ram = qemu_view;
+        qemu.ram_bytes = low.bytes;
+        ASSERT_EQ(ram.map({.fd = fd_, .qemu_host = qemu_view, .bytes = low.bytes, .layout = {low}}),
+                  "");
+        ASSERT_EQ(
+            install_checks(
+                {.level = enforcement::on, .machine = m.get(), .ram = &ram, .heard = &listening},
+                {}, 0),
+            "");
+        const std::string error = start_protection();
+        if (!error.empty()) {
+            GTEST_SKIP() << error;
+        }
+        enable_snp();
+        changes.clear();
+    }
+    void TearDown() override
+    {
+        if (started()) {
+            m->reset();
+            release_protection();
+        }
+        munmap(qemu_view, low.bytes);
+        close(fd_);
+    }
+    bool started() const { return !IsSkipped(); }
+
+    /// Does what waits for the vCPUs, as they do once they have stopped.
+    static void stop_vcpus()
+    {
+        for (const auto &[work, data] : std::exchange(qemu.queued, {})) {
+            work(data);
+        }
+    }
+    /// By asking the kernel to write there, which fails instead of raising a signal.
+    bool is_writable(hw::spa_t spa) const
+    {
+        const int zero = open("/dev/zero", O_RDONLY | O_CLOEXEC);
+        const bool ok = read(zero, qemu_view + spa, 1) == 1;
+        close(zero);
+        return ok;
+    }
+
+    int fd_ = -1;
+    std::byte *qemu_view = nullptr;
+    guest_ram ram;
+    fake_listener listening;
+};
+
+TEST_F(effects_test, a_vcpu_protects_before_its_next_instruction)
+{
+    ASSERT_EQ(assign(low_2m), hw::rmp_status::success);
+    EXPECT_TRUE(is_writable(low_2m));
+    take_effect(changes);
+    EXPECT_FALSE(is_writable(low_2m));
+    changes.clear();
+    ASSERT_EQ(release(low_2m), hw::rmp_status::success);
+    take_effect(changes);
+    EXPECT_TRUE(is_writable(low_2m));
+}
+
+TEST_F(effects_test, firmware_waits_until_translations_are_dropped)
+{
+    qemu.on_vcpu_thread = false;
+    std::promise<void> asked;
+    qemu.on_queue = [&] { asked.set_value(); };
+    ASSERT_EQ(assign(low_2m), hw::rmp_status::success);
+    auto command = std::async(std::launch::async, [&] { take_effect(changes); });
+    asked.get_future().wait();
+    EXPECT_EQ(command.wait_for(100ms), std::future_status::timeout)
+        << "the command would complete while vCPUs hold translations";
+    EXPECT_TRUE(is_writable(low_2m)) << "a store that is under way would be half done";
+    stop_vcpus();
+    EXPECT_EQ(command.wait_for(10s), std::future_status::ready);
+    EXPECT_FALSE(is_writable(low_2m));
+}
+
+TEST_F(effects_test, a_reset_ends_the_waiting_and_nothing_stays_protected)
+{
+    qemu.on_vcpu_thread = false;
+    std::promise<void> asked;
+    qemu.on_queue = [&] { asked.set_value(); };
+    ASSERT_EQ(assign(low_2m), hw::rmp_status::success);
+    std::atomic<bool> leave{false};
+    auto command =
+        std::async(std::launch::async, [&] { take_effect(changes, [&] { return leave.load(); }); });
+    asked.get_future().wait();
+    leave = true;
+    ASSERT_EQ(command.wait_for(10s), std::future_status::ready);
+    m->reset();
+    release_protection();
+    stop_vcpus(); // the command's work comes late
+    EXPECT_TRUE(is_writable(low_2m));
+}
+
+TEST_F(effects_test, what_is_under_way_at_a_reset_protects_nothing)
+{
+    ASSERT_EQ(assign(low_2m), hw::rmp_status::success);
+    m->reset();
+    release_protection();
+    take_effect(changes); // of before the reset
+    EXPECT_TRUE(is_writable(low_2m));
+}
+
+} // namespace
+} // namespace rmpopt

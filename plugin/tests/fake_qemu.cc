@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "fake_qemu.h"
+
+#include "instrument/store_hooks.h"
+#include "instrument/tlb_hooks.h"
+#include "qemu/api.h"
+#include "qemu/machine.h"
+
+#include <cstring>
+
+namespace rmpopt
+{
+
+namespace fake
+{
+state qemu;
+} // namespace fake
+
+using fake::qemu;
+
+// vCPU. The word that its pointer leads to is never looked at.
+
+namespace
+{
+char the_cpu;
+void *the_slot = &the_cpu;
+} // namespace
+
+std::uint64_t *vcpu::env() const
+{
+    return qemu.reg.data();
+}
+vcpu vcpu::current()
+{
+    return {&the_cpu, 0};
+}
+vcpu vcpu::by_index(unsigned index)
+{
+    return {&the_cpu, index};
+}
+bool vcpu::on_vcpu_thread()
+{
+    return qemu.on_vcpu_thread;
+}
+unsigned vcpu::cpl() const
+{
+    return qemu.cpl;
+}
+bool vcpu::long_mode() const
+{
+    return true;
+}
+bool vcpu::code_64() const
+{
+    return qemu.code_64;
+}
+bool vcpu::svm_enabled() const
+{
+    return qemu.svm;
+}
+bool vcpu::in_guest() const
+{
+    return qemu.in_guest;
+}
+std::uint64_t vcpu::fs_base() const
+{
+    return 0;
+}
+std::uint64_t vcpu::gs_base() const
+{
+    return 0;
+}
+paging_state vcpu::paging() const
+{
+    return qemu.paging;
+}
+void vcpu::will_run(hw::spa_t vmcb) const
+{
+    qemu.vmcb = vmcb;
+}
+hw::spa_t vcpu::vmcb() const
+{
+    return qemu.vmcb;
+}
+void vcpu::forget_guests() {}
+guest_paging vcpu::tables(const hw::memory_view &) const
+{
+    return {.guest = qemu.paging, .long_mode = true, .nested = false, .host = {}};
+}
+cpuid_result vcpu::native_cpuid(std::uint32_t, std::uint32_t) const
+{
+    return {};
+}
+void vcpu::synchronise(std::uintptr_t) const {}
+bool vcpu::try_synchronise(std::uintptr_t) const
+{
+    return true;
+}
+std::uint64_t vcpu::rip() const
+{
+    return qemu.rip;
+}
+std::uint64_t vcpu::rip_at(std::uintptr_t) const
+{
+    return qemu.rip;
+}
+void vcpu::set_arithmetic_flags(std::uint32_t, std::uint32_t) const {}
+void vcpu::continue_at(std::uint64_t rip)
+{
+    throw fake::continued{rip};
+}
+void vcpu::raise(int vector, int error_code, std::uintptr_t) const
+{
+    throw fake::raised{vector, error_code};
+}
+void vcpu::set_cr2(std::uint64_t address) const
+{
+    qemu.cr2 = address;
+}
+void vcpu::exit_guest(std::uint64_t, std::uint64_t, std::uintptr_t) const
+{
+    throw fake::raised{-1, 0};
+}
+std::size_t vcpu::read_code(std::uint64_t, std::span<std::uint8_t>)
+{
+    return 0;
+}
+
+bool read_system_memory(std::uint64_t address, void *to, std::size_t bytes)
+{
+    if (address + bytes > qemu.ram_bytes) {
+        return false;
+    }
+    std::memcpy(to, qemu.ram + address, bytes);
+    return true;
+}
+std::uint64_t virtual_clock_ns()
+{
+    return qemu.clock;
+}
+
+// MMU.
+
+std::string tlb_fill::hook(const translation_rules &, const translator::rules &, std::uintptr_t)
+{
+    return {};
+}
+void tlb_fill::flush_then(void (*work)(void *), void *data)
+{
+    if (qemu.on_vcpu_thread) {
+        work(data);
+        return;
+    }
+    qemu.queued.emplace_back(work, data);
+    if (qemu.on_queue) {
+        qemu.on_queue();
+    }
+}
+const translation *tlb_fill::walk_under_way(std::span<void *const>, std::uintptr_t &)
+{
+    return nullptr;
+}
+bool tlb_fill::device_access_under_way(std::span<void *const>)
+{
+    return false;
+}
+
+// Hooks.
+
+void store_hooks::delivered(const vcpu &) {}
+void store_hooks::translated(const vcpu &, std::uint64_t) {}
+void store_hooks::end_phase() {}
+void tlb_hooks::guest_starts(const vcpu &, std::uint16_t, std::uint8_t) {}
+
+} // namespace rmpopt
+
+bool qemu_plugin_translate_vaddr(std::uint64_t, std::uint64_t *)
+{
+    return false;
+}

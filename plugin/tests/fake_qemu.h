@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// Stands in for plugin/qemu and the hooks in translated code, so that what lies above them can be
+// tested as it is. One vCPU; what would leave the block is thrown.
+#pragma once
+
+#include "qemu/tlb_fill.h"
+
+#include <array>
+#include <functional>
+#include <vector>
+
+namespace rmpopt::fake
+{
+
+/// What QEMU is left with by an emulation that does not return.
+struct continued {
+    std::uint64_t rip;
+};
+struct raised {
+    int vector;
+    int error_code;
+};
+
+struct state {
+    std::array<std::uint64_t, 16> reg{};
+    unsigned cpl = 0;
+    bool code_64 = true, in_guest = false, svm = true;
+    bool on_vcpu_thread = true;
+    std::uint64_t rip = 0x1000, cr2 = 0;
+    paging_state paging{};
+    hw::spa_t vmcb = 0;
+    std::byte *ram = nullptr; ///< system memory from 0 on, as QEMU maps it
+    std::uint64_t ram_bytes = 0;
+    /// Work that waits for vCPUs to stop; on a vCPU's thread it is done at once.
+    std::vector<std::pair<void (*)(void *), void *>> queued;
+    std::function<void()> on_queue{}; ///< when some is added
+    std::uint64_t clock = 0;
+};
+extern state qemu;
+
+} // namespace rmpopt::fake
