@@ -253,8 +253,8 @@ totals measurement::collect() const
 
 void measurement::switched(measure_request to)
 {
-    const std::uint64_t now = settings_.clock();
     const std::scoped_lock guard(lock_);
+    const std::uint64_t now = settings_.clock();
     measured_ns_ = measured_ns(now);
     started_ns_ = now;
     mode_ = to;
@@ -283,8 +283,8 @@ void measurement::switched(measure_request to)
 
 void measurement::clock_restarts()
 {
-    const std::uint64_t now = settings_.clock();
     const std::scoped_lock guard(lock_);
+    const std::uint64_t now = settings_.clock();
     measured_ns_ = measured_ns(now);
     started_ns_ = 0;
 }
@@ -297,9 +297,9 @@ measure_request measurement::mode() const
 
 void measurement::mark(std::string_view name)
 {
+    const std::scoped_lock guard(lock_);
     const std::uint64_t now = settings_.clock();
     const totals counted = collect();
-    const std::scoped_lock guard(lock_);
     settings_.event("mark", {{"name", name}});
     used_ = true;
     if (phases_.size() >= most_phases) {
@@ -412,8 +412,8 @@ std::uint64_t measurement::measured_ns(std::uint64_t now) const
 
 ordered_json measurement::report() const
 {
-    const std::uint64_t now = settings_.clock();
     const std::scoped_lock guard(lock_);
+    const std::uint64_t now = settings_.clock();
     if (!used_) {
         return nullptr;
     }

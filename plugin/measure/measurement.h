@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// Which RMP checks the machine makes and which RMPOPT saves it, over guest time. Plain C++: what
-// executes stores tells it where they went.
+// Counts the RMP checks that the machine makes and those that RMPOPT saves, over guest time. Knows
+// nothing of QEMU: the callbacks of instrument/ report where each store went.
 //
-// Thread-safety: vcpu(i) and what it leads to belong to the vCPU's thread; everything else may be
-// called by any.
+// Thread-safety: vcpu(i) and everything reached through it belong to that vCPU's thread. All other
+// members may be called from any thread.
 #pragma once
 
-#include "hw-model/machine/machine.h"
 #include "hw-model/insn/rmpopt.h"
+#include "hw-model/machine/machine.h"
 #include "measure/measure_request.h"
 #include "measure/page_filter.h"
 #include "measure/totals.h"
@@ -22,18 +22,19 @@
 namespace rmpopt
 {
 
-/// One vCPU's part. Apart from others in memory: it is written all the time.
+/// The counters of one vCPU. They have cache lines of their own, because the vCPU writes them all
+/// the time.
 struct alignas(64) vcpu_measure {
     vcpu_measure(unsigned index, unsigned regions) : cells(regions), intervals(index + 1) {}
 
     page_filter<cell_counter *> filter;
     vcpu_cells cells;
-    bool in_guest = false; ///< when filters were filled
-    /// Once a TLB is modelled, and from then on.
+    bool in_guest = false; ///< the vCPU ran a guest when the filters were filled
+    /// Null until a TLB is modelled for the first time, and never again after that.
     std::atomic<vcpu_tlb *> tlb{nullptr};
     interval_source intervals;
 
-    /// The drawn execution of a block that is being looked at.
+    /// The execution of a block that was drawn as a sample and is being counted.
     struct {
         cell_accessor who = cell_accessor::host;
         std::uint64_t stores = 0, relevant = 0, skipped = 0;
@@ -41,10 +42,11 @@ struct alignas(64) vcpu_measure {
     std::mutex lock; ///< guards `drawn`; taken once for a drawn block
     std::array<block_sums, cell_accessors> drawn{};
 
-    /// Ends the block, which was one of `interval`.
+    /// Ends the block, which was drawn from `interval` executions.
     void close_block(unsigned interval);
 
-    // What filters found for a page, or for all, may not hold any more. The vCPU's thread.
+    // To be called when the filters may be out of date for a page, or for all pages. On the vCPU's
+    // thread.
     void forget(std::uint64_t address);
     void forget_all();
 
@@ -58,56 +60,57 @@ class measurement
   public:
     struct settings {
         const hw::machine *machine = nullptr;
-        tlb_geometry tlb{};                   ///< of a core, for when it is asked for
+        tlb_geometry tlb{}; ///< of a core, for when it is asked for
+        // Both are called with the measurement's lock held and must not call back into it.
         std::function<std::uint64_t()> clock; ///< guest time in ns
-        /// Called with a lock held: must not call back.
         std::function<void(std::string_view type, nlohmann::ordered_json fields)> event;
     };
 
     explicit measurement(settings s);
 
     vcpu_measure &vcpu(unsigned thread) { return *vcpus_[thread]; }
-    /// What becomes of a write to `spa` now.
+    /// Whether a write to `spa` is checked, skipped or exempt at this moment.
     cell_outcome outcome_of(unsigned thread, cell_accessor who, hw::spa_t spa) const;
-    /// The counter of such writes on this vCPU.
+    /// The vCPU's counter of writes with that outcome.
     cell_counter &counter_of(unsigned thread, cell_accessor who, cell_level level, hw::spa_t spa);
     const hw::memory_view &memory() const { return settings_.machine->memory(); }
     bool is_ram(hw::spa_t spa) const { return settings_.machine->memory().at(spa, 1) != nullptr; }
-    /// `spa` has a counter.
+    /// True below the end of RAM: only there are accesses counted.
     bool is_counted(hw::spa_t spa) const { return spa < machine_end_; }
 
     /// RMPOPT tables or SNP_EN may have changed.
     void machine_changed();
-    /// RMP entries of `r` have changed, for which hardware drops translations.
+    /// RMP entries in `r` have changed: hardware drops the translations of these pages.
     void rmp_changed(hw::spa_range r);
-    /// Nothing is translated any more on this thread: INIT or reset.
+    /// INIT or reset has emptied the TLB of this logical CPU.
     void tlb_reset(unsigned thread);
 
-    // Of the vCPU that executed it, after it.
+    // Called on the vCPU that executed the instruction, after it.
     void rmpopt(unsigned thread, const hw::rmpopt_result &r);
     void rmpupdate(hw::spa_t spa, hw::rmp_status s);
     void psmash(hw::spa_t spa, hw::rmp_status s);
     /// SNP guests launched and ended so far.
     void guests(std::uint64_t launched, std::uint64_t ended);
 
-    /// Counting is switched while no vCPU runs; counters go on from where they are. The caller sees
-    /// to it that stores are counted as asked from now on.
+    /// The measurement mode has changed. No vCPU may run during the call. Counters keep their
+    /// values. The caller arranges that stores are counted in the new mode.
     void switched(measure_request to);
     measure_request mode() const;
-    /// The clock is about to begin at 0 again, as the machine starts anew.
+    /// To be called before the clock restarts at 0, when the machine boots again.
     void clock_restarts();
-    /// A phase begins, and ends the one before; "" only ends it.
+    /// Ends the current phase and begins one called `name`; an empty name only ends the phase.
     void mark(std::string_view name);
 
-    /// To be called a few times a second: tells the events what has been counted since.
+    /// Adds to the event log what has been counted since the last call. To be called a few times a
+    /// second.
     void tick();
 
-    /// The "measure" part of the report; null when nothing was ever asked for.
+    /// The "measure" part of the report; null when nothing was ever measured.
     nlohmann::ordered_json report() const;
-    /// Memory in use by all of this.
+    /// Memory that the measurement uses.
     std::size_t bytes() const;
 
-    /// Phases that are kept; more are counted into the last.
+    /// Phases that are kept. What follows is counted into the last one.
     static constexpr std::size_t most_phases = 4096;
 
   private:
@@ -117,6 +120,9 @@ class measurement
         nlohmann::ordered_json counted;   ///< once it has ended
     };
 
+    // With lock_ held. The clock is read and the counters are collected under the same lock,
+    // because one phase ends where the next begins: differences of later and earlier totals never
+    // underflow.
     totals collect() const;
     nlohmann::ordered_json phase_json(const phase &p, const totals &counted) const;
     void end_phase(const totals &now, std::uint64_t at);

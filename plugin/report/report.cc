@@ -126,7 +126,7 @@ ordered_json psp(const report_snapshot &s)
 
 ordered_json finding_json(const finding &f)
 {
-    const finding_info &info = info_of(f.kind);
+    const finding_info &info = *f.kind;
     ordered_json out{{"id", info.id},
                      {"severity", severity_name(info.level)},
                      {"seconds", static_cast<double>(f.at) / guest_second},
@@ -183,6 +183,17 @@ template <class F> std::string cpus_with(const hw::machine &m, F is_so)
     return cpus_of(m.cpus(), [&](unsigned core) { return is_so(m.core(core)); });
 }
 
+/// Replaces the file in one step. Returns an empty string or why it cannot be written.
+std::string replace_file(const std::string &path, const std::string &text)
+{
+    const std::string temporary = path + ".tmp";
+    const int fd = open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+    bool ok = fd >= 0 && write(fd, text.data(), text.size()) == static_cast<ssize_t>(text.size());
+    ok = (fd < 0 || close(fd) == 0) && ok;
+    ok = ok && std::rename(temporary.c_str(), path.c_str()) == 0;
+    return ok ? "" : "option report: cannot write " + path + ": " + std::strerror(errno);
+}
+
 } // namespace
 
 std::string optimised_cpus(const hw::machine &m, hw::spa_t region)
@@ -230,9 +241,9 @@ std::string reporter::start(const std::string &path, std::function<report_snapsh
 {
     path_ = path;
     source_ = std::move(source);
-    std::string error = write(render_report(source_(false)));
+    std::string error = write(false, when::always);
     if (error.empty()) {
-        ticker_.start(interval, [this] { write_if_changed(); });
+        ticker_.start(interval, [this] { write(false, when::if_changed); });
     }
     return error;
 }
@@ -243,33 +254,30 @@ void reporter::finish()
         return;
     }
     ticker_.stop();
-    write(render_report(source_(true)));
+    write(true, when::always);
 }
 
 void reporter::write_now()
 {
     if (source_) {
-        write(render_report(source_(false)));
+        write(false, when::always);
     }
 }
 
-void reporter::write_if_changed()
+std::string reporter::write(bool complete, when w)
 {
-    std::string text = render_report(source_(false));
-    if (text != last_) {
-        write(text);
-        last_ = std::move(text);
+    const std::uint64_t number = ++begun_;
+    std::string text = render_report(source_(complete));
+    const std::scoped_lock lock(file_lock_);
+    if (number < written_ || (w == when::if_changed && text == text_)) {
+        return {};
     }
-}
-
-std::string reporter::write(const std::string &text) const
-{
-    const std::string temporary = path_ + ".tmp";
-    const int fd = open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-    bool ok = fd >= 0 && ::write(fd, text.data(), text.size()) == static_cast<ssize_t>(text.size());
-    ok = (fd < 0 || close(fd) == 0) && ok;
-    ok = ok && std::rename(temporary.c_str(), path_.c_str()) == 0;
-    return ok ? "" : "option report: cannot write " + path_ + ": " + std::strerror(errno);
+    std::string error = replace_file(path_, text);
+    if (error.empty()) {
+        written_ = number;
+        text_ = std::move(text);
+    }
+    return error;
 }
 
 } // namespace rmpopt

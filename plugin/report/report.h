@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// The report: one JSON file with what the machine did so far. Written by a thread of its own about
-// once a second while something changes, and at the end; always by rename, so that a reader never
-// sees half a report and a killed QEMU leaves the last one.
+// The report: one JSON file that says what the machine has done so far. A thread writes it about
+// once a second when something has changed, and once more at the end. It is replaced by rename, so
+// that a reader never sees half a report and a killed QEMU leaves the latest one behind.
 #pragma once
 
 #include "base/ticker.h"
@@ -9,7 +9,10 @@
 #include "hw-model/machine/machine.h"
 #include "watch/watch.h"
 
+#include <atomic>
+#include <cstdint>
 #include <functional>
+#include <mutex>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
@@ -17,13 +20,13 @@
 namespace rmpopt
 {
 
-/// What the report says; the model is read when the text is made.
+/// What the report contains. The model is read when the report is rendered.
 struct report_snapshot {
     const hw::machine *machine = nullptr; ///< nullptr: QEMU ended before the guest started
     std::string persona;
     bool psp_present = false;
     hw::firmware_snapshot psp;
-    const watch *watcher = nullptr; ///< nullptr: nobody watches
+    const watch *watcher = nullptr; ///< nullptr: the watch is off
     nlohmann::ordered_json measure; ///< measurement::report()
     std::uint64_t lstar = 0;        ///< the guest's MSR_LSTAR; 0 unless it was written
     std::uint64_t guard_changes = 0;
@@ -38,29 +41,39 @@ std::string render_report(const report_snapshot &snapshot);
 /// Linux's cpulist notation ("0-3,6") of the logical CPUs whose core has the region optimised.
 std::string optimised_cpus(const hw::machine &machine, hw::spa_t region);
 
+/// Keeps the report's file up to date. Thread-safety: start() and finish() belong to one thread;
+/// write_now() may be called from any, also while a report is being written. Readers of the file
+/// see whole reports only, and never an older one after a newer one.
 class reporter
 {
   public:
     ~reporter();
 
     /// Starts to keep `path` up to date with what `source(complete)` returns. Returns an empty
-    /// string or why the file cannot be written.
+    /// string, or one line that says why the file cannot be written.
     std::string start(const std::string &path, std::function<report_snapshot(bool)> source);
 
     /// Writes the last report and ends the thread. Idempotent.
     void finish();
 
-    /// Writes a report at once, from any thread; for the case that QEMU will not live to finish().
+    /// Writes a report at once: for callers that end QEMU without finish().
     void write_now();
 
   private:
-    void write_if_changed();
-    std::string write(const std::string &text) const;
+    enum class when : std::uint8_t { always, if_changed };
+    std::string write(bool complete, when w);
 
     std::string path_;
     std::function<report_snapshot(bool)> source_;
-    std::string last_; ///< what the ticker wrote last
-    ticker ticker_;    ///< last, so that it ends first
+    std::atomic<std::uint64_t> begun_{0}; ///< number of the youngest report
+
+    // The lock is not held while source_ collects the report. Otherwise a thread that ends QEMU
+    // could wait for the ticker, while the ticker waits for a lock that this thread holds.
+    std::mutex file_lock_;
+    std::uint64_t written_ = 0; ///< number of the report in the file
+    std::string text_;          ///< what the file contains
+
+    ticker ticker_; ///< declared last: it ends before the members that it uses
 };
 
 } // namespace rmpopt

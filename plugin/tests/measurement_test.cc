@@ -2,6 +2,7 @@
 #include "machine_fixture.h"
 #include "measure/measurement.h"
 
+#include <atomic>
 #include <thread>
 
 namespace rmpopt
@@ -391,6 +392,46 @@ TEST_F(measurement_fixture, ATlbThatWasNotLookedAtIsEmptyAfterwards)
     measured->switched({.mode = measure_mode::off});
     measured->switched({.mode = measure_mode::exact, .tlb = true});
     EXPECT_EQ(tlb.model.find(0x1000, 0x1000), nullptr);
+}
+
+TEST_F(measurement_fixture, phases_that_two_threads_begin_follow_each_other)
+{
+    std::atomic<std::uint64_t> now{0};
+    measured = std::make_unique<measurement>(measurement::settings{
+        .machine = m.get(), .tlb = {}, .clock = [&now] { return ++now; }, .event = [](auto...) {}});
+    measured->switched({.mode = measure_mode::exact});
+    std::atomic<bool> stop{false};
+    std::uint64_t stores = 0;
+    std::thread vcpu([&] {
+        for (; !stop; ++stores) {
+            store(0, 0);
+        }
+    });
+    constexpr unsigned marks = 1000;
+    const auto mark_all = [this] {
+        for (unsigned i = 0; i < marks; ++i) {
+            measured->mark("phase");
+        }
+    };
+    std::thread other(mark_all);
+    mark_all();
+    other.join();
+    measured->mark("");
+    stop = true;
+    vcpu.join();
+    std::uint64_t counted = 0;
+    double end = 0;
+    const json all = report();
+    for (const json &phase : all["phases"]) {
+        EXPECT_GE(phase["start"], end);
+        EXPECT_GE(phase["end"], phase["start"]);
+        end = phase["end"];
+        for (const json &cell : phase["cells"]) {
+            ASSERT_LE(cell[6], stores); // off: SNP is not enabled
+            counted += cell[6].get<std::uint64_t>();
+        }
+    }
+    EXPECT_LE(counted, stores);
 }
 
 } // namespace

@@ -4,10 +4,13 @@
 
 #include "hw-model/insn/rmpupdate.h"
 
+#include <atomic>
 #include <filesystem>
 #include <fstream>
+#include <future>
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
+#include <thread>
 #include <unistd.h>
 
 namespace rmpopt
@@ -251,6 +254,52 @@ TEST_F(reporter_test, says_when_the_file_is_a_directory)
 {
     fs::create_directories(directory / "r.json" / "x");
     EXPECT_NE(start(directory / "r.json"), "");
+}
+
+TEST_F(reporter_test, an_older_report_never_replaces_a_newer_one)
+{
+    std::promise<void> reached, go_on;
+    std::atomic<bool> next_is_slow{false};
+    const auto source = [&](bool complete) {
+        report_snapshot s = snapshot(complete);
+        s.enforcement = next_is_slow ? "older" : "newer";
+        if (next_is_slow.exchange(false)) {
+            reached.set_value();
+            go_on.get_future().wait();
+        }
+        return s;
+    };
+    ASSERT_EQ(r.start(directory / "r.json", source), "");
+    next_is_slow = true;
+    std::thread slow([this] { r.write_now(); });
+    reached.get_future().wait();
+    r.write_now();
+    go_on.set_value();
+    slow.join();
+    EXPECT_EQ(content(directory / "r.json")["enforcement"], "newer");
+}
+
+TEST_F(reporter_test, a_reader_never_sees_half_a_report_of_two_writers)
+{
+    ASSERT_EQ(start(directory / "r.json"), "");
+    constexpr unsigned times = 300;
+    const auto write = [this] {
+        for (unsigned i = 0; i < times; ++i) {
+            r.write_now();
+        }
+    };
+    std::atomic<bool> stop{false};
+    std::thread a([&] { write(); }), b([&] {
+        write();
+        stop = true;
+    });
+    unsigned broken = 0;
+    while (!stop) {
+        broken += json::accept(std::ifstream(directory / "r.json")) ? 0 : 1;
+    }
+    a.join();
+    b.join();
+    EXPECT_EQ(broken, 0u);
 }
 
 TEST_F(report_test, has_no_watch_unless_somebody_watches)
