@@ -75,7 +75,7 @@ void observers::start_watch(const settings &s)
         .on_new =
             [this](const finding &f) {
                 log("watch: {}", to_line(f));
-                const finding_info &info = info_of(f.kind);
+                const finding_info &info = *f.kind;
                 tell("finding",
                      {{"id", info.id}, {"severity", severity_name(info.level)}, {"what", f.what}});
             },

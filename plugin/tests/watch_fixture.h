@@ -142,7 +142,7 @@ class watch_fixture : public hw::machine_fixture
     {
         std::vector<std::string> out;
         for (const finding &f : w->findings()) {
-            out.emplace_back(info_of(f.kind).id);
+            out.emplace_back(f.kind->id);
         }
         return out;
     }

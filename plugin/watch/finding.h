@@ -7,12 +7,12 @@
 #include "events/place.h"
 #include "hw-model/base/types.h"
 
+#include <array>
 #include <cstdint>
 #include <functional>
 #include <map>
 #include <mutex>
 #include <optional>
-#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -24,43 +24,87 @@ namespace rmpopt
 using guest_time = std::uint64_t;
 inline constexpr guest_time guest_second = 1'000'000'000;
 
-/// note: worth knowing, not wrong. warning: work done in vain. error: a kernel that works right
-/// does not do this.
+/// note: worth knowing, but not wrong. warning: unnecessary work. error: a correct kernel does not
+/// do this.
 enum class severity : std::uint8_t { note, warning, error };
 std::string_view severity_name(severity s);
 
-enum class finding_kind : std::uint8_t {
-    rmpopt_disabled,
-    rmpopt_after_shutdown,
-    rmpopt_refused,
-    rmpopt_unused,
-    msr_refused,
-    msr_lost,
-    msr_unequal,
-    rmpopt_base_unequal,
-    lost_optimisation,
-    sibling_repeat,
-    useless_pass,
-    pass_during_teardown,
-    rmp_retry,
-    host_write,
-    pages_leaked,
-    firmware_pages_left,
-    dirty_rmp,
-};
-
-/// What is the same for all findings of one kind.
+/// What all findings of one kind have in common.
 struct finding_info {
-    finding_kind kind;
     std::string_view id; ///< as users see it: "lost-optimisation"
     severity level;
-    std::string_view hint; ///< what to look at, one sentence
+    std::string_view hint; ///< what to look at, in one sentence
 };
-std::span<const finding_info> finding_infos();
-const finding_info &info_of(finding_kind kind);
+
+/// All kinds of findings. To add one, write its row here and let a rule of the watch call
+/// log_.add() with its id.
+inline constexpr std::array finding_infos{
+    finding_info{"rmpopt-disabled", severity::error,
+                 "each core needs RMPOPT_BASE.RMPOPT_EN before its first RMPOPT"},
+    finding_info{"rmpopt-after-shutdown", severity::error,
+                 "cancel pending passes before SNP_SHUTDOWN_EX"},
+    finding_info{"rmpopt-refused", severity::error,
+                 "look at the operands: RAX is a system physical address, RCX 0 or 1"},
+    finding_info{"rmpopt-unused", severity::note,
+                 "this kernel does not use RMPOPT, or switched it off"},
+    finding_info{
+        "msr-refused", severity::error,
+        "the write raised #GP(0): SNP_EN and a segmented RMP come before RMPOPT_EN, RMP registers "
+        "before SNP_EN"},
+    finding_info{"msr-lost", severity::error,
+                 "the register does not hold what was written: read it back, or look at the order "
+                 "of writes"},
+    finding_info{"msr-unequal", severity::error,
+                 "firmware wants the same value on all CPUs before SNP_INIT_EX"},
+    finding_info{
+        "rmpopt-base-unequal", severity::error,
+        "write RMPOPT_BASE on one thread of every core, also of cores that come online later"},
+    finding_info{
+        "lost-optimisation", severity::error,
+        "nothing sets a bit again but RMPOPT on that core, after the last change of the region"},
+    finding_info{"sibling-repeat", severity::warning,
+                 "both threads of a core share one table: one of them is enough"},
+    finding_info{"useless-pass", severity::warning,
+                 "no RMP entry and no table has changed since the pass before"},
+    finding_info{"pass-during-teardown", severity::warning,
+                 "start the delay when the guest's last page is back"},
+    finding_info{"rmp-retry", severity::error,
+                 "only FAIL_OVERLAP can go away by itself; for the others the page's state must "
+                 "change first"},
+    finding_info{"host-write", severity::error,
+                 "the host may not write to pages that are assigned to a guest or to firmware"},
+    finding_info{"pages-leaked", severity::error,
+                 "each page of a guest goes back with RMPUPDATE; pages that are leaked keep their "
+                 "1 GB region from being optimised"},
+    finding_info{"firmware-pages-left", severity::error,
+                 "pages given to firmware come back by SNP_PAGE_RECLAIM and RMPUPDATE"},
+    finding_info{"dirty-rmp", severity::error,
+                 "zero the RMP and its bookkeeping area before SNP_EN is set"},
+};
+
+/// The row of an id. An id without a row does not compile.
+class finding_kind
+{
+  public:
+    consteval finding_kind(const char *id) : info_(find(id)) {}
+    const finding_info *info() const { return info_; }
+
+  private:
+    static consteval const finding_info *find(std::string_view id)
+    {
+        for (const finding_info &i : finding_infos) {
+            if (i.id == id) {
+                return &i;
+            }
+        }
+        throw "no row of finding_infos has this id";
+    }
+
+    const finding_info *info_;
+};
 
 struct finding {
-    finding_kind kind{};
+    const finding_info *kind = nullptr;
     guest_time at = 0; ///< when it was seen first
     std::optional<unsigned> cpu;
     std::optional<std::uint64_t> rip;
@@ -75,27 +119,27 @@ std::string to_line(const finding &f);
 class finding_log
 {
   public:
-    /// `on_new` is told of each finding when it is made, with the log's lock held.
+    /// `on_new` is called for each new finding, with the log's lock held.
     explicit finding_log(std::function<void(const finding &)> on_new = {})
         : on_new_(std::move(on_new))
     {
     }
 
-    /// Makes a finding, or counts it when there is one of this kind with this key. `key` tells
-    /// apart what a user would want to see separately.
+    /// Adds a finding, or counts it when there is already one of this kind with this key. `key`
+    /// separates findings that a user wants to see separately.
     void add(finding_kind kind, const std::string &key, const place &where, guest_time at,
              std::optional<hw::spa_t> spa, const std::string &what);
 
     std::vector<finding> all() const;
 
   private:
-    /// A kernel that does everything wrong must not fill memory.
+    /// Bounds memory, whatever the kernel does.
     static constexpr std::size_t most_findings = 1000;
 
     std::function<void(const finding &)> on_new_;
     mutable std::mutex lock_;
     std::vector<finding> findings_;
-    std::map<std::pair<finding_kind, std::string>, std::size_t> index_;
+    std::map<std::pair<const finding_info *, std::string>, std::size_t> index_;
 };
 
 } // namespace rmpopt

@@ -72,7 +72,7 @@ class watch
 
     /// The machine was reset.
     void reset();
-    /// Looks for what should have happened by now.
+    /// Looks for what is overdue.
     void tick();
 
     std::vector<finding> findings() const { return log_.all(); }

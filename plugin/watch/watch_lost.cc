@@ -84,8 +84,7 @@ void watch::look_for_lost_optimisations(guest_time at)
     }
     for (const auto &[what, where] : regions) {
         const std::string cpus = cpu_list(what.cores);
-        log_.add(finding_kind::lost_optimisation, what.cause + cpus, {}, at,
-                 where.front() * hw::region_1g,
+        log_.add("lost-optimisation", what.cause + cpus, {}, at, where.front() * hw::region_1g,
                  fmt::format("{} GiB without assigned pages, but not optimised on CPUs {}: {}",
                              number_list(where), cpus, what.cause));
     }
@@ -96,7 +95,7 @@ void watch::look_for_unused(guest_time at)
     const bool possible =
         m().cpu().rmpopt && m().rmp().config().layout == hw::rmp_layout::segmented;
     if (firmware_.snp_init && possible && !uses_rmpopt() && at > snp_init_at_ + settings_.bound) {
-        log_.add(finding_kind::rmpopt_unused, "", {}, at, std::nullopt,
+        log_.add("rmpopt-unused", "", {}, at, std::nullopt,
                  "SNP is initialised, but RMPOPT_BASE was not enabled on any core");
     }
 }

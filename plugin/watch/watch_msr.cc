@@ -61,7 +61,7 @@ void watch::wrmsr(const place &where, std::uint32_t index, std::uint64_t value, 
     const std::scoped_lock lock(lock_);
     online(where);
     if (r == hw::msr_result::gp0) {
-        log_.add(finding_kind::msr_refused, fmt::format("{:#x}", index), where, now(), std::nullopt,
+        log_.add("msr-refused", fmt::format("{:#x}", index), where, now(), std::nullopt,
                  fmt::format("WRMSR of {:#x} to {} refused", value, name_of(index)));
     }
     if (index == hw::msr::rmpopt_base) {
@@ -76,7 +76,7 @@ void watch::note_rmpopt_base(const place &where, std::uint64_t value, hw::msr_re
     const unsigned core = m().cpus().core_of_thread[*where.cpu];
     const hw::rmpopt_table &table = m().core(core).rmpopt;
     if (r == hw::msr_result::done && table.msr() != value) {
-        log_.add(finding_kind::msr_lost, "RMPOPT_BASE", where, now(), std::nullopt,
+        log_.add("msr-lost", "RMPOPT_BASE", where, now(), std::nullopt,
                  fmt::format("RMPOPT_BASE of CPU {} is {:#x} after WRMSR of {:#x}", *where.cpu,
                              table.msr(), value));
     }
@@ -97,7 +97,7 @@ void watch::note_syscfg(const place &where, std::uint64_t value)
     const bool wanted = (value & hw::syscfg_snp_en) != 0;
     const bool have = m().snp_enabled(*where.cpu);
     if (wanted && !have) {
-        log_.add(finding_kind::msr_lost, "SYSCFG", where, now(), std::nullopt,
+        log_.add("msr-lost", "SYSCFG", where, now(), std::nullopt,
                  fmt::format("SYSCFG.SNP_EN of CPU {} is clear after WRMSR of {:#x}", *where.cpu,
                              value));
     }
@@ -111,7 +111,7 @@ void watch::note_syscfg(const place &where, std::uint64_t value)
 void watch::look_for_dirty_rmp(const place &where)
 {
     if (const auto dirty = first_dirty_word(m())) {
-        log_.add(finding_kind::dirty_rmp, "", where, now(), dirty,
+        log_.add("dirty-rmp", "", where, now(), dirty,
                  fmt::format("SNP_EN set while the RMP holds something at {:#x}", *dirty));
     }
 }
@@ -129,8 +129,7 @@ void watch::compare_msrs()
             std::uint64_t other = 0;
             hw::rdmsr(m(), t, r.index, other);
             if (other != first) {
-                log_.add(finding_kind::msr_unequal, std::string(r.name), {.cpu = t}, now(),
-                         std::nullopt,
+                log_.add("msr-unequal", std::string(r.name), {.cpu = t}, now(), std::nullopt,
                          fmt::format("{} is {:#x} on CPU 0 and {:#x} on CPU {} at SNP_INIT", r.name,
                                      first, other, t));
             }
@@ -159,8 +158,7 @@ void watch::compare_rmpopt_bases(guest_time at)
     for (const auto &[value, cores] : by_value) {
         text += fmt::format("{}{:#x} on CPUs {}", text.empty() ? "" : ", ", value, cpu_list(cores));
     }
-    log_.add(finding_kind::rmpopt_base_unequal, text, {}, at, std::nullopt,
-             "RMPOPT_BASE is " + text);
+    log_.add("rmpopt-base-unequal", text, {}, at, std::nullopt, "RMPOPT_BASE is " + text);
 }
 
 } // namespace rmpopt

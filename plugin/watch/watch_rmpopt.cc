@@ -25,7 +25,7 @@ void watch::rmpopt(const place &where, hw::spa_t rax, std::uint64_t rcx, const h
     online(where);
     const hw::core_state &core = m().core_of(*where.cpu);
     if (!core.snp_en.load() && snp_was_on_) {
-        log_.add(finding_kind::rmpopt_after_shutdown, "", where, now(), rax,
+        log_.add("rmpopt-after-shutdown", "", where, now(), rax,
                  fmt::format("RMPOPT of {:#x} after SNP was shut down", rax));
     } else if (r.exception != hw::fault::none) {
         note_refused(where, rax, r.exception);
@@ -41,12 +41,12 @@ void watch::note_refused(const place &where, hw::spa_t rax, hw::fault f)
     const hw::core_state &core = m().core_of(*where.cpu);
     if (f == hw::fault::ud && m().cpu().rmpopt && !core.rmpopt.enabled()) {
         const unsigned number = m().cpus().core_of_thread[*where.cpu];
-        log_.add(finding_kind::rmpopt_disabled, std::to_string(number), where, now(), rax,
+        log_.add("rmpopt-disabled", std::to_string(number), where, now(), rax,
                  fmt::format("RMPOPT on a core whose RMPOPT_BASE is {:#x} (CPUs {})",
                              core.rmpopt.msr(), cpu_list({number})));
         return;
     }
-    log_.add(finding_kind::rmpopt_refused, f == hw::fault::ud ? "ud" : "gp", where, now(), rax,
+    log_.add("rmpopt-refused", f == hw::fault::ud ? "ud" : "gp", where, now(), rax,
              fmt::format("RMPOPT of {:#x} raised {}", rax, f == hw::fault::ud ? "#UD" : "#GP(0)"));
 }
 
@@ -65,8 +65,7 @@ void watch::verified(const place &where, hw::spa_t region, bool optimised)
         note_repeat(where, last, region);
     }
     if (!optimised && holds_dead_pages(region)) {
-        log_.add(finding_kind::pass_during_teardown, std::to_string(pass_number_), where, at,
-                 region,
+        log_.add("pass-during-teardown", std::to_string(pass_number_), where, at, region,
                  fmt::format("RMPOPT of {:#x} fails on pages of a guest that has ended", region));
     }
     last = {.generation = regions_[number].generation,
@@ -100,8 +99,7 @@ void watch::note_repeat(const place &where, const verification &last, hw::spa_t 
     rmpopt_pass &pass = passes_.back();
     if (last.pass == pass_number_ && last.thread != *where.cpu) {
         if (++sibling_repeats_ > regions_.size() / 2) {
-            log_.add(finding_kind::sibling_repeat, fmt::format("{}", *where.cpu), where, now(),
-                     region,
+            log_.add("sibling-repeat", fmt::format("{}", *where.cpu), where, now(), region,
                      fmt::format("CPU {} repeats RMPOPT of its sibling, CPU {}", *where.cpu,
                                  last.thread));
         }
@@ -109,7 +107,7 @@ void watch::note_repeat(const place &where, const verification &last, hw::spa_t 
     }
     ++pass.repeated;
     if (generation_ == previous_pass_generation_ && pass.repeated > regions_.size() / 2) {
-        log_.add(finding_kind::useless_pass, std::to_string(pass_number_), where, now(), region,
+        log_.add("useless-pass", std::to_string(pass_number_), where, now(), region,
                  fmt::format("pass {} repeats RMPOPT though nothing has changed since the start of "
                              "the pass before",
                              pass_number_));
