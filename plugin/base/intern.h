@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// What was found out about an instruction, for callbacks that outlive the translation that needed
-// it. A guest can make no more of them than there are encodings in its code.
+// Keeps what is known of an instruction for its callbacks, which outlive the translation that
+// registered them. Bounded by the number of different encodings in the guest's code.
 //
 // Thread-safety: any thread.
 #pragma once

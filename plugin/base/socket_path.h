@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// Where an option's socket may stand.
+// The paths of the unix sockets that options name. Thread-safety: any thread.
 #pragma once
 
 #include <string>
@@ -8,12 +8,12 @@
 namespace rmpopt
 {
 
-/// Makes `path` free for a new socket: one that nobody listens on any more is removed. Empty
-/// string when free; otherwise one line that names the option and says what is wrong and what to
+/// Makes `path` available for a new socket. Removes a socket on which nobody listens any more.
+/// Returns an empty string, or one line that names the option and says what is wrong and what to
 /// do.
 std::string claim_socket_path(std::string_view option, const std::string &path);
 
-/// The line for a socket that could not be created, from errno.
+/// The line that says why a socket could not be created. `error` is an errno.
 std::string socket_error(std::string_view option, const std::string &path, int error);
 
 } // namespace rmpopt

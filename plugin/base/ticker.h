@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// A thread that calls a function now and then.
+// A thread that calls a function periodically.
 #pragma once
 
 #include <chrono>

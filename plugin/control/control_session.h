@@ -26,7 +26,7 @@ class control_session
 {
   public:
     static constexpr std::size_t longest_request = 64u << 10;
-    /// Output that a client may leave unread; beyond it events wait, and are lost in the end.
+    /// Output that a client may leave unread. Beyond that, events are held back and finally lost.
     static constexpr std::size_t most_output = 1u << 20;
 
     control_session(control_handler handler, const event_log &events)
@@ -34,9 +34,9 @@ class control_session
     {
     }
 
-    /// Bytes from the client. False: it is to be closed, after what output() holds.
+    /// Takes bytes from the client. False when the client must be closed once it has got output().
     bool receive(std::string_view bytes);
-    /// Bytes for the client; forget() those that it took.
+    /// Bytes for the client. The caller calls forget() for those that were sent.
     std::string_view output() const { return output_; }
     void forget(std::size_t bytes) { output_.erase(0, bytes); }
     /// Moves new events to the output, if the client follows them and reads.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// Failures that a person asked for through the control socket, to see what the guest's kernel does
-// then: the next commands of firmware or RMPUPDATEs fail without having been executed.
+// Failures that are requested through the control socket to test how the guest's kernel handles
+// them: the next firmware commands or RMPUPDATEs fail without being executed.
 //
 // Thread-safety: all members may be called by any thread.
 #pragma once
@@ -22,18 +22,18 @@ struct injection_request {
     kind what = kind::psp;
     std::uint16_t command = 0;         ///< psp
     std::uint32_t status = 0;          ///< psp, rmpupdate
-    std::uint64_t count = 1;           ///< so many times; psp, rmpupdate
+    std::uint64_t count = 1;           ///< how many of them fail; psp, rmpupdate
     std::optional<std::uint64_t> gb{}; ///< rmpopt_clear: the region; none: all
 };
 
 class injections
 {
   public:
-    /// The next `count` commands fail with `status`; 0 of them: none does any more.
+    /// Makes the next `count` commands fail with `status`; a count of 0 cancels the failures.
     void arm_psp(std::uint16_t command, std::uint16_t status, std::uint64_t count);
     void arm_rmpupdate(hw::rmp_status status, std::uint64_t count);
 
-    /// What the command that is about to be executed is to fail with.
+    /// The status with which the command that is about to be executed must fail, if it must.
     std::optional<std::uint16_t> take_psp(std::uint16_t command);
     std::optional<hw::rmp_status> take_rmpupdate();
 
@@ -43,7 +43,7 @@ class injections
         std::uint64_t left = 0;
         std::optional<std::uint32_t> take();
     };
-    std::atomic<bool> any_rmpupdate_{false}; ///< spares RMPUPDATE the lock
+    std::atomic<bool> any_rmpupdate_{false}; ///< lets RMPUPDATE skip the lock
     std::mutex lock_;
     std::map<std::uint16_t, failure> psp_;
     failure rmpupdate_;

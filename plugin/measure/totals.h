@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// All that is counted, at one moment or between two, by core. Value types; no thread-safety.
+// All counts, by core: at one moment, or the difference between two. Plain values, not thread-safe.
 #pragma once
 
 #include "measure/cells.h"
@@ -12,7 +12,7 @@
 namespace rmpopt
 {
 
-/// What RMPOPT cost one core, or all.
+/// How much work RMPOPT was for one core, or for all.
 struct rmpopt_work {
     std::uint64_t executed = 0, optimised = 0, scans = 0, cached = 0, scanned_2m = 0;
 
@@ -21,9 +21,9 @@ struct rmpopt_work {
     bool operator==(const rmpopt_work &) const = default;
 };
 
-/// Model of what RMPOPT costs, in cycles: a base for each execution and so much for each 2 MB entry
-/// looked at. From AMD's measurements (2026-03-04, linux-crypto): 60 at the least, 5,200 to 5,700
-/// on average where most regions are clean, so that all 512 entries are read.
+/// A model of the cost of RMPOPT in cycles: a base for each execution, and a cost for each 2 MB
+/// entry that it reads. From AMD's measurements (2026-03-04, linux-crypto): 60 at the least, 5,200
+/// to 5,700 on average where most regions are clean, so that all 512 entries are read.
 inline constexpr double rmpopt_base_cycles = 60, rmpopt_entry_cycles = 10.6;
 std::uint64_t modelled_cycles(const rmpopt_work &w);
 
