@@ -3,6 +3,7 @@
 // socket's thread and a reset of the machine. Each test asserts something, but most of the value is
 // in ThreadSanitizer, under which this file is built once more.
 #include "control/control_commands.h"
+#include "control/control_session.h"
 #include "control/injection.h"
 #include "measure/measurement.h"
 #include "report/event_log.h"
@@ -105,17 +106,20 @@ class plugin_race_test : public watch_fixture
     std::unique_ptr<measurement> measured;
 };
 
-// These two need an RMP table that may be configured under its readers.
-TEST_F(plugin_race_test, DISABLED_a_report_is_made_while_the_machine_is_reset)
+TEST_F(plugin_race_test, a_report_is_made_while_the_machine_is_reset)
 {
     together({[&] { restart(); }, [&] { EXPECT_EQ(report()["cpus"], 4); }});
 }
 
-TEST_F(plugin_race_test, DISABLED_the_control_socket_answers_while_the_machine_is_reset)
+TEST_F(plugin_race_test, the_control_socket_answers_while_the_machine_is_reset)
 {
     together({[&] { restart(); },
               [&] {
-                  EXPECT_EQ(control({{"cmd", "rmp"}, {"address", low_2m}})["owner"]["asid"], 0);
+                  try {
+                      const auto entry = control({{"cmd", "rmp"}, {"address", low_2m}});
+                      EXPECT_EQ(entry["owner"]["asid"], 0);
+                  } catch (const control_error &) { // for a moment there is no RMP
+                  }
                   EXPECT_EQ(control({{"cmd", "table"}}).size(), 3u);
                   EXPECT_EQ(control({{"cmd", "cores"}}).size(), 2u);
               }});
@@ -164,7 +168,8 @@ TEST_F(plugin_race_test, the_watch_hears_firmware_and_vcpus_at_once)
               },
               [&] {
                   w->tick();
-                  EXPECT_LE(w->passes().size(), w->pass_count());
+                  const std::size_t shown = w->passes().size(); // counted before more come
+                  EXPECT_LE(shown, w->pass_count());
               }});
     EXPECT_GT(w->pass_count(), 0u);
 }
