@@ -33,6 +33,9 @@ qemu_function<void *(void *object)> object_get_class("object_get_class");
 qemu_function<int(void *env, std::uint64_t address, int size, int access, int mmu_index,
                   bool nonfault, void **host, std::uintptr_t ra)>
     probe_access_flags("probe_access_flags");
+qemu_function<int(void *env, std::uint64_t address, int size, int access, int mmu_index,
+                  void **host, void **entry)>
+    probe_access_full_mmu("probe_access_full_mmu");
 qemu_function<void(void *cpu, std::uint64_t address, std::uint64_t physical, int protection,
                    int mmu_index, std::uint64_t size)>
     tlb_set_page("tlb_set_page");
@@ -92,13 +95,14 @@ translation::access kind_of(int access)
     return ok;
 }
 
-/// Memory behind a translation, as QEMU maps it; nullptr for devices. A page with a debugger's
-/// watchpoint is memory, too; tlb_vaddr_to_host() would not say so.
+/// Memory behind a translation, as QEMU maps it; nullptr for devices. QEMU's other functions of
+/// this kind hide memory that the caller should not use directly: tlb_vaddr_to_host() a page with
+/// a debugger's watchpoint, probe_access_flags() all memory while a plugin counts accesses.
 void *memory_behind(void *env, std::uint64_t address, int access, int mmu_index)
 {
     void *host = nullptr;
     this_thread.is_probing = true;
-    qemu::probe_access_flags(env, address, 1, access, mmu_index, true, &host, 0);
+    qemu::probe_access_full_mmu(env, address, 1, access, mmu_index, &host, nullptr);
     this_thread.is_probing = false;
     return host;
 }
