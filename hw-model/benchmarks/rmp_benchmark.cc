@@ -2,6 +2,7 @@
 // What the model itself costs, without an emulator around it.
 #include "hw-model/access/rmp_check.h"
 #include "hw-model/insn/rmpopt.h"
+#include "hw-model/insn/rmpupdate.h"
 #include "hw-model/machine/msr.h"
 #include "sparse_memory.h"
 

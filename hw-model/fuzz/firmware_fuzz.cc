@@ -7,6 +7,7 @@
 #include "hw-model/firmware/firmware.h"
 #include "hw-model/firmware/snp/page_state.h"
 #include "hw-model/insn/rmpopt.h"
+#include "hw-model/insn/rmpupdate.h"
 #include "hw-model/machine/audit.h"
 #include "hw-model/machine/msr.h"
 #include "sev_fields.h"
