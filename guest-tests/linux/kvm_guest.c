@@ -44,7 +44,8 @@ GUEST_PROGRAM_16(overwrite_16, "mov (%edi), %eax; out %eax, $0x80; mov %esi, (%e
 /* Where that store is. */
 enum { OVERWRITE_STORE = 4, OVERWRITE_16_STORE = 7 };
 /* RDI: first word, RSI: how many, RDX: what. */
-GUEST_PROGRAM_16(fill_16, "mov %edx, %eax; mov %esi, %ecx; addr32 rep stosl;"
+/* 0x67 is the prefix addr32, which clang does not take in front of REP. */
+GUEST_PROGRAM_16(fill_16, "mov %edx, %eax; mov %esi, %ecx; .byte 0x67; rep stosl;"
                           "mov $0x600d, %eax; out %eax, $0x80; hlt");
 
 static void expect_pattern(const struct vm *vm, uint64_t gpa, uint64_t count, uint64_t seed)
