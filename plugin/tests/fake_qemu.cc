@@ -18,12 +18,11 @@ state qemu;
 
 using fake::qemu;
 
-// vCPU. The word that its pointer leads to is never looked at.
+// vCPU. What its pointer leads to is never looked at.
 
 namespace
 {
 char the_cpu;
-void *the_slot = &the_cpu;
 } // namespace
 
 std::uint64_t *vcpu::env() const
