@@ -431,6 +431,69 @@ static void page_taken_from_a_running_guest(const void *unused)
     unassign((uint64_t)counter);
 }
 
+/*
+ * RMPUPDATE of the VMCB while another CPU executes VMRUN: one of the two comes first. Then either
+ * RMPUPDATE fails and the guest runs, or VMRUN does.
+ */
+static struct other *racer;
+static volatile unsigned races, starting, ended;
+
+static void start_when_asked(void *unused)
+{
+    (void)unused;
+    for (unsigned i = 1; races != 0; ++i) {
+        svm_load(&racer->guest, &code_wait);
+        racer->guest.registers.rdi = GUEST_SMALL;
+        starting = i;
+        racer->exit_code = svm_run(&racer->guest);
+        ended = i;
+        while (races == i)
+            cpu_relax();
+    }
+}
+
+static void vmcb_taken_while_vmrun_starts(const void *unused)
+{
+    enum { RACES = 200, LONGEST_DELAY = 64 };
+    uint64_t vmcb, status, both = 0, refused = 0, in_use = 0;
+    uint8_t *mailbox;
+    (void)unused;
+
+    if (cpu_count() < 2)
+        SKIP("one CPU only");
+    racer = other_guest();
+    vmcb = (uint64_t)racer->guest.vmcb;
+    mailbox = svm_memory(&racer->guest, GUEST_SMALL);
+    racer->stop = mailbox + 8;
+    *racer->stop = 0;
+    races = 1;
+    start_on_cpu(1, start_when_asked, 0);
+    for (unsigned i = 1; i <= RACES; ++i) {
+        while (starting != i)
+            cpu_relax();
+        for (unsigned delay = i % LONGEST_DELAY; delay != 0; --delay)
+            cpu_relax();
+        status = rmp_assign(vmcb, RMP_PAGE_4K, 1, 0);
+        *racer->stop = 1;
+        while (ended != i)
+            cpu_relax();
+        if (status == RMP_SUCCESS) {
+            refused += cpu_at(1)->trap_vector == VECTOR_GP;
+            both += cpu_at(1)->trap_vector == NO_TRAP;
+            unassign(vmcb);
+        } else {
+            EXPECT_EQ(status, RMP_FAIL_INUSE);
+            in_use += cpu_at(1)->trap_vector == NO_TRAP;
+        }
+        *racer->stop = 0;
+        races = i == RACES ? 0 : i + 1;
+    }
+    wait_for_cpu(1);
+    EXPECT_EQ(both, 0);
+    EXPECT_EQ(refused + in_use, RACES);
+    expect_guest_runs();
+}
+
 static const struct test_case cases[] = {
     TEST(ud_without_svme, "APM3 VMRUN, VMSAVE, VMLOAD: #UD without EFER.SVME"),
     TEST(enable, "APM2 15.36.2, 15.4: SNP_EN on all CPUs, EFER.SVME"),
@@ -454,6 +517,7 @@ static const struct test_case cases[] = {
     TEST(snp_guest, "APM2 table 15-39: VMRUN, VMSA without the VMSA attribute, VMEXIT_INVALID"),
     TEST(vmcb_in_use, "APM2 15.36.12: RMPUPDATE of a VMCB in use, FAIL_INUSE"),
     TEST(psmash_of_a_vmcb_in_use, "APM2 15.36.12: PSMASH of a VMCB in use, FAIL_INUSE"),
+    TEST(vmcb_taken_while_vmrun_starts, "APM2 15.36.12: RMPUPDATE against VMRUN, never both"),
     TEST(other_pages_are_not_in_use, "APM2 15.36.12: VMCB, AVIC backing page and VMSA alone"),
     TEST(page_taken_from_a_running_guest, "APM3 RMPUPDATE: in effect on all CPUs"),
 };

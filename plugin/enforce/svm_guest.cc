@@ -6,8 +6,7 @@
 #include "x86/bits.h"
 #include "x86/vmcb.h"
 
-#include <array>
-#include <atomic>
+#include <mutex>
 
 namespace rmpopt
 {
@@ -22,17 +21,34 @@ constexpr std::uint64_t sev_enable = 1u << 1, sev_es_enable = 1u << 2;
 constexpr std::uint64_t snp_active = 1u << 0;
 constexpr std::uint64_t page_mask = ((1ull << 52) - 1) & ~(hw::page_4k - 1);
 
-struct vcpu_guest {
-    hw::pages_in_use held;             ///< RMP lock
-    std::atomic<bool> is_known{false}; ///< the model counts it as running
-};
-
-std::array<vcpu_guest, most_vcpus> guests;
-std::atomic<bool> any_guest{false};
-
 std::uint64_t field(const hw::memory_view &memory, hw::spa_t base, std::uint64_t offset)
 {
     return memory.load<std::uint64_t>(base + offset).value_or(0);
+}
+
+/// True when `f(vCPU)` is true for a vCPU that the model counts as running a guest with a page in
+/// [spa, spa + bytes).
+template <class F> bool any_user(hw::spa_t spa, std::uint64_t bytes, F f)
+{
+    const hw::machine &m = *enforced.machine;
+    for (unsigned i = 0; i < m.cpus().threads(); ++i) {
+        if (m.thread(i).in_use.holds(spa, bytes) && f(vcpu::by_index(i))) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/// Called while no vCPU executes anything: QEMU's flags are exact.
+void note_ended_guests(void *)
+{
+    hw::machine &m = *enforced.machine;
+    const std::scoped_lock lock(m.rmp_lock());
+    for (unsigned i = 0; i < m.cpus().threads(); ++i) {
+        if (!vcpu::by_index(i).in_guest()) {
+            m.leave_guest(i);
+        }
+    }
 }
 
 void hold(hw::pages_in_use &held, hw::spa_t spa)
@@ -102,35 +118,24 @@ vmcb_view read_vmcb(const hw::memory_view &memory, hw::spa_t vmcb)
     return v;
 }
 
-void guest_may_start(const vcpu &cpu, hw::spa_t vmcb, const hw::pages_in_use &held)
+void guest_starts(const vcpu &cpu, hw::spa_t vmcb, const hw::pages_in_use &held)
 {
-    vcpu_guest &g = guests.at(cpu.index());
-    const std::scoped_lock lock(enforced.machine->rmp_lock());
     cpu.will_run(vmcb);
-    g.held = held;
-    any_guest.store(true, std::memory_order_relaxed);
+    enforced.machine->enter_guest(cpu.index(), held);
 }
 
-void refresh_guests()
+bool is_use_certain(hw::spa_t spa, std::uint64_t bytes)
 {
-    if (!any_guest.load(std::memory_order_relaxed)) {
-        return;
+    if (!any_user(spa, bytes, [](const vcpu &user) { return !user.in_guest(); })) {
+        return true;
     }
-    hw::machine &m = *enforced.machine;
-    const std::scoped_lock lock(m.rmp_lock());
-    for (unsigned i = 0; i < m.cpus().threads(); ++i) {
-        vcpu_guest &g = guests[i];
-        const bool runs = vcpu::by_index(i).in_guest();
-        if (runs == g.is_known.load(std::memory_order_relaxed)) {
-            continue;
-        }
-        if (runs) {
-            m.enter_guest(i, g.held);
-        } else {
-            m.leave_guest(i);
-        }
-        g.is_known.store(runs, std::memory_order_relaxed);
-    }
+    tlb_fill::flush_then(note_ended_guests, nullptr);
+    return false;
+}
+
+bool is_in_running_guest(hw::spa_t page)
+{
+    return any_user(page, hw::page_4k, [](const vcpu &user) { return user.in_guest(); });
 }
 
 void write_vmexit_invalid(const hw::memory_view &memory, hw::spa_t vmcb)
@@ -176,10 +181,6 @@ void deliver_nested_walk_fault(const translation &access, hw::spa_t table,
 void forget_guests()
 {
     vcpu::forget_guests();
-    for (vcpu_guest &g : guests) {
-        g.is_known.store(false, std::memory_order_relaxed);
-    }
-    any_guest.store(false, std::memory_order_relaxed);
 }
 
 } // namespace rmpopt

@@ -29,11 +29,23 @@ struct vmcb_view {
 /// Reads the VMCB at `vmcb`, which is RAM and 4 KB aligned.
 vmcb_view read_vmcb(const hw::memory_view &memory, hw::spa_t vmcb);
 
-/// VMRUN of `vmcb` is about to be executed by QEMU on the current vCPU.
-void guest_may_start(const vcpu &cpu, hw::spa_t vmcb, const hw::pages_in_use &held);
+/// VMRUN of `vmcb` has passed its checks and is about to be executed by QEMU on the current vCPU.
+/// From now on its pages are in use. The caller has held the RMP lock since before the checks, so
+/// that an RMPUPDATE comes before the checks or finds the pages in use.
+void guest_starts(const vcpu &cpu, hw::spa_t vmcb, const hw::pages_in_use &held);
 
-/// Tells the model which vCPUs run guests now. Before anything that asks whether a page is in use.
-void refresh_guests();
+/// True when the model knows whether a running guest uses a page of [spa, spa + bytes). To be asked
+/// on a vCPU's thread before RMPUPDATE and PSMASH, without the RMP lock. When false, the model will
+/// know as soon as no vCPU executes anything, and the instruction must be executed again.
+///
+/// QEMU calls nobody at #VMEXIT, so the model goes on counting the pages as in use. QEMU's own flag
+/// for a running guest is set some time after VMRUN's checks and cleared some time before the last
+/// write to the VMCB. It is exact only while no vCPU executes anything.
+bool is_use_certain(hw::spa_t spa, std::uint64_t bytes);
+
+/// True when by QEMU's flag a running guest uses the page. For stores of the host: one that races
+/// with VMRUN or #VMEXIT counts as before the one or after the other.
+bool is_in_running_guest(hw::spa_t page);
 
 /// Writes what a #VMEXIT with VMEXIT_INVALID leaves in the VMCB.
 void write_vmexit_invalid(const hw::memory_view &memory, hw::spa_t vmcb);

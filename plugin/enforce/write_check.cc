@@ -85,11 +85,15 @@ translation_rules rmp_translation_rules(bool enforce)
 hw::rmp_verdict check_write(const vcpu &cpu, hw::spa_t spa, hw::rmp_access_kind kind,
                             bool large_mapping)
 {
-    return hw::rmp_check(*enforced.machine, cpu.index(),
-                         {.who = cpu.in_guest() ? hw::initiator::nonsnp_guest : hw::initiator::host,
-                          .kind = kind,
-                          .spa = spa,
-                          .large_mapping = large_mapping});
+    const hw::rmp_verdict verdict =
+        hw::rmp_check(*enforced.machine, cpu.index(),
+                      {.who = cpu.in_guest() ? hw::initiator::nonsnp_guest : hw::initiator::host,
+                       .kind = kind,
+                       .spa = spa,
+                       .large_mapping = large_mapping});
+    const bool has_ended = verdict.rule == hw::rmp_rule::page_in_use &&
+                           !is_in_running_guest(hw::align_down(spa, hw::page_4k));
+    return has_ended ? hw::rmp_verdict{.rule = hw::rmp_rule::passed, .checked = true} : verdict;
 }
 
 void refuse_write(const translation &t, const refusal &why, std::uintptr_t ra)

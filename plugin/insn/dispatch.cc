@@ -102,6 +102,12 @@ void complete(insn_event event, std::uint32_t flags, std::uint32_t mask)
     vcpu::continue_at(event.cpu.rip() + event.length);
 }
 
+void execute_again(insn_event event)
+{
+    synchronise(event);
+    vcpu::continue_at(event.cpu.rip());
+}
+
 void complete_with_status(const insn_event &event, hw::rmp_status status, std::uint32_t mask)
 {
     event.reg(rax) = static_cast<std::uint32_t>(status);

@@ -94,6 +94,8 @@ void synchronise(insn_event &event);
 /// Continues after the instruction with the arithmetic flags of `mask` changed to `flags`; the
 /// others, and all with an empty mask, keep their exact values.
 [[noreturn]] void complete(insn_event event, std::uint32_t flags = 0, std::uint32_t mask = 0);
+/// Executes the instruction once more, after work that waits until no vCPU executes anything.
+[[noreturn]] void execute_again(insn_event event);
 /// Continues after an RMP instruction: EAX and those of the flags that follow from it in `mask`.
 [[noreturn]] void complete_with_status(const insn_event &event, hw::rmp_status status,
                                        std::uint32_t mask);

@@ -10,7 +10,9 @@ namespace rmpopt
 void emulate_psmash(const insn_event &event)
 {
     raise_any(event, hw::host_insn_fault(event.machine(), event.model_context()));
-    refresh_guests();
+    if (!is_use_certain(event.reg(rax), hw::page_2m)) {
+        execute_again(event);
+    }
     const hw::rmp_status status = hw::psmash(event.machine(), event.reg(rax));
     event.heard().psmash(place_of(event), event.reg(rax), status);
     complete_with_status(event, status, hw::status_flags_mask);

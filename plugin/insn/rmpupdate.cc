@@ -14,7 +14,6 @@ namespace
 hw::rmp_status update(hw::machine &m, hw::spa_t spa, const hw::rmp_record &record)
 {
     hw::rmp_changes changes;
-    refresh_guests();
     const hw::rmp_status status = hw::rmpupdate(m, spa, record, changes);
     take_effect(changes);
     return status;
@@ -30,6 +29,9 @@ void emulate_rmpupdate(insn_event event)
     synchronise(event);
     raise_any(event, read_operand(m.memory(), event.cpu, event.reg(rcx), raw));
     const hw::rmp_record record = hw::rmp_record::decode(raw);
+    if (!is_use_certain(event.reg(rax), record.size_2m ? hw::page_2m : hw::page_4k)) {
+        execute_again(event);
+    }
     const auto failure = event.env.rmpupdate_failure();
     const hw::rmp_status status =
         failure.has_value() ? *failure : update(m, event.reg(rax), record);

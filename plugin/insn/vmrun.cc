@@ -19,29 +19,48 @@ const char *reason_to_fail(const insn_event &event, const vmcb_view &v)
     return v.sev || v.sev_es ? "guests with encrypted memory are not emulated" : nullptr;
 }
 
+struct decision {
+    hw::fault fault = hw::fault::none;
+    const char *failed = nullptr; ///< why VMRUN ends with VMEXIT_INVALID
+    vmcb_view view;
+};
+
+/// Makes the checks and notes which pages are in use. RMPUPDATEs of other CPUs see one step.
+decision decide(const insn_event &event, hw::spa_t vmcb)
+{
+    hw::machine &m = event.machine();
+    const std::scoped_lock lock(m.rmp_lock());
+    decision d{.fault = hw::vmcb_check(m, event.cpu.index(), vmcb)};
+    if (d.fault != hw::fault::none) {
+        return d;
+    }
+    d.view = read_vmcb(m.memory(), vmcb);
+    d.failed = reason_to_fail(event, d.view);
+    if (d.failed == nullptr) {
+        guest_starts(event.cpu, vmcb, d.view.held);
+    } else {
+        write_vmexit_invalid(m.memory(), vmcb);
+    }
+    return d;
+}
+
 } // namespace
 
 void emulate_vmrun(const insn_event &event)
 {
     const hw::spa_t vmcb = event.reg(rax);
-    const hw::memory_view &memory = event.machine().memory();
-    if (!is_host_svm_insn(event.cpu, vmcb) || memory.at(vmcb, hw::page_4k) == nullptr) {
+    if (!is_host_svm_insn(event.cpu, vmcb) ||
+        event.machine().memory().at(vmcb, hw::page_4k) == nullptr) {
         return; // QEMU's own checks raise what is due
     }
-    raise_any(event, hw::vmcb_check(event.machine(), event.cpu.index(), vmcb));
-    const vmcb_view v = read_vmcb(memory, vmcb);
-    const char *reason = reason_to_fail(event, v);
-    if (reason == nullptr) {
-        guest_may_start(event.cpu, vmcb, v.held);
-    } else {
-        write_vmexit_invalid(memory, vmcb);
-    }
+    const decision d = decide(event, vmcb);
+    raise_any(event, d.fault);
     event.heard().vmrun({.cpu = event.cpu.index(),
                          .vmcb = vmcb,
-                         .asid = v.asid,
-                         .tlb_control = v.tlb_control,
-                         .failed = reason});
-    if (reason != nullptr) {
+                         .asid = d.view.asid,
+                         .tlb_control = d.view.tlb_control,
+                         .failed = d.failed});
+    if (d.failed != nullptr) {
         complete(event);
     }
 }
