@@ -443,6 +443,32 @@ TEST_P(rmpopt_table_test, clear_all_leaves_no_bit)
     EXPECT_FALSE(table.test(base + 2047 * gb));
 }
 
+// What keeps an answer of test() asks for it again when the version has gone up.
+TEST_P(rmpopt_table_test, version_goes_up_with_each_change_and_with_nothing_else)
+{
+    const auto goes_up = [&](auto change) {
+        const std::uint64_t before = table.version();
+        change();
+        EXPECT_GE(table.version(), before);
+        return table.version() != before;
+    };
+    for (const unsigned i : {0u, 1u, 65u}) {
+        const spa_t region = base + i * gb;
+        EXPECT_FALSE(goes_up([&] { table.clear(region); })) << "a clear bit";
+        EXPECT_TRUE(goes_up([&] { table.set(region); }));
+        EXPECT_FALSE(goes_up([&] { table.set(region); })) << "a set bit";
+        EXPECT_TRUE(goes_up([&] { table.clear(region); }));
+        EXPECT_FALSE(goes_up([&] { table.clear_all(); })) << "an empty table";
+        table.set(region);
+        EXPECT_TRUE(goes_up([&] { table.clear_all(); }));
+    }
+    EXPECT_FALSE(goes_up([&] { table.set(base + 2048 * gb); }));
+    EXPECT_FALSE(goes_up([&] { table.clear(base + 2048 * gb); }));
+    EXPECT_FALSE(goes_up([&] { table.set_msr(base | rmpopt_enable); }));
+    EXPECT_TRUE(goes_up([&] { table.set_msr(base); })) << "disabled";
+    EXPECT_TRUE(goes_up([&] { table.set_msr(base ^ gb); })) << "moved";
+}
+
 INSTANTIATE_TEST_SUITE_P(bases, rmpopt_table_test,
                          testing::Values(0, gb, 5 * gb, 1024 * gb, 262143 * gb));
 

@@ -87,6 +87,14 @@ TEST_F(rmpread_test, does_not_tell_the_guest_s_state)
     EXPECT_EQ(read(low_2m), before);
 }
 
+TEST_F(rmpread_test, counts_all_that_was_asked)
+{
+    read(low_2m);
+    rmp_record r;
+    EXPECT_EQ(rmpread(*m, low_2m + 8, r), rmp_status::fail_input);
+    EXPECT_EQ(m->counters().rmpread, 2u);
+}
+
 } // namespace
 
 } // namespace rmpopt::hw

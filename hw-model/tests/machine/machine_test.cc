@@ -327,9 +327,13 @@ TEST_F(machine_test, reset_returns_the_registers_to_power_on)
 {
     enable_all();
     m->set_iommu_buffers({{0x1000, 0x1000}});
+    ASSERT_EQ(write_msr(0, msr::hwcr, 0), msr_result::done);
+    ASSERT_EQ(write_msr(0, msr::vm_hsave_pa, low_2m), msr_result::pass);
     m->reset();
     EXPECT_FALSE(m->snp_enabled_somewhere());
     EXPECT_EQ(read_msr(0, msr::syscfg), syscfg_reset);
+    EXPECT_EQ(read_msr(0, msr::hwcr), hwcr_reset);
+    EXPECT_EQ(m->thread(0).vm_hsave_pa, 0u);
     EXPECT_EQ(read_msr(0, msr::rmp_base), 0u);
     EXPECT_EQ(read_msr(0, msr::rmp_end), 0x1fffu);
     EXPECT_EQ(read_msr(0, msr::rmp_cfg), 0u);

@@ -212,8 +212,11 @@ TEST_F(snp_platform, feature_info_checks_its_operands)
 {
     EXPECT_EQ(run_with(snp_feature_info, 15u, 0u, output_page), invalid_length);
     EXPECT_EQ(run_with(snp_feature_info, 16u, 1u, output_page), invalid_param);
-    EXPECT_EQ(run_with(snp_feature_info, 16u, 0u, output_page - 8), invalid_address)
-        << "crosses a page";
+    EXPECT_EQ(run_with(snp_feature_info, 16u, 0u, output_page - 16), success);
+    for (const unsigned before : {15u, 1u}) {
+        EXPECT_EQ(run_with(snp_feature_info, 16u, 0u, output_page - before), invalid_address)
+            << "crosses a page";
+    }
     EXPECT_EQ(run_with(snp_feature_info, 16u, 0u, uncovered), invalid_address);
 }
 
