@@ -179,15 +179,6 @@ firmware_result firmware::execute(std::uint16_t command, spa_t buffer)
     return result;
 }
 
-std::uint16_t firmware::execute(std::uint16_t command, spa_t buffer, rmp_changes &changes)
-{
-    const firmware_result result = execute(command, buffer);
-    for (const rmp_change &r : result.rmp_changes.ranges()) {
-        changes.add(r.base, r.bytes, r.host_writable);
-    }
-    return result.status;
-}
-
 void firmware::reset()
 {
     const std::scoped_lock lock(lock_);
@@ -216,26 +207,6 @@ firmware_snapshot firmware::snapshot() const
             .last_status = s.last_status,
             .guests = s.guests.size(),
             .by_command = s.by_command};
-}
-
-std::vector<snp_guest_info> firmware::active_guests() const
-{
-    const std::scoped_lock lock(lock_);
-    std::vector<snp_guest_info> out;
-    for (const auto &[context, guest] : state_->guests) {
-        out.push_back({.context = context,
-                       .asid = guest.asid,
-                       .state = guest.state,
-                       .launch_digest = guest.launch_digest});
-    }
-    return out;
-}
-
-std::vector<spa_range> firmware::own_memory() const
-{
-    const std::scoped_lock lock(lock_);
-    const std::scoped_lock rmp_lock(machine_.rmp_lock());
-    return own_memory_of(machine_, *state_);
 }
 
 } // namespace rmpopt::hw

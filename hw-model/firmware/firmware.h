@@ -6,8 +6,8 @@
 // constant text that says so. SEV guests are measured with keys that everybody knows, and their
 // memory is not encrypted.
 //
-// Thread-safety: execute(), reset(), snapshot() and active_guests() may be called from any thread
-// and exclude each other. execute() takes the machine's RMP lock; the caller must not hold it.
+// Thread-safety: execute(), reset() and snapshot() may be called from any thread and exclude each
+// other. execute() takes the machine's RMP lock; the caller must not hold it.
 #pragma once
 
 #include "hw-model/machine/machine.h"
@@ -55,7 +55,6 @@ enum class firmware_status : std::uint16_t {
     invalid_page_owner = 0x1c,
     rmp_init_required = 0x20,
     rmp_init_failed = 0x26,
-    shutdown_incomplete = 0x28,
 };
 
 /// Commands that the model knows, by their numbers in the mailbox.
@@ -148,14 +147,6 @@ enum class snp_guest_state : std::uint8_t { init = 0, launch = 1, running = 2 };
 /// A SHA-384 digest.
 using sha384_digest = std::array<std::byte, 48>;
 
-/// An SNP guest as firmware knows it.
-struct snp_guest_info {
-    spa_t context = 0;      ///< its context page, which is also its name
-    std::uint32_t asid = 0; ///< 0 until SNP_ACTIVATE
-    snp_guest_state state = snp_guest_state::init;
-    sha384_digest launch_digest{}; ///< of what SNP_LAUNCH_UPDATE measured so far
-};
-
 /// A step in the life of an SNP guest.
 struct guest_event {
     enum class kind : std::uint8_t { created, activated, launched, ended };
@@ -201,8 +192,6 @@ class firmware
     /// fails; then it has changed nothing but, where the ABI says so, a length in its buffer or
     /// the values of a CPUID page, or a damaged image of INIT_EX.
     firmware_result execute(std::uint16_t command, spa_t buffer);
-    /// The same for callers that keep status and RMP changes only.
-    std::uint16_t execute(std::uint16_t command, spa_t buffer, rmp_changes &changes);
 
     /// Device or machine reset: everything uninitialised. The RMP and the platform's identity
     /// (flash) are left as they are.
@@ -213,14 +202,9 @@ class firmware
 
     firmware_snapshot snapshot() const;
 
-    /// All SNP guests that have a context, by its address.
-    std::vector<snp_guest_info> active_guests() const;
-
-    /// What firmware keeps for itself while it is initialised: the RMP, the trusted memory region,
-    /// the IOMMU's buffers.
-    std::vector<spa_range> own_memory() const;
-
   private:
+    friend struct firmware_inside; ///< tests compare what a result tells with what is true
+
     machine &machine_;
     mutable std::mutex lock_; ///< taken before the RMP lock
     std::unique_ptr<firmware_state> state_;

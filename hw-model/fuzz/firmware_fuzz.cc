@@ -4,6 +4,7 @@
 // consistent and, once initialised, firmware's.
 #include "arena.h"
 #include "byte_source.h"
+#include "firmware_inside.h"
 #include "hw-model/firmware/firmware.h"
 #include "hw-model/firmware/snp/page_state.h"
 #include "hw-model/insn/rmpopt.h"
@@ -31,7 +32,6 @@ constexpr std::uint64_t segment_bytes = 0x6000; ///< entries of 6 MB
 constexpr spa_range low{0, segment + segment_bytes}, high{0x40'0000, page_2m};
 constexpr spa_t command_page = 0x1'0000, output_page = 0x1'2000, list_page = 0x1'4000;
 constexpr std::array<spa_t, 3> contexts{0x1'6000, 0x1'7000, 0x1'8000};
-constexpr spa_t c_bit = 1ull << 51;
 constexpr std::uint64_t command_bytes = 64;
 
 [[noreturn]] void fail(const std::string &what)
@@ -141,8 +141,7 @@ class attack
     {
         if (in_.pick(2) != 0) { // most of what can go wrong needs SNP
             enable_snp();
-            rmp_changes ignored;
-            fw_->execute(static_cast<std::uint16_t>(snp_init), 0, ignored);
+            fw_->execute(static_cast<std::uint16_t>(snp_init), 0);
             memory_.accept();
         }
         while (!in_.empty()) {
@@ -265,10 +264,9 @@ class attack
 
     bool call(firmware_command c, const command_fields &fields)
     {
-        rmp_changes ignored;
         return may_hypervisor_write(command_page) &&
                m_->memory().write(command_page, fields.data(), command_bytes) &&
-               fw_->execute(static_cast<std::uint16_t>(c), command_page, ignored) == 0;
+               fw_->execute(static_cast<std::uint16_t>(c), command_page).status == 0;
     }
 
     /// A guest as software that means well launches it, as far as it gets.
@@ -294,11 +292,12 @@ class attack
         call(snp_launch_update, {context, (1 + in_.pick(6)) << 1, high.base + page_4k});
     }
 
+    const snp_guest_table &guests() const { return firmware_inside::guests(*fw_); }
+
     /// A few pages of 4 KB, or one of 2 MB, for the guest that comes last, if there is any.
     void make_guest_page()
     {
-        const auto guests = fw_->active_guests();
-        if (!m_->snp_enabled(0) || guests.empty() || guests.back().asid == 0) {
+        if (!m_->snp_enabled(0) || guests().empty() || !guests().rbegin()->second.active()) {
             return;
         }
         rmp_record r;
@@ -309,7 +308,7 @@ class attack
             rmpupdate(*m_, page, {}, ignored);
             r.assigned = true;
             r.immutable = in_.pick(4) != 0;
-            r.asid = guests.back().asid;
+            r.asid = guests().rbegin()->second.asid;
             r.gpa = in_.pick(2) * page_2m;
             rmpupdate(*m_, page, r, ignored);
         }
@@ -319,9 +318,8 @@ class attack
     /// Mostly a guest's.
     spa_t some_context()
     {
-        const auto guests = fw_->active_guests();
-        return guests.empty() || in_.pick(4) == 0 ? contexts[in_.pick(contexts.size())]
-                                                  : guests.back().context;
+        return guests().empty() || in_.pick(4) == 0 ? contexts[in_.pick(contexts.size())]
+                                                    : guests().rbegin()->first;
     }
 
     /// Fields of commands on guests.
@@ -648,11 +646,11 @@ class attack
                 contexts_in_rmp.push_back(p);
             }
         }
-        for (const snp_guest_info &g : fw_->active_guests()) {
-            contexts_of_guests.push_back(g.context);
-            if (g.asid != 0) {
-                expect(std::ranges::find(asids, g.asid) == asids.end(), "two guests, one ASID");
-                asids.push_back(g.asid);
+        for (const auto &[context, guest] : guests()) {
+            contexts_of_guests.push_back(context);
+            if (guest.active()) {
+                expect(std::ranges::find(asids, guest.asid) == asids.end(), "two guests, one ASID");
+                asids.push_back(guest.asid);
             }
         }
         expect(contexts_in_rmp == contexts_of_guests, "contexts and context pages differ");

@@ -3,6 +3,7 @@
 // that covers the first 1 GB. SNP_EN is set where a test asks for it.
 #pragma once
 
+#include "firmware_inside.h"
 #include "hw-model/firmware/firmware.h"
 #include "hw-model/firmware/snp/page_state.h"
 #include "hw-model/insn/rmpupdate.h"
@@ -90,23 +91,24 @@ class firmware_fixture : public testing::Test
     /// Every command of every test: what its result tells is what changed, no more and no less.
     std::uint16_t run(firmware_command command, spa_t buffer = 0)
     {
-        const auto guests = guests_of_firmware();
+        const guest_list before = guests_of_firmware();
         const bool snp_init = fw->snapshot().snp_init;
-        const std::vector<spa_range> memory = fw->own_memory();
+        const std::vector<spa_range> memory = firmware_inside::own_memory(*fw);
         result = fw->execute(static_cast<std::uint16_t>(command), buffer);
         changes = result.rmp_changes;
-        EXPECT_EQ(after(guests, result.guests), guests_of_firmware());
+        EXPECT_EQ(after(before, result.guests), guests_of_firmware());
         EXPECT_EQ(result.snp_init.value_or(snp_init), fw->snapshot().snp_init);
-        EXPECT_EQ(result.own_memory.value_or(memory), fw->own_memory());
+        EXPECT_EQ(result.own_memory.value_or(memory), firmware_inside::own_memory(*fw));
         return result.status;
     }
+    const snp_guest_table &guests() const { return firmware_inside::guests(*fw); }
     /// ASID and whether it is launched, by context.
     using guest_list = std::map<spa_t, std::pair<std::uint32_t, bool>>;
     guest_list guests_of_firmware() const
     {
         guest_list list;
-        for (const snp_guest_info &g : fw->active_guests()) {
-            list[g.context] = {g.asid, g.state == snp_guest_state::running};
+        for (const auto &[context, guest] : guests()) {
+            list[context] = {guest.asid, guest.state == snp_guest_state::running};
         }
         return list;
     }

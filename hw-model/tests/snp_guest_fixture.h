@@ -85,7 +85,7 @@ class snp_guest_fixture : public firmware_fixture
         const std::byte *p = m->memory().at(at, page_4k);
         return std::all_of(p, p + page_4k, [value](std::byte b) { return b == std::byte{value}; });
     }
-    snp_guest_info guest(std::size_t i = 0) const { return fw->active_guests().at(i); }
+    const snp_guest &guest() const { return guests().at(context); }
     std::string digest() const
     {
         std::string s;

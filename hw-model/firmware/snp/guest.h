@@ -36,6 +36,7 @@ struct snp_guest {
     sha384_digest launch_digest{};
 
     bool active() const { return asid != 0; }
+    bool operator==(const snp_guest &) const = default;
 };
 
 /// Guests by the address of their context page.

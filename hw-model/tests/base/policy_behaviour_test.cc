@@ -323,12 +323,11 @@ std::string x86_snp_shutdown(probe_machine &w)
 {
     w.build_only();
     firmware firmware(*w.m);
-    rmp_changes ignored;
     constexpr spa_t buffer = 0x10000, out = 0x11000;
     const auto run = [&](firmware_command command, std::uint64_t operand) {
         w.m->memory().store(buffer, operand);
         w.m->memory().store(buffer + 8, out);
-        return firmware.execute(static_cast<std::uint16_t>(command), buffer, ignored);
+        return firmware.execute(static_cast<std::uint16_t>(command), buffer).status;
     };
     run(firmware_command::snp_feature_info, 16);
     const auto ecx = w.m->memory().load<std::uint32_t>(out + 8);

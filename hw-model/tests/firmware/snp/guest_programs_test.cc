@@ -28,7 +28,7 @@ class snp_guest_program : public snp_guest_fixture
     struct picture {
         std::array<std::array<std::byte, page_4k>, pages> memory{};
         std::array<rmp_entry, pages> entries{};
-        std::vector<snp_guest_info> guests;
+        snp_guest_table guests;
     };
 
     static unsigned pick(unsigned n) { return *rc::gen::inRange(0u, n); }
@@ -38,10 +38,10 @@ class snp_guest_program : public snp_guest_fixture
     /// Mostly a page that is a context.
     spa_t any_guest() const
     {
-        const auto guests = fw->active_guests();
-        return guests.empty() || pick(4) == 0
+        const snp_guest_table &all = guests();
+        return all.empty() || pick(4) == 0
                    ? any_page()
-                   : guests[pick(static_cast<unsigned>(guests.size()))].context;
+                   : std::next(all.begin(), pick(static_cast<unsigned>(all.size())))->first;
     }
 
     picture look() const
@@ -51,7 +51,7 @@ class snp_guest_program : public snp_guest_fixture
             m->memory().read(at(i), p.memory[i].data(), page_4k);
             p.entries[i] = entry(at(i));
         }
-        p.guests = fw->active_guests();
+        p.guests = guests();
         return p;
     }
 
@@ -106,22 +106,17 @@ class snp_guest_program : public snp_guest_fixture
     {
         RC_ASSERT(may_correct || a.memory == b.memory);
         RC_ASSERT(a.entries == b.entries);
-        RC_ASSERT(a.guests.size() == b.guests.size());
-        for (std::size_t i = 0; i < a.guests.size(); ++i) {
-            RC_ASSERT(a.guests[i].asid == b.guests[i].asid);
-            RC_ASSERT(a.guests[i].state == b.guests[i].state);
-            RC_ASSERT(a.guests[i].launch_digest == b.guests[i].launch_digest);
-        }
+        RC_ASSERT(a.guests == b.guests);
     }
 
     void check_guests() const
     {
         std::set<spa_t> contexts, context_pages;
         std::set<std::uint32_t> asids;
-        for (const snp_guest_info &g : fw->active_guests()) {
-            contexts.insert(g.context);
-            RC_ASSERT(g.asid == 0 || asids.insert(g.asid).second);
-            RC_ASSERT(g.asid == 0 || g.state != snp_guest_state::init);
+        for (const auto &[context, guest] : guests()) {
+            contexts.insert(context);
+            RC_ASSERT(!guest.active() || asids.insert(guest.asid).second);
+            RC_ASSERT(!guest.active() || guest.state != snp_guest_state::init);
         }
         for (unsigned i = 0; i < pages; ++i) {
             if (state(at(i)) == page_state::context) {
@@ -141,7 +136,7 @@ RC_GTEST_FIXTURE_PROP(snp_guest_program, keeps_the_invariants, ())
         check_guests();
     }
     RC_ASSERT(audit(*m).empty());
-    RC_CLASSIFY(!fw->active_guests().empty(), "a guest is left");
+    RC_CLASSIFY(!guests().empty(), "a guest is left");
 }
 
 } // namespace
