@@ -53,9 +53,9 @@ class emulation
     std::uint16_t run_command(std::uint16_t command, hw::spa_t buffer);
     hw::firmware_result execute(std::uint16_t command, hw::spa_t buffer);
     void reset_firmware();
-    /// Stores are counted like that from now on. Any thread, once the machine has started; takes
-    /// effect soon, on a vCPU's thread before its next instruction: then the caller must leave the
-    /// block that it was called from, after vcpu::synchronise().
+    /// Changes the measurement mode. Any thread may call it once the machine has started. On a
+    /// vCPU's thread the caller must then leave the current block, after vcpu::synchronise(),
+    /// because the mode applies from the next instruction.
     void set_measure(measure_request to);
     void inject(const injection_request &request);
     control_target target();

@@ -34,6 +34,7 @@ NEEDED = {
     "debian-archive-keyring": "checking downloads",
 }
 NEEDED_BY_TESTS = {
+    "ccache": "building another checkout",
     "libgtest-dev": "model tests",
     "librapidcheck-dev": "model tests",
     "clang": "fuzzers of the model",

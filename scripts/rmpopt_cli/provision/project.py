@@ -79,6 +79,12 @@ def _configure(log: Path, libvfio_user: Path | None, tests: bool) -> None:
         raise Failure(f"meson: {problem(log)} (log: {log})")
 
 
+def _compiler_cache(cache: Cache) -> dict[str, str]:
+    """Meson uses ccache where it is installed. What one checkout has compiled serves the next one, wherever it is."""
+    return {"CCACHE_DIR": str(cache.directory("ccache")), "CCACHE_BASEDIR": str(CHECKOUT), "CCACHE_NOHASHDIR": "1",
+            "CCACHE_MAXSIZE": "2G"}
+
+
 def build(cache: Cache, libvfio_user: Path | None, targets: Sequence[Path] = ()) -> None:
     """Configures and compiles the targets, or everything, tests included; silent when there is nothing to do."""
     if not (CHECKOUT / "meson.build").exists():
@@ -93,7 +99,8 @@ def build(cache: Cache, libvfio_user: Path | None, targets: Sequence[Path] = ())
             return
         progress = Progress("building the plugin" if targets else "building the project")
         # A kernel that is built at the same time takes longer and ends with work for a single CPU: it goes first.
-        if logged(["nice", "-n", "10", *words], log, lambda line: progress.update(_step(line))) != 0:
+        if logged(["nice", "-n", "10", *words], log, lambda line: progress.update(_step(line)),
+                  extra_env=_compiler_cache(cache)) != 0:
             raise Failure(f"build: {problem(log)} (log: {log})")
         progress.done()
 

@@ -97,7 +97,7 @@ class BuildTest(Scratch):
             calls.append([str(word) for word in words])
             return 0
         with mock.patch.multiple(project, CHECKOUT=checkout, BUILD=checkout / "build",
-                                 LOCK=checkout / "build.lock", logged=run,
+                                 LOCK=checkout / "build.lock", WARNINGS_ARE_ERRORS="RMPOPT_NOT_SET", logged=run,
                                  output=lambda *_, **__: (0, "", "")), contextlib.redirect_stderr(None):
             project.build(Cache(cache), self.library(cache), [Path("for-guests")])
 
