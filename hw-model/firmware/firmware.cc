@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // The dispatcher: which commands exist and what happens around each.
+#include "hw-model/firmware/firmware.h"
+
 #include "hw-model/firmware/sev/commands.h"
-#include "hw-model/firmware/snp/commands.h"
+#include "hw-model/firmware/snp/snp.h"
 
 #include <algorithm>
 #include <type_traits>
@@ -139,16 +141,6 @@ std::string_view firmware_command_name(std::uint16_t command)
 {
     const command_info *info = find_command(command);
     return info == nullptr ? "unknown" : info->name;
-}
-
-std::vector<spa_range> own_memory_of(const machine &m, const firmware_state &s)
-{
-    std::vector<spa_range> out = m.rmp().table_memory();
-    out.insert(out.end(), s.iommu_pages.begin(), s.iommu_pages.end());
-    if (s.tmr.bytes != 0) {
-        out.push_back(s.tmr);
-    }
-    return out;
 }
 
 firmware::firmware(machine &m, settings s) : machine_(m), state_(std::make_unique<firmware_state>())

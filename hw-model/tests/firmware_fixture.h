@@ -4,8 +4,8 @@
 #pragma once
 
 #include "firmware_inside.h"
+#include "hw-model/firmware/common/page_state.h"
 #include "hw-model/firmware/firmware.h"
-#include "hw-model/firmware/snp/page_state.h"
 #include "hw-model/insn/rmpupdate.h"
 #include "hw-model/machine/msr.h"
 #include "sparse_memory.h"

@@ -3,7 +3,8 @@
 // other thread uses the firmware.
 #pragma once
 
-#include "hw-model/firmware/internal.h"
+#include "hw-model/firmware/common/state.h"
+#include "hw-model/firmware/firmware.h"
 
 namespace rmpopt::hw
 {

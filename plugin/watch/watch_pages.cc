@@ -2,7 +2,7 @@
 // Rules about pages: failures repeated, stores refused, pages that nobody gives back.
 #include "watch/watch.h"
 
-#include "hw-model/firmware/snp/page_state.h"
+#include "hw-model/firmware/common/page_state.h"
 #include "watch/assigned_pages.h"
 
 #include <algorithm>

@@ -2,8 +2,6 @@
 // The certificates of the model: see certificate.h for what they are worth.
 #include "hw-model/firmware/sev/certificate.h"
 
-#include "hw-model/firmware/internal.h"
-
 #include <string_view>
 
 namespace rmpopt::hw

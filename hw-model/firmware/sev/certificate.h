@@ -4,7 +4,8 @@
 // can verify them, and nobody can take them for real ones.
 #pragma once
 
-#include <array>
+#include "hw-model/firmware/common/state.h"
+
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -13,8 +14,7 @@
 namespace rmpopt::hw
 {
 
-inline constexpr std::size_t cert_bytes = 2084;
-using sev_cert = std::array<std::byte, cert_bytes>;
+inline constexpr std::size_t cert_bytes = std::tuple_size_v<sev_cert>;
 
 /// What a key is for: field of certificates.
 enum class key_usage : std::uint32_t {

@@ -3,8 +3,8 @@
 // its reserved fields only that of INIT_EX is checked: whether the others are is not documented.
 #pragma once
 
-#include "hw-model/firmware/command.h"
-#include "hw-model/firmware/sev/guest.h"
+#include "hw-model/firmware/common/command.h"
+#include "hw-model/firmware/common/crypto.h"
 
 namespace rmpopt::hw
 {

@@ -11,6 +11,21 @@
 namespace rmpopt::hw
 {
 
+/// Real keys come from the guest owner's key and session. The platform has no key to agree with, so
+/// every guest gets these, which are text and known to everybody.
+inline constexpr aes128_block text_key(const char (&text)[17])
+{
+    aes128_block key{};
+    for (std::size_t i = 0; i < key.size(); ++i) {
+        key[i] = static_cast<std::byte>(text[i]);
+    }
+    return key;
+}
+inline constexpr aes128_block transport_integrity_key = text_key("rmpopt fake TIK!");
+inline constexpr aes128_block transport_encryption_key = text_key("rmpopt fake TEK!");
+
+using sev_nonce = std::array<std::byte, 16>;
+
 inline constexpr std::uint64_t nv_bytes = 32ull * 1024;
 
 /// WORKING from the first guest to the end of the last.

@@ -3,7 +3,7 @@
 // Bits that share a word are constants beside it.
 #pragma once
 
-#include "hw-model/firmware/command.h"
+#include "hw-model/firmware/common/command.h"
 
 namespace rmpopt::hw
 {

@@ -3,7 +3,9 @@
 // as non-const answers in it (firmware_call::write_back).
 #pragma once
 
-#include "hw-model/firmware/internal.h"
+#include "hw-model/firmware/common/command.h"
+#include "hw-model/firmware/common/pages.h"
+#include "hw-model/firmware/common/state.h"
 #include "hw-model/firmware/snp/command_buffers.h"
 
 namespace rmpopt::hw

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // The launch digest: SHA-384 over a chain of PAGE_INFO structures (AMD 56860, SNP_LAUNCH_UPDATE).
-#include "hw-model/firmware/snp/crypto.h"
-#include "hw-model/firmware/snp/guest.h"
+
+#include "hw-model/firmware/snp/snp.h"
 
 #include <cstring>
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // SNP guests from SNP_GCTX_CREATE to SNP_DECOMMISSION: context pages, ASIDs, status.
-#include "hw-model/firmware/snp/commands.h"
+#include "hw-model/firmware/snp/snp.h"
 
 namespace rmpopt::hw
 {

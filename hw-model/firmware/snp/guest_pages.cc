@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // Commands on single pages of guests: size, place, and content for debuggers.
-#include "hw-model/firmware/snp/commands.h"
+#include "hw-model/firmware/snp/snp.h"
 
 #include <algorithm>
 
@@ -101,14 +101,6 @@ void copy_page(const firmware_call &c, spa_t from, spa_t to)
 }
 
 } // namespace
-
-firmware_status check_page_address(const firmware_call &c, const page_operand &page)
-{
-    const bool good =
-        is_aligned(page.spa, page.bytes()) && c.m.memory().at(page.spa, page.bytes()) != nullptr &&
-        c.m.rmp().covers(page.spa) && c.m.rmp().covers(page.spa + page.bytes() - page_4k);
-    return must(good, invalid_address);
-}
 
 firmware_status check_guest_page(const firmware_call &c, const page_operand &page,
                                  const snp_guest &guest, std::initializer_list<page_state> states)

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // SNP_LAUNCH_FINISH: the guest owner's ID block, with its signatures, against what was launched.
-#include "hw-model/firmware/snp/commands.h"
-#include "hw-model/firmware/snp/crypto.h"
+#include "hw-model/firmware/snp/snp.h"
 
 #include <algorithm>
 #include <cstddef>

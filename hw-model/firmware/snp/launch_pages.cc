@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // The two pages of a launch whose content is firmware's business: CPUID table and secrets.
-#include "hw-model/firmware/snp/commands.h"
-#include "hw-model/firmware/snp/crypto.h"
+#include "hw-model/firmware/snp/snp.h"
 #include "hw-model/machine/cpuid.h"
 
 #include <algorithm>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // SNP_LAUNCH_START: the policy that a guest is launched under.
-#include "hw-model/firmware/snp/commands.h"
+#include "hw-model/firmware/snp/snp.h"
 
 #include <algorithm>
 

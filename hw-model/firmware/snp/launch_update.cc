@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // SNP_LAUNCH_UPDATE: one page more in the guest's initial memory and in its launch digest.
-#include "hw-model/firmware/snp/commands.h"
+#include "hw-model/firmware/snp/snp.h"
 
 #include <algorithm>
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // What the host loads into firmware: a wrapped endorsement key, a newer firmware.
-#include "hw-model/firmware/snp/commands.h"
+#include "hw-model/firmware/snp/snp.h"
 
 namespace rmpopt::hw
 {

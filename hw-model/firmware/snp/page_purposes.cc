@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // Pages for other purposes: metadata of swapped guest pages, memory that stays the hypervisor's.
-#include "hw-model/firmware/snp/commands.h"
+#include "hw-model/firmware/snp/snp.h"
 
 namespace rmpopt::hw
 {

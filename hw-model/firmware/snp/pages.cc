@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// Page states: what firmware may write to, and SNP_PAGE_RECLAIM.
-#include "hw-model/firmware/snp/commands.h"
+// Pages that go back to the hypervisor: SNP_PAGE_RECLAIM, and those that took an answer.
+#include "hw-model/firmware/snp/snp.h"
 
-#include <algorithm>
 #include <optional>
 
 namespace rmpopt::hw
@@ -38,11 +37,6 @@ std::optional<rmp_entry> reclaimed(rmp_entry e)
     }
 }
 
-bool is_writable_state(page_state state, bool firmware_only)
-{
-    return state == page_state::firmware || (state == page_state::hypervisor && !firmware_only);
-}
-
 /// The page in which a command has written its answer goes back in state Reclaim.
 void hand_back(firmware_call &c, spa_t out)
 {
@@ -55,52 +49,7 @@ void hand_back(firmware_call &c, spa_t out)
     c.result.reclaimed.push_back(page.range());
 }
 
-bool is_rmp_memory(const machine &m, spa_t page)
-{
-    return std::ranges::any_of(m.rmp().table_memory(), [page](const spa_range &r) {
-        return r.overlaps({page, page_4k});
-    });
-}
-
 } // namespace
-
-rmp_entry governing_entry(const machine &m, spa_t page)
-{
-    const rmp_entry base = m.rmp().load(align_down(page, page_2m));
-    return base.assigned && base.size_2m ? base : m.rmp().load(page);
-}
-
-bool in_use_by_firmware(const firmware_call &c, spa_t page)
-{
-    const spa_range p{align_down(page, page_4k), page_4k};
-    return is_rmp_memory(c.m, p.base) || (c.s.tmr.bytes != 0 && c.s.tmr.overlaps(p)) ||
-           (c.s.nv.bytes != 0 && c.s.nv.overlaps(p));
-}
-
-firmware_status check_output(const firmware_call &c, spa_t spa, std::uint64_t bytes,
-                             bool firmware_only)
-{
-    if (c.m.memory().at(spa, bytes) == nullptr) {
-        return invalid_address;
-    }
-    for (spa_t p = align_down(spa, page_4k); p < spa + bytes; p += page_4k) {
-        const page_state state = state_of(governing_entry(c.m, p));
-        const bool writable = !c.s.snp_init || is_writable_state(state, firmware_only);
-        if (!writable || in_use_by_firmware(c, p)) {
-            return invalid_page_state;
-        }
-    }
-    return success;
-}
-
-firmware_status check_firmware_page(const firmware_call &c, spa_t page)
-{
-    const rmp_entry e = governing_entry(c.m, page);
-    return in_order([&] { return check_page_address(c, {.spa = page}); },
-                    must(state_of(e) == page_state::firmware && !in_use_by_firmware(c, page),
-                         invalid_page_state),
-                    must(!e.size_2m, invalid_page_size));
-}
 
 firmware_status write_status(firmware_call &c, spa_t out, std::span<const std::byte> raw)
 {
@@ -113,16 +62,6 @@ firmware_status write_status(firmware_call &c, spa_t out, std::span<const std::b
                             hand_back(c, out);
                         }
                     });
-}
-
-bool all_pages_are(const machine &m, spa_range range, page_state wanted)
-{
-    for (spa_t p = align_down(range.base, page_4k); p < range.end(); p += page_4k) {
-        if (state_of(governing_entry(m, p)) != wanted) {
-            return false;
-        }
-    }
-    return true;
 }
 
 /// AMD 56860, SNP_PAGE_RECLAIM. Bit 0 of the address is the size that the host expects.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // SNP platform commands: initialisation with its checks, shutdown, status, configuration.
-#include "hw-model/firmware/snp/commands.h"
+#include "hw-model/firmware/snp/snp.h"
 #include "hw-model/machine/msr.h"
 
 #include <algorithm>

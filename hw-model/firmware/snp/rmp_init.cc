@@ -2,7 +2,7 @@
 // The RMP after SNP_INIT. A table has an entry for each 4 KB page of the machine, so what concerns
 // all of them is done on the table's memory and not entry by entry. Entries that already hold the
 // wanted value are not written: much of a big machine's table is memory that nobody has touched.
-#include "hw-model/firmware/snp/commands.h"
+#include "hw-model/firmware/snp/snp.h"
 
 #include <algorithm>
 #include <atomic>

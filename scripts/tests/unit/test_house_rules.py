@@ -27,7 +27,7 @@ class ThisTree(unittest.TestCase):
 class Planted(unittest.TestCase):
     """A small tree with one thing wrong."""
 
-    def problems(self, planted: dict[str, str], known: dict[str, tuple[str, ...]] | None = None) -> list[str]:
+    def problems(self, planted: dict[str, str]) -> list[str]:
         files = {"hw-model/base/types.h": "", "hw-model/rmp/entry.h": '#include "base/types.h"\n',
                  "plugin/plugin.cc": '#include "x86/bits.h"\nint the_emulation;\n', "plugin/x86/bits.h": "",
                  "plugin/qemu/api.h": "#include <glib.h>\n", "scripts/rmpopt_cli/base/errors.py": "",
@@ -38,7 +38,7 @@ class Planted(unittest.TestCase):
                 path = Path(directory, name)
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_text(text)
-            return house_rules.problems(Path(directory), known or {})
+            return house_rules.problems(Path(directory))
 
     def breaks(self, file: str, text: str, says: str) -> None:
         [problem] = self.problems({file: text})
@@ -75,13 +75,6 @@ class Planted(unittest.TestCase):
 
     def test_folder_without_a_row(self) -> None:
         self.breaks("plugin/new/x.cc", "", "no row")
-
-    def test_known_exceptions_must_be_needed(self) -> None:
-        planted = {"plugin/x86/x.cc": '#include "qemu/api.h"'}
-        known = {"plugin/x86/x.cc": ("plugin/qemu/api.h",)}
-        self.assertEqual(self.problems(planted, known), [])
-        [problem] = self.problems({}, known)
-        self.assertIn("plugin/x86/x.cc: no longer uses plugin/qemu/api.h: remove it", problem)
 
     def test_circle_in_the_table(self) -> None:
         with mock.patch.dict(house_rules.ALLOWED, {"plugin/base": ("plugin/qemu",)}):

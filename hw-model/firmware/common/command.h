@@ -3,7 +3,8 @@
 // lists them.
 #pragma once
 
-#include "hw-model/firmware/firmware.h"
+#include "hw-model/base/types.h"
+#include "hw-model/firmware/common/abi.h"
 
 #include <algorithm>
 #include <array>

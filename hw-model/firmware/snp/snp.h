@@ -1,18 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// SNP guest contexts and what the commands on guests share. Handlers run with the firmware's and
-// the RMP lock held.
+// What the commands of SNP (AMD 56860) share.
 #pragma once
 
-#include "hw-model/firmware/firmware.h"
-#include "hw-model/firmware/snp/page_state.h"
+#include "hw-model/firmware/snp/commands.h"
 
+#include <algorithm>
 #include <initializer_list>
 #include <span>
 
 namespace rmpopt::hw
 {
-
-struct firmware_call;
 
 /// Guest policy (AMD 56860).
 namespace guest_policy
@@ -24,32 +21,37 @@ inline constexpr std::uint64_t abi_minor = 0xff, abi_major = 0xff00, smt = 1u <<
                                ciphertext_hiding = 1u << 24;
 } // namespace guest_policy
 
-/// What firmware keeps in the context page. The model keeps it here, because the page is opaque:
-/// only firmware may look into it.
-struct snp_guest {
-    snp_guest_state state = snp_guest_state::init;
-    std::uint32_t asid = 0; ///< 0 until activated
-    std::uint64_t policy = 0;
-    std::uint64_t serial = 0; ///< counts the guests, so that their keys differ
-    bool imi = false;         ///< launched with an incoming migration image
-    std::array<std::byte, 16> gosvw{};
-    sha384_digest launch_digest{};
+// platform.cc
+/// Reads a page of ranges. They may be located where there is no RMP entry (MMIO); one that leaves
+/// the address space is an error.
+firmware_status read_range_list(const firmware_call &c, spa_t list, std::vector<spa_range> &out);
+std::uint64_t firmware_tcb(const cpu_model &cpu);
 
-    bool active() const { return asid != 0; }
-    bool operator==(const snp_guest &) const = default;
-};
+// pages.cc
+/// Writes a status to a firmware-owned page, which is then handed back in state Reclaim.
+firmware_status write_status(firmware_call &c, spa_t out, std::span<const std::byte> status);
 
-/// Guests by the address of their context page.
-using snp_guest_table = std::map<spa_t, snp_guest>;
-
-/// A page that a command names.
-struct page_operand {
-    spa_t spa = 0;
-    bool size_2m = false;
-
-    std::uint64_t bytes() const { return size_2m ? page_2m : page_4k; }
-    spa_range range() const { return {spa, bytes()}; }
-};
+// rmp_init.cc
+/// Rebuilds the RMP: all memory the hypervisor's, `fixed` and what is no RAM HV-fixed, the RMP's
+/// own pages and the IOMMU's buffers firmware-owned. Returns the IOMMU pages it marked.
+/// Precondition: rmp_is_usable().
+std::vector<spa_range> rebuild_rmp(machine &m, std::vector<spa_range> fixed, rmp_changes &changes);
+/// The RMP has entries and covers its own memory.
+bool rmp_is_usable(const machine &m);
+/// Calls f for each page of each range that has an RMP entry.
+template <class F>
+void for_each_covered_page(const rmp_table &rmp, const std::vector<spa_range> &ranges, F f)
+{
+    for (const rmp_extent &e : rmp.extents()) {
+        for (const spa_range &r : ranges) {
+            const spa_t first = std::max(align_down(r.base, page_4k), e.covered);
+            const spa_t last = std::min(r.end(), e.covered + e.covered_bytes);
+            for (spa_t p = first; p < last; p += page_4k) {
+                f(p);
+            }
+        }
+    }
+}
 
 // guest.cc
 /// The guest whose context page is `context`; success only with `guest` set. Checks the platform's
@@ -86,8 +88,6 @@ sha384_digest extend_digest(const sha384_digest &current, const measured_page &p
                             std::span<const std::byte> content);
 
 // guest_pages.cc
-/// INVALID_ADDRESS when a page is not aligned, is no RAM or has no RMP entry.
-firmware_status check_page_address(const firmware_call &c, const page_operand &page);
 /// Address, state, size and owner of a guest's page, in this order.
 firmware_status check_guest_page(const firmware_call &c, const page_operand &page,
                                  const snp_guest &guest, std::initializer_list<page_state> states);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-#include "hw-model/firmware/asids.h"
+#include "hw-model/firmware/common/asids.h"
 
 #include <gtest/gtest.h>
 

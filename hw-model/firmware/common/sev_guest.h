@@ -2,7 +2,7 @@
 // SEV and SEV-ES guests as firmware sees them (AMD 55766, chapters on guest context and policy).
 #pragma once
 
-#include "hw-model/firmware/sev/crypto.h"
+#include "hw-model/firmware/common/crypto.h"
 
 #include <cstdint>
 #include <map>
@@ -21,21 +21,6 @@ inline constexpr std::uint32_t no_key_sharing = 1u << 1;
 inline constexpr std::uint32_t es = 1u << 2;
 inline constexpr std::uint32_t reserved = 0xffc0;
 } // namespace sev_policy
-
-/// Real keys come from the guest owner's key and session. The platform has no key to agree with, so
-/// every guest gets these, which are text and known to everybody.
-inline constexpr aes128_block text_key(const char (&text)[17])
-{
-    aes128_block key{};
-    for (std::size_t i = 0; i < key.size(); ++i) {
-        key[i] = static_cast<std::byte>(text[i]);
-    }
-    return key;
-}
-inline constexpr aes128_block transport_integrity_key = text_key("rmpopt fake TIK!");
-inline constexpr aes128_block transport_encryption_key = text_key("rmpopt fake TEK!");
-
-using sev_nonce = std::array<std::byte, 16>;
 
 struct sev_guest {
     std::uint32_t handle = 0;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // The helpers that firmware commands are written with.
-#include "hw-model/firmware/command.h"
+#include "hw-model/firmware/common/command.h"
 
 #include <gtest/gtest.h>
 

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // ASIDs between two guests: WBINVD on every core, then a flush of the data fabric, then the next.
-#include "hw-model/firmware/internal.h"
+#include "hw-model/firmware/common/asids.h"
+
+#include "hw-model/firmware/common/command.h"
+#include "hw-model/firmware/common/state.h"
 
 #include <algorithm>
 

@@ -6,6 +6,7 @@
 // Thread-safety: none of its own; the firmware's lock guards it.
 #pragma once
 
+#include "hw-model/firmware/common/abi.h"
 #include "hw-model/rmp/rmp_entry.h"
 
 #include <algorithm>
@@ -13,6 +14,8 @@
 
 namespace rmpopt::hw
 {
+
+struct firmware_call;
 
 enum class asid_owner_kind : std::uint8_t { none, sev, snp };
 
@@ -70,5 +73,15 @@ class asid_owners
     };
     std::array<slot, limit> slots_{};
 };
+
+/// The ASID is one of `first`..`last`, has no owner and was flushed since it had one.
+firmware_status check_free_asid(const firmware_call &c, std::uint32_t asid, std::uint32_t first,
+                                std::uint32_t last);
+/// The guest of `asid` is gone. Nobody gets the ASID before WBINVD on all cores and a flush.
+void give_back_asid(firmware_call &c, std::uint32_t asid);
+/// From now on every core has to write back its caches before a flush.
+void require_wbinvd(firmware_call &c);
+/// DF_FLUSH and SNP_DF_FLUSH on an initialised platform.
+firmware_status flush_asids(firmware_call &c);
 
 } // namespace rmpopt::hw

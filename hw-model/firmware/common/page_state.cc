@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-#include "hw-model/firmware/snp/page_state.h"
+#include "hw-model/firmware/common/page_state.h"
 
 namespace rmpopt::hw
 {

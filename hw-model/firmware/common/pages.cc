@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "hw-model/firmware/common/pages.h"
+
+#include "hw-model/firmware/common/command.h"
+
+#include <algorithm>
+
+namespace rmpopt::hw
+{
+
+namespace
+{
+
+bool is_writable_state(page_state state, bool firmware_only)
+{
+    return state == page_state::firmware || (state == page_state::hypervisor && !firmware_only);
+}
+
+bool is_rmp_memory(const machine &m, spa_t page)
+{
+    return std::ranges::any_of(m.rmp().table_memory(), [page](const spa_range &r) {
+        return r.overlaps({page, page_4k});
+    });
+}
+
+} // namespace
+
+firmware_status check_page_address(const firmware_call &c, const page_operand &page)
+{
+    const bool good =
+        is_aligned(page.spa, page.bytes()) && c.m.memory().at(page.spa, page.bytes()) != nullptr &&
+        c.m.rmp().covers(page.spa) && c.m.rmp().covers(page.spa + page.bytes() - page_4k);
+    return must(good, invalid_address);
+}
+
+rmp_entry governing_entry(const machine &m, spa_t page)
+{
+    const rmp_entry base = m.rmp().load(align_down(page, page_2m));
+    return base.assigned && base.size_2m ? base : m.rmp().load(page);
+}
+
+bool in_use_by_firmware(const firmware_call &c, spa_t page)
+{
+    const spa_range p{align_down(page, page_4k), page_4k};
+    return is_rmp_memory(c.m, p.base) || (c.s.tmr.bytes != 0 && c.s.tmr.overlaps(p)) ||
+           (c.s.nv.bytes != 0 && c.s.nv.overlaps(p));
+}
+
+firmware_status check_output(const firmware_call &c, spa_t spa, std::uint64_t bytes,
+                             bool firmware_only)
+{
+    if (c.m.memory().at(spa, bytes) == nullptr) {
+        return invalid_address;
+    }
+    for (spa_t p = align_down(spa, page_4k); p < spa + bytes; p += page_4k) {
+        const page_state state = state_of(governing_entry(c.m, p));
+        const bool writable = !c.s.snp_init || is_writable_state(state, firmware_only);
+        if (!writable || in_use_by_firmware(c, p)) {
+            return invalid_page_state;
+        }
+    }
+    return success;
+}
+
+firmware_status check_firmware_page(const firmware_call &c, spa_t page)
+{
+    const rmp_entry e = governing_entry(c.m, page);
+    return in_order([&] { return check_page_address(c, {.spa = page}); },
+                    must(state_of(e) == page_state::firmware && !in_use_by_firmware(c, page),
+                         invalid_page_state),
+                    must(!e.size_2m, invalid_page_size));
+}
+
+bool all_pages_are(const machine &m, spa_range range, page_state wanted)
+{
+    for (spa_t p = align_down(range.base, page_4k); p < range.end(); p += page_4k) {
+        if (state_of(governing_entry(m, p)) != wanted) {
+            return false;
+        }
+    }
+    return true;
+}
+
+} // namespace rmpopt::hw
