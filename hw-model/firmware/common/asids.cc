@@ -14,7 +14,7 @@ namespace rmpopt::hw
 firmware_status check_free_asid(const firmware_call &c, std::uint32_t asid, std::uint32_t first,
                                 std::uint32_t last)
 {
-    const bool exists = asid >= first && asid <= last && asid < asid_owners::limit;
+    const bool exists = asid >= first && asid <= last && asid < asid_pool::limit;
     return in_order(
         must(exists, invalid_asid), [&] { return must(c.s.asids.is_free(asid), asid_owned); },
         [&] { return must(!c.s.asids.needs_flush(asid), df_flush_required); });

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// Which guest owns which ASID: one table for SEV, SEV-ES and SNP guests, because they draw from
-// the same numbers. An ASID that was given back may still tag cache lines and data fabric entries;
+// Which ASIDs have a guest: one pool for SEV, SEV-ES and SNP guests, because they draw from the
+// same numbers. An ASID that was given back may still tag cache lines and data fabric entries;
 // nobody gets it before the flush (AMD 55766 and 56860: ACTIVATE, DF_FLUSH).
 //
 // Thread-safety: none of its own; the firmware's lock guards it.
@@ -17,39 +17,20 @@ namespace rmpopt::hw
 
 struct firmware_call;
 
-enum class asid_owner_kind : std::uint8_t { none, sev, snp };
-
-/// A guest as firmware names it: by handle for SEV and SEV-ES, by the address of its context page
-/// for SNP.
-struct asid_owner {
-    asid_owner_kind kind = asid_owner_kind::none;
-    std::uint64_t id = 0;
-
-    bool operator==(const asid_owner &) const = default;
-};
-
-class asid_owners
+class asid_pool
 {
   public:
     /// ASIDs are below this; which of them a CPU has is the caller's to check.
     static constexpr std::uint32_t limit = rmp_entry::asid_limit;
 
-    /// Nobody owns anything and nothing wants a flush: as after a reset.
-    void reset() { *this = {}; }
-
-    asid_owner owner(std::uint32_t asid) const { return slots_.at(asid).owner; }
-    bool is_free(std::uint32_t asid) const { return owner(asid).kind == asid_owner_kind::none; }
-
+    bool is_free(std::uint32_t asid) const { return !slots_.at(asid).taken; }
     bool needs_flush(std::uint32_t asid) const { return slots_.at(asid).needs_flush; }
-    bool any_needs_flush() const
-    {
-        return std::ranges::any_of(slots_, [](const slot &s) { return s.needs_flush; });
-    }
+    bool any_needs_flush() const { return std::ranges::any_of(slots_, &slot::needs_flush); }
 
     /// Precondition: is_free(asid) and not needs_flush(asid).
-    void take(std::uint32_t asid, asid_owner owner) { slots_.at(asid).owner = owner; }
-    /// The next owner has to wait for a flush.
-    void give_back(std::uint32_t asid) { slots_.at(asid) = {.owner = {}, .needs_flush = true}; }
+    void take(std::uint32_t asid) { slots_.at(asid).taken = true; }
+    /// The next guest has to wait for a flush.
+    void give_back(std::uint32_t asid) { slots_.at(asid) = {.taken = false, .needs_flush = true}; }
 
     /// After an initialisation, of which firmware cannot know what was before it.
     void require_flush_of_all()
@@ -68,13 +49,13 @@ class asid_owners
 
   private:
     struct slot {
-        asid_owner owner{};
+        bool taken = false;
         bool needs_flush = false;
     };
     std::array<slot, limit> slots_{};
 };
 
-/// The ASID is one of `first`..`last`, has no owner and was flushed since it had one.
+/// The ASID is one of `first`..`last`, is free and was flushed since a guest had it.
 firmware_status check_free_asid(const firmware_call &c, std::uint32_t asid, std::uint32_t first,
                                 std::uint32_t last);
 /// The guest of `asid` is gone. Nobody gets the ASID before WBINVD on all cores and a flush.

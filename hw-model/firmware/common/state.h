@@ -46,7 +46,7 @@ struct volatile_state {
     sev_guest_table sev_guests{};
     snp_guest_table guests{};
 
-    asid_owners asids{};                  ///< of SEV, SEV-ES and SNP guests
+    asid_pool asids{};                    ///< of SEV, SEV-ES and SNP guests
     std::vector<spa_range> iommu_pages{}; ///< made firmware-owned by SNP_INIT
     std::uint64_t current_tcb = 0;
     std::uint64_t reported_tcb = 0;

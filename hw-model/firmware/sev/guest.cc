@@ -140,7 +140,7 @@ firmware_status activate(firmware_call &c, const activate_buffer &b)
                                    : check_free_asid(c, b.asid, cpu.min_sev_asid, cpu.asids);
                     },
                     [&] {
-                        c.s.asids.take(b.asid, {asid_owner_kind::sev, guest->handle});
+                        c.s.asids.take(b.asid);
                         guest->asid = b.asid;
                     });
 }

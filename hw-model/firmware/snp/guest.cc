@@ -35,7 +35,7 @@ firmware_status bind_asid(firmware_call &c, spa_t context, std::uint32_t asid)
                     [&] { return check_activation(c, *guest, asid); },
                     [&] {
                         guest->asid = asid;
-                        c.s.asids.take(asid, {.kind = asid_owner_kind::snp, .id = context});
+                        c.s.asids.take(asid);
                         c.result.guests.push_back({guest_event::kind::activated, context, asid});
                     });
 }
