@@ -172,7 +172,7 @@ class Tree:
         """The first test that fails; empty when all pass, None when something does not compile."""
         likely = self.killers.setdefault(file, [])
         firmware = file.startswith("firmware/")
-        for test in sorted(self.tests, key=lambda t: ("world" in t, t.startswith("psp") != firmware)):
+        for test in sorted(self.tests, key=lambda t: ("world" in t, t.startswith("firmware") != firmware)):
             if not self.build([test]):
                 return None
             failed = (self.run(test, ":".join(likely)) if likely else "") or self.run(test)
@@ -225,7 +225,7 @@ def main() -> int:
     args = parser.parse_args()
     hard = resource.getrlimit(resource.RLIMIT_AS)[1]
     resource.setrlimit(resource.RLIMIT_AS, (8 << 30, hard))  # some mutants are greedy
-    tests = ["hw-model-test", "psp-test"] + (["small-world-test"] if args.thorough else [])
+    tests = ["hw-model-test", "firmware-test"] + (["small-world-test"] if args.thorough else [])
     with tempfile.TemporaryDirectory(prefix="mutants-") as scratch:
         sources = Path(scratch, "sources")
         shutil.copytree(CHECKOUT / "hw-model", sources / "hw-model")
