@@ -1,13 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// The commands of SEV and SEV-ES for the fuzzer: fields that get as far as to their addresses,
-// and what each may write.
+// The commands of SEV and SEV-ES for the fuzzer, with fields that get as far as to their addresses.
 #pragma once
 
 #include "byte_source.h"
 #include "hw-model/firmware/firmware.h"
 
 #include <array>
-#include <vector>
 
 namespace rmpopt::hw
 {
@@ -89,51 +87,6 @@ void make_sev_fields(firmware_command c, byte_source &in, F address, command_fie
         break;
     default:
         fields[0] = handle;
-    }
-}
-
-/// Bytes that a SEV command may have written. `nv` is the storage that INIT_EX gave.
-inline std::vector<spa_range> sev_outputs(firmware_command c, firmware_status status, spa_t buffer,
-                                          const command_fields &fields, spa_range nv)
-{
-    using enum firmware_command;
-    constexpr spa_t address_bits = (1ull << 51) - 1;
-    const bool done = status == firmware_status::success;
-    const auto range = [&](unsigned field, std::uint64_t bytes) {
-        return done ? spa_range{fields.at(field) & address_bits, bytes} : spa_range{};
-    };
-    const auto length_at = [&](std::uint64_t offset) {
-        return done || status == firmware_status::invalid_length ? spa_range{buffer + offset, 4}
-                                                                 : spa_range{};
-    };
-    switch (c) {
-    case init_ex:
-        return done || status == firmware_status::secure_data_invalid
-                   ? std::vector<spa_range>{{fields[3] & address_bits, 32 * 1024}}
-                   : std::vector<spa_range>{};
-    case pek_gen:
-    case pdh_gen:
-    case pek_cert_import:
-        return {done ? nv : spa_range{}};
-    case pek_csr:
-        return {length_at(8), range(0, 2084)};
-    case pdh_cert_export:
-        return {length_at(8), length_at(24), range(0, 2084), range(2, 6252)};
-    case guest_status:
-        return {done ? spa_range{buffer, 13} : spa_range{}};
-    case launch_start:
-        return {done ? spa_range{buffer, 4} : spa_range{}};
-    case launch_measure:
-        return {length_at(16), range(1, 48)};
-    case launch_update_secret:
-        return {range(3, fields[4] & 0xffffffff)};
-    case attestation_report:
-        return {length_at(32), range(1, 208)};
-    case dbg_decrypt:
-    case dbg_encrypt:
-        return {range(2, fields[3] & 0xffffffff)};
-    default:
-        return {};
     }
 }
 
