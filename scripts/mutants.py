@@ -30,7 +30,7 @@ SLOW = "*little_time*"  # as long as all others
 NO = "does not compile"
 # Without optimisation the tests take longer than the compiler saves.
 PROJECT = """project('mutants', 'cpp', default_options: ['cpp_std=c++20', 'optimization=1', 'debug=false'])
-add_project_arguments('-D_GNU_SOURCE', '-Werror=return-type', language: 'cpp')
+add_project_arguments('-D_GNU_SOURCE', '-D_GLIBCXX_ASSERTIONS', '-Werror=return-type', language: 'cpp')
 subdir('hw-model')
 """
 
