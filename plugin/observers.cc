@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "observers.h"
 
+#include "base/format.h"
 #include "base/log.h"
 #include "hw-model/machine/audit.h"
 #include "instrument/store_hooks.h"
@@ -38,7 +39,7 @@ std::optional<std::string_view> name_of(std::uint32_t msr)
 
 std::string hex(std::uint64_t value)
 {
-    return fmt::format("{:#x}", value);
+    return formatted("{:#x}", value);
 }
 
 } // namespace

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "options.h"
 
+#include "base/format.h"
+
 #include <algorithm>
 #include <array>
 #include <charconv>
-#include <fmt/format.h>
 #include <string_view>
 
 namespace rmpopt
@@ -28,7 +29,7 @@ std::string set_persona(options &o, std::string_view v)
 {
     const hw::cpu_model *p = hw::find_cpu_model(v);
     if (p == nullptr) {
-        return fmt::format("no persona '{}'; use one of {}", v, list_personas());
+        return formatted("no persona '{}'; use one of {}", v, list_personas());
     }
     o.persona = p;
     return {};
@@ -50,13 +51,13 @@ std::string set_rmp(options &o, std::string_view v)
             return {};
         }
     }
-    return fmt::format("'{}' is not auto, segmented, contiguous or none", v);
+    return formatted("'{}' is not auto, segmented, contiguous or none", v);
 }
 
 std::string set_enforce(options &o, std::string_view v)
 {
     if (v != "on" && v != "off" && v != "strict") {
-        return fmt::format("'{}' is not on, off or strict", v);
+        return formatted("'{}' is not on, off or strict", v);
     }
     o.enforce = v == "on" ? enforcement::on : v == "off" ? enforcement::off : enforcement::strict;
     return {};
@@ -72,13 +73,13 @@ std::string set_audit(options &o, std::string_view v)
 {
     return parse_number(o.audit, v)
                ? ""
-               : fmt::format("'{}' is no number; give how many RMP instructions apart, or 0", v);
+               : formatted("'{}' is no number; give how many RMP instructions apart, or 0", v);
 }
 
 std::string set_watch(options &o, std::string_view v)
 {
     o.watch = v == "on";
-    return v == "on" || v == "off" ? "" : fmt::format("'{}' is not on or off", v);
+    return v == "on" || v == "off" ? "" : formatted("'{}' is not on or off", v);
 }
 
 std::string set_watch_bound(options &o, std::string_view v)
@@ -86,7 +87,7 @@ std::string set_watch_bound(options &o, std::string_view v)
     constexpr unsigned most = 86400;
     return parse_number(o.watch_bound, v) && o.watch_bound > 0 && o.watch_bound <= most
                ? ""
-               : fmt::format("'{}' is no number of seconds from 1 to {}", v, most);
+               : formatted("'{}' is no number of seconds from 1 to {}", v, most);
 }
 
 std::string set_tlb(options &o, std::string_view v)

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // QEMU's way in: checks what QEMU offers, reads the options, registers the callbacks.
+#include "base/format.h"
 #include "base/log.h"
 #include "emulation.h"
 #include "enforce/sigbus.h"
@@ -43,14 +44,14 @@ std::string check_qemu(const qemu_info_t &info)
         return "this plugin needs qemu-system-x86_64";
     }
     if (info.version.min > rmpopt_plugin_api || info.version.cur < rmpopt_plugin_api) {
-        return fmt::format("this QEMU speaks plugin API {} to {}, this plugin speaks {}; use a "
-                           "QEMU 11.1 (scripts/rmpopt setup finds one)",
-                           info.version.min, info.version.cur, rmpopt_plugin_api);
+        return formatted("this QEMU speaks plugin API {} to {}, this plugin speaks {}; use a "
+                         "QEMU 11.1 (scripts/rmpopt setup finds one)",
+                         info.version.min, info.version.cur, rmpopt_plugin_api);
     }
     if (info.system.smp_vcpus != info.system.max_vcpus) {
-        return fmt::format("{} of {} CPUs would be hot-plugged, which is not emulated; give -smp "
-                           "without maxcpus",
-                           info.system.max_vcpus - info.system.smp_vcpus, info.system.max_vcpus);
+        return formatted("{} of {} CPUs would be hot-plugged, which is not emulated; give -smp "
+                         "without maxcpus",
+                         info.system.max_vcpus - info.system.smp_vcpus, info.system.max_vcpus);
     }
     const std::string missing = missing_symbols();
     if (!missing.empty()) {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "base/cpu_list.h"
 
-#include <fmt/format.h>
+#include "base/format.h"
 
 namespace rmpopt
 {
@@ -14,9 +14,9 @@ std::string number_list(std::span<const std::size_t> numbers)
         while (i + 1 < numbers.size() && numbers[i + 1] == numbers[i] + 1) {
             ++i;
         }
-        list += fmt::format("{}{}", list.empty() ? "" : ",", first);
+        list += formatted("{}{}", list.empty() ? "" : ",", first);
         if (numbers[i] != first) {
-            list += fmt::format("-{}", numbers[i]);
+            list += formatted("-{}", numbers[i]);
         }
     }
     return list;

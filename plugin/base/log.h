@@ -3,7 +3,8 @@
 // with one system call, so lines of several threads do not mix.
 #pragma once
 
-#include <fmt/core.h>
+#include "base/format.h"
+
 #include <functional>
 #include <string>
 #include <vector>
@@ -28,7 +29,7 @@ void before_refusal(std::function<void()> action);
 
 template <class... A> void log(fmt::format_string<A...> f, A &&...args)
 {
-    log_line(fmt::format(f, std::forward<A>(args)...));
+    log_line(formatted(f, std::forward<A>(args)...));
 }
 
 } // namespace rmpopt

@@ -2,6 +2,7 @@
 #include "control/control_commands.h"
 
 #include "base/cpu_list.h"
+#include "base/format.h"
 #include "control/control_session.h"
 #include "hw-model/access/rmp_check.h"
 #include "hw-model/firmware/firmware.h"
@@ -9,7 +10,6 @@
 
 #include <array>
 #include <charconv>
-#include <fmt/format.h>
 
 namespace rmpopt
 {
@@ -32,7 +32,7 @@ std::string text(const json &request, const char *name)
 {
     const auto found = request.find(name);
     if (found == request.end() || !found->is_string()) {
-        throw control_error{fmt::format("give \"{}\" as a string", name)};
+        throw control_error{formatted("give \"{}\" as a string", name)};
     }
     return found->get<std::string>();
 }
@@ -81,12 +81,9 @@ ordered_json table(const control_target &t, const json &)
 
 ordered_json entry_json(const hw::rmp_entry &e)
 {
-    return {{"assigned", e.assigned},
-            {"asid", e.asid},
-            {"gpa", fmt::format("{:#x}", e.gpa)},
-            {"size", e.size_2m ? "2M" : "4K"},
-            {"immutable", e.immutable},
-            {"validated", e.validated},
+    return {{"assigned", e.assigned},           {"asid", e.asid},
+            {"gpa", formatted("{:#x}", e.gpa)}, {"size", e.size_2m ? "2M" : "4K"},
+            {"immutable", e.immutable},         {"validated", e.validated},
             {"subpage_count", e.subpage_count}};
 }
 
@@ -95,9 +92,9 @@ ordered_json rmp(const control_target &t, const json &request)
     const hw::spa_t spa = address(request), page = hw::align_down(spa, hw::page_4k);
     const hw::rmp_table &rmp = t.machine->rmp();
     if (!rmp.covers(page)) {
-        throw control_error{fmt::format("the RMP has no entry for {:#x}", spa)};
+        throw control_error{formatted("the RMP has no entry for {:#x}", spa)};
     }
-    return {{"address", fmt::format("{:#x}", page)},
+    return {{"address", formatted("{:#x}", page)},
             {"entry", entry_json(rmp.load(page))},
             {"owner", entry_json(hw::rmp_owner(rmp, page))},
             {"host_writable", t.machine->is_host_writable(page)},
@@ -112,7 +109,7 @@ ordered_json cores(const control_target &t, const json &)
         out.push_back({{"core", c},
                        {"cpus", cpus_of(t.machine->cpus(), [c](unsigned n) { return n == c; })},
                        {"snp", core.snp_en.load()},
-                       {"rmpopt_base", fmt::format("{:#x}", core.rmpopt.msr())}});
+                       {"rmpopt_base", formatted("{:#x}", core.rmpopt.msr())}});
     }
     return out;
 }
@@ -168,7 +165,7 @@ std::uint64_t number(const json &request, const char *name, std::uint64_t most)
     const auto found = request.find(name);
     if (found == request.end() || !found->is_number_unsigned() ||
         found->get<std::uint64_t>() > most) {
-        throw control_error{fmt::format("give \"{}\" as a number from 0 to {}", name, most)};
+        throw control_error{formatted("give \"{}\" as a number from 0 to {}", name, most)};
     }
     return found->get<std::uint64_t>();
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "enforce/blocked_dma.h"
 
+#include "base/format.h"
 #include "base/log.h"
 #include "enforce/state.h"
 #include "x86/host_store.h"
@@ -48,7 +49,7 @@ void block_device_write(ucontext_t &interrupted)
                     code.size());
         std::string bytes;
         for (const std::uint8_t b : code) {
-            bytes += fmt::format(" {:02x}", b);
+            bytes += formatted(" {:02x}", b);
         }
         refuse("a device writes to memory that the RMP protects with a host instruction that "
                "cannot be stepped over (bytes" +

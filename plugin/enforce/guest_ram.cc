@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "enforce/guest_ram.h"
 
+#include "base/format.h"
+
 #include <cerrno>
 #include <cstring>
 #include <fcntl.h>
-#include <fmt/format.h>
 #include <sys/mman.h>
 
 namespace rmpopt
@@ -45,7 +46,7 @@ std::string guest_ram::map(const guest_ram_block &block)
     void *p =
         mmap(nullptr, block.bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, block.fd, 0);
     if (p == MAP_FAILED) {
-        return fmt::format("cannot map guest RAM a second time: {}", std::strerror(errno));
+        return formatted("cannot map guest RAM a second time: {}", std::strerror(errno));
     }
     mapping_ = static_cast<std::byte *>(p);
     std::vector<hw::ram_range> ranges;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "enforce/sigbus.h"
 
+#include "base/format.h"
 #include "base/log.h"
 #include "enforce/blocked_dma.h"
 #include "enforce/state.h"
@@ -141,9 +142,9 @@ std::optional<refusal> refusal_of(const vcpu &cpu, spa_t spa, hw::rmp_access_kin
         return refusal{verdict};
     }
     if (!enforced.machine->is_host_writable(spa)) {
-        refuse(fmt::format("vCPU {}: system address {:#x} is protected although the RMP allows to "
-                           "write it; please report this",
-                           cpu.index(), spa));
+        refuse(formatted("vCPU {}: system address {:#x} is protected although the RMP allows to "
+                         "write it; please report this",
+                         cpu.index(), spa));
     }
     return std::nullopt;
 }
@@ -154,15 +155,15 @@ std::optional<refusal> refusal_of(const vcpu &cpu, spa_t spa, hw::rmp_access_kin
                                const call_chain &chain, const void *pc)
 {
     if (!synchronise_at(cpu, chain, pc)) {
-        refuse(fmt::format("vCPU {}: QEMU itself writes to system address {:#x}, which the RMP "
-                           "protects; this access is not emulated",
-                           cpu.index(), spa));
+        refuse(formatted("vCPU {}: QEMU itself writes to system address {:#x}, which the RMP "
+                         "protects; this access is not emulated",
+                         cpu.index(), spa));
     }
     const auto hit = find_hit(cpu, spa);
     if (!hit.has_value() || hit->half_done) {
-        refuse(fmt::format("vCPU {} at RIP {:#x}: a write hits system address {:#x} in the moment "
-                           "in which firmware takes it away and cannot be undone",
-                           cpu.index(), cpu.rip(), spa));
+        refuse(formatted("vCPU {} at RIP {:#x}: a write hits system address {:#x} in the moment "
+                         "in which firmware takes it away and cannot be undone",
+                         cpu.index(), cpu.rip(), spa));
     }
     refuse_write({cpu, hit->address, translation::access::write, cpu.cpl() == 3, spa}, why, 0);
 }
@@ -177,9 +178,9 @@ void handle_vcpu_write(spa_t spa, ucontext_t &interrupted)
         return;
     }
     if (!enforced.machine->snp_enabled(cpu.index())) {
-        refuse(fmt::format("vCPU {} writes to system address {:#x} before its SNP_EN is set, while "
-                           "other CPUs already protect it; this is not emulated",
-                           cpu.index(), spa));
+        refuse(formatted("vCPU {} writes to system address {:#x} before its SNP_EN is set, while "
+                         "other CPUs already protect it; this is not emulated",
+                         cpu.index(), spa));
     }
     std::uintptr_t ra = 0;
     const translation *walk = tlb_fill::walk_under_way(chain.frames(), ra);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "instrument/store_hooks.h"
 
+#include "base/format.h"
 #include "base/log.h"
 #include "instrument/hook_view.h"
 #include "instrument/tlb_hooks.h"
@@ -256,9 +257,9 @@ void on_locked_block(unsigned, void *)
 
 void on_unexpected(unsigned, qemu_plugin_meminfo_t, std::uint64_t vaddr, void *)
 {
-    refuse(fmt::format("an access to {:#x} was made by a block that was taken for one without; "
-                       "please report this",
-                       vaddr));
+    refuse(formatted("an access to {:#x} was made by a block that was taken for one without; "
+                     "please report this",
+                     vaddr));
 }
 
 bool is_locked_alone(qemu_plugin_tb *tb)

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "platform/cpus.h"
 
+#include "base/format.h"
 #include "qemu/vcpu.h"
 
-#include <fmt/format.h>
 #include <map>
 
 namespace rmpopt
@@ -14,9 +14,9 @@ namespace
 
 std::string cpu_advice(const hw::cpu_model &p)
 {
-    return fmt::format("give QEMU a -cpu whose family is {} and whose model is {} to {}, with "
-                       "-hypervisor,+svm,+npt (scripts/rmpopt boot --dry-run prints one)",
-                       p.family, p.model_first, p.model_last);
+    return formatted("give QEMU a -cpu whose family is {} and whose model is {} to {}, with "
+                     "-hypervisor,+svm,+npt (scripts/rmpopt boot --dry-run prints one)",
+                     p.family, p.model_first, p.model_last);
 }
 
 } // namespace
@@ -31,8 +31,8 @@ std::string check_cpu(const hw::cpu_model &p)
     const unsigned family = ((r.eax >> 8) & 0xf) + ((r.eax >> 20) & 0xff);
     const unsigned model = ((r.eax >> 4) & 0xf) | ((r.eax >> 12) & 0xf0);
     if (family != p.family || model < p.model_first || model > p.model_last) {
-        return fmt::format("persona {} cannot be CPU family {} model {}; {}", p.name, family, model,
-                           cpu_advice(p));
+        return formatted("persona {} cannot be CPU family {} model {}; {}", p.name, family, model,
+                         cpu_advice(p));
     }
     if ((r.ecx >> 31) != 0) {
         return "the guest CPU shows the hypervisor bit, with which Linux refuses SNP; " +

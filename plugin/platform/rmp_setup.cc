@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "platform/rmp_setup.h"
 
+#include "base/format.h"
 #include "platform/memory_map.h"
 
 #include <algorithm>
-#include <fmt/format.h>
 
 namespace rmpopt
 {
@@ -88,9 +88,9 @@ rmp_setup prepare_rmp(const memory_view &memory, const rmp_request &request)
         segmented ? plan_segmented(memory, request.segment_shift) : plan_contiguous(memory);
     const auto at = place(memory, request, plan.bytes);
     if (!at.has_value()) {
-        setup.error = fmt::format("no room for an RMP of {} MiB in the guest's free memory; give "
-                                  "the guest more memory",
-                                  plan.bytes >> 20);
+        setup.error = formatted("no room for an RMP of {} MiB in the guest's free memory; give "
+                                "the guest more memory",
+                                plan.bytes >> 20);
         return setup;
     }
     setup.reserved = {*at, plan.bytes};

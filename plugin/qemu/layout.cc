@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "qemu/layout.h"
 
+#include "base/format.h"
 #include "qemu/api.h"
 #include "qemu/symbols.h"
 #include "qemu/tlb_fill.h"
@@ -12,7 +13,6 @@
 #include <array>
 #include <cstring>
 #include <dlfcn.h>
-#include <fmt/format.h>
 #include <malloc.h>
 #include <memory>
 #include <optional>
@@ -176,7 +176,7 @@ std::string probe_register_file()
     for (std::size_t i = 0; i < names.size(); ++i) {
         qemu_plugin_register *handle = register_handle(names[i]);
         if (handle == nullptr) {
-            return fmt::format("QEMU does not show register {}", names[i]);
+            return formatted("QEMU does not show register {}", names[i]);
         }
         pattern[i] = 0x5a3c0000 + i * 0x1111;
         loans[i] = std::make_unique<register_loan>(handle, pattern[i]);
@@ -267,10 +267,10 @@ std::string probe_mode_bits()
     constexpr std::uint32_t all =
         hflags_cpl | hflags_lma | hflags_cs64 | hflags_svme | hflags_marked;
     if ((before & all) != 0) {
-        return fmt::format("hflags has {:#x} after a reset", before);
+        return formatted("hflags has {:#x} after a reset", before);
     }
     const std::uint32_t now = read<std::uint32_t>(found.hflags);
-    return (now & all) == all ? "" : fmt::format("hflags is {:#x} in 64-bit user code", now);
+    return (now & all) == all ? "" : formatted("hflags is {:#x} in 64-bit user code", now);
 }
 
 std::string probe_mmu_indices()
@@ -288,8 +288,8 @@ std::string probe_mmu_indices()
     static_assert(program.size() == mmu_last_program + 1);
     for (int i = 0; i <= mmu_last_program; ++i) {
         if (program[static_cast<std::size_t>(i)] != i) {
-            return fmt::format("a kind of access has index {} in place of {}",
-                               program[static_cast<std::size_t>(i)], i);
+            return formatted("a kind of access has index {} in place of {}",
+                             program[static_cast<std::size_t>(i)], i);
         }
     }
     return {};
@@ -336,14 +336,14 @@ std::string probe_lazy_flags()
     cpu.set_arithmetic_flags(0, all);
     return now == (reset_eflags | some) && qemu::helper_read_eflags(env()) == reset_eflags
                ? ""
-               : fmt::format("arithmetic flags become {:#x}", now);
+               : formatted("arithmetic flags become {:#x}", now);
 }
 
 std::string probe_clock()
 {
     constexpr std::int64_t soon = 60'000'000'000;
     const std::int64_t ns = qemu::qemu_clock_get_ns(clock_virtual);
-    return ns >= 0 && ns < soon ? "" : fmt::format("the guest's time begins at {} ns", ns);
+    return ns >= 0 && ns < soon ? "" : formatted("the guest's time begins at {} ns", ns);
 }
 
 std::string probe_queued_work()
@@ -363,7 +363,7 @@ std::string probe_device_access()
         const auto *last = static_cast<const std::byte *>(function->address()) + bytes - 1;
         Dl_info info;
         if (bytes == 0 || dladdr(last, &info) == 0 || info.dli_saddr != function->address()) {
-            return fmt::format("an address in {} does not name it", function->name());
+            return formatted("an address in {} does not name it", function->name());
         }
     }
     return {};
@@ -470,7 +470,7 @@ std::string try_facts(fact::stage when, std::uintptr_t ra)
             r.problem = "told so by the option break";
         }
         if (!r.problem.empty() && r.what->needed) {
-            return fmt::format("this QEMU is not as QEMU 11 is: {}: {}", r.what->name, r.problem);
+            return formatted("this QEMU is not as QEMU 11 is: {}: {}", r.what->name, r.problem);
         }
     }
     return {};

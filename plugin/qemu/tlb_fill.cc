@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "qemu/tlb_fill.h"
 
+#include "base/format.h"
 #include "base/log.h"
 #include "qemu/layout.h"
 #include "qemu/symbols.h"
@@ -131,10 +132,9 @@ class cpu_hooks
         ++thread.fills;
         thread.last = {address, access, mmu_index, probe};
         if (mmu_index > layout::mmu_nested) {
-            refuse(
-                fmt::format("QEMU asks for a translation of kind {}, which QEMU 11 does not have "
-                            "(mmu-indices)",
-                            mmu_index));
+            refuse(formatted("QEMU asks for a translation of kind {}, which QEMU 11 does not have "
+                             "(mmu-indices)",
+                             mmu_index));
         }
         if (thread.is_probing || mmu_index > layout::mmu_last_program) {
             return qemu::x86_cpu_tlb_fill(cpu, address, size, access, mmu_index, probe, ra);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "qemu/translator.h"
 
+#include "base/format.h"
 #include "base/log.h"
 #include "qemu/layout.h"
 #include "qemu/symbols.h"
@@ -202,7 +203,7 @@ std::string translator::why_all_blocks()
     }
     for (const layout::result &r : layout::results()) {
         if (!r.what->needed && !r.problem.empty()) {
-            return fmt::format("{}: {}", r.what->name, r.problem);
+            return formatted("{}: {}", r.what->name, r.problem);
         }
     }
     return {};

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "report/firmware_events.h"
 
-#include <fmt/format.h>
+#include "base/format.h"
 
 namespace rmpopt
 {
@@ -60,7 +60,7 @@ void firmware_events::tell_guest(const hw::guest_event &e)
     to_("guest", {{"action", e.what == kind::created    ? "created"
                              : e.what == kind::launched ? "launched"
                                                         : "ended"},
-                  {"context", fmt::format("{:#x}", e.context)},
+                  {"context", formatted("{:#x}", e.context)},
                   {"asid", e.asid}});
 }
 

@@ -2,6 +2,7 @@
 #include "report/report.h"
 
 #include "base/cpu_list.h"
+#include "base/format.h"
 #include "plugin_version.h"
 
 #include <cerrno>
@@ -9,7 +10,6 @@
 #include <cstdio>
 #include <cstring>
 #include <fcntl.h>
-#include <fmt/format.h>
 #include <nlohmann/json.hpp>
 #include <unistd.h>
 
@@ -25,7 +25,7 @@ constexpr auto interval = std::chrono::seconds(1);
 
 std::string hex(std::uint64_t v)
 {
-    return fmt::format("{:#x}", v);
+    return formatted("{:#x}", v);
 }
 
 std::string_view layout_name(hw::rmp_layout l)

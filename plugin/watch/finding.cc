@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "watch/finding.h"
 
-#include <fmt/format.h>
+#include "base/format.h"
 
 namespace rmpopt
 {
@@ -11,12 +11,12 @@ namespace
 
 std::string coordinates(const finding &f)
 {
-    std::string text = fmt::format("{:.3f} s", static_cast<double>(f.at) / guest_second);
+    std::string text = formatted("{:.3f} s", static_cast<double>(f.at) / guest_second);
     if (f.cpu.has_value()) {
-        text += fmt::format(", CPU {}", *f.cpu);
+        text += formatted(", CPU {}", *f.cpu);
     }
     if (f.rip.has_value()) {
-        text += fmt::format(", RIP {:#x}", *f.rip);
+        text += formatted(", RIP {:#x}", *f.rip);
     }
     return text;
 }
@@ -30,7 +30,7 @@ std::string_view severity_name(severity s)
 
 std::string to_line(const finding &f)
 {
-    return fmt::format("{}: {} [{}]; {}", f.kind->id, f.what, coordinates(f), f.kind->hint);
+    return formatted("{}: {} [{}]; {}", f.kind->id, f.what, coordinates(f), f.kind->hint);
 }
 
 void finding_log::add(finding_kind kind, const std::string &key, const place &where, guest_time at,

@@ -3,9 +3,9 @@
 #include "watch/watch.h"
 
 #include "base/cpu_list.h"
+#include "base/format.h"
 
 #include <algorithm>
-#include <fmt/format.h>
 
 namespace rmpopt
 {

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // Lost optimisations: regions without assigned pages that cores go on checking.
+#include "base/format.h"
 #include "watch/watch.h"
 
 #include "base/cpu_list.h"
 
 #include <algorithm>
-#include <fmt/format.h>
 
 namespace rmpopt
 {
@@ -39,7 +39,7 @@ std::string watch::cause_of_loss(unsigned core, std::size_t region) const
         return "RMPOPT_BASE is not enabled";
     }
     if (!table.in_window(region * hw::region_1g)) {
-        return fmt::format("the window of RMPOPT_BASE {:#x} does not reach it", table.base());
+        return formatted("the window of RMPOPT_BASE {:#x} does not reach it", table.base());
     }
     if (record.regions[region].generation != 0) {
         return "the last RMPOPT came before the region's last change";
@@ -85,8 +85,8 @@ void watch::look_for_lost_optimisations(guest_time at)
     for (const auto &[what, where] : regions) {
         const std::string cpus = cpu_list(what.cores);
         log_.add("lost-optimisation", what.cause + cpus, {}, at, where.front() * hw::region_1g,
-                 fmt::format("{} GiB without assigned pages, but not optimised on CPUs {}: {}",
-                             number_list(where), cpus, what.cause));
+                 formatted("{} GiB without assigned pages, but not optimised on CPUs {}: {}",
+                           number_list(where), cpus, what.cause));
     }
 }
 

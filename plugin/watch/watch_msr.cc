@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // Rules about registers: refused, lost and unequal writes, SNP_EN over an RMP that is not zero.
+#include "base/format.h"
 #include "watch/watch.h"
 
 #include <algorithm>
 #include <array>
-#include <fmt/format.h>
 
 namespace rmpopt
 {
@@ -29,7 +29,7 @@ constexpr std::array names{
 std::string name_of(std::uint32_t index)
 {
     const auto *known = std::ranges::find(names, index, &msr_name::index);
-    return known == names.end() ? fmt::format("MSR {:#x}", index) : std::string(known->name);
+    return known == names.end() ? formatted("MSR {:#x}", index) : std::string(known->name);
 }
 
 /// Address of the first word of the table's entries or bookkeeping that is not zero.
@@ -61,8 +61,8 @@ void watch::wrmsr(const place &where, std::uint32_t index, std::uint64_t value, 
     const std::scoped_lock lock(lock_);
     online(where);
     if (r == hw::msr_result::gp0) {
-        log_.add("msr-refused", fmt::format("{:#x}", index), where, now(), std::nullopt,
-                 fmt::format("WRMSR of {:#x} to {} refused", value, name_of(index)));
+        log_.add("msr-refused", formatted("{:#x}", index), where, now(), std::nullopt,
+                 formatted("WRMSR of {:#x} to {} refused", value, name_of(index)));
     }
     if (index == hw::msr::rmpopt_base) {
         note_rmpopt_base(where, value, r);
@@ -77,8 +77,8 @@ void watch::note_rmpopt_base(const place &where, std::uint64_t value, hw::msr_re
     const hw::rmpopt_table &table = m().core(core).rmpopt;
     if (r == hw::msr_result::done && table.msr() != value) {
         log_.add("msr-lost", "RMPOPT_BASE", where, now(), std::nullopt,
-                 fmt::format("RMPOPT_BASE of CPU {} is {:#x} after WRMSR of {:#x}", *where.cpu,
-                             table.msr(), value));
+                 formatted("RMPOPT_BASE of CPU {} is {:#x} after WRMSR of {:#x}", *where.cpu,
+                           table.msr(), value));
     }
     core_record &record = cores_[core];
     base_written_at_ = now();
@@ -97,9 +97,9 @@ void watch::note_syscfg(const place &where, std::uint64_t value)
     const bool wanted = (value & hw::syscfg_snp_en) != 0;
     const bool have = m().snp_enabled(*where.cpu);
     if (wanted && !have) {
-        log_.add("msr-lost", "SYSCFG", where, now(), std::nullopt,
-                 fmt::format("SYSCFG.SNP_EN of CPU {} is clear after WRMSR of {:#x}", *where.cpu,
-                             value));
+        log_.add(
+            "msr-lost", "SYSCFG", where, now(), std::nullopt,
+            formatted("SYSCFG.SNP_EN of CPU {} is clear after WRMSR of {:#x}", *where.cpu, value));
     }
     if (have && !snp_is_on_) {
         look_for_dirty_rmp(where);
@@ -112,7 +112,7 @@ void watch::look_for_dirty_rmp(const place &where)
 {
     if (const auto dirty = first_dirty_word(m())) {
         log_.add("dirty-rmp", "", where, now(), dirty,
-                 fmt::format("SNP_EN set while the RMP holds something at {:#x}", *dirty));
+                 formatted("SNP_EN set while the RMP holds something at {:#x}", *dirty));
     }
 }
 
@@ -130,8 +130,8 @@ void watch::compare_msrs()
             hw::rdmsr(m(), t, r.index, other);
             if (other != first) {
                 log_.add("msr-unequal", std::string(r.name), {.cpu = t}, now(), std::nullopt,
-                         fmt::format("{} is {:#x} on CPU 0 and {:#x} on CPU {} at SNP_INIT", r.name,
-                                     first, other, t));
+                         formatted("{} is {:#x} on CPU 0 and {:#x} on CPU {} at SNP_INIT", r.name,
+                                   first, other, t));
             }
         }
     }
@@ -156,7 +156,7 @@ void watch::compare_rmpopt_bases(guest_time at)
     }
     std::string text;
     for (const auto &[value, cores] : by_value) {
-        text += fmt::format("{}{:#x} on CPUs {}", text.empty() ? "" : ", ", value, cpu_list(cores));
+        text += formatted("{}{:#x} on CPUs {}", text.empty() ? "" : ", ", value, cpu_list(cores));
     }
     log_.add("rmpopt-base-unequal", text, {}, at, std::nullopt, "RMPOPT_BASE is " + text);
 }

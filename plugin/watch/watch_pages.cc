@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // Rules about pages: failures repeated, stores refused, pages that nobody gives back.
+#include "base/format.h"
 #include "watch/watch.h"
 
 #include "hw-model/firmware/common/page_state.h"
 #include "watch/assigned_pages.h"
 
 #include <algorithm>
-#include <fmt/format.h>
 
 namespace rmpopt
 {
@@ -88,9 +88,9 @@ void watch::note_status(const place &where, hw::spa_t spa, hw::rmp_status status
     }
     const unsigned most = status == hw::rmp_status::fail_overlap ? most_overlaps : most_failures;
     if (++last.times == most) {
-        log_.add("rmp-retry", fmt::format("{} {:#x}", insn, spa), where, now(), spa,
-                 fmt::format("{} of {:#x} failed {} times in a row with {}", insn, spa, most,
-                             status_name(status)));
+        log_.add("rmp-retry", formatted("{} {:#x}", insn, spa), where, now(), spa,
+                 formatted("{} of {:#x} failed {} times in a row with {}", insn, spa, most,
+                           status_name(status)));
     }
 }
 
@@ -101,7 +101,7 @@ void watch::write_refused(const place &where, std::optional<hw::spa_t> spa, hw::
     }
     const std::scoped_lock lock(lock_);
     const std::string page =
-        spa.has_value() ? fmt::format("{:#x}", hw::align_down(*spa, hw::page_4k)) : "unknown";
+        spa.has_value() ? formatted("{:#x}", hw::align_down(*spa, hw::page_4k)) : "unknown";
     log_.add("host-write", page, where, now(), spa,
              "store of the host to page " + page + ", which is assigned");
 }
@@ -164,14 +164,14 @@ void watch::look_for_leftovers(guest_time at)
     }
     for (const auto &[asid, left] : guests) {
         log_.add("pages-leaked", std::to_string(asid), {}, at, left.first,
-                 fmt::format("{} pages from {:#x} on still belong to the guest with ASID {}, which "
-                             "has ended",
-                             left.pages, left.first, asid));
+                 formatted("{} pages from {:#x} on still belong to the guest with ASID {}, which "
+                           "has ended",
+                           left.pages, left.first, asid));
     }
     if (firmware.pages != 0) {
         log_.add("firmware-pages-left", "", {}, at, firmware.first,
-                 fmt::format("{} pages from {:#x} on were firmware's and have not come back",
-                             firmware.pages, firmware.first));
+                 formatted("{} pages from {:#x} on were firmware's and have not come back",
+                           firmware.pages, firmware.first));
     }
 }
 

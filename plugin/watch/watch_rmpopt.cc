@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // Rules about RMPOPT itself: executed where it can't work, or in vain.
+#include "base/format.h"
 #include "watch/watch.h"
 
 #include "watch/assigned_pages.h"
 
 #include <algorithm>
-#include <fmt/format.h>
 
 namespace rmpopt
 {
@@ -26,7 +26,7 @@ void watch::rmpopt(const place &where, hw::spa_t rax, std::uint64_t rcx, const h
     const hw::core_state &core = m().core_of(*where.cpu);
     if (!core.snp_en.load() && snp_was_on_) {
         log_.add("rmpopt-after-shutdown", "", where, now(), rax,
-                 fmt::format("RMPOPT of {:#x} after SNP was shut down", rax));
+                 formatted("RMPOPT of {:#x} after SNP was shut down", rax));
     } else if (r.exception != hw::fault::none) {
         note_refused(where, rax, r.exception);
     }
@@ -42,12 +42,12 @@ void watch::note_refused(const place &where, hw::spa_t rax, hw::fault f)
     if (f == hw::fault::ud && m().cpu().rmpopt && !core.rmpopt.enabled()) {
         const unsigned number = m().cpus().core_of_thread[*where.cpu];
         log_.add("rmpopt-disabled", std::to_string(number), where, now(), rax,
-                 fmt::format("RMPOPT on a core whose RMPOPT_BASE is {:#x} (CPUs {})",
-                             core.rmpopt.msr(), cpu_list({number})));
+                 formatted("RMPOPT on a core whose RMPOPT_BASE is {:#x} (CPUs {})",
+                           core.rmpopt.msr(), cpu_list({number})));
         return;
     }
     log_.add("rmpopt-refused", f == hw::fault::ud ? "ud" : "gp", where, now(), rax,
-             fmt::format("RMPOPT of {:#x} raised {}", rax, f == hw::fault::ud ? "#UD" : "#GP(0)"));
+             formatted("RMPOPT of {:#x} raised {}", rax, f == hw::fault::ud ? "#UD" : "#GP(0)"));
 }
 
 void watch::verified(const place &where, hw::spa_t region, bool optimised)
@@ -66,7 +66,7 @@ void watch::verified(const place &where, hw::spa_t region, bool optimised)
     }
     if (!optimised && holds_dead_pages(region)) {
         log_.add("pass-during-teardown", std::to_string(pass_number_), where, at, region,
-                 fmt::format("RMPOPT of {:#x} fails on pages of a guest that has ended", region));
+                 formatted("RMPOPT of {:#x} fails on pages of a guest that has ended", region));
     }
     last = {.generation = regions_[number].generation,
             .at = at,
@@ -99,18 +99,18 @@ void watch::note_repeat(const place &where, const verification &last, hw::spa_t 
     rmpopt_pass &pass = passes_.back();
     if (last.pass == pass_number_ && last.thread != *where.cpu) {
         if (++sibling_repeats_ > regions_.size() / 2) {
-            log_.add("sibling-repeat", fmt::format("{}", *where.cpu), where, now(), region,
-                     fmt::format("CPU {} repeats RMPOPT of its sibling, CPU {}", *where.cpu,
-                                 last.thread));
+            log_.add(
+                "sibling-repeat", formatted("{}", *where.cpu), where, now(), region,
+                formatted("CPU {} repeats RMPOPT of its sibling, CPU {}", *where.cpu, last.thread));
         }
         return;
     }
     ++pass.repeated;
     if (generation_ == previous_pass_generation_ && pass.repeated > regions_.size() / 2) {
         log_.add("useless-pass", std::to_string(pass_number_), where, now(), region,
-                 fmt::format("pass {} repeats RMPOPT though nothing has changed since the start of "
-                             "the pass before",
-                             pass_number_));
+                 formatted("pass {} repeats RMPOPT though nothing has changed since the start of "
+                           "the pass before",
+                           pass_number_));
     }
 }
 
