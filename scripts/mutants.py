@@ -19,7 +19,6 @@ import subprocess
 import sys
 import tempfile
 import threading
-import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -133,22 +132,30 @@ def all_mutants(model: Path) -> list[Mutant]:
     return [mutant for file, text in texts.items() for mutant in mutants_of(file, text, others)]
 
 
+def suites_about(file: str, tests: Path) -> str:
+    """A filter for the tests that bear the file's name, or else for those of its folder."""
+    folder = tests / Path(file).parent
+    about = [*folder.glob(f"{Path(file).stem}*_test.cc")] or [*folder.glob("*_test.cc")]
+    found = re.findall(r"^(?:TEST|RC_GTEST)\w*\((\w+),", "".join(path.read_text() for path in about), re.M)
+    return ":".join(f"*{suite}.*" for suite in dict.fromkeys(found))
+
+
 class Tree:
     """A copy of the model with its own build directory."""
     killers: dict[str, list[str]] = {}  # of earlier mutants, by file: they run first
 
     def __init__(self, root: Path, sources: Path, tests: list[str], jobs: int) -> None:
-        self.root, self.tests, self.limit = root, tests, 600.0
+        self.root, self.tests, self.limit = root, tests, 600  # seconds of CPU time for one program
         shutil.copytree(sources, root)
         linker = {"CXX_LD": "lld"} if shutil.which("ld.lld") else {}
         subprocess.run(["meson", "setup", root / "build", root], check=True, capture_output=True,
                        env=os.environ | linker)
         self.build(tests, jobs)
-        start = time.monotonic()
+        start = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
         failed = self.failing("")
         if failed != "":
             sys.exit(f"without any mutant this fails already: {failed or 'the build'}")
-        self.limit = 20 + 4 * (time.monotonic() - start)
+        self.limit = 5 + int(3 * (resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - start))
 
     def build(self, tests: list[str], jobs: int = 0) -> bool:
         # What is compiled from a mutant is never needed again.
@@ -157,12 +164,14 @@ class Tree:
         return subprocess.run(["ninja", f"-j{jobs or 1}", "-C", self.root / "build", *targets], check=False,
                               capture_output=True, env=environment).returncode == 0
 
-    def run(self, test: str, only: str = f"-{SLOW}") -> str:
+    def run(self, test: str, only: str) -> str:
+        """The first test that fails, of those that the filter lets through."""
         environment = {"RC_PARAMS": "seed=1 max_success=30", "GTEST_FAIL_FAST": "1", "GTEST_BRIEF": "1",
                        "GTEST_FILTER": only}
-        try:
-            done = subprocess.run([self.root / "build/hw-model/tests" / test], check=False, capture_output=True,
-                                  text=True, errors="replace", env=os.environ | environment, timeout=self.limit)
+        command = ["prlimit", f"--cpu={self.limit}", self.root / "build/hw-model/tests" / test]
+        try:  # a deadlock takes no CPU time
+            done = subprocess.run(command, check=False, capture_output=True, text=True, errors="replace",
+                                  env=os.environ | environment, timeout=20 * self.limit)
         except subprocess.TimeoutExpired:
             return f"{test} (time)"
         failed = re.search(r"\[  FAILED  \] ([\w./]+)", done.stdout)
@@ -172,10 +181,12 @@ class Tree:
         """The first test that fails; empty when all pass, None when something does not compile."""
         likely = self.killers.setdefault(file, [])
         firmware = file.startswith("firmware/")
+        first = suites_about(file, self.root / "hw-model/tests") or "none"
         for test in sorted(self.tests, key=lambda t: ("world" in t, t.startswith("firmware") != firmware)):
             if not self.build([test]):
                 return None
-            failed = (self.run(test, ":".join(likely)) if likely else "") or self.run(test)
+            failed = ((self.run(test, ":".join(likely)) if likely else "") or self.run(test, f"{first}:-{SLOW}") or
+                      self.run(test, f"-{first}:{SLOW}"))
             if failed:
                 likely.append(failed)
                 return failed

@@ -73,6 +73,13 @@ class Mistakes(unittest.TestCase):
         self.assertGreater(len(found), 2000)
         self.assertFalse([m for m in found if "/tests/" in m.file])
 
+    def test_tests_of_the_same_name_run_first(self) -> None:
+        tests = mutants.CHECKOUT / "hw-model/tests"
+        about = mutants.suites_about("firmware/snp/platform.cc", tests)
+        self.assertIn("*snp_platform.*", about)
+        self.assertNotIn("snp_guests", about)
+        self.assertIn("*snp_guests.*", mutants.suites_about("firmware/snp/digest.cc", tests))
+
 
 if __name__ == "__main__":
     unittest.main()
