@@ -11,12 +11,13 @@
 namespace rmpopt
 {
 
-/// The vCPU that the thread executes. One host thread may execute several vCPUs in turn.
+/// This thread's cached pointer to the state of its current vCPU. One host thread may execute
+/// several vCPUs in turn, so is_current() must be checked first.
 struct hook_view {
     static constexpr void *nothing = nullptr;
 
-    void *const *current = &nothing; ///< QEMU's pointer to the vCPU
-    const void *cpu = &nothing;      ///< the vCPU that `state` belongs to; at first, none
+    void *const *current = &nothing; ///< where QEMU keeps the thread's current vCPU
+    const void *cpu = &nothing;      ///< the vCPU that `state` belongs to; initially none
     vcpu_measure *state = nullptr;
     unsigned index = 0;
 
@@ -27,7 +28,7 @@ struct hook_view {
 /// Set before any block is translated.
 extern measurement *hook_measurement;
 
-/// initial-exec: found without a call.
+/// The TLS model makes access to it free of calls.
 [[gnu::tls_model("initial-exec")]] extern constinit thread_local hook_view this_hook_view;
 
 void look_at_current(hook_view &v);
@@ -52,7 +53,7 @@ struct page_target {
     hw::spa_t spa = 0;
 };
 
-/// Only in the access's own callback.
+/// Callable only in the callback of that access.
 page_target target_of(qemu_plugin_meminfo_t info, std::uint64_t vaddr);
 
 inline cell_accessor accessor_of(const vcpu &cpu)
@@ -75,7 +76,7 @@ template <class F> void for_pages(qemu_plugin_meminfo_t info, std::uint64_t vadd
     for_pages(vaddr, 1ull << qemu_plugin_mem_size_shift(info), f);
 }
 
-/// Calls `f(instruction)` for those of a block that QEMU translates.
+/// Calls `f(instruction)` for each instruction of a block that QEMU translates.
 template <class F> void for_insns(qemu_plugin_tb *tb, F f)
 {
     const std::size_t n = qemu_plugin_tb_n_insns(tb);
@@ -84,6 +85,7 @@ template <class F> void for_insns(qemu_plugin_tb *tb, F f)
     }
 }
 
+/// Counts a store to a device or to an address that cannot be resolved.
 inline void count_unusual(vcpu_cells &cells, const page_target &t, unsigned stores = 1)
 {
     bump(t.what == page_target::kind::device ? cells.device : cells.unresolved, stores);

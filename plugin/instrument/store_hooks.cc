@@ -18,24 +18,26 @@ namespace
 
 measure_request the_mode; ///< changes only while no vCPU runs
 
-// Draws of this thread; initial-exec: found without a call. At first some number: a geometric
-// distribution does not remember where it began.
+// How far this thread is from its next samples. Any initial value will do, because a geometric
+// distribution has no memory. The TLS model lets generated code's callbacks read them without a
+// call.
 
-/// Executions of blocks until the next one that is drawn.
+/// Block executions until the next block is sampled.
 [[gnu::tls_model("initial-exec")]] thread_local std::uint64_t blocks_left = 1;
 
-/// The same for stores of repeated string instructions.
+/// Stores of repeated string instructions until the next one is sampled.
 [[gnu::tls_model("initial-exec")]] thread_local std::uint64_t string_stores_left = 1;
 
-/// A repeated string instruction under way. How many stores it made, and to where, shows when the
-/// next block begins or an interrupt comes; until then blocks_left is 1.
+/// A repeated string instruction in progress. Its number of stores and their addresses are known
+/// only when the next block begins or an interrupt arrives. Until then blocks_left is 1, so that
+/// the next block calls is_block_due().
 struct string_run {
-    std::uint64_t count = 0; ///< at its start; 0: there is none
+    std::uint64_t count = 0; ///< initial repeat count; 0: no instruction in progress
     std::uint64_t to = 0;    ///< address of its first store
-    std::uint64_t mask = 0;  ///< of its count and address
+    std::uint64_t mask = 0;  ///< significant bits of RCX and RDI
     unsigned cpu = 0;
     cell_accessor who = cell_accessor::host;
-    std::uint64_t blocks_left = 0;
+    std::uint64_t blocks_left = 0; ///< saved value, restored when it ends
 };
 [[gnu::tls_model("initial-exec")]] thread_local string_run running_string;
 
@@ -80,11 +82,11 @@ void on_store(unsigned, qemu_plugin_meminfo_t info, std::uint64_t vaddr, void *)
     count_slowly(info, vaddr);
 }
 
-// Sampling. A countdown lets a random number of blocks pass, of those that may store; the block
-// that it ends at is left before its first instruction and executed in a translation of its own,
-// whose stores are looked at. QEMU keeps the two apart by vcpu's mark of the next block. (The
-// API's inline operations and conditional callbacks would not be faster, and QEMU 11.1 spoils the
-// constants of a block that has one when several vCPUs take turns on a thread.)
+// Sampling. Each block that may store decrements a counter with a random start value. When it
+// reaches zero, the vCPU leaves the block before its first instruction and executes it again in a
+// second translation, whose stores are recorded. vcpu::mark_next_block() makes QEMU keep the two
+// translations apart. (The plugin API's inline operations and conditional callbacks would not be
+// faster, and in QEMU 11.1 they corrupt a block's constants when several vCPUs share a thread.)
 
 [[gnu::noinline]] void draw_block(std::uintptr_t ra)
 {
@@ -105,7 +107,7 @@ void on_drawn_block(unsigned, void *)
     v.state->block.who = accessor_of(cpu);
 }
 
-/// Looks at a drawn store to the page at `t`.
+/// Records a sampled store to the page at `t`.
 void look_at_page(vcpu_measure &state, unsigned thread, const page_target &t)
 {
     if (t.what != page_target::kind::ram) {
@@ -134,9 +136,10 @@ void on_drawn_store(unsigned, qemu_plugin_meminfo_t info, std::uint64_t vaddr, v
     look_at_store(current_view(), info, vaddr);
 }
 
-// Repeated string instructions store as often as their count says, all in one block. Drawn as a
-// whole they would decide the sample; so each of their stores is drawn for itself, and nothing is
-// done for the others: where a drawn one went, page tables tell afterwards.
+// A repeated string instruction makes all its stores in one block, millions of them at times.
+// Sampled as part of a block, one such instruction would dominate the result. So its stores are
+// sampled one by one, and without a callback each: the address of a sampled store is computed
+// afterwards and translated by the page tables.
 
 template <class F> void as_block_of_its_own(vcpu_measure &state, cell_accessor who, F look)
 {
@@ -146,7 +149,7 @@ template <class F> void as_block_of_its_own(vcpu_measure &state, cell_accessor w
     state.close_block(the_mode.interval);
 }
 
-/// Where a store went that the vCPU has made just now.
+/// The page of a store that the vCPU has just made to `va`.
 page_target target_by_tables(const vcpu &cpu, cell_accessor who, std::uint64_t va)
 {
     const auto path =
@@ -167,7 +170,7 @@ void look_at_string_store(const string_run &run, std::uint64_t va, std::uint64_t
     });
 }
 
-/// The instruction has made that many stores.
+/// Samples the stores of the instruction in progress, which has made `made` of them.
 void end_string(std::uint64_t made)
 {
     const string_run run = std::exchange(running_string, {});
@@ -179,7 +182,7 @@ void end_string(std::uint64_t made)
     const auto moved = static_cast<std::int64_t>(cpu.reg(rdi) - run.to);
     const std::int64_t step = moved / static_cast<std::int64_t>(made);
     const auto bytes = static_cast<std::uint64_t>(step < 0 ? -step : step);
-    std::uint64_t position = 0; // of the stores that were passed
+    std::uint64_t position = 0; // number of stores passed so far
     while (string_stores_left <= made - position) {
         position += string_stores_left;
         const std::uint64_t back = (made - position + 1) * static_cast<std::uint64_t>(step);
@@ -189,19 +192,20 @@ void end_string(std::uint64_t made)
     string_stores_left -= made - position;
 }
 
-/// No instruction has been executed since.
+/// The same, with the number of stores taken from RCX. Must be called before the vCPU executes
+/// another instruction.
 void end_string()
 {
     const vcpu cpu = vcpu::by_index(running_string.cpu);
     end_string(running_string.count - (cpu.reg(rcx) & running_string.mask));
 }
 
-/// Before the instruction; `mask` of its registers.
+/// Called before the instruction. `mask`: the significant bits of its RCX and RDI.
 void on_string(unsigned, void *mask)
 {
     const hook_view &v = current_view();
     if (running_string.count != 0) {
-        end_string(running_string.count); // no block began since, so it came to its end
+        end_string(running_string.count); // no block or interrupt came between: it ran to its end
     }
     const vcpu cpu = v.executed();
     const std::uint64_t bits = reinterpret_cast<std::uintptr_t>(mask);
@@ -217,7 +221,7 @@ void on_string(unsigned, void *mask)
     }
 }
 
-/// Of code that is not 64-bit.
+/// In 16-bit and 32-bit code, where RDI is not the linear address, each store has a callback.
 void on_string_store(unsigned, qemu_plugin_meminfo_t info, std::uint64_t vaddr, void *)
 {
     if (--string_stores_left != 0) [[likely]] {
@@ -229,7 +233,8 @@ void on_string_store(unsigned, qemu_plugin_meminfo_t info, std::uint64_t vaddr, 
                         [&] { look_at_store(v, info, vaddr); });
 }
 
-/// blocks_left has come to 0. True when a block is to be drawn.
+/// Called when blocks_left reaches 0. True when the current block is to be sampled; otherwise the
+/// counter was at 0 only because a string instruction was in progress.
 [[gnu::noinline]] bool is_block_due()
 {
     if (running_string.count == 0) {
@@ -246,8 +251,9 @@ void on_block(unsigned, void *)
     }
 }
 
-/// A block that QEMU may have made to execute a locked instruction with all other vCPUs stopped:
-/// left before its end it would lose the guest's flags. The next one is drawn in its place.
+/// For a block that QEMU may execute with all other vCPUs stopped, because its only instruction is
+/// locked. Leaving such a block early would lose the guest's flags, so the next block is sampled
+/// instead.
 void on_locked_block(unsigned, void *)
 {
     if (--blocks_left == 0 && is_block_due()) [[unlikely]] {
@@ -372,7 +378,7 @@ void store_hooks::end_phase()
 
 void store_hooks::translated(const vcpu &cpu, std::uint64_t address)
 {
-    if (the_mode.mode != measure_mode::exact) { // nothing else keeps what it found for a page
+    if (the_mode.mode != measure_mode::exact) { // the other modes cache nothing by page
         return;
     }
     vcpu_measure &state = hook_measurement->vcpu(cpu.index());

@@ -17,7 +17,7 @@ class store_hooks
     /// Before any block is translated.
     static void start(measurement &m);
 
-    /// While QEMU translates `tb` on the current vCPU.
+    /// Registers the callbacks of `tb`. Called while QEMU translates it on the current vCPU.
     static void instrument(qemu_plugin_tb *tb);
 
     /// Changes how blocks are instrumented. To be called while no vCPU executes a block; all blocks
@@ -30,21 +30,22 @@ class store_hooks
     /// True when instrument() must see the block at `offset` of `page`, whatever it accesses.
     static bool must_see(const vcpu &cpu, std::span<const std::uint8_t> page, std::size_t offset);
 
-    /// To be called instead of instrument() for a block that was taken for one without watched
-    /// accesses: if the block makes one after all, QEMU ends.
+    /// To be called instead of instrument() for a block that is_plain_block() found to make no
+    /// watched access. If the block makes one after all, QEMU ends.
     static void expect_none(qemu_plugin_tb *tb);
 
-    /// An exception or interrupt is delivered to the vCPU, whose state is exact; no instruction of
-    /// its handler has been executed.
+    /// To be called when an exception or interrupt is delivered to the vCPU, whose state must be
+    /// exact, before the first instruction of its handler.
     static void delivered(const vcpu &cpu);
 
-    /// Blocks are instrumented for a modelled TLB.
+    /// True when blocks are instrumented for a modelled TLB.
     static bool models_tlb();
 
     /// Closes the sample of the current vCPU, so that it belongs to the phase that ends.
     static void end_phase();
 
-    /// QEMU has looked a translation up for the page of `address`.
+    /// To be called when QEMU has walked the page tables for `address`: what was cached for its
+    /// page is forgotten.
     static void translated(const vcpu &cpu, std::uint64_t address);
 };
 

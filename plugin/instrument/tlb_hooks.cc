@@ -12,8 +12,8 @@ namespace rmpopt
 namespace
 {
 
-/// What page tables say of an address that leads to `spa`. Without paging, and where the tables
-/// have changed since QEMU looked, it is a 4 KB page.
+/// The translation of `va`, which QEMU resolved to `spa`, with its page size and global bit from
+/// the page tables. A 4 KB page without paging, or if the tables have changed in the meantime.
 tlb_translation walk_for(const vcpu &cpu, std::uint64_t va, hw::spa_t spa)
 {
     const std::optional<guest_path> path = cpu.find_page(hook_measurement->memory(), va);
@@ -34,7 +34,7 @@ void select_space(vcpu_tlb &tlb, const vcpu &cpu)
                      (p.cr4 & cr4_pcide) != 0 ? static_cast<std::uint16_t>(p.cr3 & cr3_pcid) : 0);
 }
 
-/// The entry through which an access to `va` goes, after a walk if need be.
+/// The TLB entry that an access to `va` uses, filled by a page walk on a miss.
 tlb_entry &use_entry(vcpu_tlb &tlb, const vcpu &cpu, std::uint64_t va, hw::spa_t spa)
 {
     select_space(tlb, cpu);

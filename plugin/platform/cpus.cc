@@ -25,7 +25,7 @@ std::string check_cpu(const hw::cpu_model &p)
 {
     const vcpu cpu = vcpu::by_index(0);
     if (!cpu.is_amd()) {
-        return "the guest CPU is no AMD one; use -cpu EPYC-Turin or another EPYC model";
+        return "the guest CPU is not an AMD CPU; use -cpu EPYC-Turin or another EPYC model";
     }
     const cpuid_result r = cpu.native_cpuid(1, 0);
     const unsigned family = ((r.eax >> 8) & 0xf) + ((r.eax >> 20) & 0xff);
@@ -35,7 +35,7 @@ std::string check_cpu(const hw::cpu_model &p)
                          cpu_advice(p));
     }
     if ((r.ecx >> 31) != 0) {
-        return "the guest CPU shows the hypervisor bit, with which Linux refuses SNP; " +
+        return "the guest CPU sets the hypervisor bit, and Linux then refuses to enable SNP; " +
                cpu_advice(p);
     }
     constexpr std::uint32_t svm = 1u << 2;

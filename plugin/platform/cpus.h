@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// The vCPUs that QEMU was given, as the model sees them. At vCPU 0's first instruction.
+// Checks the vCPUs that QEMU was given and reads their topology for the model. All functions are to
+// be called at vCPU 0's first instruction.
 #pragma once
 
 #include "hw-model/machine/cpu_model.h"
@@ -10,10 +11,10 @@
 namespace rmpopt
 {
 
-/// Empty when the guest's CPUs can be the persona; otherwise one line that says what to change.
+/// Empty when the guest's CPUs can play CPU model `p`; otherwise one line that says what to change.
 std::string check_cpu(const hw::cpu_model &p);
 
-/// Cores from the same APIC ids that the guest reads (leaf 0Bh).
+/// Derives the cores from the APIC IDs that the guest itself reads (CPUID leaf 0Bh).
 hw::topology read_topology(unsigned vcpus);
 
 /// MAXPHYADDR.

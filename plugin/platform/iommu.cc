@@ -33,7 +33,7 @@ std::optional<spa_t> find_rsdp(const memory_view &memory)
     return std::nullopt;
 }
 
-/// Length of the table at `table`, 0 when not all of it is RAM.
+/// Length of the table at `table`; 0 if it does not lie in RAM entirely.
 std::uint32_t table_length(const memory_view &memory, spa_t table)
 {
     const std::uint32_t length = memory.load<std::uint32_t>(table + acpi_length).value_or(0);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// The IOMMU as SNP sees it: the ACPI table that announces it, and the memory that it writes.
+// What SNP needs of the IOMMU: its SNP support in the ACPI IVRS, and the buffers that it writes.
 //
-// Pure functions; nothing here knows QEMU. announce_iommu_snp() is not thread-safe: called while
+// Pure functions, independent of QEMU. announce_iommu_snp() is not thread-safe: it is called while
 // the boot CPU is about to enter long mode and no other CPU runs.
 #pragma once
 
@@ -16,15 +16,16 @@ namespace rmpopt
 /// Result of announce_iommu_snp().
 struct iommu_setup {
     unsigned blocks = 0;         ///< IVHD blocks that now announce SNP
-    hw::spa_t register_base = 0; ///< MMIO base of the (first) IOMMU, 0 without one
-    std::string error;           ///< why there is none; empty otherwise
+    hw::spa_t register_base = 0; ///< MMIO base of the first IOMMU; 0 without one
+    std::string error;           ///< why SNP could not be announced; empty on success
 };
 
-/// Sets EFR[SNPSup] and EFR2[13] (SNP page mode 0) in every IVHD of types 11h and 40h of the ACPI
-/// IVRS table and mends the checksum. Linux believes the IVRS, not the registers.
+/// Sets EFR[SNPSup] and EFR2[13] (SNP page mode 0) in every IVHD of type 11h or 40h of the ACPI
+/// IVRS and updates the checksum. That suffices: Linux reads SNP support from the IVRS, not from
+/// the IOMMU's registers.
 iommu_setup announce_iommu_snp(const hw::memory_view &memory);
 
-/// The raw IOMMU registers that say where it writes.
+/// Raw values of the registers that hold the addresses of the IOMMU's buffers.
 struct iommu_registers {
     std::uint64_t event_base = 0; ///< 0x10
     std::uint64_t ppr_base = 0;   ///< 0x38

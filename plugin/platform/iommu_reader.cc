@@ -15,12 +15,12 @@ namespace rmpopt
 namespace
 {
 
-/// The IOMMU's registers, read by a vCPU for another thread.
+/// A request to a vCPU's thread to read the IOMMU's registers for another thread.
 struct iommu_reading {
     hw::spa_t base;
     std::promise<iommu_registers> result{};
 
-    /// On a vCPU's thread; owns `data`.
+    /// Runs on a vCPU's thread and takes ownership of `data`.
     static void read(void *data)
     {
         const std::unique_ptr<iommu_reading> self(static_cast<iommu_reading *>(data));

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// Where the emulated IOMMU writes now, by its own registers.
+// Reads from the registers of QEMU's IOMMU where its buffers are.
 #pragma once
 
 #include "hw-model/base/types.h"
@@ -11,9 +11,9 @@
 namespace rmpopt
 {
 
-/// The buffers of the IOMMU whose registers are at `base`. Only a vCPU can read them: the calling
-/// thread, which is none, waits for one. `given_up` is asked now and then, and ends the waiting.
-/// Nothing when it did, or when `base` is 0.
+/// The buffers of the IOMMU whose registers are at `base`. Only a vCPU's thread can read them, so
+/// the caller, which must be another thread, waits for one. It polls `given_up` and stops waiting
+/// when that returns true. Returns nothing in that case, or when `base` is 0.
 std::optional<std::vector<hw::spa_range>> read_iommu_buffers(hw::spa_t base,
                                                              const std::function<bool()> &given_up);
 

@@ -87,7 +87,7 @@ std::vector<spa_range> loaded_ranges(const memory_view &memory, spa_t bp)
     };
 }
 
-/// Highest 2 MB aligned place for `bytes` in `room` that touches none of `avoid`.
+/// The highest 2 MB aligned address in `room` where `bytes` overlap none of `avoid`.
 std::optional<spa_t> highest_place(const spa_range &room, std::uint64_t bytes,
                                    const std::vector<spa_range> &avoid)
 {
@@ -110,10 +110,11 @@ std::optional<spa_t> highest_place(const spa_range &room, std::uint64_t bytes,
     return std::nullopt;
 }
 
-/// RAM that a guest of unknown kind may find taken: what firmware keeps at the end of low memory.
+/// What the BIOS may have reserved at the end of low memory. Only the guest's memory map would
+/// tell.
 constexpr std::uint64_t firmware_margin = 4ull << 20;
 
-/// What PVH's boot loader has filled.
+/// Memory that the PVH boot loader has filled: kernel and low memory, start info, modules.
 std::vector<spa_range> pvh_loaded_ranges(const memory_view &memory, spa_t info)
 {
     std::vector<spa_range> out{{0, 1ull << 24}, {info, page_4k}};

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// The memory map that the guest's kernel is going to read, of the two boot protocols by which QEMU
-// starts kernels: where it has room, and how memory is taken out of it.
+// Finds and reserves memory in the memory map that the guest's kernel is about to read, for the two
+// boot protocols by which QEMU starts kernels.
 //
-// Pure functions over system memory; nothing here knows QEMU. Not thread-safe: called while the
-// boot CPU is about to enter long mode and no other CPU runs.
+// Pure functions over system memory, independent of QEMU. Not thread-safe: they are called while
+// the boot CPU is about to enter long mode and no other CPU runs.
 #pragma once
 
 #include "hw-model/base/memory_view.h"
@@ -19,23 +19,23 @@ bool is_boot_params(const hw::memory_view &memory, hw::spa_t address);
 /// True when `address` holds a PVH hvm_start_info with a memory map.
 bool is_pvh_start_info(const hw::memory_view &memory, hw::spa_t address);
 
-// The places found are 2 MB aligned, as high as possible, in RAM, and hold nothing that the boot
-// loader has put there. Nothing when there is none.
+// The addresses found are as high as possible, 2 MB aligned, in RAM, and clear of everything that
+// the boot loader has placed. The functions return nothing when there is no such address.
 
-/// For a kernel with these boot_params. Changes nothing; reserve_in_map() does.
+/// For a kernel with these boot_params. Leaves the map as it is; reserve_in_map() changes it.
 std::optional<hw::spa_t> place_in_map(const hw::memory_view &memory, hw::spa_t boot_params,
                                       std::uint64_t bytes);
-/// Cuts `hole` out of the RAM entry that holds it and enters it as reserved. False, with nothing
-/// changed, when the map has no room for another entry.
+/// Splits the RAM entry around `hole` and adds an entry that marks `hole` as reserved. Returns
+/// false and changes nothing when the map has no room for another entry.
 bool reserve_in_map(const hw::memory_view &memory, hw::spa_t boot_params,
                     const hw::spa_range &hole);
 
-/// For a kernel started by PVH, whose map has no room for another entry: so the place is the very
-/// end of the highest RAM entry that can do without it, and that entry gets shorter.
+/// For a kernel started by PVH. Its map has no room for another entry, so the memory is taken from
+/// the very end of the highest RAM entry that is large enough, and that entry is shortened.
 std::optional<hw::spa_t> cut_from_pvh_map(const hw::memory_view &memory, hw::spa_t start_info,
                                           std::uint64_t bytes);
 
-/// For a guest of unknown kind, which must keep the place free by itself.
+/// For any other guest. It must know by itself that the memory is taken.
 std::optional<hw::spa_t> place_without_map(const hw::memory_view &memory, std::uint64_t bytes);
 
 } // namespace rmpopt

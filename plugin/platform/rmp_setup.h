@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// The RMP that a BIOS leaves behind for an SNP host: memory that the operating system's memory map
-// calls reserved, cleared, with the segment table in it.
+// Sets up the RMP as a BIOS does for an SNP host: zeroed memory that is reserved in the operating
+// system's memory map, with the RMP segment table (RST) in it.
 //
-// Pure functions over system memory; nothing here knows QEMU. Not thread-safe: called while the
-// boot CPU is about to enter long mode and no other CPU runs.
+// Pure functions over system memory, independent of QEMU. Not thread-safe: they are called while
+// the boot CPU is about to enter long mode and no other CPU runs.
 #pragma once
 
 #include "hw-model/base/memory_view.h"
@@ -24,14 +24,14 @@ struct rmp_request {
     std::optional<hw::spa_t> boot_params;
     /// Address of the hvm_start_info, when the guest was started by the PVH protocol.
     std::optional<hw::spa_t> pvh_start_info;
-    /// Zeroes a range of system memory without touching what is zero already.
+    /// Zeroes a range of system memory without allocating host memory for it.
     std::function<void(hw::spa_range)> zero;
 };
 
 struct rmp_setup {
     hw::rmp_config config;
     hw::spa_range reserved; ///< all memory that belongs to the RMP
-    std::string error;      ///< one line; empty when all went well
+    std::string error;      ///< one line; empty on success
 };
 
 /// Finds memory for an RMP that covers all RAM, reserves it in the guest's memory map, clears it

@@ -30,7 +30,8 @@ namespace rmpopt::psp
 namespace
 {
 
-/// How long stop() waits for a client to end a message before it leaves the two alone.
+/// How long stop() waits for the server thread, which may be in the middle of a client's message,
+/// before it detaches the thread.
 constexpr std::chrono::milliseconds stop_patience{300};
 
 class event
@@ -53,7 +54,8 @@ class event
     int fd_;
 };
 
-/// Signals are QEMU's business; only faults of the thread itself stay with it.
+/// Starts a thread with all signals blocked, so that QEMU's own threads get them; only those that
+/// the thread raises itself by a fault stay unblocked.
 template <class F> std::thread start_thread(const char *name, F body)
 {
     sigset_t all, old;
@@ -71,8 +73,8 @@ template <class F> std::thread start_thread(const char *name, F body)
     return t;
 }
 
-/// A driver that has begun with a command asks again at once, and to be woken takes longer than to
-/// answer: so look for a while before going to sleep.
+/// Waits for any of `fds`, and spins for a moment before it sleeps: a driver accesses several
+/// registers in a row, and being woken for each would take longer than answering it.
 int wait_for_any(std::span<pollfd> fds)
 {
     constexpr std::chrono::microseconds patience{100};

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// The secure processor as QEMU sees it: PCI function 1022:14ca on a vfio-user socket. The mailbox
-// is here; what the commands do is for others to know.
+// The secure processor as a device: PCI function 1022:14ca on a vfio-user socket. It implements the
+// mailbox and passes the commands on; it does not know what they do.
 //
 // Threads: a server thread answers QEMU and never waits for anything else, because QEMU holds its
-// big lock while it reads a register. A worker thread runs the commands; it may take the locks that
-// vCPU callbacks take, as long as those are not held across a device access. Neither thread calls
-// QEMU itself. start(), stop() and the destructor belong to one thread.
+// big lock while it reads a register. A worker thread runs the commands. It may take the locks that
+// vCPU callbacks take, as long as no callback holds them across a device access. Neither thread
+// calls QEMU itself. start(), stop() and the destructor must be called from one thread.
 #pragma once
 
 #include <cstdint>
@@ -20,14 +20,14 @@ namespace rmpopt::psp
 class device
 {
   public:
-    /// Called without locks held.
+    /// No locks are held when these are called.
     struct callbacks {
-        /// Runs a command, whose buffer is at a system address, to its end and returns its status.
-        /// The worker thread; the guest sees the command complete once this has returned.
+        /// Executes a command, whose buffer is at system address `buffer`, and returns its status.
+        /// Called on the worker thread; the guest sees the command complete after it returns.
         std::function<std::uint16_t(std::uint16_t command, std::uint64_t buffer)> run;
-        /// The device was reset. The worker thread, after the command that was under way.
+        /// Called on the worker thread when the device was reset, after any command in progress.
         std::function<void()> reset;
-        /// One line, without newline, from either thread.
+        /// Logs one line, which has no newline. Called on either thread.
         std::function<void(std::string_view)> log;
     };
 
@@ -36,16 +36,16 @@ class device
     device(const device &) = delete;
     device &operator=(const device &) = delete;
 
-    /// Listens on `path` and starts the threads. QEMU can connect as soon as this returns.
-    /// Empty string on success; otherwise one line that says what is wrong and what to do.
+    /// Listens on `path` and starts the threads. QEMU can connect as soon as this returns. Returns
+    /// an empty string on success, otherwise one line that says what is wrong and what to do.
     std::string start(const std::string &path, callbacks cb);
 
-    /// Ends the threads and removes the socket; nothing is called afterwards. Idempotent.
-    /// The connection stays open until the destructor runs: QEMU complains about one that ends
-    /// before QEMU does.
+    /// Ends the threads and removes the socket. No callback is called afterwards. Idempotent. The
+    /// connection stays open until the destructor runs, because QEMU complains if it is closed
+    /// while QEMU still runs.
     void stop();
 
-    /// False when the plugin was built without libvfio-user: start() then says so.
+    /// False when the plugin was built without libvfio-user. start() then fails with that message.
     static bool available();
 
   private:

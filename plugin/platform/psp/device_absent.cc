@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// Stands in for device.cc in builds without libvfio-user.
+// Replaces device.cc in builds without libvfio-user.
 #include "platform/psp/device.h"
 
 namespace rmpopt::psp

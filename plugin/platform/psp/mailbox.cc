@@ -9,9 +9,9 @@ namespace
 
 constexpr std::uint32_t command_mask = 0x7ffu << command_shift;
 
-/// Only the SEV mailbox: no trusted execution environment, no doorbell, no security attributes.
+/// The device has only the SEV mailbox: no TEE, no doorbell, no security attributes.
 constexpr std::uint32_t capability_sev = 1u << 0;
-constexpr std::uint32_t bootloader = 0x00370019; // any value but all-ones will do
+constexpr std::uint32_t bootloader = 0x00370019; // arbitrary, except that all ones means none
 
 } // namespace
 
@@ -75,8 +75,8 @@ std::optional<mailbox::request> mailbox::start(std::uint32_t value)
                    .life = life_};
 }
 
-// The driver polls or is interrupted and then looks at the response bit: all registers change in
-// one step, and the interrupt comes after it.
+// The driver may poll the response bit, or read it after the interrupt. Either way it must find all
+// registers of the answer in place: they change in one step, before the interrupt is raised.
 bool mailbox::complete(const request &r, std::uint16_t status)
 {
     const std::scoped_lock lock(lock_);

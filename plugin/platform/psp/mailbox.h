@@ -36,20 +36,20 @@ class mailbox
         std::uint16_t command = 0;
         std::uint64_t buffer = 0;
         bool interrupt = false;
-        std::uint64_t life = 0; ///< which reset it came after
+        std::uint64_t life = 0; ///< number of resets before it
     };
 
     std::uint32_t read(std::uint32_t offset) const;
 
-    /// Returns the request when the write started one. A command register that is written while
-    /// the previous command runs keeps the previous one.
+    /// Returns the request if the write started one. A write to the command register while a
+    /// command runs is ignored.
     std::optional<request> write(std::uint32_t offset, std::uint32_t value);
 
-    /// False for a request from before a reset.
+    /// False if the mailbox was reset after the request came.
     bool is_pending(const request &r) const;
 
-    /// Answers a request; true when an interrupt is due. A request from before a reset is gone and
-    /// its answer changes nothing.
+    /// Answers a request; returns true when an interrupt is due. If the mailbox was reset after the
+    /// request came, the answer is dropped.
     bool complete(const request &r, std::uint16_t status);
 
     void reset();

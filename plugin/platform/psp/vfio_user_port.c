@@ -24,7 +24,7 @@ struct vfio_user_port {
     vfu_ctx_t *ctx;
     bool attached;
     struct vfio_user_handler handler;
-    char msix_bar[msix_bar_bytes]; // QEMU keeps the live table itself
+    char msix_bar[msix_bar_bytes]; // only stored: QEMU emulates the table itself
 };
 
 static void on_log(vfu_ctx_t *ctx, int level, const char *line)
@@ -35,8 +35,8 @@ static void on_log(vfu_ctx_t *ctx, int level, const char *line)
     port->handler.log(port->handler.self, line);
 }
 
-// Registers are 32 bits wide. Reads of another width see their part of the register; writes of
-// another width reach nothing, as on the device.
+// Registers are 32 bits wide. A narrower or unaligned read returns the bytes that it covers; a
+// narrower write is ignored.
 static ssize_t bar2_access(vfu_ctx_t *ctx, char *buf, size_t count, loff_t offset, bool is_write)
 {
     struct vfio_user_port *port = vfu_get_private(ctx);
@@ -106,8 +106,8 @@ static int add_capabilities(vfu_ctx_t *ctx)
     return vfu_setup_device_nr_irqs(ctx, VFU_DEV_MSIX_IRQ, msix_vectors);
 }
 
-// No DMA set-up: commands carry system physical addresses, which the firmware resolves itself,
-// and the library answers DMA maps of a device without DMA with success.
+// DMA is not set up: the addresses in commands are system physical addresses, which the firmware
+// resolves by itself, and the library accepts DMA maps for a device without DMA.
 static int set_up(vfu_ctx_t *ctx, uint32_t bar2_bytes)
 {
     const int flags = VFU_REGION_FLAG_RW | VFU_REGION_FLAG_MEM;
@@ -166,7 +166,7 @@ void vfio_user_port_service(struct vfio_user_port *port)
     if (errno == ENOTCONN) {
         port->attached = false;
     } else {
-        // No way to find the next message in the stream: hang up, which the next call notices.
+        // The next message cannot be found in the stream any more. Hang up; the next call notices.
         shutdown(vfu_get_poll_fd(port->ctx), SHUT_RDWR);
     }
 }
