@@ -37,7 +37,8 @@ std::string text(const json &request, const char *name)
     return found->get<std::string>();
 }
 
-/// A system address: a number, or a string in decimal or after 0x.
+/// The system address in "address": a number, or a string that holds a decimal number or a
+/// hexadecimal one with 0x.
 hw::spa_t address(const json &request)
 {
     const auto found = request.find("address");
@@ -50,7 +51,7 @@ hw::spa_t address(const json &request)
     hw::spa_t spa = 0;
     const auto [stop, error] = std::from_chars(begin, end, spa, hex ? 16 : 10);
     if (error != std::errc{} || stop != end) {
-        throw control_error{"\"address\" is no address: give a number such as \"0x12345000\""};
+        throw control_error{"\"address\" is not an address: give a number such as \"0x12345000\""};
     }
     return spa;
 }
@@ -69,7 +70,7 @@ ordered_json status(const control_target &t, const json &)
             {"memory", t.memory()}};
 }
 
-/// By region: the CPUs for which it is optimised.
+/// For each region, the CPUs for which it is optimised.
 ordered_json table(const control_target &t, const json &)
 {
     ordered_json out = ordered_json::array();
@@ -159,7 +160,7 @@ ordered_json mark(const control_target &t, const json &request)
     return {{"phase", name}};
 }
 
-/// A whole number from 0 to `most`.
+/// The member `name`, a whole number from 0 to `most`.
 std::uint64_t number(const json &request, const char *name, std::uint64_t most)
 {
     const auto found = request.find(name);
@@ -224,17 +225,17 @@ ordered_json help(const control_target &, const json &);
 
 constexpr std::array<named_command, 11> commands{{
     {"help", "this list", help},
-    {"status", "guest time, CPUs, what is measured", status},
-    {"table", "for which CPUs each 1 GB region is optimised", table},
+    {"status", "guest time, CPUs, measurement mode", status},
+    {"table", "the CPUs for which each 1 GB region is optimised", table},
     {"rmp", "the RMP entry of \"address\"", rmp},
     {"regions", "assigned pages and optimised CPUs of each 1 GB region", regions},
     {"cores", "SNP_EN and RMPOPT_BASE of each core", cores},
-    {"counters", "what was executed, and what was measured", counters},
+    {"counters", "counts of executed instructions and events, and the measurement", counters},
     {"measure", "\"mode\": \"off\", \"exact\", \"exact+tlb\" or \"sampled=N\"", measure},
-    {"mark", "a phase called \"name\" begins; \"\" ends it", mark},
+    {"mark", "begins a phase called \"name\"; \"\" ends the current phase", mark},
     {"inject",
      "\"fault\": \"psp\" with \"command\", \"status\", \"count\"; \"rmpupdate\" with \"status\", "
-     "\"count\"; \"rmpopt-clear\" with \"gb\", or of all regions",
+     "\"count\"; \"rmpopt-clear\" with \"gb\", or without it for all regions",
      inject},
     {"report", "the whole report", report},
 }};
@@ -245,7 +246,8 @@ ordered_json help(const control_target &, const json &)
     for (const named_command &c : commands) {
         out[std::string(c.name)] = c.help;
     }
-    out["events"] = "from \"since\" on, up to \"limit\"; \"follow\": true sends those to come";
+    out["events"] = "events from number \"since\" on, at most \"limit\"; \"follow\": true goes on "
+                    "sending new ones";
     return out;
 }
 

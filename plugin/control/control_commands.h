@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// What clients of the control socket may ask for.
+// The commands of the control socket.
 #pragma once
 
-#include "hw-model/machine/machine.h"
 #include "control/injection.h"
+#include "hw-model/machine/machine.h"
 #include "measure/measurement.h"
 
 #include <functional>
@@ -12,18 +12,19 @@
 namespace rmpopt
 {
 
-/// What the commands work on.
+/// What the commands read and change.
 struct control_target {
-    const hw::machine *machine = nullptr; ///< nullptr: QEMU has not started the guest
-    measurement *measured = nullptr;      ///< with `machine`
+    const hw::machine *machine = nullptr; ///< nullptr until QEMU has started the guest
+    measurement *measured = nullptr;      ///< set together with `machine`
     std::function<void(measure_request)> set_measure;
     std::function<void(const injection_request &)> inject;
     std::function<nlohmann::ordered_json()> report; ///< the whole report
-    std::function<std::size_t()> memory;            ///< bytes that measuring and events use
+    std::function<std::size_t()> memory;            ///< bytes used for measurement and events
     double seconds = 0;                             ///< guest time
 };
 
-/// Executes {"cmd": ...}. Throws control_error. Any thread.
+/// Executes the request {"cmd": ...} and returns its result. Throws control_error. Callable from
+/// any thread.
 nlohmann::ordered_json control_command(const control_target &target, const nlohmann::json &request);
 
 } // namespace rmpopt

@@ -19,7 +19,7 @@ namespace rmpopt
 namespace
 {
 
-constexpr int tick_ms = 100; ///< how late an event may be
+constexpr int tick_ms = 100; ///< longest delay of an event
 constexpr std::string_view option = "control";
 
 /// A listening socket, or -1 with errno.
@@ -29,7 +29,7 @@ int listen_on(const std::string &path)
     addr.sun_family = AF_UNIX;
     path.copy(addr.sun_path, sizeof addr.sun_path - 1);
     const int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    // Before anybody can connect.
+    // Sets the mode before bind(), so that nobody else can connect in between.
     if (fd >= 0 && fchmod(fd, 0600) == 0 &&
         bind(fd, reinterpret_cast<const sockaddr *>(&addr), sizeof addr) == 0 &&
         chmod(path.c_str(), 0600) == 0 && listen(fd, control_server::most_clients) == 0) {

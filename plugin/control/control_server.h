@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// The control socket: a thread that serves clients of a unix socket. Nothing that a client does
-// reaches a vCPU but the commands themselves; memory for all clients is bounded.
+// The control socket: a thread that serves the clients of a unix socket. A client affects vCPUs
+// only through its commands, never by being slow or sending nonsense, and the memory used for
+// clients is bounded.
 #pragma once
 
 #include "control/control_session.h"
@@ -13,7 +14,7 @@
 namespace rmpopt
 {
 
-/// start() and stop() belong to one thread.
+/// start() and stop() must be called from one thread.
 class control_server
 {
   public:
@@ -21,18 +22,18 @@ class control_server
 
     ~control_server() { stop(); }
 
-    /// Listens on `path`, for the user only (mode 0600). `events` outlives this. Returns an empty
-    /// string or what is wrong.
+    /// Listens on `path`, which only the user may open (mode 0600). `events` must outlive this
+    /// object. Returns an empty string on success, otherwise what is wrong.
     std::string start(const std::string &path, control_handler handler, const event_log &events);
-    /// Once it returns `handler` is not called any more. Sends what clients are owed, as far as
-    /// they take it at once. Idempotent.
+    /// Sends the output that clients can take without waiting, then closes all connections. The
+    /// handler is not called any more after it returns. Idempotent.
     void stop();
 
   private:
     struct client {
         int fd;
         control_session session;
-        bool closing = false; ///< after its output
+        bool closing = false; ///< close it once its output is sent
     };
 
     void serve();

@@ -12,7 +12,7 @@ using nlohmann::ordered_json;
 namespace
 {
 
-// Requests have few levels; a parser that recurses must not be led deeper.
+// The JSON parser recurses, so deep nesting could overflow its stack. Real requests are shallow.
 constexpr std::size_t deepest = 8;
 
 bool is_too_deep(std::string_view text)
@@ -43,7 +43,7 @@ bool control_session::receive(std::string_view bytes)
     std::size_t end = 0;
     while ((end = input_.find('\n')) != std::string::npos) {
         if (output_.size() > most_output) {
-            return false; // asks and asks, but does not read
+            return false; // the client sends requests but does not read the replies
         }
         answer(std::string_view(input_).substr(0, end));
         input_.erase(0, end + 1);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// One client of the control socket: bytes in, requests answered, bytes out; all within bounds.
-// Knows nothing of sockets. A request is a line with a JSON object, {"cmd": ..., "id": ...}; each
-// gets one line, {"id", "ok": true, "result"} or {"id", "ok": false, "error"}. Not thread-safe.
+// The protocol of one client of the control socket, independent of the socket itself. A request is
+// a line with a JSON object, {"cmd": ..., "id": ...}. The reply to each is one line: {"id", "ok":
+// true, "result"} or {"id", "ok": false, "error"}. Input and output are bounded. Not thread-safe.
 #pragma once
 
 #include "report/event_log.h"
@@ -14,9 +14,9 @@
 namespace rmpopt
 {
 
-/// Thrown by a command that cannot be done: one line for the client.
+/// Thrown by a command that cannot be executed.
 struct control_error {
-    std::string what;
+    std::string what; ///< one line for the client
 };
 
 /// Executes a command. Throws control_error.
@@ -26,7 +26,8 @@ class control_session
 {
   public:
     static constexpr std::size_t longest_request = 64u << 10;
-    /// Output that a client may leave unread. Beyond that, events are held back and finally lost.
+    /// Output that a client may leave unread. Beyond that no more events are added to it, and those
+    /// that fall out of the event log in the meantime are lost.
     static constexpr std::size_t most_output = 1u << 20;
 
     control_session(control_handler handler, const event_log &events)
@@ -34,12 +35,13 @@ class control_session
     {
     }
 
-    /// Takes bytes from the client. False when the client must be closed once it has got output().
+    /// Takes bytes from the client. Returns false when the connection must be closed after output()
+    /// has been sent.
     bool receive(std::string_view bytes);
-    /// Bytes for the client. The caller calls forget() for those that were sent.
+    /// Bytes for the client. The caller must call forget() for those that it has sent.
     std::string_view output() const { return output_; }
     void forget(std::size_t bytes) { output_.erase(0, bytes); }
-    /// Moves new events to the output, if the client follows them and reads.
+    /// Appends new events to the output, if the client follows them and reads its output.
     void follow_events();
     bool is_following() const { return following_; }
 

@@ -22,8 +22,8 @@ struct injection_request {
     kind what = kind::psp;
     std::uint16_t command = 0;         ///< psp
     std::uint32_t status = 0;          ///< psp, rmpupdate
-    std::uint64_t count = 1;           ///< how many of them fail; psp, rmpupdate
-    std::optional<std::uint64_t> gb{}; ///< rmpopt_clear: the region; none: all
+    std::uint64_t count = 1;           ///< psp, rmpupdate: how many of them fail
+    std::optional<std::uint64_t> gb{}; ///< rmpopt_clear: the region; all regions if empty
 };
 
 class injections
@@ -33,7 +33,8 @@ class injections
     void arm_psp(std::uint16_t command, std::uint16_t status, std::uint64_t count);
     void arm_rmpupdate(hw::rmp_status status, std::uint64_t count);
 
-    /// The status with which the command that is about to be executed must fail, if it must.
+    /// The status with which the command that is about to be executed must fail; nothing if it need
+    /// not.
     std::optional<std::uint16_t> take_psp(std::uint16_t command);
     std::optional<hw::rmp_status> take_rmpupdate();
 

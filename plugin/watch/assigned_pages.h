@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// Walks the assigned pages of a range without looking at the entries of 2 MB blocks that have none.
+// Walks the assigned pages of a range and skips 2 MB blocks that have none.
 #pragma once
 
 #include "hw-model/rmp/rmp_table.h"
@@ -7,8 +7,9 @@
 namespace rmpopt
 {
 
-/// True as soon as `is_it(spa, entry, pages)` is for an assigned page of the range; large pages are
-/// asked about once, with pages = 512. The range begins at a 2 MB boundary. RMP lock held.
+/// Calls `is_it(spa, entry, pages)` for the assigned pages of the range until it returns true, and
+/// returns whether it did. It is called once for a 2 MB page, with pages = 512. The range must
+/// begin at a 2 MB boundary, and the caller must hold the RMP lock.
 template <class F>
 bool any_assigned_page(const hw::rmp_table &rmp, const hw::spa_range &range, F is_it)
 {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// What the watch has to say about a kernel: kinds of findings, and the list of those made so far.
+// The findings of the watch: which kinds there are, and the list of those made so far.
 //
 // Thread-safety: finding_log's members may be called from any thread.
 #pragma once
@@ -20,12 +20,12 @@
 namespace rmpopt
 {
 
-/// Nanoseconds of the guest's own time since its operating system took over.
+/// Guest time in nanoseconds since the operating system took over.
 using guest_time = std::uint64_t;
 inline constexpr guest_time guest_second = 1'000'000'000;
 
-/// note: worth knowing, but not wrong. warning: unnecessary work. error: a correct kernel does not
-/// do this.
+/// note: worth knowing, but not wrong. warning: the kernel does unnecessary work. error: a correct
+/// kernel does not do this.
 enum class severity : std::uint8_t { note, warning, error };
 std::string_view severity_name(severity s);
 
@@ -33,7 +33,7 @@ std::string_view severity_name(severity s);
 struct finding_info {
     std::string_view id; ///< as users see it: "lost-optimisation"
     severity level;
-    std::string_view hint; ///< what to look at, in one sentence
+    std::string_view hint; ///< one sentence: where to look for the cause
 };
 
 /// All kinds of findings. To add one, write its row here and let a rule of the watch call
@@ -46,43 +46,44 @@ inline constexpr std::array finding_infos{
     finding_info{"rmpopt-refused", severity::error,
                  "look at the operands: RAX is a system physical address, RCX 0 or 1"},
     finding_info{"rmpopt-unused", severity::note,
-                 "this kernel does not use RMPOPT, or switched it off"},
+                 "this kernel does not use RMPOPT, or has switched it off"},
+    finding_info{"msr-refused", severity::error,
+                 "the write raised #GP(0): set up the RMP registers before SNP_EN, and SNP_EN with "
+                 "a segmented "
+                 "RMP before RMPOPT_EN"},
     finding_info{
-        "msr-refused", severity::error,
-        "the write raised #GP(0): SNP_EN and a segmented RMP come before RMPOPT_EN, RMP registers "
-        "before SNP_EN"},
-    finding_info{"msr-lost", severity::error,
-                 "the register does not hold what was written: read it back, or look at the order "
-                 "of writes"},
+        "msr-lost", severity::error,
+        "the register does not hold the value that was written: read it back, or check the "
+        "order of writes"},
     finding_info{"msr-unequal", severity::error,
-                 "firmware wants the same value on all CPUs before SNP_INIT_EX"},
+                 "firmware requires the same value on all CPUs before SNP_INIT_EX"},
     finding_info{
         "rmpopt-base-unequal", severity::error,
-        "write RMPOPT_BASE on one thread of every core, also of cores that come online later"},
-    finding_info{
-        "lost-optimisation", severity::error,
-        "nothing sets a bit again but RMPOPT on that core, after the last change of the region"},
+        "write RMPOPT_BASE on one thread of every core, including cores that come online later"},
+    finding_info{"lost-optimisation", severity::error,
+                 "only RMPOPT on that core, after the region's last change, sets its bit again"},
     finding_info{"sibling-repeat", severity::warning,
-                 "both threads of a core share one table: one of them is enough"},
+                 "both threads of a core share one table: RMPOPT on one of them is enough"},
     finding_info{"useless-pass", severity::warning,
-                 "no RMP entry and no table has changed since the pass before"},
+                 "no RMP entry and no table has changed since the previous pass"},
     finding_info{"pass-during-teardown", severity::warning,
-                 "start the delay when the guest's last page is back"},
-    finding_info{"rmp-retry", severity::error,
-                 "only FAIL_OVERLAP can go away by itself; for the others the page's state must "
-                 "change first"},
+                 "start the delay when the guest's last page has been returned"},
+    finding_info{
+        "rmp-retry", severity::error,
+        "only FAIL_OVERLAP can go away by itself; for the other errors the state of the page "
+        "must change first"},
     finding_info{"host-write", severity::error,
-                 "the host may not write to pages that are assigned to a guest or to firmware"},
+                 "the host must not write to pages that are assigned to a guest or to firmware"},
     finding_info{"pages-leaked", severity::error,
-                 "each page of a guest goes back with RMPUPDATE; pages that are leaked keep their "
-                 "1 GB region from being optimised"},
+                 "return each page of a guest with RMPUPDATE; a leaked page keeps its 1 GB region "
+                 "from being optimised"},
     finding_info{"firmware-pages-left", severity::error,
-                 "pages given to firmware come back by SNP_PAGE_RECLAIM and RMPUPDATE"},
+                 "pages given to firmware are returned by SNP_PAGE_RECLAIM and RMPUPDATE"},
     finding_info{"dirty-rmp", severity::error,
-                 "zero the RMP and its bookkeeping area before SNP_EN is set"},
+                 "zero the RMP and its bookkeeping area before setting SNP_EN"},
 };
 
-/// The row of an id. An id without a row does not compile.
+/// The row of an id. The constructor rejects an id without a row at compile time.
 class finding_kind
 {
   public:
@@ -105,7 +106,7 @@ class finding_kind
 
 struct finding {
     const finding_info *kind = nullptr;
-    guest_time at = 0; ///< when it was seen first
+    guest_time at = 0; ///< when it was first seen
     std::optional<unsigned> cpu;
     std::optional<std::uint64_t> rip;
     std::optional<hw::spa_t> spa; ///< page or region
@@ -125,15 +126,15 @@ class finding_log
     {
     }
 
-    /// Adds a finding, or counts it when there is already one of this kind with this key. `key`
-    /// separates findings that a user wants to see separately.
+    /// Adds a finding, or increments its count if there already is one of this kind with this key.
+    /// `key` tells apart findings of one kind that a user wants to see separately.
     void add(finding_kind kind, const std::string &key, const place &where, guest_time at,
              std::optional<hw::spa_t> spa, const std::string &what);
 
     std::vector<finding> all() const;
 
   private:
-    /// Bounds memory, whatever the kernel does.
+    /// Bounds the memory used, whatever the kernel does.
     static constexpr std::size_t most_findings = 1000;
 
     std::function<void(const finding &)> on_new_;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// What the rules of the watch have in common: which CPUs run, when a region last changed.
+// State that the rules of the watch share: which CPUs are online, when each region last changed.
 #include "watch/watch.h"
 
 #include "base/cpu_list.h"
@@ -24,7 +24,7 @@ void watch::online(const place &where)
 {
     if (where.cpu.has_value() && offline_[*where.cpu]) {
         offline_[*where.cpu] = false;
-        ++generation_; // a core that comes and goes is a reason for a pass
+        ++generation_; // a pass is justified when a core comes online or goes offline
     }
 }
 
@@ -73,7 +73,7 @@ void watch::rmp_changed(const hw::rmp_changes &effects)
     touch(effects, now());
 }
 
-/// SNP_INIT zeroes the tables of all cores. RMPOPT_BASE stays as it is.
+/// After SNP_INIT, which clears the RMPOPT tables of all cores but keeps RMPOPT_BASE.
 void watch::forget_tables()
 {
     ++generation_;

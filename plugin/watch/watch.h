@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// The watch: looks at what a guest kernel does with RMP, RMPOPT and firmware, knows what hardware
-// knows, and says so when the kernel misses an optimisation or misuses the hardware.
+// The watch follows how a guest kernel uses the RMP, RMPOPT and firmware, compares that with the
+// state of the hardware, and reports when the kernel misses an optimisation or misuses the
+// hardware.
 //
-// It only looks: nothing here changes the machine. Events come from the instructions' emulation,
-// the secure processor and a ticker; each is told after it happened. What can only be seen by
-// waiting (an optimisation that does not come back) is found by tick() and finish().
+// It never changes the machine. It is told of each event after the event, by the emulation of
+// instructions, the secure processor and a ticker. tick() finds what shows only after some time,
+// such as an optimisation that does not come back.
 //
-// Thread-safety: all members may be called from any thread. The watch's lock comes before the
-// firmware's and the RMP lock; no caller may hold those.
+// Thread-safety: all members may be called from any thread. The watch takes its own lock before the
+// firmware's lock and the RMP lock, so no caller may hold either of those.
 #pragma once
 
 #include "hw-model/access/rmp_check.h"
@@ -29,16 +30,16 @@ struct firmware_view {
     bool snp_init = false;
     std::set<std::uint32_t> asids;     ///< of SNP guests that exist
     std::set<hw::spa_t> contexts;      ///< context pages of SNP guests that exist
-    std::vector<hw::spa_range> memory; ///< what firmware rightly keeps for itself
+    std::vector<hw::spa_range> memory; ///< what firmware keeps for itself while it is initialised
 };
 
-/// RMPOPT (function 0) executed over many regions in a row, by one or more cores.
+/// A pass: RMPOPT (function 0) of many regions in a row, on one or more cores.
 struct rmpopt_pass {
     guest_time start = 0, end = 0;
     std::uint64_t executed = 0;
     std::uint64_t optimised = 0; ///< ... with CF = 1
     std::set<unsigned> cores;
-    std::uint64_t repeated = 0; ///< ... on a region of which nothing had changed
+    std::uint64_t repeated = 0; ///< ... on a region that had not changed since the core's last one
 };
 
 class watch
@@ -47,44 +48,44 @@ class watch
     struct settings {
         hw::machine *machine = nullptr;
         std::function<guest_time()> clock;
-        /// How long a clean region may stay unoptimised, or a dead guest's page assigned.
+        /// How long a clean region may stay unoptimised, and a page of an ended guest assigned.
         guest_time bound = 30 * guest_second;
         std::function<void(const finding &)> on_new;
     };
 
     explicit watch(settings s);
 
-    // Instructions, after their execution.
+    // Instructions, to be told after their execution.
     void rmpopt(const place &where, hw::spa_t rax, std::uint64_t rcx, const hw::rmpopt_result &r);
     void wrmsr(const place &where, std::uint32_t index, std::uint64_t value, hw::msr_result r);
     void rmpupdate(const place &where, hw::spa_t spa, hw::rmp_status status);
     void psmash(const place &where, hw::spa_t spa, hw::rmp_status status);
-    /// A store of the host was refused by this rule of the RMP.
+    /// The RMP refused a store of the host by this rule.
     void write_refused(const place &where, std::optional<hw::spa_t> spa, hw::rmp_rule rule);
 
-    /// HLT with interrupts off: what Linux does with a CPU that it takes offline.
+    /// The CPU executed HLT with interrupts off, as Linux does when it takes a CPU offline.
     void cpu_offline(unsigned cpu);
 
-    /// A command of the secure processor has been executed.
+    /// The secure processor has executed a command.
     void command(std::uint16_t command, const hw::firmware_result &result);
-    /// Pages became assigned or not, whoever did it.
+    /// Pages were assigned or unassigned, by an instruction or by firmware.
     void rmp_changed(const hw::rmp_changes &effects);
 
     /// The machine was reset.
     void reset();
-    /// Looks for what is overdue.
+    /// Looks for everything that is overdue. To be called at short intervals.
     void tick();
 
     std::vector<finding> findings() const { return log_.all(); }
-    /// The last passes, the newest last; and how many there were in all.
+    /// The most recent passes, oldest first, and the number of all passes.
     std::vector<rmpopt_pass> passes() const;
     std::uint64_t pass_count() const;
     guest_time bound() const { return settings_.bound; }
 
   private:
-    /// Last RMPOPT (function 0) of one core on one region.
+    /// The last RMPOPT (function 0) of one core on one region.
     struct verification {
-        std::uint64_t generation = 0; ///< of the region when it was looked at; 0: never
+        std::uint64_t generation = 0; ///< of the region at that time; 0: none yet
         guest_time at = 0;
         unsigned thread = 0;
         std::uint64_t pass = 0;
@@ -96,7 +97,7 @@ class watch
         std::vector<verification> regions;
     };
     struct region_record {
-        std::uint64_t generation = 1; ///< grows with every change
+        std::uint64_t generation = 1; ///< increases with every change
         guest_time changed_at = 0;
     };
     struct failure {
@@ -130,7 +131,7 @@ class watch
     bool holds_dead_pages(hw::spa_t region) const;
 
     // watch_lost.cc
-    bool uses_rmpopt() const; ///< enabled on some core since SNP_INIT
+    bool uses_rmpopt() const; ///< RMPOPT was enabled on some core since SNP_INIT
     struct loss {
         std::string cause;
         std::set<unsigned> cores;
@@ -155,22 +156,22 @@ class watch
     const settings settings_;
     finding_log log_;
 
-    mutable std::mutex lock_; ///< guards all that follows
+    mutable std::mutex lock_; ///< guards all members below
     firmware_view firmware_;
     std::vector<core_record> cores_;
     std::vector<region_record> regions_;
-    std::vector<bool> offline_; ///< by logical CPU; those that never ran count as offline
+    std::vector<bool> offline_; ///< by logical CPU; one that has never run counts as offline
     std::map<unsigned, failure> failures_;
     std::set<std::uint32_t> dead_asids_;
     std::set<hw::spa_t> dead_contexts_;
     std::uint64_t generation_ = 1;
-    std::uint64_t previous_pass_generation_ = 0; ///< when the pass before the last one started
-    std::uint64_t last_pass_generation_ = 0;
+    std::uint64_t previous_pass_generation_ = 0; ///< generation_ when the last but one pass began
+    std::uint64_t last_pass_generation_ = 0;     ///< generation_ when the last pass began
     std::uint64_t pass_number_ = 0;
     std::deque<rmpopt_pass> passes_;
     std::uint64_t sibling_repeats_ = 0; ///< in the current pass
     bool snp_was_on_ = false;           ///< SNP_EN was set since the reset
-    bool snp_is_on_ = false;            ///< ... and still was at the last WRMSR of SYSCFG
+    bool snp_is_on_ = false;            ///< ... and was still set at the last WRMSR of SYSCFG
     bool leftovers_due_ = false;
     guest_time snp_init_at_ = 0, guest_end_at_ = 0, page_activity_at_ = 0, base_written_at_ = 0;
 };

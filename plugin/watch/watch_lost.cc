@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// Lost optimisations: regions without assigned pages that cores go on checking.
+// Finds lost optimisations: regions without assigned pages that some core still checks.
 #include "base/format.h"
 #include "watch/watch.h"
 
@@ -22,7 +22,8 @@ bool watch::is_clean(std::size_t region) const
     return hw::region_is_clean(m().rmp(), region * hw::region_1g, looked_at);
 }
 
-/// Since the region's last change some core was told that it can't be optimised.
+/// True when RMPOPT on some core has already reported, since the region's last change, that the
+/// region cannot be optimised.
 bool watch::known_to_fail(std::size_t region) const
 {
     return std::ranges::any_of(cores_, [&](const core_record &c) {
@@ -65,7 +66,7 @@ std::map<std::string, std::set<unsigned>> watch::losses_of(std::size_t region, g
     return out;
 }
 
-/// While guests exist a kernel may put its passes off.
+/// While guests exist, a kernel may delay its passes, so nothing is lost yet.
 void watch::look_for_lost_optimisations(guest_time at)
 {
     if (!firmware_.snp_init || !firmware_.asids.empty() || !firmware_.contexts.empty() ||

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// Rules about registers: refused, lost and unequal writes, SNP_EN over an RMP that is not zero.
+// Rules about MSRs: writes that are refused, lost or differ between CPUs, and SNP_EN set while the
+// RMP is not zero.
 #include "base/format.h"
 #include "watch/watch.h"
 
@@ -12,7 +13,7 @@ namespace rmpopt
 namespace
 {
 
-/// A kernel writes RMPOPT_BASE core by core; so long they may differ.
+/// A kernel writes RMPOPT_BASE core by core, so the values may differ for this long.
 constexpr guest_time base_grace = 2 * guest_second;
 
 struct msr_name {
@@ -32,7 +33,7 @@ std::string name_of(std::uint32_t index)
     return known == names.end() ? formatted("MSR {:#x}", index) : std::string(known->name);
 }
 
-/// Address of the first word of the table's entries or bookkeeping that is not zero.
+/// Address of the first nonzero word in the RMP's bookkeeping area or entries.
 std::optional<hw::spa_t> first_dirty_word(const hw::machine &m)
 {
     std::vector<hw::spa_range> parts{{m.rmp().config().base, hw::rmp_bookkeeping_bytes}};
@@ -116,7 +117,7 @@ void watch::look_for_dirty_rmp(const place &where)
     }
 }
 
-/// Before SNP_INIT, which is where firmware looks.
+/// Called at SNP_INIT, when firmware compares the registers, too.
 void watch::compare_msrs()
 {
     for (const msr_name &r : names) {
@@ -137,7 +138,7 @@ void watch::compare_msrs()
     }
 }
 
-/// Once a kernel has had time to write it everywhere.
+/// Waits until the kernel has had time to write RMPOPT_BASE on all cores.
 void watch::compare_rmpopt_bases(guest_time at)
 {
     if (!firmware_.snp_init || at < base_written_at_ + base_grace) {

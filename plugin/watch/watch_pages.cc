@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// Rules about pages: failures repeated, stores refused, pages that nobody gives back.
+// Rules about pages: RMP instructions repeated in vain, refused stores, pages never returned.
 #include "base/format.h"
 #include "watch/watch.h"
 
@@ -14,7 +14,8 @@ namespace rmpopt
 namespace
 {
 
-/// FAIL_OVERLAP means that another CPU is at it: a kernel tries again. The others don't go away.
+/// A kernel rightly retries after FAIL_OVERLAP, which another CPU may cause. The other errors do
+/// not go away by themselves.
 constexpr unsigned most_overlaps = 1000;
 constexpr unsigned most_failures = 3;
 
@@ -39,7 +40,7 @@ std::string_view status_name(hw::rmp_status s)
     return "success";
 }
 
-/// Pages that should have come back.
+/// Pages that should have been returned to the host.
 struct leftovers {
     std::uint64_t pages = 0;
     hw::spa_t first = 0;
@@ -97,7 +98,7 @@ void watch::note_status(const place &where, hw::spa_t spa, hw::rmp_status status
 void watch::write_refused(const place &where, std::optional<hw::spa_t> spa, hw::rmp_rule rule)
 {
     if (rule == hw::rmp_rule::segment_reserved_bits) {
-        return; // nobody owns the page; the fault itself says what is wrong
+        return; // the page has no owner; the fault itself shows what is wrong
     }
     const std::scoped_lock lock(lock_);
     const std::string page =
@@ -132,7 +133,8 @@ void watch::note_guest(const hw::guest_event &e, guest_time at)
     }
 }
 
-/// Once nothing has moved for a while after a guest's or SNP's end.
+/// Looks only after a while without page activity since a guest ended or SNP was shut down: until
+/// then the kernel may still be returning pages.
 void watch::look_for_leftovers(guest_time at)
 {
     if (!leftovers_due_ || at < std::max(guest_end_at_, page_activity_at_) + settings_.bound ||

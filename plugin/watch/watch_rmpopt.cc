@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// Rules about RMPOPT itself: executed where it can't work, or in vain.
+// Rules about RMPOPT itself: executed where it cannot work, or without need.
 #include "base/format.h"
 #include "watch/watch.h"
 
@@ -13,7 +13,7 @@ namespace rmpopt
 namespace
 {
 
-/// RMPOPTs further apart belong to two passes.
+/// A longer pause between two RMPOPTs separates two passes.
 constexpr guest_time pass_gap = guest_second;
 constexpr std::size_t kept_passes = 256;
 
@@ -75,7 +75,8 @@ void watch::verified(const place &where, hw::spa_t region, bool optimised)
             .optimised = optimised};
 }
 
-/// A pass ends when nothing happens for a while, or when a CPU comes by a region again.
+/// The current pass. A new one begins after a pause, or when a CPU returns to a region that it has
+/// already visited in this pass.
 rmpopt_pass &watch::current_pass(const verification &last, unsigned thread, guest_time at)
 {
     const bool again = last.generation != 0 && last.pass == pass_number_ && last.thread == thread;
@@ -92,8 +93,9 @@ rmpopt_pass &watch::current_pass(const verification &last, unsigned thread, gues
     return passes_.back();
 }
 
-/// The region has not changed since this core last looked at it. A single repetition may have its
-/// reasons; one of more than half of all regions is a pass for nothing.
+/// Notes that the region has not changed since this core last executed RMPOPT on it. A kernel may
+/// have its reasons for a single repetition. When more than half of all regions are repeated, the
+/// whole pass was unnecessary.
 void watch::note_repeat(const place &where, const verification &last, hw::spa_t region)
 {
     rmpopt_pass &pass = passes_.back();
