@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// What PVALIDATE, RMPADJUST and RMPQUERY judge before they translate their operand.
+// The checks that PVALIDATE, RMPADJUST and RMPQUERY make before they translate their operand.
 #include "hw-model/insn/guest_page.h"
 
 namespace rmpopt::hw
@@ -10,7 +10,8 @@ namespace
 
 constexpr unsigned vmpls = 4; ///< CPUID 8000_001F EBX[15:12]
 
-/// Feature and mode; only PVALIDATE exists outside 64-bit mode.
+/// True when the feature or the mode rules the instruction out. Only PVALIDATE exists outside
+/// 64-bit mode.
 bool is_undefined(guest_insn insn, const guest_context &ctx)
 {
     return (insn != guest_insn::pvalidate && !ctx.long_mode) ||
@@ -50,7 +51,8 @@ bool is_bad_input(guest_insn insn, const guest_registers &r)
     return insn == guest_insn::rmpadjust && rmpadjust_rdx::vmpl(r.rdx) >= vmpls;
 }
 
-/// PVALIDATE is VMPL 0's; the others are about numerically higher, less privileged VMPLs.
+/// Only VMPL 0 may execute PVALIDATE. The other instructions may name only a numerically higher,
+/// less privileged VMPL than the current one.
 bool is_forbidden(const machine &m, guest_insn insn, const guest_context &ctx,
                   const guest_registers &r)
 {

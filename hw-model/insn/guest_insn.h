@@ -3,15 +3,15 @@
 // (validation), 15.36.7 (VMPL), 15.36.10 (faults); APM vol. 3 as far as Linux and Microsoft's
 // documentation of the intrinsics repeat it.
 //
-// Model only: the plugin executes none of them yet, because no SNP guest runs in it.
+// The plugin executes none of them yet, because it cannot run SNP guests.
 //
-// An instruction first judges what needs no translation (before_translation()). Only then does the
-// CPU translate RAX, which may raise #PF or an ordinary #NPF; the caller does that. Then the
-// function of the instruction judges the page. Flags other than CF follow from EAX as
-// status_flags() says.
+// An instruction first makes the checks that need no translation (before_translation()). Only then
+// does the CPU translate RAX, which may raise #PF or an ordinary #NPF; that is the caller's part.
+// Then the function of the instruction checks the page. status_flags() gives the flags other than
+// CF for the EAX returned.
 //
-// Thread-safety: each function takes the RMP lock for its whole duration, so it is atomic for the
-// others.
+// Thread-safety: each function takes the RMP lock for its whole duration, so each instruction is
+// atomic.
 #pragma once
 
 #include "hw-model/insn/host_insn.h"
@@ -23,7 +23,7 @@ namespace rmpopt::hw
 
 enum class guest_insn : std::uint8_t { pvalidate, rmpadjust, rmpquery };
 
-/// The guest that executes it. VMPL 0..3; ASID not 0 for an SNP guest.
+/// The guest that executes the instruction. `vmpl` is 0..3; `asid` is not 0 for an SNP guest.
 struct guest_context {
     unsigned thread = 0;
     unsigned cpl = 0;
@@ -34,13 +34,13 @@ struct guest_context {
     unsigned vmpl = 0;
 };
 
-/// RAX: guest virtual address. RCX: size, 0 = 4 KB, 1 = 2 MB (PVALIDATE: ECX, RMPQUERY: unused).
-/// RDX: PVALIDATE [0] validate; the others as rmpadjust_rdx.
+/// RAX: guest virtual address. RCX: size, 0 = 4 KB, 1 = 2 MB; PVALIDATE uses ECX only, RMPQUERY
+/// does not use it. RDX: bit 0 is PVALIDATE's validate bit; for the others see rmpadjust_rdx.
 struct guest_registers {
     std::uint64_t rax = 0, rcx = 0, rdx = 0;
 };
 
-/// RDX of RMPADJUST, and of RMPQUERY before and after.
+/// Layout of RDX for RMPADJUST, and for RMPQUERY as input and output.
 namespace rmpadjust_rdx
 {
 constexpr unsigned vmpl(std::uint64_t rdx)
@@ -70,23 +70,23 @@ enum class guest_exception : std::uint8_t {
     npf, ///< #VMEXIT(NPF); `error` is to be OR-ed into EXITINFO1
 };
 
-/// With an exception nothing else is valid and no register changes.
+/// If there is an exception, only `exception` and `error` are valid and no register changes.
 struct guest_result {
     guest_exception exception = guest_exception::none;
     std::uint64_t error = 0;
     rmp_status status = rmp_status::success; ///< EAX
-    bool cf = false;                         ///< PVALIDATE: the entry had that state already
+    bool cf = false;                         ///< PVALIDATE: the entry already had that state
     std::uint64_t rcx = 0, rdx = 0;          ///< RMPQUERY, when successful
 
     bool operator==(const guest_result &) const = default;
 };
 
-/// The rules that need no translation: exceptions, FAIL_INPUT, FAIL_PERMISSION, in this order.
-/// Nothing when the operand is to be translated.
+/// Checks the rules that need no translation: exceptions, FAIL_INPUT, FAIL_PERMISSION, in this
+/// order. Returns nothing when all pass and the operand is to be translated.
 std::optional<guest_result> before_translation(const machine &m, guest_insn insn,
                                                const guest_context &ctx, const guest_registers &r);
 
-// The whole instruction, from before_translation() on.
+// Each of these is the whole instruction, including before_translation().
 
 /// PVALIDATE: changes the validated bit of the page's entry.
 guest_result pvalidate(machine &m, const guest_context &ctx, const guest_registers &r,

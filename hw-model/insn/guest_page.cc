@@ -19,8 +19,8 @@ guest_result npf(const guest_operand &page, std::uint64_t more_bits = 0)
     return raised(guest_exception::npf, npf_bits(page) | more_bits);
 }
 
-/// The verdict on the page as on any private access. VMPL permissions do not count: the
-/// instructions judge them by themselves.
+/// The verdict on the page, as on any private access to it. Its VMPL permissions do not matter
+/// here, because each instruction has its own rules for them.
 rmp_verdict judge(const machine &m, const guest_context &ctx, const guest_operand &page)
 {
     return rmp_check(m, ctx.thread,
@@ -34,7 +34,7 @@ rmp_verdict judge(const machine &m, const guest_context &ctx, const guest_operan
                       .vmpl = ctx.vmpl});
 }
 
-/// Rules about whether there is an entry and whose page it is.
+/// True for the rules about whether the page has an entry and who owns it.
 bool is_ownership(rmp_rule rule)
 {
     switch (rule) {
@@ -50,14 +50,16 @@ bool is_ownership(rmp_rule rule)
     }
 }
 
-/// Nested mapping and entry must have one size, as for every access; SIZEM stays clear.
+/// The nested mapping and the entry must have the same size, as for every access. SIZEM stays
+/// clear.
 std::optional<guest_result> check_mapping(const rmp_entry &e, const guest_operand &page)
 {
     return e.size_2m != page.large_nested ? std::optional(npf(page)) : std::nullopt;
 }
 
-/// 4 KB of a 2 MB entry is a fault, so that the host can split it; 2 MB of a 4 KB entry is a
-/// result, so that the guest can go on in 4 KB steps (APM vol. 2, 15.36.10; Linux).
+/// The size that the instruction asks for. Asking for 4 KB of a 2 MB entry causes a fault, so that
+/// the host can split the entry. Asking for 2 MB of a 4 KB entry fails with a status, so that the
+/// guest can go on in 4 KB steps (APM vol. 2, 15.36.10; Linux).
 std::optional<guest_result> check_asked(const rmp_entry &e, const guest_operand &page,
                                         std::optional<bool> asked_2m)
 {

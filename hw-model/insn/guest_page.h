@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// What PVALIDATE, RMPADJUST and RMPQUERY have in common: the page that they work on.
+// Finds and checks the page of PVALIDATE, RMPADJUST and RMPQUERY.
 #pragma once
 
 #include "hw-model/insn/guest_insn.h"
@@ -16,15 +16,16 @@ constexpr guest_result failed(rmp_status status)
     return {.status = status};
 }
 
-/// The reason why the instruction ends here, or the entry that governs the page and its address.
+/// Either a refusal, with which the instruction ends, or the RMP entry that governs the page, and
+/// the address of that entry's page.
 struct guest_page {
     std::optional<guest_result> refusal;
     spa_t slot = 0;
     rmp_entry entry;
 };
 
-/// Ownership and size, in the order of APM vol. 2, 15.36.10. `asked_2m` is the size that the
-/// instruction names, if it does. RMP lock held.
+/// Checks ownership and size, in the order of APM vol. 2, 15.36.10. `asked_2m` is the size that the
+/// instruction asks for, if it asks for one. The caller must hold the RMP lock.
 guest_page find_guest_page(const machine &m, const guest_context &ctx, const guest_operand &page,
                            std::optional<bool> asked_2m);
 

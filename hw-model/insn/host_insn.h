@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// What the RMP instructions of the host have in common: results, exceptions, flags, operands.
+// Shared by the RMP instructions of the host: results, exceptions, flags, operands.
 //
-// Thread-safety: functions that look at the RMP expect the RMP lock; the others take none.
+// Thread-safety: covers_2m() must be called with the RMP lock held; the other functions need no
+// lock.
 #pragma once
 
 #include "hw-model/machine/machine.h"
@@ -23,7 +24,7 @@ enum class rmp_status : std::uint32_t {
 /// Exceptions that an instruction can raise without a memory operand.
 enum class fault : std::uint8_t { none, ud, gp0 };
 
-/// Where an instruction is executed.
+/// The context in which an instruction is executed.
 struct insn_context {
     unsigned thread = 0;
     unsigned cpl = 0;
@@ -31,19 +32,20 @@ struct insn_context {
     bool guest_mode = false; ///< between VMRUN and #VMEXIT
 };
 
-/// #UD and #GP(0) of RMPUPDATE, PSMASH: feature, mode and SNP_EN before guest mode and privilege
-/// (APM vol. 3).
+/// The #UD or #GP(0) that RMPUPDATE or PSMASH raises before it looks at its operands. Mode and
+/// SNP_EN are checked before guest mode and privilege (APM vol. 3).
 fault host_insn_fault(const machine &m, const insn_context &ctx);
-/// Arithmetic flags that follow from EAX after PSMASH: OF, SF, ZF, AF and PF as of a logical
-/// operation on the result; CF is not touched (APM vol. 3, PSMASH).
+/// The arithmetic flags after an RMP instruction that returns `status`: OF, SF, ZF, AF and PF as
+/// after a logical operation with that result. CF does not change (APM vol. 3, PSMASH).
 std::uint32_t status_flags(rmp_status status);
 inline constexpr std::uint32_t status_flags_mask = 0x8d4; ///< OF SF ZF AF PF
-/// Those of them that RMPUPDATE and RMPREAD change.
+/// The flags of status_flags_mask that RMPUPDATE and RMPREAD change.
 std::uint32_t changed_flags(const machine &m);
 
-/// The address that RMPUPDATE and RMPREAD go by.
+/// The address that RMPUPDATE and RMPREAD use for `spa` in RAX: some hardware may ignore the low 12
+/// bits (policy spa-align).
 spa_t operand_spa(const machine &m, spa_t spa);
-/// All of the 2 MB region has entries.
+/// True when the RMP has entries for the whole 2 MB region.
 bool covers_2m(const rmp_table &rmp, spa_t spa);
 
 } // namespace rmpopt::hw

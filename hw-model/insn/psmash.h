@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// PSMASH (F3 0F 01 FF): RAX = 2 MB page. Source: APM vol. 3; vol. 2, 15.36.11. The caller has made
-// the checks that come before (host_insn_fault).
+// PSMASH (F3 0F 01 FF): RAX = 2 MB page. Source: APM vol. 3; vol. 2, 15.36.11. The caller must
+// first make the checks of host_insn_fault().
 //
-// Thread-safety: takes the RMP lock for its whole duration, so it is atomic for the others.
+// Thread-safety: takes the RMP lock for its whole duration, so the instruction is atomic.
 #pragma once
 
 #include "hw-model/insn/host_insn.h"
@@ -10,7 +10,7 @@
 namespace rmpopt::hw
 {
 
-/// PSMASH (APM vol. 3; 15.36.11): an assigned 2 MB entry becomes 512 entries of 4 KB.
+/// Splits an assigned 2 MB entry into 512 entries of 4 KB.
 rmp_status psmash(machine &m, spa_t spa);
 
 } // namespace rmpopt::hw

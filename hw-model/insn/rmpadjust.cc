@@ -8,7 +8,7 @@ namespace rmpopt::hw
 namespace
 {
 
-/// A VMPL gives away only what it has itself (APM vol. 2, 15.36.7).
+/// True when the VMPL would grant a permission that it does not have itself (APM vol. 2, 15.36.7).
 bool gives_too_much(const rmp_entry &e, const guest_context &ctx, std::uint8_t permissions)
 {
     return (permissions & ~e.vmpl[ctx.vmpl]) != 0;
@@ -29,7 +29,7 @@ guest_result do_rmpadjust(const machine &m, const guest_context &ctx, const gues
         return failed(rmp_status::fail_permission);
     }
     page.entry.vmpl[rmpadjust_rdx::vmpl(r.rdx)] = permissions;
-    if (ctx.vmpl == 0) { // others cannot make or end a VMSA
+    if (ctx.vmpl == 0) { // only VMPL 0 may change the VMSA bit
         page.entry.vmsa = (r.rdx & rmpadjust_rdx::vmsa) != 0;
     }
     m.rmp().store(page.slot, page.entry);

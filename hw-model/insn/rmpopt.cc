@@ -10,8 +10,9 @@ namespace rmpopt::hw
 namespace
 {
 
-/// An exception, or `fault::none` for CF = 0 without one; nothing when RAX is accepted. The window
-/// is looked at before the physical address width: which comes first is not documented.
+/// Returns the exception that RAX causes, `fault::none` if RMPOPT completes with CF = 0 because of
+/// it, or nothing if RAX is accepted. It is not documented whether the window or the physical
+/// address width is checked first; the window is checked first here.
 std::optional<fault> refused_address(const machine &m, const core_state &core, spa_t rax)
 {
     const policy &p = m.choices();
@@ -27,8 +28,8 @@ std::optional<fault> refused_address(const machine &m, const core_state &core, s
     return std::nullopt;
 }
 
-/// What keeps RMPOPT from looking at its table, in the order of checks: feature and mode,
-/// RMPOPT_EN (AMD, 2026-05-28), SNP_EN, guest mode, privilege, operands.
+/// The checks before RMPOPT accesses its table, in this order: feature and mode, RMPOPT_EN (AMD,
+/// 2026-05-28), SNP_EN, guest mode, privilege, operands. The result is as for refused_address().
 std::optional<fault> refused(const machine &m, const insn_context &ctx, spa_t rax,
                              std::uint64_t rcx)
 {
@@ -52,9 +53,9 @@ std::optional<fault> refused(const machine &m, const insn_context &ctx, spa_t ra
     return refused_address(m, core, rax);
 }
 
-/// Another core's table already holds the answer: hardware keeps a positive scan result in
-/// reserved memory and lets later cores take it over (AMD, 2026-05-05). All bits fall together
-/// with the cached result, so a set bit anywhere is that result.
+/// True when another core's table already holds the answer. Hardware keeps a positive scan result
+/// in reserved memory, from which later cores take it (AMD, 2026-05-05). That cached result is
+/// dropped together with the bits of all cores, so any core's set bit means that it is still valid.
 bool known_clean(const machine &m, spa_t region)
 {
     for (unsigned c = 0; c < m.cpus().cores(); ++c) {
@@ -65,7 +66,7 @@ bool known_clean(const machine &m, spa_t region)
     return false;
 }
 
-/// Some page of the region has an RMP entry.
+/// True when any page of the region has an RMP entry.
 bool has_entries(const rmp_table &rmp, spa_t region)
 {
     return std::ranges::any_of(rmp.extents(), [region](const rmp_extent &e) {
@@ -83,7 +84,7 @@ bool has_immutable(const rmp_table &rmp, spa_t region)
     return false;
 }
 
-/// A clean region that a policy keeps from being optimised.
+/// True when a policy keeps a clean region from being optimised.
 bool kept_out(const machine &m, spa_t region)
 {
     const policy &p = m.choices();
@@ -122,7 +123,7 @@ void verify_and_report(machine &m, rmpopt_table &table, spa_t region, rmpopt_res
 bool region_is_clean(const rmp_table &rmp, spa_t region, unsigned &looked_at)
 {
     looked_at = 0;
-    if (rmp.has_reserved_bits(region)) { // there is no entry to verify
+    if (rmp.has_reserved_bits(region)) { // a bad RST entry: the region's entries cannot be found
         return false;
     }
     for (spa_t spa = region; spa != region + region_1g; spa += page_2m) {

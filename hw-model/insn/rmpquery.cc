@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// RMPQUERY (F3 0F 01 FD): RAX = guest address, RDX[7:0] = VMPL; returns the size in RCX and, in the
-// form of RMPADJUST, permissions and VMSA in RDX.
+// RMPQUERY (F3 0F 01 FD): RAX = guest address, RDX[7:0] = VMPL. Returns the page size in RCX, and
+// permissions and VMSA bit in RDX, laid out as for RMPADJUST.
 #include "hw-model/insn/guest_page.h"
 
 namespace rmpopt::hw

@@ -7,8 +7,8 @@ namespace rmpopt::hw
 namespace
 {
 
-/// Rules on the operands alone (APM vol. 3, RMPUPDATE). What an ASID does that no entry can hold is
-/// not documented.
+/// The rules about the operands alone (APM vol. 3, RMPUPDATE). The result for an ASID that is too
+/// large for an entry is not documented; policy `asid-high`.
 bool bad_input(const machine &m, spa_t spa, const rmp_record &r)
 {
     if (!is_aligned(spa, page_4k)) {
@@ -26,7 +26,7 @@ bool bad_input(const machine &m, spa_t spa, const rmp_record &r)
     return r.size_2m ? !covers_2m(m.rmp(), spa) : !m.rmp().covers(spa);
 }
 
-/// A page of the 2 MB region other than its first is immutable.
+/// True when any page of the 2 MB region except its first is immutable.
 bool later_page_immutable(const rmp_table &rmp, spa_t base)
 {
     for (spa_t p = base + page_4k; p != base + page_2m; p += page_4k) {
@@ -38,8 +38,8 @@ bool later_page_immutable(const rmp_table &rmp, spa_t base)
 }
 
 /// A 4 KB update must not hit an assigned 2 MB page, nor a 2 MB update an assigned 4 KB page (APM
-/// vol. 3, RMPUPDATE, as quoted on LKML, 2021-07-17). 4 KB behind the first page of 2 MB: not
-/// documented; policy `overlap-in-2m`.
+/// vol. 3, RMPUPDATE, as quoted on LKML, 2021-07-17). The status for a 4 KB update of any but the
+/// first page of an assigned 2 MB page is not documented; policy `overlap-in-2m`.
 rmp_status check_overlap(const machine &m, spa_t spa, bool size_2m)
 {
     const rmp_entry base = m.rmp().load(align_down(spa, page_2m));
@@ -57,7 +57,7 @@ rmp_status check_overlap(const machine &m, spa_t spa, bool size_2m)
                : rmp_status::fail_permission;
 }
 
-/// Rules on the entries that the update would write: no immutable one, no overlap.
+/// The rules about the entries that the update would write: none may be immutable or overlap.
 rmp_status check_entries(const machine &m, spa_t spa, bool size_2m)
 {
     const bool first = m.rmp().load(spa).immutable;
@@ -70,8 +70,8 @@ rmp_status check_entries(const machine &m, spa_t spa, bool size_2m)
     return overlap == rmp_status::success && later ? rmp_status::fail_permission : overlap;
 }
 
-/// All rules of RMPUPDATE in their order. That pages of running guests are refused: APM vol. 2,
-/// 15.36.12; where among the others is open.
+/// All rules of RMPUPDATE, in order. APM vol. 2, 15.36.12 has the rule that pages of running guests
+/// are refused, but not its place in that order; policy `inuse-order`.
 rmp_status check_rmpupdate(const machine &m, spa_t spa, const rmp_record &r)
 {
     if (bad_input(m, spa, r)) {
@@ -85,8 +85,8 @@ rmp_status check_rmpupdate(const machine &m, spa_t spa, const rmp_record &r)
     return s == rmp_status::success && in_use ? rmp_status::fail_inuse : s;
 }
 
-/// The entry that a record makes out of an old one. Validated, VMSA and the VMPL permissions
-/// survive only when nothing else changes (APM vol. 2, 15.36.6 and 15.36.7).
+/// The entry that results from writing record `r` over the entry `old`. Validated, VMSA and the
+/// VMPL permissions are kept only if nothing else changes (APM vol. 2, 15.36.6 and 15.36.7).
 rmp_entry updated(const machine &m, const rmp_entry &old, const rmp_record &r)
 {
     if (!r.assigned) {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// RMPUPDATE (F2 0F 01 FE): RAX = page, RCX = 16-byte record. Source: APM vol. 3. The caller has
-// made the checks that come before (host_insn_fault) and has read the record from memory.
+// RMPUPDATE (F2 0F 01 FE): RAX = page, RCX = 16-byte record. Source: APM vol. 3. The caller must
+// first make the checks of host_insn_fault() and read the record from memory.
 //
-// Thread-safety: takes the RMP lock for its whole duration, so it is atomic for the others.
+// Thread-safety: takes the RMP lock for its whole duration, so the instruction is atomic.
 #pragma once
 
 #include "hw-model/insn/host_insn.h"
@@ -10,7 +10,7 @@
 namespace rmpopt::hw
 {
 
-/// RMPUPDATE (APM vol. 3). Clears the RMPOPT bit of the region on all cores before it returns.
+/// Executes RMPUPDATE. Clears the region's RMPOPT bit on all cores before it returns.
 rmp_status rmpupdate(machine &m, spa_t spa, const rmp_record &record, rmp_changes &changes);
 
 } // namespace rmpopt::hw

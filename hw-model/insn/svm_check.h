@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// RMP checks of the SVM instructions. Source: APM vol. 2, 15.36.10 (table 15-41). All look at the
-// core's SNP_EN first and take every page as 4 KB.
+// RMP checks of the SVM instructions. Source: APM vol. 2, 15.36.10 (table 15-41). They apply only
+// where the core's SNP_EN is set, and treat every page as 4 KB.
 //
-// Not checked, since hardware only reads them: nCR3, the I/O and MSR permission maps, the AVIC
-// logical and physical tables. Not here: a VMSAVE that a guest executes virtualised is an ordinary
-// write of that guest (rmp_check()); VM_HSAVE_PA is a WRMSR (wrmsr()).
+// Pages that hardware only reads are not checked: nCR3, the I/O and MSR permission maps, the AVIC
+// logical and physical tables. Two checks are elsewhere: a virtualised VMSAVE by a guest is an
+// ordinary write of that guest (rmp_check()), and VM_HSAVE_PA is checked by WRMSR (wrmsr()).
 //
-// Thread-safety: any thread at any time, no lock; like rmp_check(), racing changes of an entry are
-// seen or not.
+// Thread-safety: callable from any thread at any time, without locks. As with rmp_check(), a change
+// of an entry that races with a check may or may not be seen.
 #pragma once
 
 #include "hw-model/insn/host_insn.h"
@@ -18,8 +18,9 @@
 namespace rmpopt::hw
 {
 
-/// The VMCB of VMRUN and the target of VMSAVE in hypervisor mode must be hypervisor-owned: #GP(0)
-/// or none. `vmcb` is 4 KB aligned; its alignment and width are SVM's own checks.
+/// The VMCB of VMRUN, and the target of VMSAVE in hypervisor mode, must be hypervisor-owned;
+/// otherwise the result is #GP(0). `vmcb` must be 4 KB aligned: its alignment and width are SVM's
+/// own checks.
 fault vmcb_check(const machine &m, unsigned thread, spa_t vmcb) noexcept;
 
 /// The VMSA of an SNP guest's VMRUN.
@@ -29,7 +30,7 @@ struct snp_vmsa {
     std::uint64_t gpa = 0;
 };
 
-/// The pages that a VMCB names, as far as VMRUN checks them.
+/// The pages named by a VMCB that VMRUN checks.
 struct vmrun_pages {
     std::optional<spa_t> avic_backing{};
     std::optional<spa_t> nonsnp_vmsa{}; ///< of an SEV-ES guest without SNP
@@ -37,7 +38,7 @@ struct vmrun_pages {
     bool snp_active = false; ///< SEV_FEATURES bit 0: an SNP guest
 };
 
-/// False: VMRUN ends with VMEXIT_INVALID.
+/// When false, VMRUN ends with VMEXIT_INVALID.
 bool vmrun_pages_valid(const machine &m, unsigned thread, const vmrun_pages &pages) noexcept;
 
 } // namespace rmpopt::hw

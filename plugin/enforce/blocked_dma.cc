@@ -17,7 +17,7 @@ namespace rmpopt
 namespace
 {
 
-/// The page of the last event of this thread: a transfer is many host instructions, one event.
+/// The page of this thread's last event. A transfer takes many host instructions but is one event.
 thread_local hw::spa_t last_page = ~0ull;
 
 void report_event(hw::spa_t spa)
@@ -52,7 +52,7 @@ void block_device_write(ucontext_t &interrupted)
             bytes += formatted(" {:02x}", b);
         }
         refuse("a device writes to memory that the RMP protects with a host instruction that "
-               "cannot be stepped over (bytes" +
+               "the plugin cannot step over (bytes" +
                bytes + "); not emulated");
     }
 }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// A device's DMA into a page that the RMP does not let devices write. The IOMMU would drop the
-// write, log an RMP_PAGE_FAULT event, and let the rest of the transfer go on (APM vol.
-// 2, 15.36.10). QEMU's devices write with ordinary host instructions. The one that hit the
-// protected page is stepped over; those of its bytes that lie in other pages are written.
+// Drops a device's DMA into a page that the RMP does not let devices write. On hardware the IOMMU
+// drops the write, logs an RMP_PAGE_FAULT event, and lets the rest of the transfer go on (APM vol.
+// 2, 15.36.10). QEMU's devices write with ordinary host instructions, so the instruction that hit
+// the protected page is stepped over, after its bytes that lie in other pages have been written.
 #pragma once
 
 #include <ucontext.h>
@@ -10,8 +10,8 @@
 namespace rmpopt
 {
 
-/// Steps over the host instruction that was interrupted; called in a signal handler. Returns when
-/// the thread can go on. Ends QEMU when instructions of this kind cannot be stepped over.
+/// Steps over the interrupted host instruction. To be called in a signal handler, which then
+/// returns. Ends QEMU if it cannot step over an instruction of this kind.
 void block_device_write(ucontext_t &interrupted);
 
 } // namespace rmpopt

@@ -33,13 +33,13 @@ bool takes_away(const hw::rmp_changes &changes)
                                [](const hw::rmp_change &r) { return !r.host_writable; });
 }
 
-/// Protection that waits until no vCPU holds a translation any more: a store that begins before a
-/// page is protected and reaches into it afterwards would be half done.
+/// Protects pages once no vCPU holds a translation any more. Without the wait, a store that began
+/// before and crosses into a page that has become protected would be half done.
 struct late_protection {
     hw::rmp_changes changes;
     std::promise<void> done{};
 
-    /// With all vCPUs stopped; owns `data`.
+    /// Runs while all vCPUs are stopped, and takes ownership of `data`.
     static void apply(void *data)
     {
         const std::unique_ptr<late_protection> self(static_cast<late_protection *>(data));
@@ -54,7 +54,8 @@ void take_away(const hw::rmp_changes &changes, const std::function<bool()> &give
     auto *const late = new late_protection{.changes = changes};
     const std::future<void> done = late->done.get_future();
     tlb_fill::flush_then(late_protection::apply, late);
-    // Whoever took the pages must not say so earlier: a store that comes after that is to fault.
+    // The caller must not report that the pages are taken before this, because from then on every
+    // store to them must fault.
     while (!vcpu::on_vcpu_thread() && done.wait_for(patience) != std::future_status::ready) {
         if (given_up && given_up()) {
             return;

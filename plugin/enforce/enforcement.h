@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// Makes the model's answers take effect in QEMU: starts the checks of writes, protects pages, and
-// drops translations when the RMP changes.
+// Makes the model's answers take effect in QEMU: checks writes, protects pages, and drops
+// translations when the RMP changes.
 //
-// Thread-safety: install_checks() and then start_protection() belong to the thread of vCPU 0 before
-// the guest runs, and come before everything else; the other functions may be called from any
-// thread.
+// Thread-safety: install_checks() and then start_protection() must be called first, on vCPU 0's
+// thread before the guest runs. The other functions may be called from any thread, except where
+// they say otherwise.
 #pragma once
 
 #include "enforce/guest_ram.h"
@@ -26,30 +26,31 @@ struct enforcement_settings {
     listener *heard = nullptr;
 };
 
-/// From now on translations are checked, and blocks of code go by `blocks`. Everything in `s` must
-/// live until QEMU ends. `ra`: as for layout::try_facts(). Returns an empty string or what is
-/// unexpected in this QEMU.
+/// Starts to check translations and to translate blocks of code by the rules `blocks`. Everything
+/// in `s` must live until QEMU ends. `ra`: as for layout::try_facts(). Returns an empty string, or
+/// what is unexpected in this QEMU.
 std::string install_checks(const enforcement_settings &s, const translator::rules &blocks,
                            std::uintptr_t ra);
 
-/// From now on pages are protected, unless the level is off. Returns an empty string or why that is
-/// impossible on this host, with what to do about it.
+/// Starts to protect pages, unless the level is off. Returns an empty string, or why this host
+/// cannot do it and what to do about that.
 std::string start_protection();
 
-/// Makes `changes` of the RMP true for QEMU. On a vCPU's thread: before its next instruction.
-/// Elsewhere: before the function returns, for which it waits for the vCPUs; `given_up` is asked
-/// now and then, and ends the waiting. The caller must hold no lock that a vCPU may wait for.
+/// Makes `changes` of the RMP take effect in QEMU. On a vCPU's thread they take effect before its
+/// next instruction. On any other thread the function waits for the vCPUs and returns when they
+/// have taken effect; it polls `given_up` and stops waiting when that returns true. The caller must
+/// hold no lock that a vCPU may wait for.
 void take_effect(const hw::rmp_changes &changes, const std::function<bool()> &given_up = {});
 
-/// The rules for writes have changed without a change of the RMP, as when SNP_EN gets set.
-/// On a vCPU's thread.
+/// To be called on a vCPU's thread when the rules for writes change without a change of the RMP, as
+/// when SNP_EN is set.
 void drop_translations();
 
-/// All RAM becomes writable, once the machine was reset: what is still under way elsewhere then
-/// protects nothing any more. vCPUs are stopped.
+/// Makes all RAM writable. To be called with the vCPUs stopped, and only after the model was reset:
+/// changes still in progress on other threads then find nothing to protect.
 void release_protection();
 
-/// How often the protection of a range was changed.
+/// How many times the protection of a range has been changed.
 std::uint64_t protection_changes();
 
 } // namespace rmpopt

@@ -14,7 +14,7 @@ namespace rmpopt
 namespace
 {
 
-/// vCPUs whose #PF with the RMP bit is on its way to the handler.
+/// By vCPU: true while QEMU delivers a #PF with the RMP bit.
 std::array<std::atomic<bool>, most_vcpus> under_way;
 
 } // namespace
@@ -37,8 +37,8 @@ void deliver_page_fault(const vcpu &cpu, denied_access access, std::uintptr_t ra
     cpu.raise(vector::pf, static_cast<int>(access.code), 0);
 }
 
-// QEMU keeps the error code in an int and pushes it sign-extended, so bit 31 arrives as
-// 0xffffffff80000003. This cuts the pushed value to what hardware pushes.
+// QEMU keeps the error code in an int and pushes it sign-extended, so that a code with bit 31
+// arrives as 0xffffffff80000003. This corrects the pushed value to what hardware pushes.
 void finish_page_fault(const vcpu &cpu)
 {
     constexpr std::uint64_t extension = 0xffffffffull << 32;
@@ -49,7 +49,7 @@ void finish_page_fault(const vcpu &cpu)
     const walk_result frame = translate(memory, cpu.paging(), cpu.reg(rsp), access_kind::write);
     const auto code = frame.kind == walk_result::outcome::ok ? memory.load<std::uint64_t>(frame.spa)
                                                              : std::nullopt;
-    // The push itself may have faulted: then this is another frame.
+    // The push itself may have faulted; then this frame is another exception's.
     if (code.has_value() && (*code & extension) == extension &&
         (*code & (pf_rmp | pf_present)) == (pf_rmp | pf_present)) {
         memory.store(frame.spa, *code & ~extension);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// Delivers the exceptions that the RMP raises, with exact error code, CR2 and RIP, and tells of
-// them.
+// Delivers the exceptions that the RMP raises, with exact error code, CR2 and RIP, and tells the
+// listener.
 #pragma once
 
 #include "events/listener.h"
@@ -9,7 +9,7 @@
 namespace rmpopt
 {
 
-/// Tells the listener. The vCPU's state must be exact.
+/// Tells the listener of a denied access. The vCPU's state must be exact.
 void tell_denied(const vcpu &cpu, const denied_access &access);
 
 /// Delivers #PF with CR2 = `access.address` at the instruction whose generated code returns to `ra`
@@ -17,7 +17,7 @@ void tell_denied(const vcpu &cpu, const denied_access &access);
 /// I/D bits in `access.code`, and the bits of the verdict.
 [[noreturn]] void deliver_page_fault(const vcpu &cpu, denied_access access, std::uintptr_t ra);
 
-/// After the delivery of any exception, before its handler's first instruction.
+/// To be called after the delivery of any exception, before its handler's first instruction.
 void finish_page_fault(const vcpu &cpu);
 
 } // namespace rmpopt

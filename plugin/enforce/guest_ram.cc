@@ -17,7 +17,7 @@ using hw::spa_t;
 namespace
 {
 
-/// The same bytes show in both mappings, for the first page of each run.
+/// True when both mappings show the same memory, probed at one place in each run.
 bool same_memory(const hw::memory_view &view, const std::vector<spa_range> &layout)
 {
     constexpr std::uint64_t probe_offset = 0x8000; // RAM in every run, below the video hole

@@ -14,7 +14,7 @@ namespace rmpopt
 class guest_ram
 {
   public:
-    /// Maps the block a second time. Returns an empty string or what went wrong.
+    /// Maps the block a second time. Returns an empty string, or what went wrong.
     std::string map(const guest_ram_block &block);
 
     /// System memory through the second mapping.
@@ -24,12 +24,12 @@ class guest_ram
     std::byte *qemu_base() const { return block_.qemu_host; }
     std::uint64_t bytes() const { return block_.bytes; }
 
-    /// System address of an address in QEMU's mapping.
+    /// The system address of an address in QEMU's mapping; nothing for any other address.
     std::optional<hw::spa_t> spa_of(const void *qemu_address) const;
-    /// Address in QEMU's mapping; nullptr when [spa, spa + bytes) is not RAM of one run.
+    /// The address in QEMU's mapping; nullptr unless [spa, spa + bytes) lies in one run of RAM.
     std::byte *qemu_address(hw::spa_t spa, std::uint64_t bytes) const;
 
-    /// Zeroes whole pages by giving their memory back.
+    /// Zeroes whole pages by returning their memory to the host.
     void zero(const hw::spa_range &range) const;
 
   private:

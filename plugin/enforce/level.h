@@ -6,7 +6,8 @@
 namespace rmpopt
 {
 
-/// strict: also the rule that a host mapping of 2 MB must not reach an assigned page.
+/// How much of the RMP check is enforced. strict adds the rule that a write through a 2 MB mapping
+/// of the host faults when the mapping covers an assigned page.
 enum class enforcement : std::uint8_t { off, on, strict };
 
 } // namespace rmpopt

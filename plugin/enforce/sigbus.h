@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// What to do when the host's MMU stops a write to a protected page. Stores of the guest are refused
-// before they get this far (write_check.h). What arrives here are page walks that update their
-// tables, devices, and stores that race with firmware taking the page.
+// Handles the SIGBUS that the host's MMU raises for a write to a protected page. Ordinary stores of
+// the guest are refused earlier (write_check.h). The writes that arrive here are made by page walks
+// that update their tables, by devices, and by stores that race with firmware taking the page.
 //
 // The handler allocates, takes locks, and may leave by QEMU's longjmp. A handler of an asynchronous
 // signal must do none of that, because it may interrupt malloc, or a thread that holds a lock. This

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// What the files of this folder work on. They are called by QEMU and by a signal, which pass
-// nothing of ours, so it is found here. Set once by install_checks().
+// The state that the files of this folder share, set once by install_checks(). It is global because
+// QEMU and the signal handler call into this folder without a pointer of ours.
 #pragma once
 
 #include "enforce/enforcement.h"

@@ -26,7 +26,7 @@ std::uint64_t field(const hw::memory_view &memory, hw::spa_t base, std::uint64_t
     return memory.load<std::uint64_t>(base + offset).value_or(0);
 }
 
-/// True when `f(vCPU)` is true for a vCPU that the model counts as running a guest with a page in
+/// True when `f(vCPU)` is true for any vCPU that, by the model, runs a guest with a page in
 /// [spa, spa + bytes).
 template <class F> bool any_user(hw::spa_t spa, std::uint64_t bytes, F f)
 {
@@ -39,7 +39,7 @@ template <class F> bool any_user(hw::spa_t spa, std::uint64_t bytes, F f)
     return false;
 }
 
-/// Called while no vCPU executes anything: QEMU's flags are exact.
+/// Called while no vCPU executes anything, because QEMU's flags are exact only then.
 void note_ended_guests(void *)
 {
     hw::machine &m = *enforced.machine;
@@ -66,7 +66,8 @@ void hold(hw::pages_in_use &held, hw::spa_t spa)
     access.cpu.exit_guest(exit_npf, denied.code, 0);
 }
 
-/// P and U: nested accesses are user accesses to present pages (APM vol. 2, 15.25.6).
+/// EXITINFO1 without the bits of the verdict. P and U are always set: nested accesses are user
+/// accesses to present pages (APM vol. 2, 15.25.6).
 std::uint64_t base_info(const translation &access)
 {
     return pf_present | pf_user |
@@ -170,7 +171,7 @@ void deliver_nested_walk_fault(const translation &access, hw::spa_t table,
             gpa = e.gpa;
         }
     }
-    // The update is a write to the guest's table, whatever the access was.
+    // The page walk's update is a write, whatever the access was.
     leave_guest(access, gpa,
                 {.address = access.address,
                  .spa = table,

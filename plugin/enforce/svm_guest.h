@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// Guests of the emulated host: which VMCB each vCPU runs, which pages the model must hold for it,
-// and the #VMEXIT by which the RMP stops a guest.
+// Guests of the emulated host: which VMCB each vCPU runs, which pages are in use by it, and the
+// #VMEXIT that an RMP violation of a guest causes.
 #pragma once
 
 #include "hw-model/access/rmp_check.h"
@@ -12,8 +12,8 @@
 namespace rmpopt
 {
 
-/// True when an SVM instruction that names a page at `spa` is executed by the host and passes the
-/// checks that QEMU makes itself: SVME, privilege, alignment.
+/// True when the host executes the SVM instruction whose operand is the page at `spa`, and the
+/// instruction passes the checks that QEMU makes itself: SVME, privilege, alignment.
 bool is_host_svm_insn(const vcpu &cpu, hw::spa_t spa);
 
 /// The fields of a VMCB that concern the RMP.
@@ -23,41 +23,43 @@ struct vmcb_view {
     std::uint16_t asid = 0;
     std::uint8_t tlb_control = 0;
     hw::vmrun_pages pages;
-    hw::pages_in_use held; ///< while the guest runs
+    hw::pages_in_use held; ///< pages in use while the guest runs
 };
 
 /// Reads the VMCB at `vmcb`, which is RAM and 4 KB aligned.
 vmcb_view read_vmcb(const hw::memory_view &memory, hw::spa_t vmcb);
 
-/// VMRUN of `vmcb` has passed its checks and is about to be executed by QEMU on the current vCPU.
-/// From now on its pages are in use. The caller has held the RMP lock since before the checks, so
-/// that an RMPUPDATE comes before the checks or finds the pages in use.
+/// Notes that VMRUN of `vmcb` has passed its checks and that QEMU is about to execute it on the
+/// current vCPU. From now on its pages are in use. The caller must have held the RMP lock since
+/// before the checks, so that every RMPUPDATE either precedes them or finds the pages in use.
 void guest_starts(const vcpu &cpu, hw::spa_t vmcb, const hw::pages_in_use &held);
 
-/// True when the model knows whether a running guest uses a page of [spa, spa + bytes). To be asked
-/// on a vCPU's thread before RMPUPDATE and PSMASH, without the RMP lock. When false, the model will
-/// know as soon as no vCPU executes anything, and the instruction must be executed again.
+/// True when the model knows whether a running guest uses a page of [spa, spa + bytes). To be
+/// called on a vCPU's thread before RMPUPDATE and PSMASH, without the RMP lock. If it returns
+/// false, the model will know once all vCPUs have been stopped, and the instruction must then be
+/// executed again.
 ///
-/// QEMU calls nobody at #VMEXIT, so the model goes on counting the pages as in use. QEMU's own flag
-/// for a running guest is set some time after VMRUN's checks and cleared some time before the last
-/// write to the VMCB. It is exact only while no vCPU executes anything.
+/// QEMU notifies nobody of a #VMEXIT, so for the model the pages stay in use. QEMU's own flag for a
+/// running guest is set some time after VMRUN's checks and cleared some time before the last write
+/// to the VMCB. It is exact only while no vCPU executes anything.
 bool is_use_certain(hw::spa_t spa, std::uint64_t bytes);
 
-/// True when by QEMU's flag a running guest uses the page. For stores of the host: one that races
-/// with VMRUN or #VMEXIT counts as before the one or after the other.
+/// True when a running guest uses the page, by QEMU's own flag. That is exact enough for a store of
+/// the host: one that races with VMRUN or #VMEXIT may as well have come before VMRUN or after the
+/// #VMEXIT.
 bool is_in_running_guest(hw::spa_t page);
 
-/// Writes what a #VMEXIT with VMEXIT_INVALID leaves in the VMCB.
+/// Writes to the VMCB what a #VMEXIT with VMEXIT_INVALID leaves there.
 void write_vmexit_invalid(const hw::memory_view &memory, hw::spa_t vmcb);
 
-/// #VMEXIT(NPF) for the guest's access, with the error bits of `verdict` in EXITINFO1.
+/// Delivers #VMEXIT(NPF) for the guest's access, with the error bits of `verdict` in EXITINFO1.
 [[noreturn]] void deliver_nested_fault(const translation &access, const hw::rmp_verdict &verdict,
                                        std::uintptr_t ra);
 /// The same when the page walk for the access could not update the table at `table`.
 [[noreturn]] void deliver_nested_walk_fault(const translation &access, hw::spa_t table,
                                             const hw::rmp_verdict &verdict, std::uintptr_t ra);
 
-/// Machine reset.
+/// To be called at machine reset.
 void forget_guests();
 
 } // namespace rmpopt

@@ -13,7 +13,8 @@ namespace rmpopt
 namespace
 {
 
-/// Of the last check of this thread that refused; QEMU delivers it before the thread checks again.
+/// The result of this thread's last check that failed. QEMU raises its fault before the thread
+/// makes another check.
 thread_local refusal last_refusal;
 
 std::optional<hw::spa_t> spa_of(const void *host)
@@ -21,14 +22,14 @@ std::optional<hw::spa_t> spa_of(const void *host)
     return enforced.ram->spa_of(host);
 }
 
-/// The page tables map `address` with a page of 2 MB or more.
+/// True when the page tables map `address` by a page of 2 MB or more.
 bool is_mapped_large(const vcpu &cpu, std::uint64_t address)
 {
     const auto path = cpu.find_page(enforced.machine->memory(), address);
     return path.has_value() && path->page_bytes >= hw::page_2m;
 }
 
-/// SNP_EN of the core; when it gets set, translations are dropped.
+/// SNP_EN of the core. Setting it drops all translations, so the answer may be cached with them.
 bool restricts(const vcpu &cpu)
 {
     return enforced.machine->snp_enabled(cpu.index());
@@ -52,8 +53,8 @@ void started(const vcpu &cpu)
     enforced.heard->cpu_started(cpu.index());
 }
 
-/// W, U and I/D of the error code. An access whose page walk failed need not be a write itself:
-/// whether it is reported as one is the policy walk-fault.
+/// The W, U and I/D bits of the error code. When a page walk's update was refused, the access
+/// itself may have been a read; the policy walk-fault decides whether a write is reported.
 std::uint32_t access_bits(const translation &t, const hw::rmp_access &a)
 {
     const bool write =

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// The RMP check of each translation that a vCPU caches, and the way of its verdict to the fault
-// that is delivered.
+// Checks each translation that a vCPU caches against the RMP, and delivers the fault that the
+// verdict asks for.
 #pragma once
 
 #include "hw-model/access/rmp_check.h"
@@ -9,12 +9,12 @@
 namespace rmpopt
 {
 
-/// What qemu/ carries from the check to refuse() without looking at it.
+/// The verdict as qemu/ passes it from the check to refuse(), without knowing what it holds.
 struct refusal {
     hw::rmp_verdict verdict;
 };
 
-/// For tlb_fill::hook(). Without `enforce` writes are not looked at.
+/// The rules for tlb_fill::hook(). Without `enforce`, writes are not checked.
 translation_rules rmp_translation_rules(bool enforce);
 
 /// The verdict on a write to `spa` by this vCPU, through a mapping of 4 KB or, with
@@ -23,7 +23,7 @@ hw::rmp_verdict check_write(const vcpu &cpu, hw::spa_t spa,
                             hw::rmp_access_kind kind = hw::rmp_access_kind::write,
                             bool large_mapping = false);
 
-/// Delivers what `why` says of the write `access`. `ra` as for vcpu::raise().
+/// Delivers the fault that `why` demands for the write `access`. `ra`: as for vcpu::raise().
 [[noreturn]] void refuse_write(const translation &access, const refusal &why, std::uintptr_t ra);
 
 /// The same for an access whose page walk could not update the page table at `table`.

@@ -11,8 +11,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-// Kernel headers of Debian 12 (Linux 6.1) have these; older ones do not, and then the kernel that
-// the plugin runs on decides.
+// Kernel headers older than those of Debian 12 (Linux 6.1) lack this. The running kernel may
+// support it all the same; UFFDIO_API tells.
 #ifndef UFFD_FEATURE_WP_HUGETLBFS_SHMEM
 #define UFFD_FEATURE_WP_HUGETLBFS_SHMEM (1 << 12)
 #endif
@@ -86,7 +86,7 @@ void write_protect::protect(const spa_range &range, bool writable)
 {
     std::byte *p = ram_->qemu_address(range.base, range.bytes);
     if (p == nullptr) {
-        return; // the RMP also covers addresses without RAM
+        return; // the RMP covers addresses without RAM, too
     }
     uffdio_writeprotect wp{};
     wp.range.start = reinterpret_cast<std::uintptr_t>(p);

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// Lets the host's MMU find the guest's writes to pages that the RMP does not let the host write.
-// Such pages are write-protected in QEMU's mapping, so that a store stops before memory changes and
-// costs nothing when it is allowed.
+// Write-protects, in QEMU's mapping, the pages that the RMP does not let the host write. The host's
+// MMU then stops a forbidden store before memory changes, and an allowed store costs nothing.
 #pragma once
 
 #include "enforce/guest_ram.h"
@@ -18,15 +17,16 @@ namespace rmpopt
 class write_protect
 {
   public:
-    /// Prepares protection of `ram`, with the RMP of `machine` as the only truth. Returns an empty
-    /// string or why protection is impossible here.
+    /// Prepares to protect `ram` by the RMP of `machine`. Returns an empty string, or why this host
+    /// cannot do it.
     std::string start(const guest_ram &ram, hw::machine &machine);
 
-    /// Brings the protection of the changed pages in line with the RMP as it is now: what `effects`
-    /// says of them is not looked at. Any thread, in any order.
+    /// Brings the protection of the changed pages in line with the current RMP. It looks only at
+    /// which pages `effects` names, so calls for the same pages may come in any order, from any
+    /// thread.
     void apply(const hw::rmp_changes &effects);
 
-    /// All RAM writable again.
+    /// Makes all RAM writable again.
     void release_all();
 
     std::uint64_t changes() const { return changes_.load(std::memory_order_relaxed); }

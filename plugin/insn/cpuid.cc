@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// CPUID (0F A2). Only the persona's leaves, and only in long mode: firmware and start-up code see
-// QEMU's own answers, which differ in nothing that they look at.
+// CPUID (0F A2). Emulates only the leaves that differ between the modelled CPU and QEMU's, and only
+// in long mode. The BIOS and start-up code see QEMU's own answers, which agree in all that they
+// use.
 #include "hw-model/machine/cpuid.h"
 #include "insn/dispatch.h"
 

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// The instructions that the plugin executes instead of QEMU, one file for each; this header has
-// what they share. A file reads operands, calls the model's function, makes its changes take
-// effect, tells the listener, and completes. An emulation either returns, and then QEMU executes
-// the instruction itself, or it ends in complete() or raise(), which do not return: nothing with a
-// destructor may be alive then.
+// Shared by the files of this folder, each of which emulates one instruction: it reads the
+// operands, calls the model's function, makes the changes take effect, tells the listener, and
+// completes the instruction. If an emulation returns, QEMU executes the instruction itself.
+// Otherwise it ends in complete() or raise(), which do not return and run no destructors.
 #pragma once
 
 #include "events/listener.h"
@@ -20,25 +19,27 @@
 namespace rmpopt
 {
 
-/// What the instructions work on. Everything must live until QEMU ends.
+/// What the instructions read and change. All of it must live until QEMU ends.
 struct insn_environment {
     hw::machine *machine = nullptr;
     listener *heard = nullptr;
-    bool enforces = true; ///< stores are checked
-    /// What an RMPUPDATE fails with instead of being executed; nothing: it is executed.
+    bool enforces = true; ///< stores are checked against the RMP
+    /// The status with which the next RMPUPDATE must fail without being executed, if there is one.
     std::function<std::optional<hw::rmp_status>()> rmpupdate_failure;
-    /// The boot CPU is about to set EFER.LME, with these values in RSI and RBX.
+    /// Called when the boot CPU is about to set EFER.LME, with its RSI and RBX.
     std::function<void(std::uint32_t rsi, std::uint32_t rbx)> enter_operating_system;
-    /// The guest asks for stores to be counted. The caller leaves the block, after synchronise().
+    /// Called after synchronise() when the guest asks for another measurement mode. The caller then
+    /// leaves the block.
     std::function<void(measure_request to)> set_measure;
 };
 
-/// From now on instructions are emulated. On vCPU 0's thread before the guest's first instruction.
+/// Starts to emulate instructions. To be called on vCPU 0's thread before the guest's first
+/// instruction.
 void start_emulation(const insn_environment &e);
-/// nullptr until then.
+/// nullptr before start_emulation().
 const insn_environment *emulation_environment();
 
-/// One execution.
+/// One execution of an emulated instruction.
 struct insn_event {
     const insn_environment &env;
     vcpu cpu;
@@ -57,7 +58,7 @@ struct insn_event {
     }
 };
 
-/// Where the guest is, for those who are told; as long as the event lives.
+/// The vCPU and RIP of the event, for the listener. Valid as long as the event lives.
 inline place place_of(const insn_event &event)
 {
     return {.cpu = event.cpu.index(),
@@ -69,8 +70,9 @@ inline place place_of(const insn_event &event)
             .insn = &event};
 }
 
-/// The callback to register for an instruction with these bytes, with the instruction's length as
-/// its userdata; nullptr when QEMU should execute it alone.
+/// The callback to register for an instruction with these bytes, to be registered with the
+/// instruction's length as its userdata. nullptr if QEMU executes the instruction without the
+/// plugin.
 qemu_plugin_vcpu_udata_cb_t find_emulation(std::span<const std::uint8_t> bytes);
 
 /// If QEMU makes the store of `insn` in several parts, tries all of it first, so that it faults
@@ -81,29 +83,29 @@ bool watch_split_store(qemu_plugin_insn *insn, std::span<const std::uint8_t> cod
 /// TLB each time it is executed. Returns true in that case. Called while QEMU translates.
 bool watch_tlb_insn(qemu_plugin_insn *insn, std::span<const std::uint8_t> code);
 
-/// The linear address of an operand of the instruction at `rip`, which only forms that are relative
-/// to it need.
+/// The linear address of an instruction's memory operand. `rip` is needed only if `form` is
+/// RIP-relative.
 std::uint64_t address_of(const address_form &form, const vcpu &cpu, std::uint64_t rip);
 
-// Ends of an emulation.
+// The ways to end an emulation.
 
-/// Brings RIP, flags and all else up to date; needed before a memory operand is touched. The ends
-/// do it themselves.
+/// Brings RIP, flags and all other vCPU state up to date. Must be called before a memory operand is
+/// accessed; complete() and raise() do it themselves.
 void synchronise(insn_event &event);
 
-/// Continues after the instruction with the arithmetic flags of `mask` changed to `flags`; the
-/// others, and all with an empty mask, keep their exact values.
+/// Continues after the instruction. Sets the arithmetic flags in `mask` to `flags`; all other flags
+/// keep their exact values.
 [[noreturn]] void complete(insn_event event, std::uint32_t flags = 0, std::uint32_t mask = 0);
-/// Executes the instruction once more, after work that waits until no vCPU executes anything.
+/// Executes the instruction again, after the work that is queued until no vCPU executes anything.
 [[noreturn]] void execute_again(insn_event event);
-/// Continues after an RMP instruction: EAX and those of the flags that follow from it in `mask`.
+/// Continues after an RMP instruction with `status` in EAX and the flags in `mask` set accordingly.
 [[noreturn]] void complete_with_status(const insn_event &event, hw::rmp_status status,
                                        std::uint32_t mask);
-/// #UD or #GP(0) at the instruction; `f` is not fault::none.
+/// Raises #UD or #GP(0) at the instruction; `f` must not be fault::none.
 [[noreturn]] void raise(const insn_event &event, hw::fault f);
-/// The same, unless there is no fault.
+/// The same, but returns if there is no fault.
 void raise_any(const insn_event &event, hw::fault f);
-/// The exception of an operand, if there is one; after synchronise().
+/// Raises the exception of an operand, if there is one. To be called after synchronise().
 void raise_any(const insn_event &event, const operand_fault &bad);
 
 void emulate_cpuid(const insn_event &event);
@@ -115,7 +117,7 @@ void emulate_rmpread(insn_event event);
 void emulate_rmpopt(const insn_event &event);
 void emulate_vmrun(const insn_event &event);
 void emulate_vmsave(const insn_event &event);
-/// Only observes; QEMU executes the instruction.
+/// Only observes HLT; QEMU executes it.
 void emulate_hlt(const insn_event &event);
 void emulate_marker(insn_event event);
 

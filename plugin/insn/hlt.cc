@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// HLT (F4): with interrupts off it is how Linux leaves a CPU that goes offline.
+// HLT (F4): Linux executes it with interrupts off on a CPU that it takes offline.
 #include "insn/dispatch.h"
 
 namespace rmpopt

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// The marker: NOPL 0x4f504d52(%rax,%rax,1), which does nothing on any machine. EAX says what is
-// wanted of the measurement; nothing in the guest changes. Any privilege, 64-bit mode.
+// The marker instruction: NOPL 0x4f504d52(%rax,%rax,1), which does nothing on any other machine.
+// EAX selects a function of the measurement. No guest state changes. It works at any privilege
+// level in 64-bit mode.
 #include "insn/dispatch.h"
 
 #include <algorithm>
@@ -14,10 +15,10 @@ namespace
 {
 
 enum class marker : std::uint32_t {
-    mark = 0x4b52414d,   ///< "MARK": a phase named by RDX bytes at RDI begins; none: it ends
-    on = 0x4f4e4d45,     ///< "EMNO": count; RDX = interval, 0: each store
-    on_tlb = 0x4d424c54, ///< "TLBM": count each store and model TLBs
-    off = 0x46464f4d,    ///< "MOFF"
+    mark = 0x4b52414d,   ///< "MARK": begins a phase, named by RDX bytes at RDI; RDX = 0: ends it
+    on = 0x4f4e4d45,     ///< "EMNO": measures stores at the interval RDX; 0: every store
+    on_tlb = 0x4d424c54, ///< "TLBM": measures every store and models TLBs
+    off = 0x46464f4d,    ///< "MOFF": stops the measurement
 };
 constexpr std::size_t longest_name = 63;
 
@@ -26,7 +27,8 @@ bool is_printable(char c)
     return c >= ' ' && c <= '~';
 }
 
-/// The name in guest memory; cut at what cannot be read, other characters than ASCII's replaced.
+/// Begins the phase whose name is in guest memory. The name ends early where memory cannot be read,
+/// and characters that are not printable ASCII become '?'.
 void mark(const insn_event &event)
 {
     std::array<std::uint8_t, longest_name> name{};

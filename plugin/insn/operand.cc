@@ -19,7 +19,7 @@ using hw::spa_t;
 namespace
 {
 
-/// The run of an operand that lies in one page.
+/// The part of an operand that lies in one page.
 struct piece {
     std::uint64_t va = 0;
     spa_t spa = 0;
@@ -27,7 +27,7 @@ struct piece {
     std::size_t bytes = 0;
 };
 
-/// An operand of at most a page: one or two pieces.
+/// An operand of at most a page's size, as one or two pieces.
 struct pieces {
     std::array<piece, 2> part;
     std::size_t count = 0;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// Stores that QEMU makes in several parts. When such a store crosses into another page, all of it
-// is tried first, so that it faults before any part is written. PUSHF and SETcc are always tried,
-// because QEMU would lose the guest's flags in a fault.
+// Stores that QEMU makes in several parts. When such a store crosses into another page, all its
+// parts are checked first, so that it faults before any of them is written. PUSHF and SETcc are
+// always checked first, because QEMU would lose the guest's flags if their store faulted.
 #include "x86/split_store.h"
 #include "base/intern.h"
 #include "insn/dispatch.h"

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// Instructions that drop translations: MOV to CR0, CR3 and CR4, INVLPG, INVPCID, INVLPGA (APM vol.
-// 2, 5.5.2; vol. 3). The modelled TLB is told before QEMU executes them. If the instruction then
-// faults, the modelled TLB has dropped too much, which costs it some extra page walks.
+// Instructions that flush TLB entries: MOV to CR0, CR3 and CR4, INVLPG, INVPCID, INVLPGA (APM vol.
+// 2, 5.5.2; vol. 3). The modelled TLB is flushed before QEMU executes the instruction. If that then
+// faults, the model has flushed too much and makes a few extra page walks.
 #include "base/intern.h"
 #include "insn/dispatch.h"
 #include "instrument/store_hooks.h"
@@ -30,7 +30,7 @@ std::uint16_t pcid_of(std::uint64_t value)
     return static_cast<std::uint16_t>(value & cr3_pcid);
 }
 
-/// The vCPU and its model while the instruction drops translations.
+/// One execution of such an instruction.
 struct drop_event {
     vcpu cpu;
     tlb_model &model;

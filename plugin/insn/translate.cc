@@ -21,14 +21,15 @@ void on_first_instruction(unsigned, void *)
     before_first(reinterpret_cast<std::uintptr_t>(__builtin_return_address(0)));
 }
 
-/// The machine is complete; before that, firmware's first blocks are only looked through for the
-/// instructions that are always emulated.
+/// True once the machine is complete. Blocks of the BIOS that QEMU translates earlier get callbacks
+/// only for the instructions that are always emulated.
 bool started()
 {
     return emulation_environment() != nullptr;
 }
 
-/// True when it is one that the plugin executes or looks at.
+/// Registers the callback of an instruction that the plugin emulates or observes. Returns true if
+/// it is one.
 bool look_at(qemu_plugin_insn *insn)
 {
     const insn_bytes bytes(insn);
@@ -76,8 +77,8 @@ void on_translate(qemu_plugin_tb *tb, void *)
     for_insns(tb, [&](qemu_plugin_insn *insn) { concerned = look_at(insn) || concerned; });
     if (said_plain) {
         if (concerned || translator::why_all_blocks().empty()) {
-            refuse("a block of code was taken for one without any instruction of the plugin's; "
-                   "please report this");
+            refuse("a block of code was skipped although it has an instruction that the plugin "
+                   "handles; please report this");
         }
         store_hooks::expect_none(tb);
     } else if (started()) {

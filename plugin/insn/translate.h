@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// While QEMU translates a block of code, the instructions that concern the plugin get their
-// callbacks.
+// Registers the plugin's callbacks while QEMU translates a block of code.
 #pragma once
 
 #include "qemu/api.h"
@@ -17,8 +16,8 @@ void before_first_instruction(void (*start)(std::uintptr_t ra));
 /// The plugin's only callback for blocks.
 void on_translate(qemu_plugin_tb *tb, void *);
 
-/// The rules by which blocks are left out of the plugin's view. With `audits` the plugin sees all
-/// blocks and ends QEMU when one that would have been left out concerns it.
+/// The rules by which QEMU skips the plugin for blocks that do not concern it. With `audits` no
+/// block is skipped, and QEMU ends when one that would have been skipped does concern the plugin.
 translator::rules block_rules(bool audits);
 
 } // namespace rmpopt

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// VMRUN (0F 01 D8): the RMP checks of the pages that the VMCB names. QEMU then executes the
-// instruction. Guests with encrypted memory are not emulated: their VMRUN fails as with a bad VMCB.
+// VMRUN (0F 01 D8): makes the RMP checks of the pages that the VMCB names, then lets QEMU execute
+// the instruction. Guests with encrypted memory are not emulated: their VMRUN fails with
+// VMEXIT_INVALID.
 #include "enforce/svm_guest.h"
 #include "insn/dispatch.h"
 
@@ -10,7 +11,7 @@ namespace rmpopt
 namespace
 {
 
-/// Why VMRUN ends with VMEXIT_INVALID before the guest runs; nullptr when it does not.
+/// Why VMRUN ends with VMEXIT_INVALID before the guest runs; nullptr if the guest may run.
 const char *reason_to_fail(const insn_event &event, const vmcb_view &v)
 {
     if (!hw::vmrun_pages_valid(event.machine(), event.cpu.index(), v.pages)) {
@@ -25,7 +26,8 @@ struct decision {
     vmcb_view view;
 };
 
-/// Makes the checks and notes which pages are in use. RMPUPDATEs of other CPUs see one step.
+/// Makes the checks and notes which pages are in use, in one step as seen by the RMPUPDATEs of
+/// other CPUs.
 decision decide(const insn_event &event, hw::spa_t vmcb)
 {
     hw::machine &m = event.machine();
@@ -51,7 +53,7 @@ void emulate_vmrun(const insn_event &event)
     const hw::spa_t vmcb = event.reg(rax);
     if (!is_host_svm_insn(event.cpu, vmcb) ||
         event.machine().memory().at(vmcb, hw::page_4k) == nullptr) {
-        return; // QEMU's own checks raise what is due
+        return; // QEMU's own checks raise the exception
     }
     const decision d = decide(event, vmcb);
     raise_any(event, d.fault);

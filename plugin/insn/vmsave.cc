@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// VMSAVE (0F 01 DB): the RMP check of its target; then QEMU executes it.
+// VMSAVE (0F 01 DB): makes the RMP check of its target, then lets QEMU execute it.
 #include "enforce/svm_guest.h"
 #include "insn/dispatch.h"
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// WRMSR (0F 30) of the registers that the model holds. The first WRMSR of EFER.LME is also the
-// moment when a BIOS would have been done and an operating system takes over.
+// WRMSR (0F 30) of the registers that the model holds. The first WRMSR that sets EFER.LME also
+// marks the moment when the BIOS has finished and the operating system takes over.
 #include "enforce/enforcement.h"
 #include "hw-model/machine/msr.h"
 #include "insn/dispatch.h"

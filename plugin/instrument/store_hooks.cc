@@ -263,8 +263,8 @@ void on_locked_block(unsigned, void *)
 
 void on_unexpected(unsigned, qemu_plugin_meminfo_t, std::uint64_t vaddr, void *)
 {
-    refuse(formatted("an access to {:#x} was made by a block that was taken for one without; "
-                     "please report this",
+    refuse(formatted("a block that was expected to make no access accessed {:#x}; please report "
+                     "this",
                      vaddr));
 }
 
