@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The standard experiments, and what they do in the guest.
+"""The standard experiments and their scripts for the guest.
 
 An experiment boots the same machine in each of its settings and measures the same phases in each. A new
 experiment is a row in EXPERIMENTS.
@@ -8,22 +8,23 @@ from dataclasses import dataclass
 
 BOOT = "boot"  # the phase from the plugin's start to the first command in the guest
 RMPOPT_OFF = "clearcpuid=rmpopt"  # the kernel does not see RMPOPT; SNP stays on
-SETTLE = 45  # seconds of guest time: the kernel passes 10 s after the last change, and looks again 20 s after that
+SETTLE = 45  # seconds of guest time: the kernel runs a pass 10 s after the last change and checks once more 20 s later
 GUEST = "256K"  # a small guest
-CHURN_SECONDS = 60  # for how long a workload runs while guests come and go
+CHURN_SECONDS = 60  # how long a workload runs while guests start and end
 LOADS = ("files", "memcpy", "pagecache", "forks", "network")
 
-# The beginning of all scripts. Variables set before it: seed (a number for each repetition), on (how rmpopt-mark begins
-# to measure), and phases (the wanted ones). Reasons pass through echo and must not contain quotes.
+# The beginning of all scripts. These variables are set before it: seed (the number of the repetition), on (the option of
+# rmpopt-mark that starts the measurement), and phases (those to measure). The words after "fail" must not contain
+# quotes, because they pass through echo.
 PRELUDE = """
 fail() { echo "# FAIL $*"; exit 1; }
-# Regions (GiB) with at least 64 MiB of RAM.
+# Numbers of the 1 GiB regions with at least 64 MiB of RAM.
 regions() {
     while IFS=' -' read -r first last _ what; do
         [ "$what" = "System RAM" ] && seq $(((0x$first + 0x3ffffff) >> 30)) $(((0x$last - 0x3ffffff) >> 30))
     done </proc/iomem | sort -nu
 }
-# some PART OF: that part of the regions, rounded up, drawn by lot: "1,5,6"
+# some PART OF: a random PART/OF of the regions, rounded up: "1,5,6"
 some() {
     regions | awk -v seed="$seed" -v part="$1" -v of="$2" '
         { gib[NR] = $1 }
@@ -34,7 +35,7 @@ some() {
 needs_guests() {
     grep -q Y /sys/module/kvm_amd/parameters/sev_snp 2>/dev/null || fail the kernel offers no SNP guests
 }
-# background WORDS...: snp-guest, which stays until the machine ends; returns when it says that it has begun
+# background WORDS...: starts snp-guest, which runs until the machine ends, and returns once its guests are there
 background() {
     needs_guests
     mkfifo /tmp/end
@@ -46,9 +47,9 @@ background() {
         sleep 1
     done
 }
-# place LIST: a small guest in each region of the list
+# place LIST: starts a small guest in each region of the list
 place() { echo "# guests in $1"; background place GUEST "$1"; }
-# Memory comes back in a random order, another one in each repetition.
+# Makes the free memory come from random places, others in each repetition.
 age() {
     free=$(awk '/^MemFree/ { print $2 }' /proc/meminfo)
     /root/workload age $((free / 8 * 7 - seed % 8 * 65536))K >/dev/null || fail memory can not be aged
@@ -66,7 +67,7 @@ phase() {
     rmpopt-mark ''
 }
 seconds() { read -r now _ </proc/uptime; echo "${now%.*}"; }
-# lasting SECONDS WORKLOAD: over and over
+# lasting SECONDS WORKLOAD: repeats the workload for that long
 lasting() {
     until=$(($(seconds) + $1))
     while [ "$(seconds)" -lt $until ]; do /root/workload "$2" || return 1; done
@@ -78,14 +79,14 @@ rmpopt-mark --off
 
 @dataclass(frozen=True)
 class Setting:
-    """A state of the machine: a boot for each repetition, a column of the table."""
+    """A state of the machine. Each repetition boots once in each setting; the table has a column for each."""
     name: str
     title: str
     setup: str = ":"  # in the guest, before anything is measured
-    append: str = ""  # words for the kernel
+    append: str = ""  # words for the kernel's command line
     rmpopt: bool = True  # the kernel uses RMPOPT
-    boot: bool = True  # measures the boot as well: other settings begin after it
-    settled: bool = True  # all regions without assigned pages are optimised while the workloads run
+    boot: bool = True  # measure the boot, too; false for a setting that takes effect only after it
+    settled: bool = True  # every region without assigned pages must be optimised while the workloads run
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The results of one boot of an experiment, and whether the machine was the one that the setting describes."""
+"""The results of one boot of an experiment, and the check that the machine was in the state of the setting."""
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,7 +10,7 @@ from ..guest.tables import not_optimised
 from ..reporting.measured import Sum, sums
 from .catalogue import BOOT, EMPTY_FIRST, Experiment, Setting
 
-UNNAMED = (BOOT, EMPTY_FIRST)  # the plugin has no name for these phases: they end at the first mark
+UNNAMED = (BOOT, EMPTY_FIRST)  # phases without a name in the plugin's report, because they end at the first mark
 GUESTS_IN = re.compile(r"^# guests in ([\d,]+)$", re.M)
 FAILED = re.compile(r"^# FAIL (.*)$", re.M)
 WORK = ("passes", "rmpopt", "scans", "scanned_2m", "cycles", "rmpupdate", "guests")
@@ -22,7 +22,7 @@ class Boot:
     seed: int  # number of the repetition
     directory: Path
     seconds: float = 0.0
-    problem: str = ""  # why its numbers are left out
+    problem: str = ""  # why its numbers are not used
     guests_in: list[int] = field(default_factory=list)  # GiB of the regions with guests
     optimised: int = 0  # number of optimised regions at the end
     regions: int = 0
@@ -67,7 +67,7 @@ class Boot:
         return self.sum(name, level).rate
 
     def work(self, name: str) -> dict[str, int]:
-        """What RMPOPT did in a phase. Counts only executions of passes, not queries of the table."""
+        """The work of RMPOPT in a phase, without the RMPOPTs that only query the table."""
         phase = self.phases[name]
         counted = phase["rmpopt"]
         executed = counted["scans"] + counted["cached"]
@@ -87,7 +87,7 @@ class Boot:
 
 
 def _problem(result: dict, setting: Setting) -> str:
-    """Why the boot failed, or why its machine does not match the setting."""
+    """Why the boot failed, or how the machine differs from the setting."""
     said = FAILED.search(result["output"])
     if said:
         return said.group(1).strip()
@@ -105,6 +105,6 @@ def _problem(result: dict, setting: Setting) -> str:
 
 
 def _unsettled(result: dict) -> str:
-    """Checks the table at the end. Guests stay until then, so it is the table that was measured with."""
+    """Checks the RMPOPT table at the end. It is also the table of the measurement, because the guests still run."""
     missing = not_optimised(result)
     return f"not optimised though without assigned pages: regions {', '.join(map(str, missing))}" if missing else ""

@@ -21,9 +21,9 @@ from .catalogue import EXPERIMENTS, Experiment, Setting, script
 from .results import Boot
 
 PROGRAMS = tuple(BUILD / "guest-tests" / name for name in ("snp-guest", "workload"))
-TAKES_AT_MOST = 1800  # seconds of real time, for a boot that hangs
+TAKES_AT_MOST = 1800  # seconds of real time after which a boot counts as hanging
 MOST_REPEATS = 100
-PICTURED = "workloads"  # its picture is experiment.svg; the others have the experiment's name
+PICTURED = "workloads"  # its picture is experiment.svg; the others are named after their experiment
 
 
 @dataclass
@@ -96,7 +96,7 @@ def perform(experiment: Experiment, setting: Setting, seed: int, plan: Plan) -> 
 
 
 def _told(experiment: Experiment, boot: Boot) -> str:
-    """A line about a finished boot."""
+    """One line about a finished boot."""
     head = f"{experiment.name}, {boot.setting}, boot {boot.seed}"
     if boot.problem:
         return f"{head}: {boot.problem} (logs: {boot.directory})"
@@ -106,7 +106,7 @@ def _told(experiment: Experiment, boot: Boot) -> str:
 
 
 def boots(experiment: Experiment, plan: Plan) -> Iterator[Boot]:
-    """Yields each boot when it has finished. The settings take turns, so that an interrupted run has results of
+    """Yields each boot when it has finished. The settings take turns, so that an interrupted run has results for
     each."""
     wanted = [(setting, seed) for seed in range(1, plan.repeat + 1) for setting in plan.settings_of(experiment)]
     progress = Progress(f"experiment {experiment.name}: {len(wanted)} boots")

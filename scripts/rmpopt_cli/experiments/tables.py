@@ -35,7 +35,7 @@ def _count(value: float | None) -> str:
 
 @dataclass
 class Table:
-    """Values of the repetitions, by row and column."""
+    """The values of all repetitions, by row and column."""
     title: str
     rows: list[str]
     columns: list[str]
@@ -51,7 +51,7 @@ class Table:
 
     @property
     def boots(self) -> str:
-        """How many boots each value is the mean of. Boots that failed or have not run yet are missing."""
+        """The number of boots behind each mean. Boots that failed or have not run yet do not count."""
         numbers = {len(values) for values in self.values.values()} or {0}
         least, most = min(numbers), max(numbers)
         text = f"{most} boot{'s' if most > 1 else ''}" if least == most else f"{least} to {most} boots"
@@ -75,7 +75,7 @@ def _rates(level: str, boots: Sequence[Boot], phases: Sequence[str], settings: S
 
 
 def _work(boots: Sequence[Boot], phases: Sequence[str], settings: Sequence[Setting], name: str) -> Table:
-    """What RMPOPT itself did, a row for each phase and setting."""
+    """The work of RMPOPT itself, with a row for each phase and setting."""
     def row(phase: str, setting: str) -> str:
         return phase if len(settings) == 1 else f"{phase}, {setting}"
 
@@ -90,7 +90,7 @@ def _work(boots: Sequence[Boot], phases: Sequence[str], settings: Sequence[Setti
 
 def of(experiment: Experiment, boots: Sequence[Boot], phases: Sequence[str],
        settings: Sequence[Setting]) -> list[Table]:
-    """Boots that failed do not count."""
+    """The tables of an experiment. Boots that failed do not count."""
     good = [boot for boot in boots if not boot.problem]
     made = []
     if experiment.rates:
@@ -100,7 +100,7 @@ def of(experiment: Experiment, boots: Sequence[Boot], phases: Sequence[str],
 
 
 def _cell(table: Table, row: str, column: str) -> str:
-    """The mean, with the range if repetitions differ."""
+    """The mean, followed by the range if the repetitions differ."""
     show: Callable[[float | None], str] = percent if table.rates else _count
     values = table.of(row, column)
     text, low, high = show(table.mean(row, column)), *(show(f(values, default=None)) for f in (min, max))
@@ -140,7 +140,7 @@ def _legend(columns: Sequence[str]) -> list[str]:
 
 
 def _bar(values: list[float], x: float, width: float, shade: str, label: str) -> list[str]:
-    """One bar: its height is the mean, a thin line the range, and the label the mean in percent."""
+    """One bar. Its height is the mean, a thin line shows the range, and the number above it is the mean in percent."""
     mean, low, high = fmean(values), min(values), max(values)
     middle = x + width / 2
     parts = [svg.element("rect", svg.title(f"{label}: {percent(mean)}"), x=x, y=_y(mean), width=width,
@@ -152,7 +152,7 @@ def _bar(values: list[float], x: float, width: float, shade: str, label: str) ->
 
 
 def picture(table: Table) -> str:
-    """A group of bars for each row."""
+    """The table as a bar chart, with a group of bars for each row."""
     group = (WIDTH - LEFT) / max(len(table.rows), 1)
     width = group * (1 - SPACE) / max(len(table.columns), 1)
     parts = [svg.element("style", STYLE), svg.text(LEFT, 12, table.title), *_legend(table.columns), *_axis()]

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What a guest needs before it can start: packages, QEMU, the project's own build, kernels; and the cache for them."""
+"""Provides what a guest needs before it can start: packages, QEMU, the project's own build, kernels; and the cache."""

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Debian packages without touching the machine: apt with its own state and sources.
+"""Fetches Debian packages without touching the machine, by an apt with its own state and sources.
 
-An empty dpkg status makes apt resolve a package's whole closure, so what is unpacked
-runs on an older Debian. The mirror is the one that the machine's own apt uses.
+An empty dpkg status makes apt resolve a package with all its dependencies, so that the unpacked
+files run on an older Debian. The mirror is the one that the machine's own apt uses.
 """
 import functools
 import os
@@ -23,7 +23,7 @@ DEBIAN_SUITE = re.compile(r"'(\S+?/)dists/(?:bookworm|trixie|forky|duke|sid|unst
 
 
 def mirror() -> str:
-    """The Debian archive that this machine's apt is set to."""
+    """The URL of the Debian archive that this machine's apt uses."""
     explicit = os.environ.get("RMPOPT_DEBIAN_MIRROR")
     if explicit:
         return explicit.rstrip("/") + "/"
@@ -46,7 +46,7 @@ class Suites:
     name: str
     binary: tuple[str, ...] = ()
     source: tuple[str, ...] = ()
-    prefer: str = ""  # codename whose QEMU, firmware and kernels win
+    prefer: str = ""  # codename of the suite whose QEMU, firmware and kernels are preferred
 
 
 TRIXIE = Suites("trixie", binary=("trixie", "trixie-backports"), prefer="trixie-backports")
@@ -59,8 +59,8 @@ PREFERRED = "qemu* seabios linux-source-* linux-image-*"
 
 
 class Archive:
-    """One isolated apt: lists, pins and downloads below the cache directory. Apt itself refuses to work twice in one
-    place, hence the lock."""
+    """One isolated apt, with lists, pins and downloads below the cache directory. The lock is there because two apts
+    cannot use one directory at the same time."""
 
     _updated: set[Path] = set()  # by this process
 
@@ -78,7 +78,7 @@ class Archive:
             "Dir::Etc::TrustedParts": "/dev/null", "APT::Install-Recommends": "0", "APT::Architecture": "amd64",
             "APT::Architectures": "amd64", "APT::Sandbox::User": "root" if os.geteuid() == 0 else "",
             "Acquire::Languages": "none", "Acquire::Retries": "3",
-            # Signatures are checked all the same; mirrors that lag and clocks that are off must do, too.
+            # A mirror may lag and the machine's clock may be wrong. Signatures are checked all the same.
             "Acquire::Check-Valid-Until": "false", "Acquire::Check-Date": "false",
         }
         options = []
@@ -144,7 +144,7 @@ class Archive:
         return text
 
     def candidate(self, package: str) -> str | None:
-        """The version of a package that would be installed."""
+        """The version of a package that apt would install."""
         found = re.search(r"Candidate: (\S+)", self.query("policy", package))
         return found.group(1) if found and found.group(1) != "(none)" else None
 
@@ -161,7 +161,7 @@ class Archive:
         return sort_versions(versions)
 
     def fetch_closure(self, packages: Sequence[str], title: str) -> list[Path]:
-        """Downloads packages with everything they depend on; resumes what was interrupted."""
+        """Downloads packages with all their dependencies. Resumes an interrupted download."""
         self.update()
         wanted = self._closure_files(packages)
         progress = Progress(title)
@@ -170,7 +170,7 @@ class Archive:
         return [self.top / "cache" / "archives" / name for name in wanted]
 
     def _closure_files(self, packages: Sequence[str]) -> list[str]:
-        """File names of a closure: apt's plan as if nothing had been downloaded yet."""
+        """The file names of the packages and their dependencies: apt's plan as if nothing had been downloaded yet."""
         nothing = self.top / "nothing"
         (nothing / "partial").mkdir(parents=True, exist_ok=True)
         _, text, _ = output(["apt-get", *self._options(), "-y", "--print-uris", "-o",
@@ -192,7 +192,7 @@ class Archive:
         return found[-1]
 
     def fetch_source(self, package: str, version: str, where: Path, progress: Progress) -> bool:
-        """Downloads a source package; False when the mirror does not hold it."""
+        """Downloads a source package. Returns False if the mirror does not have it."""
         self.update()
         try:
             self._run(["source", "--download-only", f"{package}={version}"], progress, cwd=where)
@@ -202,7 +202,7 @@ class Archive:
 
 
 def sort_versions(versions: set[str]) -> list[str]:
-    """Newest first, by Debian's ordering."""
+    """Sorts by Debian's ordering, newest first."""
     def compare(a: str, b: str) -> int:
         return 1 if subprocess.run(["dpkg", "--compare-versions", a, "gt", b]).returncode == 0 else -1
 
@@ -210,8 +210,8 @@ def sort_versions(versions: set[str]) -> list[str]:
 
 
 def unpack_deb(package: Path, where: Path) -> None:
-    """Unpacks a downloaded package and frees the space that it took."""
+    """Unpacks a downloaded package and removes the download."""
     status, _, problem = output(["dpkg-deb", "-x", package, where], timeout=900)
-    package.unlink(missing_ok=True)  # a damaged download, too: it is fetched again next time
+    package.unlink(missing_ok=True)  # even if it is damaged, so that it is fetched again next time
     if status != 0:
         raise Failure(f"{package.name} can't be unpacked ({last_line(problem)}): run the command again")

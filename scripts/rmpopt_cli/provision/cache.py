@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Entries made once and kept outside the checkout.
+"""The cache: entries that are made once and kept outside the checkout.
 
 An entry is a directory kind/key with a manifest of its files. It is made under a
-temporary name and renamed, so an interrupted set-up leaves no half entry behind;
-one that was damaged later no longer matches its manifest and is made again.
+temporary name and then renamed, so that an interrupted set-up leaves no incomplete
+entry. One that is damaged later does not match its manifest and is made again.
 """
 import hashlib
 import json
@@ -63,8 +63,8 @@ def _file_matches(path: Path, known: dict[str, object], deep: bool) -> bool:
 
 
 def damage(entry: Path, deep: bool = False) -> str | None:
-    """Says what is wrong with an entry, None when all is well. The quick form trusts a file
-    whose size and time stamp are as they were; the deep one reads everything."""
+    """Describes the damage of an entry; None if it is intact. The quick check trusts a file
+    whose size and time stamp have not changed; the deep one reads every file."""
     try:
         manifest = json.loads((entry / MANIFEST).read_text())
         files = manifest["files"]
@@ -83,7 +83,7 @@ class Cache:
         self.root = root or cache_root()
 
     def prepare(self) -> None:
-        """Makes the cache directory and checks that it takes files."""
+        """Makes the cache directory and checks that it is writable."""
         try:
             self.root.mkdir(parents=True, exist_ok=True)
             probe = self.root / f".probe.{os.getpid()}"
@@ -94,14 +94,14 @@ class Cache:
                           "make it writable or set RMPOPT_CACHE to another place") from problem
 
     def directory(self, name: str) -> Path:
-        """A plain working directory, without manifest."""
+        """Returns a working directory, which has no manifest. Makes it if necessary."""
         self.prepare()
         path = self.root / name
         path.mkdir(parents=True, exist_ok=True)
         return path
 
     def lock(self, name: str) -> AbstractContextManager[None]:
-        """Held while something in this cache is made. May nest."""
+        """The lock to hold while making something in this cache. May be nested."""
         return lock.held(self.directory("locks") / name, f"{name} in {self.root}")
 
     def find(self, kind: str, key: str, deep: bool = False) -> Path | None:
@@ -109,7 +109,7 @@ class Cache:
         return entry if entry.is_dir() and damage(entry, deep) is None else None
 
     def newest(self, kind: str) -> Path | None:
-        """The intact entry of a kind that was made last."""
+        """The newest intact entry of a kind."""
         directory = self.root / kind
         if not directory.is_dir():
             return None
@@ -118,23 +118,23 @@ class Cache:
         return next((p for p in entries if damage(p) is None), None)
 
     def entries(self) -> list[Path]:
-        """All finished entries: directories kind/key that hold or should hold a manifest."""
+        """All finished entries, which are the directories kind/key with a manifest."""
         return sorted(path.parent for path in self.root.glob(f"*/*/{MANIFEST}"))
 
     def damaged(self) -> list[tuple[Path, str]]:
-        """Entries that fail a look at all their content, with the reason."""
+        """The entries whose content fails the deep check, with the reason."""
         found = ((entry, damage(entry, deep=True)) for entry in self.entries())
         return [(entry, reason) for entry, reason in found if reason]
 
     def drop_damaged(self) -> None:
-        """Removes them, so that they are made again when needed."""
+        """Removes damaged entries, so that they are made again when needed."""
         for entry, reason in self.damaged():
             with self.lock(entry.parent.name):
                 note(f"cache entry {entry.parent.name}/{entry.name} is damaged ({reason}): making it again")
                 shutil.rmtree(entry)
 
     def ensure(self, kind: str, key: str, make: Callable[[Path], None], deep: bool = False) -> Path:
-        """Returns the entry, made by make(directory) if it is missing or damaged."""
+        """Returns the entry. If it is missing or damaged, make(directory) makes it first."""
         found = self.find(kind, key, deep)
         if found:
             return found

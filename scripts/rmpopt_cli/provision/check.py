@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""State of the set-up, without changing anything: one verdict line and a hint per part."""
+"""Reports the state of the set-up, and changes nothing: a verdict and a hint for each part."""
 import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -80,7 +80,7 @@ OTHER_QEMU = "use a QEMU 11.1 as Debian builds it ('scripts/rmpopt setup' finds 
 
 
 def _facts(chosen: qemu.Qemu | None) -> list[Verdict]:
-    """What the plugin relies on in this QEMU, one verdict for each fact."""
+    """A verdict for each of QEMU's private facts that the plugin relies on."""
     if not chosen or not PLUGIN.exists():
         return [Verdict("QEMU's insides", False, "not tried: needs QEMU and the plugin", RUN_SETUP)]
     try:
@@ -99,7 +99,7 @@ def _fact(fact: layout.Fact) -> Verdict:
 
 
 def run(cache: Cache, as_json: bool, chosen: qemu.Qemu | None = None) -> int:
-    """`chosen`: the QEMU to look into, in place of the one that other commands use."""
+    """Prints all verdicts. `chosen` is the QEMU to check instead of the one that other commands use."""
     verdicts = [_guarded(check, cache) for check in CHECKS] + _facts(chosen or qemu.find(cache))
     failed = [verdict for verdict in verdicts if not verdict.ok]
     if as_json:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Debian's own kernel, for those without a patched one, and modules of any kernel."""
+"""Provides Debian's own kernel, for users without a patched one, and the modules of any kernel."""
 import functools
 import re
 import shutil
@@ -24,7 +24,7 @@ class Kernel:
 
 
 def modules_in_order(directory: Path, wanted: tuple[str, ...] = WANTED_MODULES) -> list[Path]:
-    """Files of the wanted modules and of those they need, dependencies first."""
+    """The files of the wanted modules and of the modules that they need, dependencies first."""
     listing = directory / "modules.dep"
     if not listing.is_file():
         raise BadInput(f"--modules {directory}: no modules.dep there: give lib/modules/VERSION, after depmod")
@@ -51,7 +51,7 @@ def _release(archive: Archive) -> str | None:
 
 
 def _packages(archive: Archive, release: str) -> list[str]:
-    """The image package, and where Debian splits it, its parts."""
+    """The image package, and its parts if Debian splits it."""
     text = archive.query("depends", f"linux-image-{release}")
     parts = re.findall(rf"Depends: (linux-(?:binary|modules)-{re.escape(release)})$", text, re.M)
     return [f"linux-image-{release}", *parts]
@@ -76,7 +76,7 @@ def _make(archive: Archive, release: str, where: Path) -> None:
 
 
 def ensure(cache: Cache) -> Kernel:
-    """The newest fitting Debian kernel, from the cache or the archive."""
+    """The newest suitable Debian kernel, from the cache or from the archive."""
     entry = cache.newest("debian-kernel") or _fetch(cache)
     return Kernel(entry / "vmlinuz", modules_in_order(entry / "modules"))
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Building a kernel from a source, a patch series and a configuration.
+"""Builds a kernel from a source, a patch series and a configuration.
 
-A tree is kept from one kernel to the next: the kernel of variants takes a minute after the reference kernel.
+The tree is kept for the next kernel, so that after the reference kernel the kernel of variants takes only a minute.
 """
 import json
 import os
@@ -19,7 +19,7 @@ from .cache import Cache, sha256_text
 from .kernel_tree import Tree
 from .linux_source import Source
 
-RECIPE = "1"  # raise when the way of building changes
+RECIPE = "1"  # to be changed with the way of building, because it is part of the cache key
 KIND = "kernel"
 FIXED = {"KBUILD_BUILD_USER": "rmpopt", "KBUILD_BUILD_HOST": "rmpopt", "KBUILD_BUILD_TIMESTAMP": "2026-01-01",
          "KBUILD_BUILD_VERSION": "1"}
@@ -28,7 +28,7 @@ KEPT = ("arch/x86/boot/bzImage", "System.map", ".config", "vmlinux")
 
 @dataclass
 class Recipe:
-    """What a kernel is made of."""
+    """Everything that a kernel is built from."""
     source: Source
     patches: list[series.Patch]
     fragments: list[Path]
@@ -89,7 +89,7 @@ class Build:
         configured.write_text(wanted)
 
     def _check_options(self) -> None:
-        """An option that Kconfig dropped would be missed much later."""
+        """Reports options that Kconfig dropped; otherwise the user would notice much later."""
         final = options((self._output / ".config").read_text())
         wanted: dict[str, str] = {}
         for path in self._recipe.fragments:
@@ -117,7 +117,7 @@ class Build:
 
 
 def options(text: str) -> dict[str, str]:
-    """CONFIG lines of a fragment or a .config; switched-off ones count as n."""
+    """The options of a fragment or a .config. Those that are not set have the value n."""
     found = dict(re.findall(r"^(CONFIG_\w+)=(.*)$", text, re.M))
     for name in re.findall(r"^# (CONFIG_\w+) is not set$", text, re.M):
         found[name] = "n"
@@ -125,19 +125,19 @@ def options(text: str) -> dict[str, str]:
 
 
 def ensure(cache: Cache, recipe: Recipe) -> Path:
-    """Directory with the built kernel."""
+    """Builds the kernel if it is not in the cache, and returns its directory."""
     return cache.ensure(KIND, recipe.key(), Build(cache, recipe).run)
 
 
 def build(cache: Cache, source: Path | None, patches: Path | None, fragment: Path | None) -> Path:
-    """What "kernel build" does; parts that are not given are the reference kernel's."""
+    """Executes "kernel build". Parts that are not given are taken from the reference kernel."""
     fragments = [KERNEL_FRAGMENT]
     if fragment:
         if not fragment.is_file():
             raise BadInput(f"--config {fragment}: no such file")
         fragments.append(fragment)
     wanted = series.load(patches) if patches else None
-    if source:  # taken as it is: our series is for Debian's source only
+    if source:  # not patched with our series, which is for Debian's source only
         return _with_given_source(cache, Recipe(linux_source.given(source), wanted or [], fragments))
     return _with_debian_source(cache, wanted if wanted is not None else series.load(SERIES), fragments)
 
@@ -150,7 +150,7 @@ def _with_given_source(cache: Cache, recipe: Recipe) -> Path:
 
 
 def find_reference(cache: Cache, source: Source) -> Path | None:
-    """The reference kernel built from a source, if it is there."""
+    """The reference kernel that was built from a source, if the cache has it."""
     return cache.find(KIND, Recipe(source, series.load(SERIES), [KERNEL_FRAGMENT]).key())
 
 
@@ -160,7 +160,7 @@ def reference(cache: Cache) -> Path:
 
 
 def variants(cache: Cache) -> Path:
-    """Image of the reference kernel that can be asked to make mistakes."""
+    """The image of the reference kernel with the patch that lets it make chosen mistakes."""
     return _with_debian_source(cache, series.load(SERIES) + series.load(VARIANTS), [KERNEL_FRAGMENT]) / "bzImage"
 
 
@@ -181,7 +181,7 @@ def _with_debian_source(cache: Cache, patches: list[series.Patch], fragments: li
 
 
 class _Refusals:
-    """Sources that a series is known not to fit, so that they are not tried every time."""
+    """Remembers the sources that a series does not apply to, so that they are not tried again each time."""
 
     def __init__(self, cache: Cache, patches: list[series.Patch]) -> None:
         self._path = cache.directory("refused") / f"{series.digest(patches)[:24]}.json"

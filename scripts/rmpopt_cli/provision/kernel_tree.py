@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Kernel trees that are kept: the next kernel of the same source compiles only what differs.
+"""Keeps a kernel tree after the build, so that the next kernel of the same source compiles only what differs.
 
-Patches are applied to copies of the few files that they touch. So one that does not apply is known within seconds and
-changes nothing, and a file that two series leave alike keeps its time stamp, by which make knows what is up to date.
+Patches are applied to copies of the few files that they touch. If one does not apply, that is found within seconds and
+the tree is unchanged. A file that is the same with both series keeps its time stamp, so make does not compile it again.
 """
 import filecmp
 import json
@@ -21,7 +21,7 @@ from .linux_source import Source
 
 
 class Tree:
-    """The unpacked source, with the patches of the kernel that was built last. The caller holds the kernels' lock."""
+    """The unpacked source with the patches of the last kernel built. The caller must hold the lock for kernels."""
 
     def __init__(self, cache: Cache, source: Source) -> None:
         self._source = source
@@ -29,10 +29,11 @@ class Tree:
         self.top = self._work / f"kernel-{sha256_text(source.identity)[:24]}"
         self.path = self.top / "linux"
         self._complete = self.top / "unpacked"  # missing when unpacking or removing was interrupted
-        self._patched = self.top / "patched"  # series.touched() of what may be in the tree
+        self._patched = self.top / "patched"  # series.touched() of the patches that may be in the tree
 
     def patch(self, patches: list[series.Patch]) -> None:
-        """Makes the tree the source with these patches, or raises series.DoesNotApply and leaves it alone."""
+        """Turns the tree into the source with these patches. If they do not fit, leaves the tree as it is and raises
+        series.DoesNotApply."""
         touched = series.touched(patches)
         earlier = self._touched_earlier()
         names = {**earlier, **touched}
@@ -54,7 +55,7 @@ class Tree:
     def _touched_earlier(self) -> dict[str, bool]:
         try:
             return dict(json.loads(self._patched.read_text()))
-        except (OSError, ValueError):  # half written
+        except (OSError, ValueError):  # missing, or incomplete because writing it was interrupted
             self._complete.unlink(missing_ok=True)
             return {}
 
@@ -68,7 +69,7 @@ class Tree:
 
     @contextmanager
     def others_removed(self) -> Iterator[None]:
-        """Removes the trees of other sources, which takes minutes on a busy disk, while the caller goes on."""
+        """Removes the trees of other sources in the background, because that takes minutes on a busy disk."""
         others = [path for path in self._work.glob("kernel-*") if path != self.top]
         for path in others:
             (path / self._complete.name).unlink(missing_ok=True)
@@ -78,7 +79,7 @@ class Tree:
 
 
 def _install(wanted: Path, where: Path) -> None:
-    """Makes a file what is wanted, or removes it, and touches none that is right already."""
+    """Updates or removes a file. One that is already right keeps its time stamp."""
     if not wanted.exists():
         where.unlink(missing_ok=True)
     elif not where.exists() or not filecmp.cmp(wanted, where, shallow=False):

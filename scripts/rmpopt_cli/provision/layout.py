@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Asks the plugin whether a QEMU's insides are as it expects them: a start that ends before the guest's first
-instruction."""
+"""Asks the plugin whether a QEMU's internals are as it expects. QEMU is started for that, and ends before the guest's
+first instruction."""
 import json
 import tempfile
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ class Fact:
 
 
 def command(qemu: Qemu, result: Path, broken: str = "") -> list[str]:
-    """`broken` names a fact that is to fail, for tests."""
+    """The command that probes a QEMU and writes the facts to `result`. Tests name in `broken` a fact to fail."""
     options = [str(PLUGIN), f"probe={result}", *([f"break={broken}"] if broken else [])]
     return [*qemu.argv, "-no-user-config", "-nodefaults", "-display", "none", "-accel", "tcg",
             "-machine", "q35,smm=off,memory-backend=ram",
@@ -37,7 +37,7 @@ def command(qemu: Qemu, result: Path, broken: str = "") -> list[str]:
 
 
 def probe(qemu: Qemu, broken: str = "") -> list[Fact]:
-    """All facts of plugin/qemu/layout.h. Fails when QEMU does not get as far as to be asked."""
+    """All facts of plugin/qemu/layout.h. Fails if QEMU does not get far enough to answer."""
     with tempfile.TemporaryDirectory(prefix="rmpopt-") as scratch:
         result = Path(scratch, "facts.json")
         status, _, problem = output(command(qemu, result, broken), timeout=120)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Source of libvfio-user, which Debian carries inside QEMU's source package only."""
+"""Provides the source of libvfio-user, which Debian has only inside QEMU's source package."""
 import functools
 import re
 import shutil
@@ -15,7 +15,7 @@ INSIDE = re.compile(r"^[^/]+/subprojects/libvfio-user/")
 
 
 def _extract(tarball: Path, where: Path) -> bool:
-    """Unpacks the library's directory; False when the tarball has none."""
+    """Unpacks the library's directory. Returns False if the tarball has none."""
     found = False
     with tarfile.open(tarball) as source:
         for member in source:
@@ -66,4 +66,4 @@ def ensure(cache: Cache) -> Path:
 
 
 class Unavailable(Exception):
-    """This version can't be had; the next may."""
+    """This version is not available, but another may be."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Kernel source: Debian's linux-source packages, or a tree or tarball of the user."""
+"""Provides kernel sources: Debian's linux-source packages, or the user's own tree or tarball."""
 import hashlib
 import os
 import re
@@ -17,7 +17,7 @@ from .cache import Cache, sha256_file
 
 KIND = "linux-source"
 OLDEST = (7, 3)
-FAST_XZ = {"XZ_DEFAULTS": "--threads=0"}  # Debian's tarballs can be unpacked with several
+FAST_XZ = {"XZ_DEFAULTS": "--threads=0"}  # Debian's tarballs can be unpacked by several threads
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Source:
     title: str
 
     def version(self) -> tuple[int, ...]:
-        """Of Linux, without the stable update, as a Debian source's file name says it."""
+        """The version of Linux without the stable update, from the file name of a Debian source."""
         return _version_of(self.path.name)
 
     def unpack(self, where: Path) -> None:
@@ -43,7 +43,7 @@ class Source:
         progress.done()
 
     def pick(self, names: list[str], where: Path) -> None:
-        """Copies single files, without those that the source does not have; seconds where unpacking takes minutes."""
+        """Copies those of the named files that the source has. That takes seconds, unpacking takes minutes."""
         if self.path.is_dir():
             for name in names:
                 if (self.path / name).is_file():
@@ -59,13 +59,13 @@ def _pick_from_tarball(tarball: Path, names: list[str], where: Path) -> None:
         assert listing.stdout is not None
         top = listing.stdout.readline().partition("/")[0]
         listing.terminate()
-    # With "occurrence", tar ends at the last of the files. It complains of those that patches create.
+    # With --occurrence, tar stops after the last of the files. It complains about files that the patches create.
     subprocess.run(["tar", "-C", str(where), "--strip-components=1", "--occurrence=1", "-xf", str(tarball), "--",
                     *(f"{top}/{name}" for name in names)], stderr=subprocess.DEVNULL, env=environment(FAST_XZ))
 
 
 def _copy_tree(tree: Path, where: Path) -> None:
-    """Copies sources only: the build must start clean and leave the user's tree alone."""
+    """Copies only sources, because the build must start from a clean tree and must not change the user's."""
     words = ["tar", "-C", str(tree), "-cf", "-", "--exclude=./.git", "."]
     if (tree / ".git").exists():
         words = ["tar", "-C", str(tree), "--null", "-T", "-", "--ignore-failed-read", "-cf", "-"]
@@ -96,7 +96,7 @@ def _git(tree: Path, *words: str) -> bytes:
 
 
 def given(path: Path) -> Source:
-    """The source of --source."""
+    """The source that the user gave with --source."""
     if path.is_file():
         return Source(path, "tarball " + sha256_file(path), path.name)
     if not (path / "Kconfig").is_file():
@@ -105,7 +105,7 @@ def given(path: Path) -> Source:
 
 
 def _tree_digest(tree: Path) -> str:
-    """Git knows the content; elsewhere sizes and time stamps stand for it."""
+    """A digest of the tree: of its content if git manages it, otherwise of the files' sizes and time stamps."""
     digest = hashlib.sha256()
     names: Iterator[str]
     if (tree / ".git").exists():
@@ -142,7 +142,7 @@ def _entry_source(entry: Path) -> Source:
 
 
 def cached(cache: Cache) -> list[Source]:
-    """Debian sources that are here already, newest first."""
+    """The Debian sources in the cache, newest first."""
     directory = cache.root / KIND
     names = {p.name for p in directory.iterdir() if p.is_dir()} if directory.is_dir() else set()
     found = [cache.find(KIND, name) for name in sort_versions(names)]
@@ -150,9 +150,9 @@ def cached(cache: Cache) -> list[Source]:
 
 
 def candidates(cache: Cache) -> Iterator[Source]:
-    """Debian sources, those at hand first, then newest first in each suite; lazily fetched.
+    """Debian sources: first those in the cache, then those of each suite, newest first. They are fetched when needed.
 
-    Of each version of Linux, such as 7.3, only one is fetched: a series that does not fit it fits no stable update."""
+    Only one is fetched of each version of Linux, such as 7.3: a series that does not fit it fits no stable update."""
     seen = set()
     for source in cached(cache):
         seen.add(source.version())

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Packages of the machine itself that building and testing need."""
+"""The machine's own packages that are needed for building and testing."""
 import os
 import shutil
 from collections.abc import Iterable
@@ -47,7 +47,7 @@ NEEDED_BY_TESTS = {
 
 
 def missing(wanted: Iterable[str] = (*NEEDED, *NEEDED_BY_TESTS)) -> list[str]:
-    """Packages that dpkg does not know as installed."""
+    """The packages that are not installed."""
     if not shutil.which("dpkg-query"):
         raise Failure("this is not a Debian machine (no dpkg): install the packages by hand, see README.md")
     names = list(wanted)
@@ -65,7 +65,7 @@ def install_line(names: list[str]) -> str:
 
 
 def ensure(cache: Cache, tests: bool = False, further: Iterable[str] = ()) -> None:
-    """Installs what is missing as root; otherwise prints the line that does it."""
+    """Installs missing packages if it runs as root; otherwise fails with the command that installs them."""
     names = missing((*NEEDED, *(NEEDED_BY_TESTS if tests else ()), *further))
     if not names:
         return

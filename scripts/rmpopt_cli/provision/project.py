@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Building the project itself (plugin, model, bare-metal tests) into build/."""
+"""Builds the project itself (plugin, model, bare-metal tests) in build/."""
 import json
 import os
 import re
@@ -14,13 +14,14 @@ from ..base.paths import BUILD, CHECKOUT
 from ..base.shell import last_line, logged, output
 from .cache import Cache, sha256_text
 
-# Another compiler than ours warns of other things: that must not stop a user. Continuous integration wants to know.
+# Set in continuous integration. A user's compiler may have warnings that ours does not have, and they must not stop the
+# build.
 WARNINGS_ARE_ERRORS = "RMPOPT_WERROR"
 
 LOCK = BUILD.with_name(BUILD.name + ".lock")
-# As Ninja names them.
+# Names of Ninja's targets.
 GUEST_TOOLS = Path("guest-tools")
-FOR_GUESTS = Path("for-guests")  # these and the plugin
+FOR_GUESTS = Path("for-guests")  # guest-tools and the plugin
 # Newer versions of Meson do not count the tests' programs among "all".
 EVERYTHING = (Path("all"), Path("meson-test-prereq"))
 
@@ -31,7 +32,7 @@ def _options() -> dict[str, str]:
 
 
 def _wanted(current: dict[str, str], libvfio_user: Path | None, tests: bool) -> dict[str, str]:
-    """Options that must be as they are here. What was configured for more serves for less, too."""
+    """The options that the build directory must have. A directory that was configured with tests is good without."""
     wanted = _options()
     if tests or not current:
         wanted["tests"] = str(tests).lower()
@@ -41,12 +42,12 @@ def _wanted(current: dict[str, str], libvfio_user: Path | None, tests: bool) -> 
 
 
 def _same_source(configured: str, wanted: Path) -> bool:
-    """Two caches have the same source in two places: that is no reason to compile anew."""
+    """True if both are the same version in different caches: that is no reason to compile again."""
     return Path(configured).name == wanted.name and (Path(configured) / "lib" / "libvfio-user.c").is_file()
 
 
 def _current() -> dict[str, str]:
-    """Options of the configured build directory; empty when there is none."""
+    """The options of the build directory; empty if it is not configured."""
     try:
         listed = json.loads((BUILD / "meson-info" / "intro-buildoptions.json").read_text())
     except (OSError, ValueError):
@@ -80,13 +81,13 @@ def _configure(log: Path, libvfio_user: Path | None, tests: bool) -> None:
 
 
 def _compiler_cache(cache: Cache) -> dict[str, str]:
-    """Meson uses ccache where it is installed. What one checkout has compiled serves the next one, wherever it is."""
+    """Settings of ccache, which Meson uses if it is installed: another checkout, in any place, reuses the results."""
     return {"CCACHE_DIR": str(cache.directory("ccache")), "CCACHE_BASEDIR": str(CHECKOUT), "CCACHE_NOHASHDIR": "1",
             "CCACHE_MAXSIZE": "2G"}
 
 
 def build(cache: Cache, libvfio_user: Path | None, targets: Sequence[Path] = ()) -> None:
-    """Configures and compiles the targets, or everything, tests included; silent when there is nothing to do."""
+    """Configures the project and compiles the targets, or everything including tests. Silent if all is up to date."""
     if not (CHECKOUT / "meson.build").exists():
         raise Failure("meson.build is missing: this is not a complete checkout")
     log = cache.directory("log") / f"build-{sha256_text(str(CHECKOUT))[:8]}"
@@ -98,7 +99,7 @@ def build(cache: Cache, libvfio_user: Path | None, targets: Sequence[Path] = ())
         if status == 0 and "no work to do" in pending:
             return
         progress = Progress("building the plugin" if targets else "building the project")
-        # A kernel that is built at the same time takes longer and ends with work for a single CPU: it goes first.
+        # A kernel that is built at the same time takes longer and ends with work for only one CPU, so it has priority.
         if logged(["nice", "-n", "10", *words], log, lambda line: progress.update(_step(line)),
                   extra_env=_compiler_cache(cache)) != 0:
             raise Failure(f"build: {problem(log)} (log: {log})")
@@ -106,6 +107,6 @@ def build(cache: Cache, libvfio_user: Path | None, targets: Sequence[Path] = ())
 
 
 def _step(line: str) -> str:
-    """Of Ninja's line: how far it is, and the file."""
+    """The progress and the file's name in a line of Ninja's."""
     found = re.match(r"\[(\d+)/(\d+)\] .*?([^/ ]+)$", line)
     return f"{found[1]} of {found[2]}, {found[3]}" if found else line[:70]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Finding a QEMU that the plugin can live in: the user's, the host's or a private one."""
+"""Finds a QEMU that the plugin works with: the user's, the host's or a private one."""
 import re
 import shutil
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from .cache import Cache
 PROGRAM = "qemu-system-x86_64"
 OLDEST = (11, 1)
 PLUGIN_API = 7
-# QEMU's own functions that the plugin calls; distributions that build with modules export them.
+# QEMU's own symbols that the plugin uses. A QEMU that is built with modules exports them.
 SYMBOLS = ("cpu_restore_state", "raise_exception_err_ra", "helper_read_eflags", "helper_write_eflags",
            "cpu_vmexit", "tlb_flush", "current_cpu")
 PACKAGES = ("qemu-system-x86", "seabios")
@@ -28,7 +28,7 @@ int qemu_plugin_install(void) {{ puts("plugin-api-ok"); fflush(stdout); _Exit(0)
 
 @dataclass(frozen=True)
 class Qemu:
-    argv: tuple[str, ...]  # how to start it
+    argv: tuple[str, ...]  # the words that start it
     binary: Path
     origin: str  # "given", "host" or "private"
 
@@ -39,7 +39,7 @@ class Qemu:
 
 
 def private(entry: Path) -> Qemu:
-    """A QEMU unpacked into the cache, run by its own loader with its own libraries."""
+    """The QEMU that was unpacked into a cache entry. It runs with its own loader and libraries."""
     root = entry / "root"
     libraries = root / "usr/lib/x86_64-linux-gnu"
     binary = root / "usr/bin" / PROGRAM
@@ -49,7 +49,7 @@ def private(entry: Path) -> Qemu:
 
 
 def build_probe(cache: Cache) -> Path:
-    """A plugin that does nothing but load: QEMU's answer tells which interface it speaks."""
+    """Builds a plugin that only ends QEMU when loaded. It shows whether QEMU has our version of the interface."""
     def make(where: Path) -> None:
         source = where / "probe.c"
         source.write_text(PROBE_SOURCE)
@@ -60,7 +60,7 @@ def build_probe(cache: Cache) -> Path:
 
 
 def unfit(qemu: Qemu, cache: Cache) -> str | None:
-    """Says why a QEMU can't be used, None when it can."""
+    """Why a QEMU can't be used; None if it can."""
     version = qemu.version()
     if not version:
         status, _, problem = output([*qemu.argv, "--version"], timeout=30)
@@ -92,7 +92,7 @@ def _symbol_problem(qemu: Qemu) -> str | None:
 
 
 def given(path: str, cache: Cache) -> Qemu:
-    """The QEMU of --qemu: used if it fits, else the reason in one line."""
+    """The QEMU that the user gave with --qemu. Fails with the reason if the plugin does not work with it."""
     found = shutil.which(path)
     if not found:
         raise BadInput(f"--qemu {path}: no such program")
@@ -137,7 +137,7 @@ def _fetch_from(suites: Suites, cache: Cache) -> tuple[Qemu | None, str]:
 
 
 def find(cache: Cache) -> Qemu | None:
-    """A QEMU that is there already: the host's if it fits, else the private one."""
+    """A QEMU that need not be fetched: the host's if it is suitable, otherwise the private one in the cache."""
     host = _host(cache)
     if host:
         return host

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""KVM tests of the kernel's own tree, static, for the guest's initramfs."""
+"""Builds KVM selftests of the kernel's own tree, statically linked, for the guest's initramfs."""
 import os
 import shutil
 from pathlib import Path
@@ -11,13 +11,13 @@ from . import kernel, linux_source
 from .cache import Cache, sha256_text
 from .linux_source import Source
 
-RECIPE = "1"  # raise when the way of building changes
+RECIPE = "1"  # to be changed with the way of building, because it is part of the cache key
 KIND = "selftests"
 TESTS = ("x86/sev_init2_tests",)
 
 
 class Build:
-    """One build of TESTS from an unpacked source; the tree is dropped afterwards."""
+    """One build of TESTS from a source. The unpacked tree is removed afterwards."""
 
     def __init__(self, cache: Cache, source: Source) -> None:
         self._source = source
@@ -51,7 +51,7 @@ def _key(source: Source) -> str:
 
 
 def _source(cache: Cache) -> Source:
-    """The one that the reference kernel is made of, or another if that is not built."""
+    """The source of the reference kernel, or another one if that kernel is not built."""
     for source in linux_source.cached(cache):
         if kernel.find_reference(cache, source):
             return source
@@ -59,6 +59,6 @@ def _source(cache: Cache) -> Source:
 
 
 def ensure(cache: Cache) -> Path:
-    """Directory with the built tests, each under its own name."""
+    """The directory with the built tests."""
     source = _source(cache)
     return cache.ensure(KIND, _key(source), Build(cache, source).run)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Patch series: a directory of patches or a mailbox, in order, applied to a tree."""
+"""Reads a patch series from a directory or a mailbox and applies it to a tree."""
 import contextlib
 import mailbox
 import os
@@ -21,7 +21,7 @@ ALLOWED_FUZZ = "1"
 
 
 class DoesNotApply(Failure):
-    """A patch does not fit this source; another source may do."""
+    """A patch does not apply to this source. It may apply to another."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,8 @@ class Patch:
 
 
 def load(path: Path) -> list[Patch]:
-    """Patches of a directory (in the order of its "series" file or of their names) or a mailbox, without cover letter."""
+    """The patches of a mailbox, or of a directory in the order of its "series" file or of their names. The cover letter
+    is left out."""
     if path.is_dir():
         patches = _changes(path, [Patch(file.name, file.read_bytes()) for file in _files(path)])
     elif path.is_file():
@@ -63,7 +64,7 @@ def _files(path: Path) -> list[Path]:
 
 
 def _mailbox(path: Path) -> list[Patch]:
-    """Patch mails of a thread: replies and the cover letter are left out, the newest version wins."""
+    """The patches in a mail thread, of the newest version only. Replies and the cover letter are left out."""
     found: dict[int, dict[int, Patch]] = {}
     with contextlib.closing(mailbox.mbox(path, create=False)) as box:
         messages = list(box)
@@ -93,7 +94,7 @@ def digest(patches: list[Patch]) -> str:
 
 
 def touched(patches: list[Patch]) -> dict[str, bool]:
-    """Names of the files that the patches touch; False for those that the patches create."""
+    """The names of the files that the patches touch, with False for files that the patches create."""
     found: dict[str, bool] = {}
     for patch in patches:
         before = b""
@@ -110,7 +111,8 @@ def touched(patches: list[Patch]) -> dict[str, bool]:
 
 
 def apply(patches: list[Patch], tree: Path) -> None:
-    """Applies all patches or says which one fails, and where. The tree needs to hold no more than the touched files."""
+    """Applies all patches. If one fails, the exception tells which, and where. The tree may hold the touched files
+    only."""
     for patch in patches:
         problem = _git_apply(patch, tree)
         if problem:
@@ -122,7 +124,7 @@ def apply(patches: list[Patch], tree: Path) -> None:
 
 
 def _run(words: list[str], patch: Patch, tree: Path) -> tuple[int, str]:
-    # Without the ceiling, git would look for a repository around the tree and skip the files.
+    # Otherwise git finds a repository that contains the tree, and then skips files that are not in it.
     done = subprocess.run(words, input=patch.content, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, cwd=tree,
                           env=environment({"GIT_CEILING_DIRECTORIES": str(tree.resolve().parent)}))
     return done.returncode, done.stdout.decode(errors="replace")
@@ -136,7 +138,7 @@ def _git_apply(patch: Patch, tree: Path) -> str:
 
 
 def _fuzzy_apply(patch: Patch, tree: Path) -> str:
-    """The same with some fuzz, for a kernel that differs a little; tried first without a change."""
+    """The same with some fuzz, for a kernel that differs a little. A dry run comes first, to keep the tree intact."""
     words = ["patch", "-p1", "-N", "-t", "-F", ALLOWED_FUZZ, "--no-backup-if-mismatch", "-r", "-"]
     status, text = _run([*words, "--dry-run"], patch, tree)
     if status == 0:

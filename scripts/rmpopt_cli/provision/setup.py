@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Set-up: everything that boot, run and test need before they start."""
+"""Prepares everything that boot, run and test need before they start."""
 import functools
 from collections.abc import Callable
 from pathlib import Path
@@ -15,19 +15,19 @@ T = TypeVar("T")
 
 
 def tools(cache: Cache, qemu_path: str | None = None) -> qemu.Qemu:
-    """Packages and a QEMU."""
+    """Installs packages and returns a QEMU."""
     cache.prepare()
     packages.ensure(cache)
     return qemu.given(qemu_path, cache) if qemu_path else qemu.ensure(cache)
 
 
 def built(cache: Cache) -> None:
-    """The project, compiled, with all its tests."""
+    """Compiles the project with all its tests."""
     project.build(cache, libvfio_user.ensure(cache))
 
 
 def _ours(cache: Cache, plugin: Path | None, *further: Path) -> None:
-    """What a guest needs of this project that runs with our plugin, with one built elsewhere, or with none."""
+    """Builds the parts of this project that a guest needs. They include the plugin only if the guest runs with ours."""
     source = libvfio_user.ensure(cache) if plugin == PLUGIN else None
     project.build(cache, source, [project.FOR_GUESTS if plugin == PLUGIN else project.GUEST_TOOLS, *further])
 
@@ -42,7 +42,7 @@ def for_bare_metal(cache: Cache, plugin: Path | None, qemu_path: str | None, ima
 
 def for_linux(cache: Cache, plugin: Path | None, qemu_path: str | None,
               find_kernel: Callable[[Cache], T] = kernel.reference) -> tuple[qemu.Qemu, T]:
-    """What a Linux guest needs: QEMU, our parts and a kernel, made side by side."""
+    """Provides what a Linux guest needs, in parallel: QEMU with our parts, and a kernel."""
     cache.prepare()
     packages.ensure(cache)
 
@@ -74,7 +74,7 @@ def _step(name: str, call: Callable[[], T]) -> T:
 
 
 def _together(steps: list[str], *calls: Callable[[], object]) -> tuple:
-    """Side by side: one track waits for the network while another compiles."""
+    """Runs the calls in parallel, because one waits for the network while another compiles."""
     console.remaining(steps)
     try:
         return tuple(together(*calls))
@@ -83,12 +83,12 @@ def _together(steps: list[str], *calls: Callable[[], object]) -> tuple:
 
 
 def guest_tools() -> list[Path]:
-    """Programs of ours that each Linux guest gets."""
+    """Our programs that every Linux guest contains."""
     return [BUILD / MARK]
 
 
 def everything(cache: Cache) -> None:
-    """What the first boot and the first test would do on their way, and a look at the whole cache."""
+    """Prepares all that the first boot and the first test would, and checks the whole cache."""
     cache.prepare()
     cache.drop_damaged()
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What a measured guest left behind, for people and other programs to read."""
+"""Shows the measurement of a guest in forms for people and for other programs."""
 from pathlib import Path
 
 from ..base.errors import BadInput

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Pictures over guest time: skip rates, phases, events."""
+"""Draws charts over guest time: skip rates, phases, events."""
 import math
 from collections.abc import Callable
 
@@ -13,8 +13,8 @@ PLOT = WIDTH - LEFT - RIGHT
 CURVE = 160.0
 LANES = (("RMPOPT", ("rmpopt",)), ("RMPUPDATE", ("rmpupdate", "psmash")), ("MSRs", ("msr",)), ("firmware", ("psp",)),
          ("guests", ("guest",)), ("findings", ("finding",)), ("resets", ("reset",)))
-LANE = 24  # height
-MOST_MARKS = 350  # of one lane; more of them share a mark
+LANE = 24  # height of a lane of events
+MOST_MARKS = 350  # in one lane; if there are more events, neighbours share a mark
 
 
 def place(seconds: float, measured: Measured) -> float:
@@ -26,7 +26,7 @@ def time_axis(measured: Measured, y: float, top: float) -> list[str]:
     for tick in svg.ticks(measured.seconds):
         x = place(tick, measured)
         parts.append(svg.element("line", x1=x, x2=x, y1=top, y2=y, class_="grid"))
-        is_last = x > WIDTH - RIGHT - 12  # would be cut in two
+        is_last = x > WIDTH - RIGHT - 12  # centred, its text would be cut off
         parts.append(svg.text(x + (RIGHT if is_last else 0), y + 14, f"{tick:g} s", class_="tick",
                               text_anchor="end" if is_last else "middle"))
     return parts
@@ -46,7 +46,7 @@ def _phase_bands(measured: Measured, top: float, bottom: float) -> list[str]:
 
 
 def _curve(measured: Measured, bins: Bins, who: str, level: str, y: Callable[[float], float]) -> str:
-    """Steps of the skip rate; gaps where no check was due."""
+    """The skip rate as steps, with gaps where no check was due."""
     path, drawing = [], False
     for at in range(bins.count):
         rate = bins.whole.get((who, level, at), Sum()).rate
@@ -75,12 +75,12 @@ def curves(measured: Measured, bins: Bins) -> str:
 
 
 def _weight(event: dict) -> int:
-    """How much of it the event tells of."""
+    """How many occurrences the event stands for."""
     return event.get("executed", event.get("count", 1))
 
 
 def _marks(measured: Measured, kinds: tuple[str, ...], y: float) -> list[str]:
-    """The higher, the more of it (logarithmic)."""
+    """The marks of one lane. A higher mark stands for more events (logarithmic)."""
     by_place: dict[int, list[dict]] = {}
     for event in measured.events:
         if event["type"] in kinds:

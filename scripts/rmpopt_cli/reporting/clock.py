@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""One clock for a guest that started anew: each start counts its time from 0; here they follow one another."""
+"""Makes one time line for a guest that was reset. Its clock starts at 0 after each reset; here times go on."""
 from collections.abc import Iterator
 
 Span = tuple[float, float | None]
 
 
 def in_a_row(events: list[dict]) -> bool:
-    """Shifts each start of the guest behind the one before. False when there was one only."""
+    """Shifts the events after each reset behind those before it. Returns False if there was no reset."""
     shift, latest, has_shifted = 0.0, 0.0, False
     for event in events:
         if event["type"] == "boot" and event["t"] + shift < latest:
@@ -16,7 +16,7 @@ def in_a_row(events: list[dict]) -> bool:
 
 
 def _spans(events: list[dict]) -> Iterator[Span]:
-    """Of the phases, from what began and ended them."""
+    """Start and end of each phase, from the events that began and ended it."""
     start: float | None = None
     has_begun = False
     for event in events:
@@ -31,7 +31,7 @@ def _spans(events: list[dict]) -> Iterator[Span]:
 
 
 def shift_phases(phases: list[dict], events: list[dict]) -> None:
-    """After in_a_row. Phases of which the events do not tell stay as they are."""
+    """Takes the times of the phases from the events, after in_a_row(). Does nothing if the two do not match."""
     spans = list(_spans(events))
     if len(spans) == len(phases):
         for phase, (start, end) in zip(phases, spans):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Two measured guests side by side, phase by phase: numbers and a table of text."""
+"""Compares two measured guests phase by phase, as numbers and as a table of text."""
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -14,7 +14,7 @@ class Side:
     """What one guest did in a phase."""
     stores: int
     store_rate: float | None
-    store_rate_low: float | None  # bounds of a sample; None where several phases of a name are taken together
+    store_rate_low: float | None  # bounds of a sampled rate; None if several phases with one name are summed up
     store_rate_high: float | None
     fills: int
     fill_rate: float | None
@@ -33,7 +33,8 @@ def _side(cells: list[list], estimates: list[list[dict]], work: dict, rmpupdate:
 
 
 def _sides(measured: Measured) -> dict[str, Side]:
-    """By phase, those of one name together; and the whole boot, with what was counted in no phase."""
+    """The numbers of each phase, summed up over phases with the same name, and those of the whole boot, which include
+    what was counted outside all phases."""
     if not measured.measure:
         raise BadInput(f"compare: {measured.directory}: {UNMEASURED}")
     grouped: dict[str, list[dict]] = {}
@@ -96,7 +97,7 @@ WORK: tuple[Column, ...] = (("RMPOPT", lambda side: f"{side['rmpopt']:,}", None)
 
 
 def columns(compared: dict) -> tuple[Column, ...]:
-    """Fills only where somebody modelled TLBs."""
+    """The columns of the table. TLB fills are shown only if a measurement modelled TLBs."""
     has_fills = any(side["fills"] for row in compared["phases"] for side in (row["a"], row["b"]) if side)
     return STORES + (FILLS if has_fills else ()) + WORK
 
@@ -111,7 +112,8 @@ SAMPLED = "sampled: --json has the bounds of the skip rates"
 
 
 def table(compared: dict) -> str:
-    """A and B in two lines, with the differences of the skip rates in percentage points below."""
+    """The comparison as text. Each phase has a line for A, one for B, and one with the differences of the skip rates
+    in percentage points."""
     shown = columns(compared)
     longest = max(16, *(min(len(row["phase"]), 40) for row in compared["phases"]))
     lines = [f"{key.upper()}: {compared[key]['report']}: {compared[key]['persona']}, {compared[key]['cpus']} CPUs, "

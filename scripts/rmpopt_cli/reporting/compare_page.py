@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Two measured guests side by side as an HTML page that needs nothing else."""
+"""Shows two measured guests side by side as one self-contained HTML page."""
 import json
 from html import escape
 
@@ -18,13 +18,13 @@ def _x(rate: float) -> float:
 
 
 def _whisker(side: dict, y: float) -> str:
-    """Bounds of a sample."""
+    """A line for the bounds of a sampled rate."""
     low, high = side["store_rate_low"], side["store_rate_high"]
     return "" if low is None else svg.element("line", x1=_x(low), x2=_x(high), y1=y, y2=y, class_="whisker")
 
 
 def _phase(row: dict, level: str, y: float) -> list[str]:
-    """A bar for each side."""
+    """The bars of A and B for one phase."""
     name = row["phase"] if len(row["phase"]) <= 30 else row["phase"][:29] + "…"
     parts = [svg.text(LEFT - 10, y + 19, name, class_="phase", text_anchor="end")]
     for key, at in (("a", y + 4), ("b", y + 18)):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Numbers of the report page: tiles, the table of phases, what was measured and how."""
+"""The numbers of the report page: tiles, the table of phases, what was measured and how."""
 import json
 from html import escape
 
@@ -15,7 +15,7 @@ def _percent(rate: float | None) -> str:
 
 
 def number(key: str, value: object, shown: str) -> str:
-    """A figure that programs can read too."""
+    """A number that programs can read from the page, too."""
     return f'<span data-key="{escape(key)}" data-value="{escape(json.dumps(value))}">{escape(shown)}</span>'
 
 
@@ -28,7 +28,7 @@ def _rate(key: str, found: Sum) -> str:
 
 
 def _interval(estimates: list[dict], accessor: str) -> str:
-    """Of a sampled skip rate."""
+    """The confidence interval of a sampled skip rate."""
     for one in estimates:
         if one["accessor"] == accessor and one["blocks"] and one["low"] is not None:
             return f' <small>[{_percent(one["low"])}, {_percent(one["high"])}]</small>'
@@ -52,7 +52,7 @@ def _checks_tiles(measured: Measured, accessor: str) -> list[str]:
 
 
 def tiles(measured: Measured) -> str:
-    """A row for each accessor and one for RMPOPT; all in one if they fit."""
+    """A row of tiles for each accessor and one for RMPOPT, or a single row if all fit in it."""
     work = measured.report["counters"]
     rows = [_checks_tiles(measured, accessor) for accessor in measured.accessors]
     rows.append([_tile(_count("rmpopt", work["rmpopt"]), "RMPOPT executed"),
@@ -64,18 +64,18 @@ def tiles(measured: Measured) -> str:
 
 
 def _columns(measured: Measured) -> list[tuple[str, str]]:
-    """Accessors and levels, for each of which the table has a number and a share."""
+    """The pairs of accessor and level. The table has a number and a share for each."""
     levels = ("store", "fill") if measured.measure["tlb"] else ("store",)
     return [(accessor, level) for accessor in measured.accessors for level in levels]
 
 
 def _is_narrow(measured: Measured) -> bool:
-    """Number and share side by side would be too wide for a laptop."""
+    """True if the table would be too wide for a laptop with number and share in columns of their own."""
     return len(_columns(measured)) > 2
 
 
 def _checks(measured: Measured, cells: list[list], estimates: list[dict], key: str) -> list[str]:
-    """For each accessor and level: how many, and which share of the checks was skipped."""
+    """The cells of one row: for each accessor and level the number, and the share of checks that were skipped."""
     out, between = [], "<br>" if _is_narrow(measured) else "</td><td>"
     for accessor, level in _columns(measured):
         found = sums(cells, level, accessor)
@@ -97,7 +97,7 @@ def _phase_row(measured: Measured, index: int, phase: dict) -> str:
 
 
 def _heads(measured: Measured) -> str:
-    """Two rows: what, and of it the number and the share."""
+    """The two rows of the table's head: names of groups, and number and share below each."""
     names = {"store": "stores", "fill": "fills (model)"}
     groups = [f"{accessor} {names[level]}" for accessor, level in _columns(measured)]
     is_narrow = _is_narrow(measured)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Pictures in which each 1 GB region, or some neighbours, have a row."""
+"""Draws heat maps with a row for each 1 GB region, or for a group of neighbouring regions."""
 import math
 
 from . import svg, timeline
@@ -7,12 +7,12 @@ from .charts import LEFT, PLOT, RIGHT, WIDTH, time_axis
 from .measured import Measured, Sum
 from .timeline import Bins, Groups, Table
 
-WIDEST = 80.0  # column of a core
-DIGITS = "0123456789a"  # tenths of a cell that are optimised
+WIDEST = 80.0  # width of a core's column, at most
+DIGITS = "0123456789a"  # by the tenths of a cell that are optimised
 
 
 def _cell(found: Sum, most: int, x: float, y: float, width: float, what: str) -> str:
-    """Colour: share skipped; strength: how many stores, on a logarithmic scale."""
+    """A cell. Its colour shows the share of skipped checks, its opacity the number of stores (logarithmic)."""
     strength = 0.25 + 0.75 * math.log1p(found.total) / math.log1p(most)
     rate = "SNP off" if found.rate is None else f"{100 * found.rate:.2f} % of the checks skipped"
     return svg.element("rect", svg.title(f"{what}: {found.total:,} stores, {rate}"), x=x, y=y, width=width,
@@ -38,7 +38,7 @@ def over_time(measured: Measured, bins: Bins, groups: Groups) -> str:
 
 
 def _by_core(groups: Groups, cores: Groups, cells: list[str], label: str, name: str) -> str:
-    """The cells with their names; not wider than it has to be."""
+    """A map of regions by cores, with the names of rows and columns. It is no wider than its columns need."""
     width, bottom = _column(cores), float(groups.rows * svg.ROW)
     longest = len(f"core {cores.name(cores.rows - 1)}") * 6.5 + 6
     parts = _row_names(groups)
@@ -65,12 +65,12 @@ def by_core(measured: Measured, groups: Groups) -> str:
 
 
 def _tenths(part: int, whole: int) -> int:
-    """0 and 10 mean none and all."""
+    """The part in tenths. 0 and 10 mean exactly none and all."""
     return 0 if part == 0 else 10 if part == whole else min(max(round(10 * part / whole), 1), 9)
 
 
 def _shares(table: Table, groups: Groups, cores: Groups) -> str:
-    """A digit for each cell, row by row."""
+    """The optimised share of each cell, one digit per cell, row by row."""
     found: dict[tuple[int, int], int] = {}
     for core, regions in table.items():
         for gb in regions:
@@ -81,7 +81,8 @@ def _shares(table: Table, groups: Groups, cores: Groups) -> str:
 
 
 def table_states(measured: Measured, groups: Groups) -> list[dict]:
-    """For the slider: time, optimised pairs of core and region, and each cell's tenths. The last is the report's."""
+    """The states that the slider shows: time, number of optimised pairs of core and region, and the digits of the
+    cells. The last state is the table in the report."""
     cores = Groups.of(measured.report["cores"])
     last = timeline.last_table(measured)
     states = timeline.tables(measured)

@@ -16,7 +16,7 @@ UNMEASURED = "nothing was measured: boot with --measure exact, or use 'rmpopt ct
 
 @dataclass(frozen=True)
 class Sum:
-    """RMP checks of some writes: made, saved by RMPOPT, and not called for as SNP was off."""
+    """Numbers of writes: RMP-checked, check skipped by RMPOPT, and made while SNP was off."""
     checked: int = 0
     skipped: int = 0
     off: int = 0
@@ -30,7 +30,7 @@ class Sum:
 
     @property
     def rate(self) -> float | None:
-        """The share that RMPOPT saved of the checks that there would be."""
+        """The share of the checks due that RMPOPT saved; None if no check was due."""
         due = self.checked + self.skipped
         return self.skipped / due if due else None
 
@@ -45,12 +45,12 @@ def sums(cells: list[list], level: str, accessor: str | None = None) -> Sum:
 
 @dataclass
 class Measured:
-    """A report, with the events that led to it."""
+    """A report and its events."""
     directory: Path
     report: dict
     events: list[dict] = field(default_factory=list)
     lost: bool = False  # the last event was cut off: QEMU was killed
-    restarted: bool = False  # the guest started anew; its times follow one another
+    restarted: bool = False  # the guest was reset, and its times have been made to go on
 
     @property
     def measure(self) -> dict | None:
@@ -66,7 +66,7 @@ class Measured:
 
     @property
     def outside(self) -> list[list]:
-        """Cells of what was counted in no phase."""
+        """The cells with what was counted outside all phases."""
         left = {tuple(cell[:4]): Sum(*cell[4:]) for cell in self.cells}
         for phase in self.phases:
             for *where, checked, skipped, off in phase["cells"]:
@@ -76,7 +76,7 @@ class Measured:
 
     @property
     def what(self) -> str:
-        """The machine in a few words."""
+        """The machine, described in a few words."""
         if not self.report["cpus"]:
             return f"{self.report['persona']}, whose guest did not begin"
         return (f"{self.report['persona']}, {self.report['cpus']} CPUs in {self.report['cores']} cores, "
@@ -96,13 +96,13 @@ class Measured:
 
     @property
     def seconds(self) -> float:
-        """Of guest time, all that is shown."""
+        """The guest time that the pictures cover."""
         times = [event["t"] for event in self.events[-1:]] + [phase["end"] or phase["start"] for phase in self.phases]
         return max(times + [self.measured_seconds or 0.0])
 
     @property
     def measured_seconds(self) -> float | None:
-        """For how long was counted. The plugin's number does not hold for a guest that started anew."""
+        """The guest time during which stores were counted. Unknown if the guest was reset."""
         return self.measure["seconds"] if self.measure and not self.restarted else None
 
     @property
@@ -130,7 +130,7 @@ def _report(path: Path) -> dict:
 
 
 def _events(path: Path, report: dict) -> tuple[list[dict], bool]:
-    """All whole lines. A killed QEMU leaves the last one unfinished."""
+    """The events, and whether the last line is incomplete because QEMU was killed."""
     if not path.exists():
         return [], False
     try:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The report as one HTML page that needs nothing else."""
+"""Shows the report as one self-contained HTML page."""
 import json
 from html import escape
 from pathlib import Path
@@ -16,7 +16,7 @@ CURVES = {("host", "store"): "stores of the host", ("host", "fill"): "its TLB fi
 
 
 def document(heading: str, what: str, body: str, script: str = "") -> str:
-    """Any page of ours; `heading` and `what` are text."""
+    """A whole page. `heading` and `what` are plain text, `body` is HTML."""
     return "".join([
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">',
         '<meta name="viewport" content="width=device-width">', f"<title>{escape(heading)}: {escape(what)}</title>",
@@ -48,7 +48,7 @@ def _grouping(groups: Groups, what: str) -> str:
 
 
 def _table(measured: Measured, groups: Groups) -> str:
-    """The last table, and a slider when there were others."""
+    """The last RMPOPT table, with a slider if there were earlier ones."""
     states = grids.table_states(measured, groups)
     whole = measured.regions * measured.report["cores"]
     slider = (f'<label><output id="when"></output><input type="range" id="slider" min="0" max="{len(states) - 1}" '

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Whether what was read can be shown. The schemas say more; here is what the forms of the report rely on."""
+"""Checks that a report can be shown. The schemas are stricter; this has only the rules that our own code relies on."""
 import re
 from collections.abc import Mapping
 
@@ -9,7 +9,7 @@ NUMBER = (int, float)
 LIST = re.compile(r"([0-9]+(-[0-9]+)?(,[0-9]+(-[0-9]+)?)*)?")
 MACHINE: Fields = {"cpus": int, "cores": int, "cpu_core": list, "rmp": dict, "policies": dict, "counters": dict,
                    "regions": list}
-# A QEMU that ended before its guest began leaves a report without these.
+# The values for a report without them, which QEMU leaves if it ends before the guest starts.
 NO_MACHINE = {"cpus": 0, "cores": 0, "cpu_core": [], "rmp": {"layout": "none"}, "policies": {}, "counters": {},
               "regions": []}
 REPORT: Fields = {"persona": str, "complete": bool, **MACHINE}
@@ -38,7 +38,7 @@ EVENTS: Mapping[str, Fields] = {
 
 
 class Misshapen(ValueError):
-    """Says what is wrong."""
+    """Its text says what is wrong with the report."""
 
 
 def _fields(found: object, wanted: Fields, where: str) -> None:
@@ -52,7 +52,7 @@ def _fields(found: object, wanted: Fields, where: str) -> None:
 
 
 def _list(text: str, below: int, where: str) -> None:
-    """Numbers such as 0-3,5."""
+    """Checks a list of numbers such as 0-3,5."""
     if not LIST.fullmatch(text) or any(int(number) >= below for number in re.findall("[0-9]+", text)):
         raise Misshapen(f"{where}: no list of numbers below {below}: {text[:40]!r}")
 
@@ -97,7 +97,7 @@ def _phase(phase: object, cores: int, regions: int, where: str) -> None:
 
 
 def checked_report(report: dict) -> dict:
-    """With what a machine that never started does not have. Raises Misshapen."""
+    """Returns the report, completed with empty values if the machine never started. Raises Misshapen."""
     if report["measure"] is None and not MACHINE.keys() & report.keys():
         report = {**report, **NO_MACHINE}
     _fields(report, REPORT, "the report")
@@ -114,7 +114,7 @@ def checked_report(report: dict) -> dict:
 
 
 def check_event(event: object, cores: int, regions: int) -> None:
-    """Of a type that is not known: any. Raises Misshapen."""
+    """Checks an event. One of an unknown type may have any fields. Raises Misshapen."""
     _fields(event, EVENT, "the event")
     assert isinstance(event, dict)
     _fields(event, EVENTS.get(event["type"], {}), f"a {event['type']!r} event")

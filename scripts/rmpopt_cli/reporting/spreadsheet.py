@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The report as CSV: a row for each phase, core, region, accessor and level.
+"""Writes the report as CSV, with a row for each phase, core, region, accessor and level.
 
-All rows together are all that was counted: those without times are of no phase.
+Rows without times have what was counted outside all phases, so the sum of all rows is the total.
 """
 import csv as library
 import io

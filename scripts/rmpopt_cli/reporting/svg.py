@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Pieces of SVG. Colours and type come from the page's style sheet."""
+"""Writes SVG elements. Colours and fonts come from the page's style sheet."""
 from collections.abc import Iterable
 from html import escape
 
@@ -25,13 +25,13 @@ def title(content: str) -> str:
 
 
 def drawing(width: float, height: float, parts: Iterable[str], label: str, /, **attributes: object) -> str:
-    """Scaled to the page, or as wide as `attributes` say."""
+    """A whole drawing, which is scaled to the page unless `attributes` give a width."""
     return element("svg", "".join(parts), viewBox=f"0 0 {_short(width)} {_short(height)}", role="img",
                    aria_label=label, **attributes)
 
 
 def ticks(end: float, most: int = 10) -> list[float]:
-    """Round numbers from 0 to `end`."""
+    """At most about `most` round numbers from 0 to `end`, at equal distances."""
     if end <= 0:
         return [0.0]
     step = 10.0 ** -3
@@ -43,5 +43,5 @@ def ticks(end: float, most: int = 10) -> list[float]:
 
 
 def shade(rate: float | None) -> str:
-    """Class of a cell: s0 (all checked) to s10 (all skipped); "none" when nothing was due."""
+    """The class of a cell: s0 (all checked) to s10 (all skipped), or "none" if no check was due."""
     return "none" if rate is None else f"s{round(rate * 10)}"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The report as text, in the manner of perf stat."""
+"""Writes the report as text, in the style of perf stat."""
 from .measured import LEVELS, UNMEASURED, Measured, sums
 
 WIDTH = 18
@@ -16,14 +16,14 @@ def _row(number: int | float, name: str, remark: str = "") -> str:
 
 
 def _interval(estimate: dict | None) -> str:
-    """Of a sampled skip rate."""
+    """The confidence interval of a sampled skip rate."""
     if not estimate or not estimate["blocks"] or estimate["low"] is None:
         return ""
     return f"  [{100 * estimate['low']:.2f} %, {100 * estimate['high']:.2f} %]"
 
 
 def _stores(estimate: dict | None) -> str:
-    """How far the number of stores may be off."""
+    """The error bound of a sampled number of stores."""
     if not estimate or not estimate["blocks"]:
         return ""
     half = max(estimate["stores_high"] - estimate["stores"], estimate["stores"] - estimate["stores_low"])

@@ -1,20 +1,20 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Counts over time and place, in no more parts than a picture can show."""
+"""Sums counts up by time, region and core, in no more parts than a picture can show."""
 from dataclasses import dataclass, field
 
 from .measured import Measured, Sum
 
 MOST_BINS = 240
-MOST_CELLS = 8000  # of a picture
+MOST_CELLS = 8000  # in a picture
 MOST_ROWS = 64
 MOST_STATES = 200
 
 
 @dataclass(frozen=True)
 class Groups:
-    """Neighbours (regions, cores) that share a row."""
-    count: int  # of what is grouped
-    each: int
+    """Groups of neighbouring regions or cores that share a row."""
+    count: int  # number of regions or cores
+    each: int  # how many of them are in a group
 
     @classmethod
     def of(cls, count: int) -> "Groups":
@@ -28,7 +28,7 @@ class Groups:
         return number // self.each
 
     def size(self, row: int) -> int:
-        """The last row may have fewer."""
+        """The number of members in a row. The last row may have fewer than the others."""
         return min((row + 1) * self.each, self.count) - row * self.each
 
     def name(self, row: int) -> str:
@@ -38,7 +38,7 @@ class Groups:
 
 @dataclass
 class Bins:
-    """`by[row, bin]`; and the whole of each bin by accessor and level."""
+    """Stores by row and bin of time, and the total of each bin by accessor and level."""
     width: float
     count: int
     by: dict[tuple[int, int], Sum] = field(default_factory=dict)
@@ -49,7 +49,7 @@ class Bins:
 
 
 def _resolution(measured: Measured) -> float:
-    """Seconds between most counts: 0.2, or more where the guest skips idle time."""
+    """The usual distance between two counts in seconds: 0.2, or more if the guest skips idle time."""
     times = [event["t"] for event in measured.of("counts")]
     gaps = sorted(after - before for before, after in zip(times, times[1:]))
     return max(0.2, gaps[len(gaps) * 9 // 10]) if gaps else 0.2
@@ -60,7 +60,7 @@ def bins(measured: Measured, groups: Groups) -> Bins:
     count = min(MOST_BINS, MOST_CELLS // max(groups.rows, 1), max(1, int(measured.seconds / _resolution(measured))))
     out = Bins(max(measured.seconds / count, 1e-9), count)
     for event in measured.of("counts"):
-        at = out.bin(max(event["t"] - 0.1, 0.0))  # an event tells of the 200 ms before it
+        at = out.bin(max(event["t"] - 0.1, 0.0))  # the middle of the 200 ms that the event covers
         for _core, gb, who, level, *numbers in event["cells"]:
             if level == "store":
                 where = (groups.row(gb), at)
@@ -80,7 +80,7 @@ def by_core(measured: Measured, regions: Groups, cores: Groups) -> dict[tuple[in
 
 
 def numbers(text: str) -> set[int]:
-    """Of a list such as 0-3,5."""
+    """The numbers in a list such as 0-3,5."""
     out: set[int] = set()
     for part in filter(None, text.split(",")):
         first, _, last = part.partition("-")
@@ -88,11 +88,11 @@ def numbers(text: str) -> set[int]:
     return out
 
 
-Table = dict[int, set[int]]  # by core the regions that it may skip checks for
+Table = dict[int, set[int]]  # for each core, the regions for which it skips checks
 
 
 def tables(measured: Measured) -> list[tuple[float, Table]]:
-    """The RMPOPT tables as they changed over time. Of many changes, the last one of each bin of time."""
+    """The RMPOPT tables over time. If there are many changes, only the last in each interval is kept."""
     now: Table = {}
     out: list[tuple[float, Table]] = []
     width = max(measured.seconds / MOST_STATES, 0.05)
@@ -108,7 +108,7 @@ def tables(measured: Measured) -> list[tuple[float, Table]]:
 
 
 def last_table(measured: Measured) -> Table:
-    """That of the report."""
+    """The RMPOPT table at the end, from the report."""
     out: Table = {}
     for region in measured.report["regions"]:
         for core in {measured.report["cpu_core"][cpu] for cpu in numbers(region["optimised_cpus"])}:
@@ -117,5 +117,5 @@ def last_table(measured: Measured) -> Table:
 
 
 def pairs(table: Table) -> int:
-    """Of a core and a region for which it skips checks."""
+    """The number of pairs of a core and a region for which it skips checks."""
     return sum(len(regions) for regions in table.values())

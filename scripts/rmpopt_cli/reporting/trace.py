@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The report as a trace that Perfetto and Chrome show: phases, skip rates, events; in guest time."""
+"""Writes the report as a trace for Perfetto and Chrome: phases, skip rates and events in guest time."""
 import json
 from collections.abc import Iterator
 
@@ -12,7 +12,7 @@ MICROSECONDS = 1e6
 
 
 def label(event: dict) -> str:
-    """One event in a few words."""
+    """An event, described in a few words."""
     kind = event["type"]
     if kind == "rmpopt":
         return f"core {event['core']}: {event['executed']} RMPOPT, {event['optimised']} optimised"
@@ -46,8 +46,8 @@ def _phases(measured: Measured) -> Iterator[dict]:
 
 
 def _places(event: dict, when: float, regions: Groups, cores: Groups) -> Iterator[dict]:
-    """Of stores: how many went to each region, and the skip rates of regions and cores; neighbours together where there
-    are many."""
+    """Counters of stores to each region, and of the skip rates of regions and cores. If there are many of them,
+    neighbours share a counter."""
     found: dict[str, Sum] = {}
     for core, gb, _who, level, *numbers in event["cells"]:
         if level == "store":
