@@ -11,7 +11,7 @@ VERBS = (setup, kernel, boot, run, scenario, experiment, ctl, top, report, compa
 
 STATUS_HELP = """\
 exit status: 0 success; 1 a test failed; 2 bad input; 121 guest died; 122 QEMU failed;
-123 the guest showed something wrong; 124 timeout; 125 rmpopt itself failed.
+123 the guest ran but failed a check; 124 timeout; 125 rmpopt itself failed.
 "boot -- COMMAND" returns the status of COMMAND."""
 
 def parser() -> argparse.ArgumentParser:

@@ -12,7 +12,7 @@ from ..provision.cache import Cache
 
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    parser = commands.add_parser("boot", help="boot a Linux kernel and show how far SNP and RMPOPT came",
+    parser = commands.add_parser("boot", help="boot a Linux kernel and check its use of SNP and RMPOPT",
                                  usage="rmpopt boot [options] [-- COMMAND...]")
     options.add(parser, Request)
     parser.add_argument("--dry-run", action="store_true", help="print the QEMU command, ready to paste")

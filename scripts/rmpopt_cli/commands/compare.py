@@ -9,11 +9,11 @@ from ..reporting import compare, compare_page, measured
 
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    sub = commands.add_parser("compare", help="two measured boots side by side")
+    sub = commands.add_parser("compare", help="compare two measured boots")
     sub.add_argument("first", type=Path, metavar="A", help="report directory")
     sub.add_argument("second", type=Path, metavar="B", help="report directory")
-    sub.add_argument("--html", type=Path, metavar="FILE", help="also write a page")
-    sub.add_argument("--json", action="store_true", help="as JSON")
+    sub.add_argument("--html", type=Path, metavar="FILE", help="also write an HTML page")
+    sub.add_argument("--json", action="store_true", help="print the result as JSON")
     sub.set_defaults(action=_compare)
 
 

@@ -162,27 +162,28 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    parser = commands.add_parser("ctl", help="talk to a running guest's plugin")
+    parser = commands.add_parser("ctl", help="query and control the plugin of a running guest")
     verbs = parser.add_subparsers(dest="ctl_command", required=True, metavar="COMMAND")
-    for name, what in (("status", "guest time, CPUs, what is measured"),
-                       ("table", "for which CPUs each region is optimised"),
-                       ("rmp", "the RMP entry of an address"),
-                       ("regions", "assigned pages and optimised CPUs"),
-                       ("cores", "SNP_EN and RMPOPT_BASE of each core"),
-                       ("counters", "what was executed and what was measured"),
-                       ("events", "what happened"),
-                       ("measure", "on, off, exact, exact+tlb or sampled=N"),
-                       ("mark", 'a phase of this name begins; "" ends it'),
-                       ("inject", "let the next commands fail, or lose what is optimised"),
+    for name, what in (("status", "show guest time, CPUs and the measurement mode"),
+                       ("table", "show the CPUs for which each region is optimised"),
+                       ("rmp", "show the RMP entry of an address"),
+                       ("regions", "show assigned pages and optimised CPUs of each region"),
+                       ("cores", "show SNP_EN and RMPOPT_BASE of each core"),
+                       ("counters", "show counts of instructions and events, and the measurement"),
+                       ("events", "show the log of events"),
+                       ("measure", "change the mode of the measurement"),
+                       ("mark", 'begin a phase with this name; "" ends the current one'),
+                       ("inject", "make the next commands fail, or clear regions from the RMPOPT tables"),
                        ("save", "write the report to a file"),
-                       ("help", "commands of the socket")):
+                       ("help", "list the commands of the socket")):
         sub = verbs.add_parser(name, help=what)
-        sub.add_argument("--socket", type=Path, metavar="PATH", help="control socket (default: of the newest boot)")
-        sub.add_argument("--json", action="store_true", help="as JSON")
+        sub.add_argument("--socket", type=Path, metavar="PATH",
+                         help="control socket (default: that of the newest boot)")
+        sub.add_argument("--json", action="store_true", help="print the result as JSON")
         if name == "rmp":
             sub.add_argument("address", metavar="ADDR", help="system physical address")
         elif name == "measure":
-            sub.add_argument("mode", metavar="MODE", help="on, off, exact, exact+tlb, sampled=N")
+            sub.add_argument("mode", metavar="MODE", help="on, off, exact, exact+tlb or sampled=N")
         elif name == "inject":
             sub.add_argument("words", nargs="+", metavar="FAULT", help=INJECT)
         elif name == "mark":
@@ -190,6 +191,6 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
         elif name == "save":
             sub.add_argument("file", type=Path, metavar="FILE")
         elif name == "events":
-            sub.add_argument("-f", "--follow", action="store_true", help="until QEMU ends")
-            sub.add_argument("--since", type=int, default=1, metavar="N", help="sequence number to begin with (1)")
+            sub.add_argument("-f", "--follow", action="store_true", help="print new events until QEMU ends")
+            sub.add_argument("--since", type=int, default=1, metavar="N", help="first sequence number (1)")
         sub.set_defaults(action=run)

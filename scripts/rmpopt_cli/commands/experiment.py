@@ -17,17 +17,18 @@ KEPT = 5  # result directories that are kept when --output is not given
 
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    parser = commands.add_parser("experiment", help="measure what RMPOPT saves and costs, in the standard situations",
+    parser = commands.add_parser("experiment", help="measure what RMPOPT saves and costs in standard situations",
                                  usage="rmpopt experiment list | [run] NAME... [options]")
-    parser.add_argument("names", nargs="+", metavar="NAME", help='experiments, or "all"; "list" says what there is')
-    parser.add_argument("--repeat", type=int, default=3, metavar="N", help="boots of each setting (3)")
+    parser.add_argument("names", nargs="+", metavar="NAME", help='experiments, or "all"; "list" shows them')
+    parser.add_argument("--repeat", type=int, default=3, metavar="N", help="number of boots in each setting (3)")
     parser.add_argument("--phase", action="append", default=[], metavar="NAME",
                         help="only this phase (row of the table); may be repeated")
     parser.add_argument("--setting", action="append", default=[], metavar="NAME",
                         help="only this setting (column of the table); may be repeated")
-    parser.add_argument("--jobs", type=int, default=1, metavar="N", help="boots at a time (1)")
-    parser.add_argument("--output", type=Path, metavar="DIR", help="where results and each boot's report go")
-    parser.add_argument("--json", action="store_true", help="results as JSON on stdout")
+    parser.add_argument("--jobs", type=int, default=1, metavar="N", help="number of boots at the same time (1)")
+    parser.add_argument("--output", type=Path, metavar="DIR",
+                        help="directory for the results and the report of each boot")
+    parser.add_argument("--json", action="store_true", help="print the results as JSON")
     Given.add(parser)
     parser.set_defaults(action=_run)
 

@@ -12,13 +12,14 @@ from ..provision.cache import Cache
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     sub = commands.add_parser("kernel", help="build a kernel to boot")
     builds = sub.add_subparsers(dest="kernel_command", required=True, metavar="build")
-    sub = builds.add_parser("build", help="unpack, patch and build; prints the path of the image")
+    sub = builds.add_parser("build", help="unpack, patch and build a kernel; print the path of its image")
     sub.add_argument("--source", type=Path, metavar="DIR",
                      help="kernel tree or tarball (default: Debian's linux-source)")
     sub.add_argument("--patches", type=Path, metavar="DIR|MBOX",
                      help="series to apply (default: ours, or none with --source)")
     sub.add_argument("--config", type=Path, metavar="FRAGMENT", help="options on top of the reference configuration")
-    sub.add_argument("--output", type=Path, metavar="DIR", help="copy bzImage, vmlinux, System.map and config there")
+    sub.add_argument("--output", type=Path, metavar="DIR",
+                     help="copy bzImage, vmlinux, System.map and config to this directory")
     sub.set_defaults(action=_kernel_build)
 
 

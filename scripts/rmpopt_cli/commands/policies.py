@@ -15,7 +15,7 @@ NARROWEST_TEXT = 30
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     parser = commands.add_parser("policies", help="list the choices for behaviour that AMD leaves open")
-    parser.add_argument("--json", action="store_true", help="as JSON")
+    parser.add_argument("--json", action="store_true", help="print the list as JSON")
     parser.set_defaults(action=_run)
 
 

@@ -10,9 +10,9 @@ from ..base.errors import OK
 
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    sub = commands.add_parser("report", help="make text, CSV, a trace and a page of what was measured")
+    sub = commands.add_parser("report", help="write text, CSV, a trace and an HTML page about a measured boot")
     sub.add_argument("directory", type=Path, metavar="DIR", help="report directory of a measured boot")
-    sub.add_argument("--json", action="store_true", help="report.json instead of the text")
+    sub.add_argument("--json", action="store_true", help="print report.json instead of the text")
     sub.set_defaults(action=_report)
 
 

@@ -10,15 +10,16 @@ from ..scenarios.catalogue import SCENARIOS
 
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    parser = commands.add_parser("scenario", help="put a kernel through situations in which it may go wrong")
+    parser = commands.add_parser("scenario", help="put a kernel through situations that are easy to get wrong")
     verbs = parser.add_subparsers(dest="scenario_command", required=True, metavar="list|run")
-    sub = verbs.add_parser("list", help="say what there is")
-    sub.add_argument("--json", action="store_true", help="as JSON")
+    sub = verbs.add_parser("list", help="list the scenarios")
+    sub.add_argument("--json", action="store_true", help="print the list as JSON")
     sub.set_defaults(action=lambda arguments: runner.show(arguments.json))
-    sub = verbs.add_parser("run", help="boot a kernel for each scenario; prints KTAP")
+    sub = verbs.add_parser("run", help="boot a kernel for each scenario and print KTAP")
     sub.add_argument("names", nargs="+", metavar="NAME", help='scenarios, or "all"')
-    sub.add_argument("--jobs", type=int, default=0, metavar="N", help="boots at a time (default: one for each CPU)")
-    sub.add_argument("--json", action="store_true", help="results as JSON on stdout")
+    sub.add_argument("--jobs", type=int, default=0, metavar="N",
+                     help="number of boots at the same time (default: one for each CPU)")
+    sub.add_argument("--json", action="store_true", help="print the results as JSON")
     Given.add(sub)
     sub.set_defaults(action=_run)
 

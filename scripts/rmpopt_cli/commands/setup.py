@@ -10,9 +10,9 @@ from ..provision.cache import Cache
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     sub = commands.add_parser("setup", help="fetch and build everything that the other commands need")
     sub.add_argument("--check", action="store_true",
-                     help="only report the state, and whether QEMU's insides are as the plugin expects them")
-    sub.add_argument("--qemu", metavar="PATH", help="with --check: the QEMU to look into")
-    sub.add_argument("--json", action="store_true", help="report as JSON")
+                     help="only report the state, and whether QEMU's internals are as the plugin expects")
+    sub.add_argument("--qemu", metavar="PATH", help="with --check: the QEMU to check")
+    sub.add_argument("--json", action="store_true", help="print the report as JSON")
     sub.set_defaults(action=_setup)
 
 

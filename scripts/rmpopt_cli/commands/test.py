@@ -9,9 +9,9 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     sub = commands.add_parser("test", help="run all tests")
     sub.add_argument("pattern", nargs="?", default="", metavar="PATTERN", help="only tests whose name contains this")
     sub.add_argument("--distros", action="store_true",
-                     help="instead, the first commands in fresh roots of Debian 12, 13 and sid (PATTERN: bookworm, "
-                          "trixie, sid); hours, as root")
-    sub.add_argument("--json", action="store_true", help="results as JSON on stdout")
+                     help="instead, run the first commands in fresh installations of Debian 12, 13 and sid (PATTERN: "
+                          "bookworm, trixie, sid); takes hours and needs root")
+    sub.add_argument("--json", action="store_true", help="print the results as JSON")
     sub.set_defaults(action=_test)
 
 

@@ -94,9 +94,9 @@ def _quits() -> bool:
 
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    sub = commands.add_parser("top", help="a running guest at a glance; q quits")
-    sub.add_argument("--socket", type=Path, metavar="PATH", help="control socket (default: of the newest boot)")
-    sub.add_argument("--once", action="store_true", help="one look only")
+    sub = commands.add_parser("top", help="show a live view of a running guest; q quits")
+    sub.add_argument("--socket", type=Path, metavar="PATH", help="control socket (default: that of the newest boot)")
+    sub.add_argument("--once", action="store_true", help="print the view once")
     sub.set_defaults(action=run)
 
 

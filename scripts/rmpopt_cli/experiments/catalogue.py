@@ -13,8 +13,8 @@ GUEST = "256K"  # a small guest
 CHURN_SECONDS = 60  # how long a workload runs while guests start and end
 LOADS = ("files", "memcpy", "pagecache", "forks", "network")
 
-# The beginning of all scripts. These variables are set before it: seed (the number of the repetition), on (the option of
-# rmpopt-mark that starts the measurement), and phases (those to measure). The words after "fail" must not contain
+# The beginning of all scripts. These variables are set before it: seed (the number of the repetition), on (the option
+# of rmpopt-mark that starts the measurement), and phases (those to measure). The words after "fail" must not contain
 # quotes, because they pass through echo.
 PRELUDE = """
 fail() { echo "# FAIL $*"; exit 1; }

@@ -24,7 +24,7 @@ class BareMetalTest:
     machine: MachineOptions
     append: str = option("", "arguments for the test", metavar="S")
     timeout: float = option(120, "seconds to wait", metavar="S", parse=float)
-    report: Path | None = option(None, "the plugin's report as JSON", metavar="FILE", parse=Path)
+    report: Path | None = option(None, "write the plugin's report, as JSON, to this file", metavar="FILE", parse=Path)
 
 
 def check_elf(path: Path) -> None:

@@ -91,22 +91,22 @@ def parse_plugin(text: str) -> Path:
 
 @dataclass
 class MachineOptions:
-    smp: str = option("4,cores=2,threads=2", "CPUs, as QEMU's -smp", metavar="SPEC", parse=check_smp)
+    smp: str = option("4,cores=2,threads=2", "CPUs, as for QEMU's -smp", metavar="SPEC", parse=check_smp)
     memory: int = option(6 << 30, "guest memory, such as 6G", "--mem", "SIZE", parse=parse_size, show=show_size)
     persona: str = option("venice", "EPYC generation to emulate", choices=cpu.PERSONAS, plugin="persona")
-    policies: list[str] = repeated("choice for behaviour that AMD leaves open ('rmpopt policies' lists them); may be "
+    policies: list[str] = repeated("choose a behaviour that AMD leaves open ('rmpopt policies' lists them); may be "
                                    "repeated", "--policy", "NAME=VALUE", parse=check_policy, plugin="policy.")
     rmp: str = option("auto", "layout of the RMP", choices=("auto", "segmented", "contiguous", "none"), plugin="rmp")
-    enforce: str = option("on", "fault stores that the RMP forbids; strict: also stores through 2 MB mappings",
+    enforce: str = option("on", "fault stores that the RMP forbids; strict: also by the rule for 2 MB mappings",
                           choices=("on", "off", "strict"), plugin="enforce")
     audit: int = option(0, "recount the RMP every N RMP instructions; a contradiction ends QEMU", metavar="N",
                         parse=int, plugin="audit", untold=0)
     watch: str = option("on", "report where the kernel misses an optimisation or misuses the hardware",
                         choices=("on", "off"), plugin="watch", untold="off")
-    watch_bound: int = option(30, "seconds of guest time for which a clean region may stay unoptimised", metavar="S",
+    watch_bound: int = option(30, "seconds of guest time that a clean region may stay unoptimised", metavar="S",
                               parse=parse_bound, plugin="watch-bound", untold=30)
-    measure: str = option("off", "count RMP checks of stores: off, exact, exact+tlb (also those of modelled TLBs), or "
-                          "sampled=N (one in N blocks of code)", metavar="MODE", parse=check_measure,
+    measure: str = option("off", "count RMP checks of stores: off, exact, exact+tlb (also of fills of modelled TLBs), "
+                          "or sampled=N (one in N blocks of code)", metavar="MODE", parse=check_measure,
                           plugin="measure", untold="off")
     tlb: str = option("zen5", "data TLBs to model: zen3, zen4, zen5, or entries such as 64/2048x16", metavar="SIZE",
                       parse=check_tlb, plugin="tlb", untold="zen5")
@@ -116,9 +116,9 @@ class MachineOptions:
     qemu: str | None = option(None, "QEMU to use", metavar="PATH")
     qemu_options: list[str] = repeated("more QEMU options; may be repeated", "--qemu-opts", "S", "extend",
                                        parse=parse_words)
-    plugin: Path = option(PLUGIN, "plugin of another build directory, used as it is", metavar="PATH",
+    plugin: Path = option(PLUGIN, "plugin of another build directory; it is not rebuilt", metavar="PATH",
                           parse=parse_plugin)
-    no_plugin: bool = switch("stock QEMU, for comparison")
+    no_plugin: bool = switch("run QEMU without the plugin, for comparison")
 
     @property
     def library(self) -> Path | None:
