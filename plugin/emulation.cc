@@ -194,7 +194,7 @@ void emulation::reset_firmware()
 {
     const std::scoped_lock lock(command_lock_);
     if (started()) {
-        firmware_->reset();
+        observers_.firmware_reset(firmware_->reset());
     }
 }
 

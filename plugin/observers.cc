@@ -213,6 +213,16 @@ void observers::command(std::uint16_t command, const hw::firmware_result &result
     }
 }
 
+void observers::firmware_reset(const hw::firmware_result &result)
+{
+    measurement_->machine_changed();
+    firmware_events_.reset(result);
+    measurement_->guests(firmware_events_.launched(), firmware_events_.ended());
+    if (watch_ != nullptr) {
+        watch_->firmware_reset(result);
+    }
+}
+
 /// The audit. Its findings are made while the RMP stands still and told after that: the last report
 /// takes locks that come before the RMP's.
 void observers::look_at_region(hw::spa_t spa)

@@ -54,6 +54,8 @@ class observers final : public listener
 
     /// Linux takes over: guest time begins.
     void booted();
+    /// The secure processor was reset, perhaps alone.
+    void firmware_reset(const hw::firmware_result &result);
     /// The machine was reset.
     void reset();
     /// Something else has happened just now.

@@ -171,14 +171,20 @@ firmware_result firmware::execute(std::uint16_t command, spa_t buffer)
     return result;
 }
 
-void firmware::reset()
+firmware_result firmware::reset()
 {
     const std::scoped_lock lock(lock_);
+    firmware_result result{.snp_init = false};
+    for (const auto &[context, guest] : state_->guests) {
+        result.guests.push_back({guest_event::kind::ended, context, guest.asid});
+    }
     const std::uint64_t tcb = firmware_tcb(machine_.cpu());
     static_cast<volatile_state &>(*state_) = {.current_tcb = tcb, .reported_tcb = tcb};
     for (auto &pending : state_->wbinvd_pending) {
         pending.store(false);
     }
+    result.own_memory = own_memory_of(machine_, *state_);
+    return result;
 }
 
 void firmware::note_wbinvd(unsigned thread)

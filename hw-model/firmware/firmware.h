@@ -63,8 +63,8 @@ class firmware
     firmware_result execute(std::uint16_t command, spa_t buffer);
 
     /// Device or machine reset: everything uninitialised. The RMP and the platform's identity
-    /// (flash) are left as they are.
-    void reset();
+    /// (flash) are left as they are. All guests have ended; the result tells so.
+    firmware_result reset();
 
     /// A logical CPU executed WBINVD or WBNOINVD. Lock-free, for vCPU threads.
     void note_wbinvd(unsigned thread);

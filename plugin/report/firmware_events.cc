@@ -15,9 +15,13 @@ void firmware_events::executed(std::uint16_t command, const hw::firmware_result 
     command_ = command;
     status_ = result.status;
     ++count_;
-    for (const hw::guest_event &e : result.guests) {
-        tell_guest(e);
-    }
+    tell_guests(result);
+}
+
+void firmware_events::reset(const hw::firmware_result &result)
+{
+    const std::scoped_lock guard(lock_);
+    tell_guests(result);
 }
 
 void firmware_events::flush()
@@ -45,6 +49,13 @@ void firmware_events::tell_commands()
                     {"status", status_},
                     {"count", count_}});
         count_ = 0;
+    }
+}
+
+void firmware_events::tell_guests(const hw::firmware_result &result)
+{
+    for (const hw::guest_event &e : result.guests) {
+        tell_guest(e);
     }
 }
 

@@ -21,6 +21,8 @@ class firmware_events
     explicit firmware_events(sink to) : to_(std::move(to)) {}
 
     void executed(std::uint16_t command, const hw::firmware_result &result);
+    /// The device was reset.
+    void reset(const hw::firmware_result &result);
     /// Tells what is held back: equal commands in a row are told as one.
     void flush();
 
@@ -29,6 +31,7 @@ class firmware_events
 
   private:
     void tell_commands();
+    void tell_guests(const hw::firmware_result &result);
     void tell_guest(const hw::guest_event &e);
 
     const sink to_;

@@ -58,7 +58,8 @@ TEST_F(firmware_events_test, LifeOfAGuest)
 {
     run(firmware_command::snp_gctx_create, {{.what = kind::created, .context = 0x5000}});
     run(firmware_command::snp_activate, {{.what = kind::activated, .context = 0x5000, .asid = 7}});
-    run(firmware_command::snp_launch_finish, {{.what = kind::launched, .context = 0x5000, .asid = 7}});
+    run(firmware_command::snp_launch_finish,
+        {{.what = kind::launched, .context = 0x5000, .asid = 7}});
     run(firmware_command::snp_guest_status);
     run(firmware_command::snp_decommission, {{.what = kind::ended, .context = 0x5000, .asid = 7}});
     EXPECT_EQ(told(),
@@ -67,6 +68,15 @@ TEST_F(firmware_events_test, LifeOfAGuest)
     EXPECT_EQ(lines.back().second,
               json::parse(R"({"action":"ended","context":"0x5000","asid":7})"));
     EXPECT_EQ(events.launched(), 1u);
+    EXPECT_EQ(events.ended(), 1u);
+}
+
+TEST_F(firmware_events_test, AResetEndsGuests)
+{
+    run(firmware_command::snp_launch_finish,
+        {{.what = kind::launched, .context = 0x5000, .asid = 7}});
+    events.reset({.guests = {{.what = kind::ended, .context = 0x5000, .asid = 7}}});
+    EXPECT_EQ(told(), (words{"SNP_LAUNCH_FINISH*1", "launched", "ended"}));
     EXPECT_EQ(events.ended(), 1u);
 }
 

@@ -250,6 +250,18 @@ TEST_F(watch_test, no_pass_after_a_guest)
                            "RMPOPT came before the region's last change");
 }
 
+TEST_F(watch_test, a_reset_of_the_secure_processor_ends_its_guests)
+{
+    bring_up();
+    launch_guest(7, {64 * mb});
+    wait(bound);
+    EXPECT_EQ(ids(), list{});
+    firmware = {};
+    w->firmware_reset({.guests = guest_events(), .snp_init = false, .own_memory = firmware.memory});
+    wait(bound + guest_second);
+    EXPECT_EQ(ids(), list{"pages-leaked"});
+}
+
 TEST_F(watch_test, a_pass_that_ran_too_early)
 {
     bring_up();

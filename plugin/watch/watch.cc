@@ -93,13 +93,7 @@ void watch::command(std::uint16_t command, const hw::firmware_result &result)
     if (initialises) {
         compare_msrs();
     }
-    touch(result.rmp_changes, at);
-    for (const hw::guest_event &e : result.guests) {
-        note_guest(e, at);
-    }
-    firmware_.snp_init = result.snp_init.value_or(firmware_.snp_init);
-    firmware_.memory = result.own_memory.value_or(firmware_.memory);
-    page_activity_at_ = at;
+    firmware_did(result, at);
     if (initialises && result.status == 0) {
         forget_tables();
         dead_asids_.clear();
@@ -108,6 +102,23 @@ void watch::command(std::uint16_t command, const hw::firmware_result &result)
     } else if (id == hw::firmware_command::snp_shutdown_ex && result.status == 0) {
         leftovers_due_ = true;
     }
+}
+
+void watch::firmware_did(const hw::firmware_result &result, guest_time at)
+{
+    touch(result.rmp_changes, at);
+    for (const hw::guest_event &e : result.guests) {
+        note_guest(e, at);
+    }
+    firmware_.snp_init = result.snp_init.value_or(firmware_.snp_init);
+    firmware_.memory = result.own_memory.value_or(firmware_.memory);
+    page_activity_at_ = at;
+}
+
+void watch::firmware_reset(const hw::firmware_result &result)
+{
+    const std::scoped_lock lock(lock_);
+    firmware_did(result, now());
 }
 
 void watch::reset()

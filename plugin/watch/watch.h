@@ -68,6 +68,8 @@ class watch
 
     /// The secure processor has executed a command.
     void command(std::uint16_t command, const hw::firmware_result &result);
+    /// The secure processor was reset, and not the machine.
+    void firmware_reset(const hw::firmware_result &result);
     /// Pages were assigned or unassigned, by an instruction or by firmware.
     void rmp_changed(const hw::rmp_changes &effects);
 
@@ -150,6 +152,7 @@ class watch
     // watch_pages.cc
     void note_status(const place &where, hw::spa_t spa, hw::rmp_status status,
                      std::string_view insn);
+    void firmware_did(const hw::firmware_result &result, guest_time at);
     void note_guest(const hw::guest_event &e, guest_time at);
     void look_for_leftovers(guest_time at);
 

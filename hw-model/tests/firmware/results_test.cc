@@ -53,6 +53,23 @@ TEST_F(firmware_results, tells_the_end_of_all_guests_at_shutdown)
     EXPECT_EQ(result.snp_init, false);
 }
 
+TEST_F(firmware_results, tells_the_end_of_all_guests_at_reset)
+{
+    launch();
+    make_context(other_context);
+    make_tmr_firmware();
+    ASSERT_EQ(platform_init_es(tmr, page_2m), firmware_status::success);
+    result = fw->reset();
+    ASSERT_EQ(result.guests.size(), 2u);
+    EXPECT_EQ(result.guests[0], (guest_event{ended, context, asid}));
+    EXPECT_EQ(result.guests[1], (guest_event{ended, other_context, 0}));
+    EXPECT_EQ(result.snp_init, false);
+    ASSERT_TRUE(result.own_memory.has_value());
+    EXPECT_EQ(std::ranges::find(*result.own_memory, spa_range{tmr, page_2m}),
+              result.own_memory->end());
+    EXPECT_TRUE(fw->reset().guests.empty());
+}
+
 TEST_F(firmware_results, tells_nothing_of_a_command_that_fails)
 {
     launch();
