@@ -23,7 +23,7 @@ const char *reason_to_fail(const insn_event &event, const vmcb_view &v)
 struct decision {
     hw::fault fault = hw::fault::none;
     const char *failed = nullptr; ///< why VMRUN ends with VMEXIT_INVALID
-    vmcb_view view;
+    vmcb_view view{};
 };
 
 /// Makes the checks and notes which pages are in use, in one step as seen by the RMPUPDATEs of
