@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * Loops that do little but store, on a machine with SNP enabled and pages assigned around the
- * memory that is written. Each prints the real time that it took; scripts/benchmarks/stores.py
+ * Loops that do little but store, on a machine with SNP enabled and with assigned pages around the
+ * memory that they write. Each prints how long it took in real time; scripts/benchmarks/stores.py
  * compares machines.
  */
 #include "runtime.h"
@@ -30,7 +30,10 @@ static void report(const char *name, uint64_t start)
     print("# benchmark %s %lu ms\n", name, clock_ms() - start);
 }
 
-/* Not at the start of a page: there the host's stores would alias with entries of QEMU's TLB. */
+/*
+ * Not at the start of a page, where the addresses of the stores would alias with those of QEMU's
+ * TLB entries on the host.
+ */
 static void same_page(const void *unused)
 {
     uint64_t start = clock_ms(), rounds = 60000000;
@@ -44,7 +47,7 @@ static void same_page(const void *unused)
     report("same_page", start);
 }
 
-/* A page after the other, eight stores to each. */
+/* Eight stores to each page, page by page. */
 static void many_pages(const void *unused)
 {
     uint64_t start = clock_ms();
@@ -69,7 +72,7 @@ static void string(const void *unused)
     report("string", start);
 }
 
-/* Translations are dropped all the time, as on a machine that switches processes. */
+/* Flushes the TLB all the time, as a machine that switches between processes does. */
 static void after_flushes(const void *unused)
 {
     uint64_t start = clock_ms();

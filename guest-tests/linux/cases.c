@@ -37,7 +37,7 @@ static bool run_case(const struct test_case *test, size_t number)
 {
     failures = 0;
     skipped = NULL;
-    alarm(CASE_SECONDS); /* a guest that hangs ends the program */
+    alarm(CASE_SECONDS); /* ends the program if a guest hangs */
     perform(test);
     alarm(0);
     if (failures)

@@ -36,7 +36,7 @@ void host_log_mark(void)
     must((int)lseek(log_device, 0, SEEK_END), "seek in /dev/kmsg");
 }
 
-/* The next line since the mark, NULL when there is none. */
+/* The next line since the mark; NULL if there is none. */
 static const char *next_line(void)
 {
     static char record[LOG_RECORD];

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What a test looks at in the host that it runs on. For one thread. */
+/* The state of the host that a test runs on: SNP, kernel log, free memory, time. Not thread-safe.
+ */
 #ifndef HOST_H
 #define HOST_H
 
@@ -7,20 +8,20 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Whether KVM runs SNP guests here; if not, `reason` says why. */
+/* True if KVM runs SNP guests here; otherwise `reason` says why not. */
 bool host_has_snp(const char **reason);
 
-/* From now on the kernel's log is watched. */
+/* Marks the current end of the kernel's log. */
 void host_log_mark(void);
 /*
- * Lines since the mark that speak of pages lost or of the kernel in trouble; each is printed as a
- * KTAP comment.
+ * The number of lines since the mark that report lost pages or other trouble in the kernel. Prints
+ * each as a KTAP comment.
  */
 unsigned host_log_complaints(void);
 
 /* MemFree in bytes. */
 size_t host_free_memory(void);
-/* Takes all free memory but `margin` bytes, writes to each page of it, gives it back. */
+/* Allocates all free memory but `margin` bytes, writes to each page of it, and frees it. */
 void host_write_free_memory(size_t margin);
 
 /* Monotonic time in s. */

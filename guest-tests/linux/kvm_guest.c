@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * Plain KVM guests (neither SEV nor SNP) under Linux's own kvm_amd, on a host whose RMP is active:
- * they must run as on any AMD machine, and the RMP must stop what they may not write.
+ * Plain KVM guests (neither SEV nor SNP) under Linux's own kvm_amd, on a host whose RMP is active.
+ * They must run as on any AMD machine, and the RMP must stop their writes to assigned pages.
  * Prints KTAP; exit status 0 if no case failed. Runs on any x86-64 Linux with /dev/kvm.
  */
 #include "cases.h"
@@ -121,7 +121,8 @@ static void real_mode(void)
     vm_destroy(&vm);
 }
 
-/* The vCPU belongs to the thread that runs it; what it showed is judged after both have ended. */
+/* The vCPU belongs to the thread that runs it, so its result is checked only after both have ended.
+ */
 struct runner {
     struct vcpu cpu;
     pthread_t thread;
@@ -207,7 +208,7 @@ static void destroy_remapped(struct remapped *m)
         munmap(m->pages[i], GUEST_PAGE);
 }
 
-/* Between the load and the store the page behind both changes. */
+/* The page behind the address is replaced between the load and the store. */
 static void new_page_in_slot(void)
 {
     struct remapped m;
@@ -291,7 +292,10 @@ static bool read_msr(uint32_t number, uint64_t *value)
     return done;
 }
 
-/* Where the RMP begins: a page that the secure processor has taken. 0 (and skipped) without SNP. */
+/*
+ * The address of the RMP's first page, which the secure processor has taken. Without SNP it returns
+ * 0 and skips the case.
+ */
 static uint64_t find_assigned_page(void)
 {
     uint64_t syscfg, base;
@@ -331,7 +335,7 @@ static void interrupt_every_100ms(bool on)
     must(setitimer(ITIMER_REAL, &period, NULL), "setitimer");
 }
 
-/* KVM does not know this nested page fault of a plain guest and lets it try again, forever. */
+/* KVM does not expect this nested page fault of a plain guest, and lets the guest retry forever. */
 static void expect_store_stopped(const struct vcpu *cpu, const volatile uint32_t *page,
                                  uint64_t store)
 {
@@ -377,7 +381,7 @@ static void assigned_page_real_mode(void)
     write_to_assigned_page(&overwrite_16, OVERWRITE_16_STORE);
 }
 
-/* The same guests with a page of their own: those above stop for the RMP's sake. */
+/* The same guests with a page of their own, to show that it is the RMP that stops those above. */
 static void write_to_own_page(const struct guest_code *code)
 {
     struct remapped m;

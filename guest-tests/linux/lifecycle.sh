@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-# How SNP on a host ends and begins again. Runs in the guest, with /root/snp-lifecycle and, for
-# kexec and panic, the kernel at /root/bzImage. Prints KTAP; exit status 0 if no case failed.
-# A scenario that starts the kernel anew goes on in the new kernel, as its stage 2.
+# Shuts SNP down on a host and initialises it again. Runs in the guest, with /root/snp-lifecycle
+# and, for kexec and panic, the kernel at /root/bzImage. Prints KTAP; exit status 0 if no case failed.
+# A scenario that restarts the kernel goes on in the new kernel, as its stage 2.
 # shellcheck disable=SC2317,SC2086,SC2154,SC1091 # functions called through check, names without blanks
 #
 # Words on the kernel's command line: rmpopt.x86_shutdown when firmware offers X86_SNP_SHUTDOWN;
@@ -61,7 +61,7 @@ rmpopt_is_on() { all_cpus $rmpopt_base 1 1; }
 rmpopt_is_off() { all_cpus $rmpopt_base 1 0; }
 table_is_closed() { ! cat $table; }
 
-# A pass needs a moment.
+# Waits, because a pass takes a moment.
 optimised() {
 	for _ in 1 2 3 4 5 6 7 8 9 10; do
 		grep -q 'CPU(s): [0-9]' $table && return 0
@@ -100,7 +100,7 @@ initialise_again() {
 	if has_word rmpopt.x86_shutdown; then $tool sev-init; else $tool sev-init-again; fi
 }
 
-# In a kernel with everything built in, for want of modules to unload.
+# For a kernel with everything built in, which has no modules to unload.
 reload() {
 	check_running 'boot' 1
 	for round in 1 2 3; do
@@ -155,7 +155,7 @@ deferred() {
 boots_so_far() { dd if=$nvram bs=1 skip=$boot_byte count=1 2>/dev/null | tr -cd '12'; }
 count_boot() { printf %s "$1" | dd of=$nvram bs=1 seek=$boot_byte conv=notrunc 2>/dev/null; }
 
-# In good order first, then without a word to any driver.
+# First an orderly reboot, then a reset that no driver is told of.
 reboot_machine() {
 	case $(boots_so_far) in
 	'')

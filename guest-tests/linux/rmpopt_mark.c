@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * Tells the plugin from a script in the guest what is to be measured, and which phase begins. On a
- * machine without the plugin it does nothing. Exit status 0, or 2 for words that make no sense.
+ * Lets a script in the guest start and stop the plugin's measurement and name its phases. Does
+ * nothing on a machine without the plugin. Exit status 0, or 2 for bad arguments.
  */
 #include "rmpopt_mark.h"
 

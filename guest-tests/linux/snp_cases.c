@@ -93,7 +93,9 @@ static void page_types(void)
     snp_destroy(&vm);
 }
 
-/* One more entry than a CPUID page can hold: the kernel takes the page back, a good one may follow.
+/*
+ * A CPUID page with one entry more than it can hold. The kernel takes the page back, and a good one
+ * may follow.
  */
 static void cpuid_page_refused(void)
 {
@@ -122,7 +124,8 @@ static void large(void)
            host_time() - launched);
 }
 
-/* What the guest gives back the host may write; then the guest gets new private pages there. */
+/* The host may write pages that the guest has returned. Then the guest gets new private pages
+ * there. */
 static void convert_both_ways(void)
 {
     struct snp_vm vm;
@@ -139,7 +142,7 @@ static void convert_both_ways(void)
     snp_destroy(&vm);
 }
 
-/* A page of a launched guest is shared for a moment only. */
+/* A page of a launched guest becomes shared for a moment. */
 static void convert_single_pages(void)
 {
     struct snp_vm vm;
@@ -168,7 +171,7 @@ static void several_at_once(void)
     }
 }
 
-/* More guests than ASIDs: freed ones come back after a flush only. */
+/* More guests than ASIDs: freed ASIDs can be used again only after a flush. */
 static void asids_run_out(void)
 {
     enum { MOST = 1100 };
@@ -195,7 +198,7 @@ static void launch_for_ever(void)
         launch_and_destroy(32 * MIB / GUEST_PAGE);
 }
 
-/* Kills a child that launches guests; what its guests held must be ordinary memory again. */
+/* Kills a child that launches guests. The pages of its guests must become ordinary memory again. */
 static void killed(void)
 {
     for (unsigned i = 0; i < KILLS; i++) {
@@ -228,7 +231,7 @@ static void hostile_start(void)
     snp_destroy(&vm);
 }
 
-/* The firmware refuses what the kernel lets pass; the VM may try again. */
+/* Parameters that the kernel passes on and firmware refuses. The VM may then try again. */
 static void policy_refused(void)
 {
     struct snp_vm vm;
@@ -292,7 +295,7 @@ static void update_after_finish(void)
     snp_destroy(&vm);
 }
 
-/* Until VMRUN of such a guest is emulated it must fail, and only that. */
+/* As long as VMRUN of such a guest is not emulated, it must fail and have no other effect. */
 static void run_fails(void)
 {
     struct snp_vm vm;

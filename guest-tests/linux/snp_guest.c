@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
  * SNP guests under Linux's own kvm_amd, launched and destroyed but not run: see README.md. Without
- * words it tests (KTAP); with words it does what they say, one after the other. Exit status 0 if
- * all went well, 2 for words that make no sense.
+ * arguments it runs its tests and prints KTAP; otherwise it executes its arguments one after the
+ * other. Exit status 0 on success, 2 for bad arguments.
  */
 #include "host.h"
 #include "snp_cases.h"
@@ -68,7 +68,7 @@ struct times {
     double launch, destroy;
 };
 
-/* One guest from creation to end, kept for some seconds. */
+/* Launches one guest, keeps it for some seconds, and destroys it. */
 static struct times live(size_t length, unsigned seconds)
 {
     struct snp_vm vm;
@@ -111,8 +111,8 @@ static void wait_for_end(void)
 }
 
 /*
- * The guest's memory is closed last, thus the kernel decommissions the guest first and takes its
- * pages back afterwards, which lasts the longer the more there are. Begins when stdin ends.
+ * Destroys the guest, once stdin ends, with its memory closed last. The kernel then decommissions
+ * the guest first and takes its pages back afterwards, which takes the longer the more there are.
  */
 static void word_slow_exit(char *const arguments[])
 {
@@ -197,7 +197,7 @@ static int compare(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* Prints median, 99th percentile and largest of the values, in us; sorts them. */
+/* Sorts the values, in us, and prints their median, 99th percentile and maximum. */
 static void print_percentiles(const char *what, double *seconds, size_t count)
 {
     qsort(seconds, count, sizeof(*seconds), compare);
@@ -232,7 +232,7 @@ static void word_cycle(char *const arguments[])
     free(destroys);
 }
 
-/* As in <linux/psp-sev.h>, of which distributions have one without SNP. */
+/* As in <linux/psp-sev.h>, whose version in distributions has no SNP. */
 struct sev_request {
     uint32_t command;
     uint64_t data;

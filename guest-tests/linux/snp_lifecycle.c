@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * What lifecycle.sh needs and busybox does not have: see usage. Exit status 0 if all went well;
- * otherwise one line on stderr.
+ * The operations of lifecycle.sh that busybox lacks: see usage. Exit status 0 on success; otherwise
+ * one line on stderr.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -54,7 +54,7 @@ static int open_msr(const char *cpu, int flags)
 }
 
 /*
- * SNP_INIT_EX wants no host save area on any CPU. Linux sees to that only where it sets SNP_EN
+ * SNP_INIT_EX requires VM_HSAVE_PA to be 0 on all CPUs. Linux clears it only when it sets SNP_EN
  * itself. No vCPU may run from now on.
  */
 static int clear_host_save_areas(void)
@@ -72,7 +72,7 @@ static int clear_host_save_areas(void)
     return EXIT_SUCCESS;
 }
 
-/* The driver initialises what is not initialised when a guest is about to need it. */
+/* Creating a guest makes the driver initialise SEV and SNP if they are not initialised. */
 static int sev_init(bool again)
 {
     struct sev_init2 init = {0};
@@ -97,8 +97,8 @@ static int sev_init(bool again)
 }
 
 /*
- * SEV commands that need INIT initialise SEV for their own sake, where it is not initialised, and
- * shut down all of SEV and SNP afterwards. Whether the command itself works is no matter.
+ * An SEV command that needs INIT initialises SEV if necessary, and then shuts down all of SEV and
+ * SNP afterwards. It does not matter here whether the command itself succeeds.
  */
 static int shut_down(void)
 {

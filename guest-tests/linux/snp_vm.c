@@ -126,7 +126,7 @@ int snp_start(struct snp_vm *vm, uint64_t policy)
     return sev_command(vm, SNP_LAUNCH_START, &parameters);
 }
 
-/* The kernel says in its parameters how far it came. */
+/* The kernel updates the parameters to show how far it got. */
 int snp_update(struct snp_vm *vm, uint64_t gpa, size_t length, enum snp_page_type type)
 {
     struct snp_launch_update parameters = {.gfn_start = gpa / GUEST_PAGE,

@@ -2,8 +2,8 @@
 /*
  * An SNP virtual machine behind /dev/kvm: memory from guest_memfd at guest-physical 0, in-kernel
  * interrupt controllers, one vCPU. Addresses and lengths are in bytes and multiples of
- * GUEST_PAGE. Functions that return int give 0 or -errno; the others end the program when KVM
- * refuses ("Bail out!" in KTAP). A VM belongs to one thread.
+ * GUEST_PAGE. Functions that return int return 0 or -errno; the others end the program if KVM
+ * refuses ("Bail out!" in KTAP). A VM must be used by one thread only.
  */
 #ifndef SNP_VM_H
 #define SNP_VM_H
@@ -20,7 +20,7 @@ enum sev_command {
 };
 enum snp_page_type {
     SNP_PAGE_NORMAL = 1,
-    SNP_PAGE_VMSA = 2, /* KVM's own affair */
+    SNP_PAGE_VMSA = 2, /* only KVM itself may launch one */
     SNP_PAGE_ZERO = 3,
     SNP_PAGE_UNMEASURED = 4,
     SNP_PAGE_SECRETS = 5,
@@ -64,40 +64,43 @@ struct snp_launch_finish {
 struct snp_vm {
     int kvm, sev, fd, guest_memory;
     size_t length;     /* of its memory */
-    uint8_t *shared;   /* what it sees where pages are not private; source of launched pages */
+    uint8_t *shared;   /* its memory where pages are not private; source of launched pages */
     struct vcpu cpu;   /* .fd < 0: none */
     uint32_t firmware; /* status of the secure processor for the last command, 0: success */
 };
 
-/* Whether KVM offers VMs of this type. */
+/* True if KVM offers VMs of this type. */
 bool vm_type_offered(enum vm_type type);
 
-/* A VM of any of the types, without memory; `sev` must be open. */
+/* Creates a VM of any type, without memory. `sev` must be open. */
 void sev_create(struct snp_vm *vm, enum vm_type type);
 /* KVM_MEMORY_ENCRYPT_OP; sets vm->firmware. */
 int sev_command(struct snp_vm *vm, unsigned command, void *parameters);
 int sev_init2(struct snp_vm *vm);
 
-/* An initialised SNP VM with memory, all private, and a vCPU; not launched. */
+/* Creates an initialised SNP VM with a vCPU and memory, all of it private. Does not launch it. */
 void snp_create(struct snp_vm *vm, size_t length);
-/* Ends any VM of this file; the kernel takes its pages back. */
+/* Destroys any VM of this file. The kernel takes its pages back. */
 void snp_destroy(struct snp_vm *vm);
 
 int snp_start(struct snp_vm *vm, uint64_t policy);
 /* Launches pages with the content of vm->shared at the same address. */
 int snp_update(struct snp_vm *vm, uint64_t gpa, size_t length, enum snp_page_type type);
 int snp_finish(struct snp_vm *vm);
-/* Create, and launch with normal pages from 0 to `length`. */
+/* Creates an SNP VM and launches it with normal pages from 0 to `length`. */
 void snp_launch(struct snp_vm *vm, size_t length);
-/* The same without a vCPU, and thus without its save area, a page that the kernel takes from
- * elsewhere. */
+/*
+ * The same without a vCPU, and so without a VMSA, whose page the kernel would allocate in any
+ * region.
+ */
 void snp_launch_memory(struct snp_vm *vm, size_t length);
 
-/* Private to shared: the attribute, and the pages go back to the host. */
+/* Makes pages shared: changes the attribute and returns the pages to the host. */
 int snp_share(struct snp_vm *vm, uint64_t gpa, size_t length);
-/* Shared to private: the attribute; pages come when they are launched or populated. */
+/* Makes pages private: changes the attribute only. Pages come when they are launched or populated.
+ */
 int snp_unshare(struct snp_vm *vm, uint64_t gpa, size_t length);
-/* After the launch: private pages, as the first access of a guest to each would make them. */
+/* Adds private pages after the launch, as the guest's first access to each page would. */
 int snp_populate(struct snp_vm *vm, uint64_t gpa, size_t length);
 
 /* KVM_RUN: KVM_EXIT_*, or -errno. */

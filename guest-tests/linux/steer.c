@@ -14,13 +14,13 @@
 
 enum { PAGEMAP_PFN_BITS = 55, PAGEMAP_PRESENT = 63, REGION_BITS = 30, PAGE_BITS = 12 };
 #define HUGE_PAGE (2 * MIB)
-#define MARGIN (192 * MIB) /* for everybody else while memory is held */
-#define IN_A_ROW 1024      /* so many right pages, and no wrong one is left in front */
+#define MARGIN (192 * MIB) /* left for all others while memory is held */
+#define IN_A_ROW 1024 /* after so many right pages in a row, no wrong one is left before them */
 #define NOWHERE UINT64_MAX
 
 /*
- * Memory that is held, in huge pages. What came page by page, as far as it has been used: the
- * kernel keeps movable memory (of processes) apart from unmovable (its own, that of guests).
+ * Memory that is held: in huge pages, and page by page as far as it has been used. The kernel keeps
+ * movable memory (of processes) apart from unmovable memory (its own and that of guests).
  */
 static uint8_t *held;
 static size_t held_length;
@@ -29,7 +29,7 @@ static struct pieces {
     size_t length, used;
 } movable, unmovable;
 static int unmovable_file;
-static uint64_t region = NOWHERE; /* to which is steered, and what has been let go for that */
+static uint64_t region = NOWHERE; /* the region whose memory has been released */
 static size_t region_length;
 
 static uint64_t region_of(int pagemap, const uint8_t *address)
@@ -52,7 +52,7 @@ static void stay_on_this_cpu(void)
     must(sched_setaffinity(0, sizeof(cpus), &cpus), "sched_setaffinity");
 }
 
-/* Pages of a file on a ramfs are unmovable, as those of guest_memfd. */
+/* Pages of a file on a ramfs are unmovable, like those of guest_memfd. */
 static int ramfs_file(void)
 {
     char place[] = "/tmp/steer-XXXXXX";
@@ -92,7 +92,7 @@ static void hold_free_memory(void)
     movable.used = unmovable.used = 0;
 }
 
-/* Only movable ones: a file on a ramfs has no holes. */
+/* Releases movable pages only, because no hole can be punched in a file on a ramfs. */
 static size_t let_go_pieces(int pagemap, uint64_t gib)
 {
     size_t count = 0;
@@ -120,8 +120,10 @@ static size_t let_go(int pagemap, uint64_t gib)
     return count;
 }
 
-/* Small pieces, and what is left of the last region, would be taken first: takes them. Result: how
-   many pages at the end are right. */
+/*
+ * The kernel would first use small pieces of memory and the rest of the last region, so this takes
+ * them. Returns how many of the last pages are in the right region.
+ */
 static size_t swallow(struct pieces *pieces, int pagemap, uint64_t gib)
 {
     size_t right = 0;
@@ -135,7 +137,7 @@ static size_t swallow(struct pieces *pieces, int pagemap, uint64_t gib)
     return right;
 }
 
-/* The right ones at the end are let go, and will be the first that the kernel takes. */
+/* Releases the right pages at the end. The kernel will use them first. */
 static void swallow_unmovable(int pagemap, uint64_t gib)
 {
     must(ftruncate(unmovable_file, (off_t)unmovable.length), "length of a file");

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Where in the host's memory the next guest's pages come from. Nobody can ask the kernel for that;
- * what can be done is to hold all other memory. For one thread, as root.
+ * Chooses where in the host's memory the next guest's pages come from. The kernel has no interface
+ * for that, so all other memory is held. For one thread, as root.
  */
 #ifndef STEER_H
 #define STEER_H
@@ -10,14 +10,14 @@
 #include <stdint.h>
 
 /*
- * Holds all free memory but some MiB, then lets go what lies in one GiB of system memory, so that
- * pages come from there. After an earlier steering, what is left of that region is held first. The
- * thread stays on CPU 0, whose lists of free pages are now the right ones. Result: bytes let go; 0
- * if none of that GiB was free.
+ * Holds all free memory but some MiB, then releases the memory in one GiB of system memory, so that
+ * pages come from there. If it was called before, the rest of that earlier region is held first.
+ * The thread stays on CPU 0, whose lists of free pages are now the right ones. Returns the number
+ * of bytes released; 0 if none of that GiB was free.
  */
 size_t steer_to_region(uint64_t gib);
 
-/* Gives everything back. The thread stays on CPU 0. */
+/* Releases everything. The thread stays on CPU 0. */
 void steer_end(void);
 
 #endif

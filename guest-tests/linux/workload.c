@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
  * Does a known amount of one kind of work, with a process for each CPU, and prints how much it was:
- * "files: processes 4, files 1024, KiB written 16384, seconds 1.234". Exit status 0, 1 when the
- * work could not be done, 2 for words that make no sense.
+ * "files: processes 4, files 1024, KiB written 16384, seconds 1.234". Exit status 0, 1 if the work
+ * could not be done, 2 for bad arguments.
  */
 #include "workload.h"
 
@@ -153,7 +153,7 @@ static double seconds(void)
     return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
 }
 
-/* A tmpfs of our own, and in it. */
+/* Mounts a tmpfs of our own and changes to it. */
 static void enter_directory(char *place)
 {
     workload_must(mkdtemp(place) ? 0 : -1, place);

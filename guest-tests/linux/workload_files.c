@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* Many small files, as a kernel build has: sources, headers that all read, objects, a link. */
+/* Many small files, as in a kernel build: sources, headers that all of them read, objects, a link.
+ */
 #include "workload.h"
 
 #include <fcntl.h>
@@ -22,7 +23,7 @@ struct directory {
 
 static const char *path(const struct directory *in, const char *kind, unsigned number)
 {
-    static char names[2][NAME_LENGTH]; /* rename takes two */
+    static char names[2][NAME_LENGTH]; /* two, because rename takes two names */
     static unsigned turn;
     char *name = names[turn++ % 2];
 
@@ -60,7 +61,10 @@ static void write_headers(const struct directory *in)
         put(in, path(in, "header", i), O_EXCL, HEADER_SIZE);
 }
 
-/* Source and headers in; list of dependencies and object out, the object under its name at last. */
+/*
+ * Reads a source and its headers; writes the list of dependencies and the object, which gets its
+ * own name last.
+ */
 static void compile(const struct directory *in, unsigned number)
 {
     size_t length = get(in, path(in, "source", number));
@@ -92,7 +96,7 @@ static void clean(const struct directory *in, unsigned count)
     workload_must(unlink(path(in, "linked", 0)), "unlink");
 }
 
-/* Sources of `length` bytes or a little more; result: how many. */
+/* Writes sources of `length` bytes or a little more in all. Returns their number. */
 static unsigned write_sources(const struct directory *in, size_t length)
 {
     uint32_t random = in->process + 1;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* Work on memory: all that is free copied about, and a file in the page cache. */
+/* Work on memory: copies that use all free memory, and a file in the page cache. */
 #include "workload.h"
 
 #include <fcntl.h>
@@ -8,7 +8,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#define SPARE (64 * WORKLOAD_MIB) /* for everybody else while memory is in use */
+#define SPARE (64 * WORKLOAD_MIB) /* left for all others while memory is in use */
 #define BLOCK (64 * WORKLOAD_KIB)
 #define LARGEST_FILES (512 * WORKLOAD_MIB)
 #define CHUNK (2 * WORKLOAD_MIB)
@@ -30,7 +30,7 @@ static void *map(int file, size_t length)
     return memory;
 }
 
-/* Two halves: one is filled and copied to the other. */
+/* Fills one half of the memory and copies it to the other. */
 static void work_memcpy(unsigned process, size_t share, struct workload_amounts *done)
 {
     size_t half = share / 2 & -WORKLOAD_PAGE;
@@ -58,8 +58,8 @@ const struct workload memcpy_workload = {
 };
 
 /*
- * The allocator of a machine that has just booted hands out memory from one end; here it comes back
- * in an order as after days of work.
+ * Right after boot the allocator hands out memory from one end. This shuffles the free memory, so
+ * that it is handed out as after days of work.
  */
 static void work_age(unsigned process, size_t share, struct workload_amounts *done)
 {
@@ -122,7 +122,7 @@ static void read_file(int file, size_t length, uint64_t value)
             workload_wrong("file");
 }
 
-/* Each cache line of each page is written through a mapping. */
+/* Writes each cache line of each page through a mapping. */
 static void change_file(int file, size_t length)
 {
     enum { LINE = 64 };

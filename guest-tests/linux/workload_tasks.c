@@ -20,7 +20,7 @@ enum { COPIED_PAGES = 64, EXEC_EACH = 4, BLOCK = 16384, FEWEST_FORKS = 64, MOST_
 
 static uint8_t pages[COPIED_PAGES][WORKLOAD_PAGE] __attribute__((aligned(4096)));
 
-/* The child gets pages of its own by writing to them, and may become another program. */
+/* The child writes to its pages, so that it gets copies, and may execute another program. */
 static void live(size_t number)
 {
     for (size_t i = 0; i < COPIED_PAGES; i++)
@@ -74,7 +74,7 @@ static void bring_loopback_up(int any_socket)
     workload_must(ioctl(any_socket, SIOCSIFFLAGS, &request), "bring lo up");
 }
 
-/* A socket that listens at a port of the kernel's choice, and its address. */
+/* Makes a socket that listens on a port of the kernel's choice, and gets its address. */
 static int listen_anywhere(struct sockaddr_in *address)
 {
     socklen_t length = sizeof(*address);

@@ -24,7 +24,7 @@ Counts = dict[tuple, int]  # by level, core, GiB, accessor, outcome
 
 
 def run(runner: list[str], mode: str, rounds: int, tlb: str = "64/2048x16") -> tuple[str, dict]:
-    """The guest's output and what the plugin measured."""
+    """Runs the test; returns the guest's output and the plugin's measurement."""
     with tempfile.TemporaryDirectory(prefix="rmpopt-") as directory:
         report = Path(directory, "report.json")
         done = subprocess.run([*runner, "--measure", mode, "--tlb", tlb, "--report", str(report), "--append",
@@ -37,7 +37,7 @@ def run(runner: list[str], mode: str, rounds: int, tlb: str = "64/2048x16") -> t
 
 
 def expectations(output: str, cpu_core: list[int]) -> tuple[dict[str, Counts], dict[str, int]]:
-    """By phase: the cells that the guest filled, and its stores to devices."""
+    """The expectations that the guest printed, by phase: cells, and stores to devices."""
     cells: dict[str, Counts] = defaultdict(lambda: defaultdict(int))
     devices = {}
     for line in output.splitlines():
@@ -55,7 +55,7 @@ def expectations(output: str, cpu_core: list[int]) -> tuple[dict[str, Counts], d
 
 
 def counted(phase: dict, levels: set[str]) -> Counts:
-    """Of the regions that only the test's stores go to: all but the first, in which the test itself runs."""
+    """The cells of the regions that only the test's stores go to: all but the first, where the test itself runs."""
     found: Counts = defaultdict(int)
     for core, gb, accessor, level, *numbers in phase["cells"]:
         if gb == 0 or level not in levels:
@@ -67,7 +67,7 @@ def counted(phase: dict, levels: set[str]) -> Counts:
 
 
 def differences(phases: dict[str, dict], cells: dict[str, Counts]) -> list[str]:
-    """A phase says what it expects of a level, or nothing of it."""
+    """Compares a phase with its expectations, for those levels for which it has any."""
     problems = []
     for name, want in cells.items():
         got = counted(phases.get(name, {"cells": []}), {key[0] for key in want})
@@ -77,7 +77,7 @@ def differences(phases: dict[str, dict], cells: dict[str, Counts]) -> list[str]:
 
 
 def sums_agree(measured: dict) -> list[str]:
-    """Totals of all cells against what is said of the whole."""
+    """Compares the sum of all cells with the report's totals."""
     stores = sum(sum(cell[4:]) for cell in measured["cells"] if cell[3] == "store")
     said = sum(estimate["stores"] for estimate in measured["estimates"])
     return [] if stores == said else [f"cells have {stores} stores, the estimate says {said}"]

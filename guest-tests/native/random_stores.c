@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * The programs of the guest test random_stores in an ordinary process, where no page is protected:
- * prints the hash of all that they leave. The processor at hand is the reference.
- * Usage: random-stores-native SEED PROGRAMS on|off
+ * Runs the programs of the guest test random_stores in an ordinary process, where no page is
+ * protected, and prints the hash of their final states. The machine's own processor is the
+ * reference. Usage: random-stores-native SEED PROGRAMS on|off
  */
 #include <asm/prctl.h>
 #include <inttypes.h>

@@ -22,7 +22,7 @@ def main(words: list[str]) -> int:
     append = f"seed={seed} programs={programs} crossing={crossing} expect={expected}"
     status = subprocess.run([*runner, "--append", append]).returncode
     if status != 0:
-        # Tells where the two went apart.
+        # Finds the program at which the two diverge.
         print("natively:", *done.stderr.splitlines(), sep="\n# ")
     return status
 
