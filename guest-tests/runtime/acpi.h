@@ -4,10 +4,10 @@
 
 #include <stdint.h>
 
-/* A table by its four-letter signature, NULL if the firmware has none. */
+/* The table with this four-letter signature; NULL if the firmware has none. */
 const void *acpi_table(const char *signature);
 
-/* APIC ids of the enabled CPUs in the MADT; returns how many. */
+/* Gets the APIC IDs of the enabled CPUs in the MADT. Returns their number. */
 unsigned acpi_apic_ids(uint32_t *ids, unsigned capacity);
 
 #endif

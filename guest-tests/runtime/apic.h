@@ -5,14 +5,14 @@
 
 #include <stdint.h>
 
-/* Commands of send_interrupt(), to be combined with a vector. */
+/* Commands for send_interrupt(), to be combined with a vector. */
 enum {
     APIC_FIXED = 0x4000,
     APIC_INIT = 0x4500,
-    APIC_STARTUP = 0x4600, /* the vector is the number of the page to start in */
+    APIC_STARTUP = 0x4600, /* the vector is the number of the page with the start-up code */
 };
 
-/* Find the APIC and silence the old interrupt controllers. Once, on the boot CPU. */
+/* Find the APIC and mask the legacy interrupt controllers. To be called once, on the boot CPU. */
 void apic_init(void);
 
 /* Let the calling CPU take interrupts. */
@@ -20,10 +20,10 @@ void apic_enable(void);
 
 uint32_t apic_id(void);
 
-/* To another CPU; returns when the APIC has sent it. */
+/* Send an interrupt to another CPU. Returns when the APIC has sent it. */
 void send_interrupt(uint32_t to_apic_id, uint32_t command);
 
-/* To the calling CPU itself; taken as soon as RFLAGS.IF allows. */
+/* Send an interrupt to the calling CPU itself, which takes it as soon as RFLAGS.IF allows. */
 void interrupt_this_cpu(uint32_t vector);
 
 void acknowledge_interrupt(void);

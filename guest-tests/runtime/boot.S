@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* From the PVH entry (boot CPU) and from the start-up IPI (other CPUs) to 64-bit C. */
+/* Start-up code: gets the boot CPU from the PVH entry, and other CPUs from the SIPI, to 64-bit C. */
 #include "layout.h"
 
 #define CR0_PAGING 0x80010023 /* PG WP NE MP PE */
@@ -32,7 +32,7 @@ application_start32:
     mov application_stack, %esp
     mov $application_start64, %esi
 
-/* ESI: where to go on in 64-bit mode. */
+/* ESI: the address to continue at in 64-bit mode. */
 enter_long_mode:
     mov $page_table_root, %eax
     mov %eax, %cr3
@@ -71,7 +71,7 @@ application_start64:
     call application_main
     ud2
 
-/* Copied to TRAMPOLINE_ADDRESS; everything it needs is reached by absolute address. */
+/* This is copied to TRAMPOLINE_ADDRESS, so it refers to everything by absolute address. */
     .code16
     .global trampoline_begin, trampoline_end
 trampoline_begin:

@@ -5,8 +5,8 @@
 #include <stdint.h>
 
 /*
- * Milliseconds of real time since the first call. Only one CPU may ask, at least every 4 seconds:
- * the ACPI timer behind it has 24 bits.
+ * Milliseconds of real time since the first call. Only one CPU may call it, and at least every 4
+ * seconds, because the ACPI timer has only 24 bits.
  */
 uint64_t clock_ms(void);
 

@@ -12,7 +12,9 @@ enum {
     COM1_LINE_STATUS = 0x3fd,
     LINE_STATUS_TRANSMIT_EMPTY = 0x20,
     DEBUG_EXIT_PORT = 0xf4,
-    /* QEMU ends with twice the value plus one; 1, its status for errors of its own, is no verdict.
+    /*
+     * QEMU's exit status is twice the value plus one. The value is never 0, because QEMU exits with
+     * 1 on its own errors.
      */
     DEBUG_EXIT_PASS = 0x10,
     DEBUG_EXIT_FAIL = 0x11,

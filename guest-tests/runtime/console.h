@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Text on the first serial port, and the end of the run. */
+/* Prints text on the first serial port, and ends the run. */
 #ifndef RUNTIME_CONSOLE_H
 #define RUNTIME_CONSOLE_H
 
@@ -9,10 +9,10 @@
 
 void console_init(void);
 
-/* Understands %d %u %x %lu %lx %ld %s %c %%, a width, a leading 0 and '#' for 0x. */
+/* Supports %d %u %x %lu %lx %ld %s %c %%, a width, a leading 0, and '#' for 0x. */
 __attribute__((format(printf, 1, 2))) void print(const char *format, ...);
 
-/* Tell the runner the verdict and stop. */
+/* Report the verdict to the runner and end QEMU. */
 _Noreturn void exit_run(bool passed);
 
 /* The compiler may call the first three of its own accord. */

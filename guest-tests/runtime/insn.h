@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The instructions under test, by their bytes: no assembler is expected to know them. Each is
- * guarded, so an exception becomes part of the result. To add one: one line at the end.
+ * The instructions under test. They are given by their bytes, because assemblers may not know them.
+ * Each is guarded, so that an exception becomes part of the result. To add one, add a line at the
+ * end.
  */
 #ifndef RUNTIME_INSN_H
 #define RUNTIME_INSN_H
@@ -13,9 +14,10 @@
 #define TEXT(token) TEXT_OF(token)
 
 /*
- * Text of an asm statement that executes one instruction under guard. Afterwards
- * this_cpu()->trap_vector tells whether it raised an exception and this_cpu()->trap which.
- * Flags and registers pass through unchanged. In three parts for code that must come between.
+ * The text of an asm statement that executes one guarded instruction. Afterwards
+ * this_cpu()->trap_vector tells whether it raised an exception, and this_cpu()->trap holds that
+ * exception. Flags and registers pass through unchanged. The text has three parts, so that code can
+ * be put between them.
  */
 #define GUARD_ARM                                                                                  \
     "movq $771f, %%gs:" TEXT(CPU_GUARD_RIP) "\n\t"                                                 \
@@ -70,7 +72,7 @@ DEFINE_INSN(insn_psmash, BYTES_PSMASH)
 DEFINE_INSN(insn_rdmsr, "rdmsr")
 DEFINE_INSN(insn_wrmsr, "wrmsr")
 
-/* RDMSR whose fault is part of the result; the value is in rax. */
+/* RDMSR with a fault as part of the result. The value is in rax. */
 static inline struct insn_result try_rdmsr(uint32_t msr)
 {
     struct insn_result result = insn_rdmsr(0, msr, 0);

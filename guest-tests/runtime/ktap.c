@@ -20,7 +20,7 @@ static void indent(void)
     print("%s", &"                "[16 - 2 * (depth < 8 ? depth : 8)]);
 }
 
-/* True if this failure is among those that get a line of their own. */
+/* Counts a failure. True if it is one of the first, which get a line of their own. */
 static bool note_failure(const char *file, int line)
 {
     unsigned failures = __atomic_add_fetch(&current->failures, 1, __ATOMIC_RELAXED);
@@ -67,7 +67,7 @@ static bool has_failed(const struct case_state *state)
     return state->failures && (!state->limit || state->abandoned);
 }
 
-/* Run one case; an exception that nothing expected ends it and comes back here. */
+/* Run one case. An unexpected exception ends the case and continues here. */
 static void run_guarded(const struct test_case *test, struct case_state *state)
 {
     struct save_point here;

@@ -20,7 +20,7 @@ struct test_case {
 struct test_suite {
     const struct test_case *cases;
     size_t count;
-    /* Why this machine can't run the suite, NULL if it can. */
+    /* Why this machine can't run the suite; NULL if it can. */
     const char *(*unmet)(void);
 };
 
@@ -39,23 +39,23 @@ struct test_suite {
     const struct test_suite test_suite = {table, sizeof(table) / sizeof((table)[0]), unmet_reason}
 extern const struct test_suite test_suite;
 
-/* Run cases as subtests of the one that calls this. */
+/* Run cases as subtests of the calling case. */
 void run_subtests(const struct test_case *cases, size_t count);
 #define RUN_SUBTESTS(table) run_subtests(table, sizeof(table) / sizeof((table)[0]))
 
-/* Result of the running case; the first failures are explained, a flood is counted only. */
+/* Results of the running case. The first failures are explained, further ones only counted. */
 void expect(bool holds, const char *file, int line, const char *text);
 void expect_equal(uint64_t got, uint64_t want, const char *file, int line, const char *text);
 bool case_failed(void);
 void skip_case(const char *reason);
-/* What the emulator is known not to do: failures of this case are reported, but count as XFAIL. */
+/* For a known limit of the emulator: failures of this case are reported, but count as XFAIL. */
 void known_limit(const char *reason);
 
 #define EXPECT(condition) expect(condition, __FILE__, __LINE__, #condition)
 #define EXPECT_EQ(got, want)                                                                       \
     expect_equal((uint64_t)(got), (uint64_t)(want), __FILE__, __LINE__, #got)
 
-/* The same, and give up the case if it does not hold. */
+/* The same, but also end the case on failure. */
 #define REQUIRE(condition)                                                                         \
     do {                                                                                           \
         bool holds = (condition);                                                                  \

@@ -11,10 +11,11 @@
 #define SELECTOR_USER_CODE32 0x30
 #define SELECTOR_TSS(cpu) (0x38 + (cpu)*16)
 
-/* Start-up IPIs carry a page number: application processors begin here, in real mode. */
+/* Application processors start here in real mode. Page aligned: start-up IPIs carry a page number.
+ */
 #define TRAMPOLINE_ADDRESS 0x8000
 
-/* Offsets in struct cpu, which GS points to. */
+/* Offsets in struct cpu, to which GS points. */
 #define CPU_SELF 0
 #define CPU_GUARD_RIP 8
 #define CPU_GUARD_RESUME 16

@@ -140,7 +140,7 @@ uint64_t ram_end(void)
 
 void memory_reserve(uint64_t start, uint64_t end)
 {
-    /* The tables of segments follow each other. */
+    /* The tables of all segments are contiguous. */
     if (reserved_count && start == reserved[reserved_count - 1].end) {
         reserved[reserved_count - 1].end = end;
         return;
@@ -166,7 +166,7 @@ static bool in_ram(uint64_t start, uint64_t end)
     return false;
 }
 
-/* The end of the reserved range that overlaps, 0 if none does. */
+/* The end of a reserved range that overlaps this one; 0 if none does. */
 static uint64_t conflict_end(uint64_t start, uint64_t end)
 {
     for (unsigned i = 0; i < reserved_count; i++) {

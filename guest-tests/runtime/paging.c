@@ -34,7 +34,7 @@ static uint64_t *entry_in(uint64_t *table, uint64_t va, uint64_t covers)
     return &table[va / covers % 512];
 }
 
-/* Replace a large page by a table of pages a 512th of its size. */
+/* Replace a large page by a table of 512 pages of the next smaller size. */
 static void split(uint64_t *entry, uint64_t size)
 {
     uint64_t *table = new_table();
@@ -47,7 +47,7 @@ static void split(uint64_t *entry, uint64_t size)
     *entry = (uint64_t)table | TABLE_FLAGS;
 }
 
-/* The slot for a page of this size, with all tables above it made as needed. */
+/* The table entry for a page of this size. Makes the tables above it if necessary. */
 uint64_t *page_table_slot(uint64_t va, uint64_t page_size)
 {
     uint64_t *table = page_table_root;

@@ -14,22 +14,23 @@
 #define MAP_USER (1ul << 2)
 #define MAP_NO_EXECUTE (1ul << 63)
 
-/* page_size is PAGE_4K, PAGE_2M or PAGE_1G; va and spa are aligned to it. */
+/* Map one page. page_size is PAGE_4K, PAGE_2M or PAGE_1G; va and spa must be aligned to it. */
 void map_page(uint64_t va, uint64_t spa, uint64_t page_size, uint64_t flags);
 
-/* Make a page absent. Splits a larger one when it must. */
+/* Make a page absent. Splits a larger page if necessary. */
 void unmap_page(uint64_t va, uint64_t page_size);
 
-/* Fresh virtual addresses for [spa, spa + size); the page after them is absent. */
+/* Map [spa, spa + size) at unused virtual addresses. The page after them is absent. */
 void *map_window(uint64_t spa, uint64_t size, uint64_t page_size, uint64_t flags);
 
-/* Fresh virtual addresses with nothing behind them. */
+/* Unused virtual addresses without a mapping. */
 void *unmapped_window(uint64_t size);
 
-/* Make [spa, spa + size) reachable one to one, wherever it lies. */
+/* Map [spa, spa + size) one to one, wherever it is. */
 void map_identity(uint64_t spa, uint64_t size);
 
-/* The entry at the level where one covers this much (PAGE_4K to PAGE_1G), with tables above it. */
+/* The entry for va at the level of pages of this size (PAGE_4K to PAGE_1G). Makes the tables above.
+ */
 uint64_t *page_table_slot(uint64_t va, uint64_t page_size);
 
 /* The entry that maps va, and the size that it maps; NULL if there is none. */

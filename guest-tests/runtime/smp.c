@@ -15,9 +15,9 @@ extern uint32_t application_stack;
 
 static struct cpu cpus[MAX_CPUS];
 static unsigned count = 1;
-static unsigned starting; /* which CPU INIT and SIPI were sent to */
+static unsigned starting; /* the CPU to which INIT and SIPI were sent */
 
-/* Leaf 0Bh: how many low bits of the APIC id number the threads of one core. */
+/* The number of low bits of the APIC ID that tell the threads of a core apart, from leaf 0Bh. */
 static uint32_t core_number(uint32_t id)
 {
     if (cpuid(0, 0).eax < 0xb)

@@ -1,17 +1,18 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* All the machine's CPUs. Number 0 is the boot CPU; only it hands out work. */
+/* Runs code on all CPUs of the machine. CPU 0 is the boot CPU, and the only one that hands out
+ * jobs. */
 #ifndef RUNTIME_SMP_H
 #define RUNTIME_SMP_H
 
 #include "trap.h"
 
-/* Prepare the calling (boot) CPU. Must come before anything that can fault. */
+/* Prepare the calling CPU, which is the boot CPU. Must come before anything that can fault. */
 void smp_init_boot_cpu(void);
 
-/* Start every other enabled CPU that the ACPI tables list. */
+/* Start all other enabled CPUs that the ACPI tables list. */
 void smp_start_others(void);
 
-/* INIT and SIPI for a CPU other than the boot CPU; returns when it waits for work again. */
+/* Send INIT and SIPI to a CPU other than the boot CPU. Returns when it waits for a job again. */
 void restart_cpu(unsigned index);
 
 unsigned cpu_count(void);
@@ -21,11 +22,11 @@ struct cpu *cpu_at(unsigned index);
 int sibling_of(unsigned index);
 int cpu_on_other_core(unsigned index);
 
-/* Run function(argument) there and wait for its end. */
+/* Run function(argument) on a CPU and wait until it has returned. */
 void run_on_cpu(unsigned index, void (*function)(void *), void *argument);
 void run_on_all_cpus(void (*function)(void *), void *argument);
 
-/* The same in two halves, to have several CPUs busy at once. Not for CPU 0. */
+/* The same in two steps, to keep several CPUs busy at once. Not for CPU 0. */
 void start_on_cpu(unsigned index, void (*function)(void *), void *argument);
 void wait_for_cpu(unsigned index);
 

@@ -18,7 +18,7 @@ enum {
 #define SEGMENT_SIZE_MASK 0xffffful
 #define RMP_BASE_MASK 0x000fffffffffe000ul
 
-/* Fields of the table entry in memory, as far as rmp_lookup() needs them. */
+/* The fields of an entry in memory that rmp_lookup() needs. */
 #define RAW_GPA_MASK 0x0007fffffffff000ul
 #define RAW_ASID_SHIFT 51
 #define RAW_ASID_MASK 0x3fful
@@ -57,7 +57,7 @@ bool cpu_has_rmpopt(void)
     return extended_leaf(0x80000025).edx & 1;
 }
 
-/* Covered bytes of a segment: at most what its place in the table leaves room for. */
+/* The bytes that a segment covers, limited by the room for its table. */
 static uint64_t segment_covers(unsigned index)
 {
     uint64_t size = (rmp.segment_table[index] & SEGMENT_SIZE_MASK) * PAGE_1G;
@@ -155,8 +155,10 @@ uint64_t rmp_covered_end(void)
 
 void rmp_zero(void)
 {
-    /* Such a table is only there when the machine's RAM is sparse; then it is zero already, and
-     * touching it would take more memory than the host has. */
+    /*
+     * A table of this size exists only if the machine's RAM is sparse. Then it is zero already, and
+     * touching it would take more memory than the host has.
+     */
     if (rmp_covered_end() / PAGE_4K * ENTRY_SIZE > MOST_TO_ZERO)
         return;
     if (!rmp.segmented) {
@@ -200,7 +202,7 @@ void rmpopt_enable_everywhere(uint64_t base)
     run_on_all_cpus(write_rmpopt_base, &value);
 }
 
-/* EAX of an instruction that a test relies on to complete. */
+/* Returns EAX of an instruction that must complete; an exception fails the case. */
 static uint32_t completed(struct insn_result result)
 {
     EXPECT_NO_TRAP(result);

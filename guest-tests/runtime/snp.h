@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What a host kernel does with SEV-SNP before its first guest: find the RMP, switch it on. */
+/* Finds the RMP and enables SNP, as a host kernel does before its first guest. */
 #ifndef RUNTIME_SNP_H
 #define RUNTIME_SNP_H
 
@@ -50,7 +50,7 @@ struct __attribute__((packed)) rmp_record {
 };
 _Static_assert(sizeof(struct rmp_record) == 16, "the record has 16 bytes");
 
-/* What the CPU says it has. */
+/* Features that CPUID reports. */
 bool cpu_has_snp(void);
 bool cpu_has_rmpread(void);
 bool cpu_has_segmented_rmp(void);
@@ -61,18 +61,18 @@ void rmp_discover(void);
 bool rmp_present(void);
 bool rmp_is_segmented(void);
 
-/* Address of the table entry for an SPA; 0 if the RMP does not cover it. */
+/* Address of the RMP entry for an SPA; 0 if the RMP does not cover it. */
 uint64_t rmp_entry_address(uint64_t spa);
 
-/* The lowest SPA above all covered ones. */
+/* The lowest SPA above all that are covered. */
 uint64_t rmp_covered_end(void);
 
-/* For TEST_SUITE_IF: why this machine can't enable SNP, NULL if it can. */
+/* For TEST_SUITE_IF: why this machine can't enable SNP; NULL if it can. */
 const char *snp_unmet(void);
 
 /*
- * All of it, as a host kernel does before it sets SNP_EN. Above 64 GiB of memory it is left as the
- * machine started it: zero, and too big to be touched.
+ * Zero the whole RMP, as a host kernel does before it sets SNP_EN. Does nothing with more than 64
+ * GiB of memory: the RMP is then zero from the start, and too big to be touched.
  */
 void rmp_zero(void);
 
@@ -83,12 +83,12 @@ void set_syscfg_bits_everywhere(uint64_t bits);
 /* Set RMPOPT_BASE to base | enable on every CPU. */
 void rmpopt_enable_everywhere(uint64_t base);
 
-/* The instructions, as a kernel calls them: EAX only. An exception fails the running case. */
+/* The instructions as a kernel uses them: they return EAX. An exception fails the running case. */
 uint32_t rmpupdate(uint64_t spa, const struct rmp_record *record);
 uint32_t psmash(uint64_t spa);
 uint32_t rmpread(uint64_t spa, struct rmp_record *record);
 
-/* Carry flag. */
+/* Return the carry flag. */
 bool rmpopt(uint64_t spa, uint64_t function);
 
 /* Short forms of RMPUPDATE. */
@@ -96,8 +96,8 @@ uint32_t rmp_assign(uint64_t spa, unsigned page_size, uint32_t asid, uint64_t gp
 uint32_t rmp_unassign(uint64_t spa, unsigned page_size);
 
 /*
- * An entry in architectural form: by RMPREAD, on CPUs without it from the table in memory
- * (there without hpage_region_status).
+ * Read an entry in its architectural format: by RMPREAD or, on CPUs without it, from the table in
+ * memory, which lacks hpage_region_status.
  */
 struct rmp_record rmp_lookup(uint64_t spa);
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* From assembly to the suite of this image. */
+/* The entry from assembly: prepares the machine and runs the suite of this image. */
 #include "console.h"
 #include "ktap.h"
 #include "memory.h"

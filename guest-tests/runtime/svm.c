@@ -50,7 +50,7 @@ static void fill_table(uint64_t table, uint64_t first, uint64_t step, uint64_t f
         entries[i] = (first + i * step) | flags;
 }
 
-/* Levels 4 to 2 with one table each; a directory of 2 MiB pages. */
+/* Builds one table each for levels 4 to 2; the last maps 2 MiB pages. */
 static void fill_upper_tables(uint64_t tables, uint64_t memory)
 {
     uint64_t *directory = (uint64_t *)(tables + 2 * PAGE_4K);
@@ -72,7 +72,7 @@ static void build_nested_tables(const struct svm_guest *guest)
     }
 }
 
-/* The guest's tables hold guest-physical addresses, and lie in its memory. */
+/* The guest's own tables are in its memory and hold guest-physical addresses. */
 static void build_guest_tables(const struct svm_guest *guest)
 {
     uint64_t *level4 = svm_memory(guest, GUEST_TABLES);

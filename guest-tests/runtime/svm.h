@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Guests of this host: a 64-bit guest with nested paging and 6 MiB of memory, whose code a test
- * gives as bytes. Every exception of the guest, HLT, VMMCALL, port I/O, CPUID and shutdown leave
- * it.
+ * SVM guests of this host: a 64-bit guest with nested paging and 6 MiB of memory. A test provides
+ * the guest's code as bytes. Every exception, HLT, VMMCALL, port I/O, CPUID and shutdown are
+ * intercepted.
  */
 #ifndef RUNTIME_SVM_H
 #define RUNTIME_SVM_H
@@ -86,7 +86,7 @@ _Static_assert(offsetof(struct vmcb, efer) == 0x4d0, "save area");
 _Static_assert(offsetof(struct vmcb, g_pat) == 0x668, "save area");
 _Static_assert(sizeof(struct vmcb) == PAGE_4K, "the VMCB is one page");
 
-/* What VMRUN does not load and save; in the order that svm_vmrun.S knows. */
+/* The registers that VMRUN does not load and save, in the order of svm_vmrun.S. */
 struct svm_registers {
     uint64_t rbx, rcx, rdx, rsi, rdi, rbp, r8, r9, r10, r11, r12, r13, r14, r15;
 };
@@ -115,7 +115,7 @@ struct svm_guest {
 };
 enum { NESTED_TABLES = 5 };
 
-/* Machine code as a test writes it: SVM_CODE(name, "assembly") defines struct svm_code name. */
+/* Guest code in a test: SVM_CODE(name, "assembly") defines a struct svm_code with this name. */
 struct svm_code {
     const uint8_t *start, *end;
 };
@@ -127,15 +127,15 @@ struct svm_code {
 /* Set EFER.SVME and VM_HSAVE_PA on every CPU. Done only once. */
 void svm_enable(void);
 
-/* Allocate and fill everything that a guest has. */
+/* Allocate and initialise a guest. */
 void svm_create(struct svm_guest *guest);
 
-/* Put code to GUEST_CODE, point RIP and RSP at its start, clear the general registers. */
+/* Copy code to GUEST_CODE, set RIP and RSP for its start, and clear the general registers. */
 void svm_load(struct svm_guest *guest, const struct svm_code *code);
 
 /*
- * VMRUN until the next #VMEXIT; returns the exit code. An exception of VMRUN itself is in
- * this_cpu()->trap_vector, and the exit code is what it was.
+ * Run the guest until the next #VMEXIT and return the exit code. If VMRUN itself raises an
+ * exception, it is in this_cpu()->trap_vector and the exit code does not change.
  */
 uint64_t svm_run(struct svm_guest *guest);
 
@@ -147,7 +147,7 @@ static inline void *svm_memory(const struct svm_guest *guest, uint64_t gpa)
     return (void *)(guest->memory + gpa);
 }
 
-/* VMRUN of any address; registers are loaded before and stored after. */
+/* VMRUN of any address. Registers are loaded before it and stored after it. */
 void svm_enter(uint64_t vmcb_spa, struct svm_registers *registers);
 
 DEFINE_INSN(insn_vmload, "vmload %%rax")

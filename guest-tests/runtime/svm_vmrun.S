@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Into a guest and back. */
+/* Enters a guest and returns from it. */
 #include "layout.h"
 
     .text
@@ -52,7 +52,7 @@ vmrun_done:
     mov %r14, 96(%rsi)
     mov %r15, 104(%rsi)
     movq $0, %gs:CPU_GUARD_RIP
-    /* #VMEXIT clears GIF; a VMRUN that faulted left it, and without SVME there is no STGI. */
+    /* Set GIF again after a #VMEXIT only: a VMRUN that faulted kept it, and STGI needs SVME. */
     cmpq $-1, %gs:CPU_TRAP_VECTOR
     jne 1f
     stgi

@@ -30,7 +30,7 @@ enum {
 /* A host write to an assigned page: 0x80000003, zero-extended. */
 #define RMP_FAULT (PF_RMP | PF_WRITE | PF_PRESENT)
 
-/* In the order that vectors.S pushes. error_code is the whole 64-bit slot, not its low half. */
+/* In the order in which vectors.S pushes. error_code is the whole 64-bit slot, not just 32 bits. */
 struct trap {
     uint64_t cr2;
     uint64_t r15, r14, r13, r12, r11, r10, r9, r8;
@@ -42,7 +42,7 @@ struct save_point {
     uint64_t rbx, rbp, r12, r13, r14, r15, rsp, rip;
 };
 
-/* Each CPU's own data, at GS:0. The first members are known to assembly (layout.h). */
+/* Data of each CPU, at GS:0. Assembly relies on the offsets of the first members (layout.h). */
 struct cpu {
     struct cpu *self;
     uint64_t guard_rip;
@@ -69,7 +69,7 @@ static inline struct cpu *this_cpu(void)
     return cpu;
 }
 
-/* What LGDT and LIDT take. The GDT is the runtime's, in boot.S, for all CPUs. */
+/* The operand of LGDT and LIDT. All CPUs use the runtime's GDT, in boot.S. */
 struct __attribute__((packed)) table_pointer {
     uint16_t limit;
     uint64_t base;
@@ -81,26 +81,26 @@ extern const struct table_pointer gdt_pointer;
 void trap_init_cpu(struct cpu *cpu);
 
 /*
- * Called for every exception of this CPU, before guards; true means handled: return to (the
- * possibly changed) trap->rip. NULL removes the hook.
+ * Set a hook that is called for every exception of this CPU, before guards. If it returns true,
+ * execution continues at trap->rip, which it may change. NULL removes the hook.
  */
 void set_trap_hook(bool (*hook)(struct trap *trap));
 
 /*
- * Which stack of the interrupt stack table a vector uses (all CPUs share the gates): 0 for the
- * current one. IST_FAULT is what the runtime gives all vectors but #DF; IST_TEST is free.
+ * Set the stack of the interrupt stack table that a vector uses on all CPUs; 0 is the current
+ * stack. The runtime gives IST_FAULT to all vectors except #DF. IST_TEST is free for tests.
  */
 enum { IST_NONE = 0, IST_FAULT = 1, IST_DOUBLE_FAULT = 2, IST_TEST = 3 };
 void set_gate_stack(unsigned vector, unsigned ist);
 
 /* Tops of the calling CPU's IST_TEST stack and of its stack for entries from CPL 3. */
 void set_test_stack(uint64_t top);
-uint64_t set_kernel_stack(uint64_t top); /* returns the one before */
+uint64_t set_kernel_stack(uint64_t top); /* returns the previous one */
 
 int save_point(struct save_point *point) __attribute__((returns_twice));
 _Noreturn void resume_point(struct save_point *point);
 
-/* Where an unexpected exception on the boot CPU continues; NULL ends the run instead. */
+/* Set where an unexpected exception on the boot CPU continues. With NULL it ends the run. */
 extern struct save_point *unexpected_trap_exit;
 
 #endif

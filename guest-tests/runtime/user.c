@@ -10,7 +10,7 @@ enum { INT3 = 0xcc };
 
 void enter_user(const struct trap *state);
 
-/* A code page and a stack page below 4 GiB, made at the first use. */
+/* A code page and a stack page below 4 GiB, allocated at the first use. */
 static uint8_t *user_pages(void)
 {
     static uint64_t pages;

@@ -7,9 +7,9 @@
 #include "trap.h"
 
 /*
- * Run machine code at CPL 3 with the registers of *state (RIP, RSP and segments are set here)
- * until it raises an exception; *state then is that exception. INT3 follows the code.
- * Returns the address at which the code began.
+ * Run machine code at CPL 3 with the registers of *state (RIP, RSP and segments are set here) until
+ * it raises an exception, which *state then holds. INT3 follows the code. Returns the address of
+ * the code.
  */
 uint64_t run_user(const void *code, size_t size, struct trap *state);
 

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Exception entry, the way to user mode and back, and save points. */
+/* Exception entry, entry to and exit from user mode, and save points. */
 #include "layout.h"
 
     .text
     .code64
 
-/* Sixteen bytes for each vector. Where the CPU pushes no error code, push 0 in its place. */
+/* Each vector has sixteen bytes. Those without an error code push 0 in its place. */
     .align 16
     .global exception_stubs
 exception_stubs:
@@ -72,8 +72,8 @@ exception_common:
     iretq
 
 /*
- * void enter_user(const struct trap *state): run at CPL 3 with these registers. The next
- * exception taken at CPL 3 comes back through leave_user and so returns to our caller.
+ * void enter_user(const struct trap *state): run at CPL 3 with these registers. The next exception
+ * at CPL 3 goes to leave_user, which returns to the caller of enter_user.
  */
     .global enter_user, leave_user
 enter_user:

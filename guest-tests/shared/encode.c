@@ -80,7 +80,7 @@ static void encode_absolute(struct code *code, const struct instruction *in,
     encode_number(code, (uint64_t)(int64_t)operand->displacement, 4);
 }
 
-/* mod 0 without a displacement means something else with RBP and R13. */
+/* With RBP and R13, mod 0 does not mean "no displacement", so they always have one. */
 static unsigned displacement_mode(const struct operand *operand)
 {
     if (operand->displacement == 0 && (operand->base & 7) != RBP)

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Encodes single x86-64 instructions with a memory operand. Freestanding: no library. */
+/* Encodes single x86-64 instructions with a memory operand. Freestanding: uses no library. */
 #ifndef SHARED_ENCODE_H
 #define SHARED_ENCODE_H
 
 #include <stdbool.h>
 #include <stdint.h>
 
-/* Machine code in the making. */
+/* A buffer for machine code. */
 struct code {
     uint8_t *bytes;
     unsigned length;
@@ -39,7 +39,7 @@ struct instruction {
 };
 
 void encode8(struct code *code, uint8_t byte);
-/* Little-endian, the lowest `bytes` bytes. */
+/* Appends the lowest `bytes` bytes of the value in little-endian order. */
 void encode_number(struct code *code, uint64_t value, unsigned bytes);
 /* mov $value, %reg with 64 bits */
 void encode_load(struct code *code, unsigned reg, uint64_t value);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* Stores of general-purpose instructions that read no memory but what they write. */
+/* Stores by general-purpose instructions that read no memory other than what they write. */
 #include "generator.h"
 
 static unsigned any_size(struct generator *g)
@@ -7,7 +7,7 @@ static unsigned any_size(struct generator *g)
     return (unsigned)pick(g, 4);
 }
 
-/* Without 8 bits. */
+/* An operand size other than 8 bits. */
 static unsigned word_size(struct generator *g)
 {
     return 1 + (unsigned)pick(g, 3);
@@ -43,7 +43,7 @@ static void plain(struct generator *g, const struct instruction *in, unsigned si
     emit_store(g, in, &operand, target, 1u << size);
 }
 
-/* Locked ones keep to one cache line: elsewhere they stop the host's other CPUs. */
+/* Locked instructions stay in one cache line, because a split lock stops the host's other CPUs. */
 static void modify(struct generator *g, struct instruction *in, unsigned size, bool lockable)
 {
     uint64_t target;
@@ -129,7 +129,7 @@ static void shift(struct generator *g)
     define_flags(g);
 }
 
-/* 16 bits have no defined result for counts above 16. */
+/* With 16 bits, the result of counts above 16 is undefined. */
 static void double_shift(struct generator *g)
 {
     bool by_cl = chance(g, 50);
@@ -153,7 +153,7 @@ static void bit_immediate(struct generator *g)
     define_flags(g);
 }
 
-/* The bit number in a register reaches beyond the operand, both ways. */
+/* A bit number in a register may select a bit before or after the operand. */
 static void bit_register(struct generator *g)
 {
     static const uint32_t opcodes[] = {0x0fab, 0x0fb3, 0x0fbb};
@@ -253,7 +253,7 @@ static void movnti(struct generator *g)
     plain(g, &in, size);
 }
 
-/* FS and GS hold null selectors in a process and in the runtime. */
+/* FS and GS hold null selectors both in a process and in the runtime. */
 static void mov_selector(struct generator *g)
 {
     struct instruction in = {.opcode = 0x8c, .reg = 4 + (unsigned)pick(g, 2)};

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* Stores of the stack, of string instructions, of SSE and of the x87 unit. */
+/* Stores by stack, string, SSE and x87 instructions. */
 #include "generator.h"
 
 enum { STD = 0xfd, CLD = 0xfc };
 
-/* Pushes `bytes` at a random place: RSP is made to point there. */
+/* Pushes `bytes` bytes at a random address, to which RSP is set first. */
 static void prepare_push(struct generator *g, uint64_t bytes)
 {
     uint64_t target = any_target(g, bytes);
@@ -89,7 +89,7 @@ static struct string choose_string(struct generator *g)
     return s;
 }
 
-/* Where the lowest byte of the string lies; elements may cross pages if a restart allows it. */
+/* The address of the string's lowest byte. Elements may cross pages if a restart allows it. */
 static uint64_t string_start(struct generator *g, const struct string *s, bool crossing)
 {
     uint64_t bytes = s->count << s->size;
@@ -192,7 +192,7 @@ static const struct x87_store x87_stores[] = {
     {0xdf, 6, 10, true},                                          /* fbstp */
 };
 
-/* Stores a constant of the unit; its stack is empty before and after. */
+/* Stores a constant of the x87 unit, whose stack is empty before and after. */
 static void x87(struct generator *g)
 {
     const struct x87_store *x = &x87_stores[pick(g, sizeof(x87_stores) / sizeof(x87_stores[0]))];

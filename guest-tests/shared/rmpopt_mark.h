@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Words from inside the guest to the plugin that measures it: a NOP whose bytes say "RMPO". To any
- * other machine, real or emulated, it is a NOP; nobody can tell from inside whether it was heard.
- * At any privilege level, in 64-bit mode. No register, flag or memory changes. Thread-safe.
+ * Controls the plugin's measurement from inside the guest, by a NOP whose bytes spell "RMPO". On
+ * any other machine, real or emulated, it does nothing; the guest cannot tell whether a plugin
+ * executed it. It works in 64-bit mode at any privilege level and changes no register, flag or
+ * memory. Thread-safe.
  */
 #ifndef RMPOPT_MARK_H
 #define RMPOPT_MARK_H
@@ -30,15 +31,15 @@ static inline void rmpopt_mark_call(enum rmpopt_mark_function function, const vo
 }
 
 /*
- * A phase of this name begins, and the one before ends; an empty name only ends. The name's memory
- * must be present, as it is after the program has read or written it.
+ * Ends the current phase and begins one with this name, unless the name is empty. The memory of the
+ * name must be mapped, as it is after the program has read or written it.
  */
 static inline void rmpopt_mark_phase(const char *name, size_t length)
 {
     rmpopt_mark_call(RMPOPT_MARK_PHASE, name, length);
 }
 
-/* Measures each store (interval 0), or on average one of `interval`. */
+/* Measures every store (interval 0), or the stores of one in `interval` blocks on average. */
 static inline void rmpopt_mark_on(uint64_t interval)
 {
     rmpopt_mark_call(RMPOPT_MARK_ON, NULL, interval);

@@ -81,7 +81,7 @@ static void choose_index(struct generator *g, struct operand *operand, unsigned 
     operand->shift = (unsigned)pick(g, 4);
 }
 
-/* Loads the registers so that they and the displacement add up to sum. */
+/* Loads the registers so that their sum with the displacement is `sum`. */
 static void load_base(struct generator *g, const struct operand *operand, uint64_t sum)
 {
     uint64_t rest = sum - (uint64_t)(int64_t)operand->displacement;

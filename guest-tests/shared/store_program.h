@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Random programs that store to a window of memory. The same seed gives the same program in a
- * bare-metal guest and in a Linux process, and its final state does not depend on the CPU: nothing
- * looks at flags that the architecture leaves undefined, or at segment selectors.
- * Freestanding: no library.
+ * bare-metal guest and in a Linux process. Its final state does not depend on the CPU, because no
+ * program uses segment selectors or flags that the architecture leaves undefined.
+ * Freestanding: uses no library.
  */
 #ifndef SHARED_STORE_PROGRAM_H
 #define SHARED_STORE_PROGRAM_H
@@ -11,7 +11,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* The same virtual addresses everywhere: stored pointers and RIP-relative operands need that. */
+/* Virtual addresses. They are fixed, because pointers are stored and operands are RIP-relative. */
 #define STORE_WINDOW 0x200000000000ul
 #define STORE_WINDOW_PAGES 64
 #define STORE_WINDOW_SIZE (STORE_WINDOW_PAGES * 4096ul)
@@ -23,12 +23,12 @@
 
 enum { STORES_IN_PROGRAM = 100 };
 
-/* One store: the address of its instruction, and all that it may write. */
+/* One store: the address of its instruction, and the range that it may write. */
 struct store {
     uint32_t offset; /* from STORE_CODE */
     uint32_t bytes;
     uint64_t address;
-    bool string; /* writes bytes one after the other, and may stop between */
+    bool string; /* writes its elements one by one, and may fault in between */
 };
 
 struct store_program {
@@ -40,10 +40,10 @@ struct store_program {
     struct store stores[STORES_IN_PROGRAM];
 };
 
-/* Write program number `index` of the seed into program->code. */
+/* Generate program number `index` of the seed in program->code. */
 void store_program_generate(struct store_program *program, uint64_t seed, uint64_t index);
 
-/* Registers before and after a run. Known to store_program_run.S. */
+/* Registers before and after a run. store_program_run.S relies on the layout. */
 struct store_registers {
     uint64_t gpr[16]; /* in the order of their numbers: RAX, RCX, RDX, RBX, RSP... */
     uint64_t rflags, padding;
@@ -51,10 +51,10 @@ struct store_registers {
 };
 extern struct store_registers store_registers;
 
-/* Execute the program at STORE_CODE from store_registers on, and leave its registers there. */
+/* Execute the program at STORE_CODE with the registers in store_registers, and save them there. */
 void store_program_run(void);
 
-/* What a run starts with, and a hash of what it left: registers, flags, and what was stored. */
+/* Set the initial state of a run, and hash its final state: registers, flags and the window. */
 void store_registers_init(uint64_t seed);
 void store_window_init(uint64_t seed);
 uint64_t store_hash_run(uint64_t hash, const struct store_program *program);

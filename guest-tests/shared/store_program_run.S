@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Into a random program and out of it, with all registers. RIP-relative throughout. */
+/* Enters and leaves a random program, with all registers. All addresses are RIP-relative. */
 #define GPR(number) store_registers + 8 * (number)(%rip)
 #define RFLAGS store_registers + 128(%rip)
 #define XMM(number) store_registers + 144 + 16 * (number)(%rip)
