@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Start-up code: gets the boot CPU from the PVH entry, and other CPUs from the SIPI, to 64-bit C. */
+/* Start-up code: from the PVH entry (boot CPU) or the start-up IPI (other CPUs) to 64-bit C. */
 #include "layout.h"
 
 #define CR0_PAGING 0x80010023 /* PG WP NE MP PE */

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* CPUID as an SNP host sees it. `persona=NAME` on the command line says which CPU to expect. */
+/* CPUID as an SNP host sees it. `persona=NAME` on the command line gives the CPU to expect. */
 #include "runtime.h"
 
 enum {

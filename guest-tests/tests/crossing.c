@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * Stores that begin in a shared page and end in an assigned one, or the reverse: #PF with the RMP
- * bit at the first byte in the assigned page, nothing changed on either side, restartable.
+ * Stores that begin in a shared page and end in an assigned one, or the reverse. They must raise
+ * #PF with the RMP bit at the first byte in the assigned page, change nothing on either side, and
+ * be restartable.
  */
 #include "runtime.h"
 #include "stores.h"
@@ -192,7 +193,7 @@ static void masked_elements_are_not_written(const void *unused)
     unassign();
 }
 
-/* ENTER pushes several words; only what it leaves in registers and at the fault is defined. */
+/* ENTER pushes several words. Only the registers afterwards and the fault are defined. */
 static void enter_with_nesting(const void *unused)
 {
     uint8_t *target = owned + PAGE_4K + 8; /* RBP and a pointer, then a pointer that crosses */
@@ -231,7 +232,7 @@ static void pusha_in_32_bit_mode(const void *unused)
     unassign();
 }
 
-/* Two elements fit, the third crosses: all of it stays undone. */
+/* Two elements fit. The third crosses, and no part of it may be stored. */
 static void rep_movs_of_a_crossing_element(const void *unused)
 {
     uint64_t rdi = (uint64_t)owned - 19, rsi = (uint64_t)owned - 2048, rcx = 4;

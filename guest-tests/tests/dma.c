@@ -1,20 +1,20 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * Devices and assigned pages: three pages in a row, of which the middle one gets assigned. What a
- * transfer may write arrives, the rest leaves no trace. Runs on stock QEMU, too: what needs the
- * RMP is skipped there.
+ * Devices and assigned pages: three pages in a row, of which the middle one is assigned. The parts
+ * of a transfer that are allowed must arrive, and the rest must leave no trace. Also runs on stock
+ * QEMU, where the cases that need the RMP are skipped.
  */
 #include "dma.h"
 #include "runtime.h"
 
 enum { PAGES = 3, BYTES = PAGES * PAGE_4K, BIG = 2 * PAGE_4K };
 
-static uint8_t *window;     /* one to one, so its address is the SPA */
-static uint8_t source[BIG]; /* what a device writes */
+static uint8_t *window;     /* mapped one to one, so its address is the SPA */
+static uint8_t source[BIG]; /* the data that a device writes */
 static struct fw_cfg_command command;
 
 struct engine {
-    bool (*start)(void); /* fills source with what write() is going to write; false if absent */
+    bool (*start)(void); /* fills source with the data of write(); false if there is no device */
     void (*write)(uint64_t spa, unsigned length);
 };
 
@@ -80,7 +80,8 @@ static bool in_owned_page(unsigned i)
     return i / PAGE_4K == 1;
 }
 
-/* Bytes that are neither what the transfer wrote nor, where it must not, what was there before. */
+/* Counts wrong bytes: outside assigned pages the transfer's data is right, in them the old
+ * contents. */
 static unsigned wrong_bytes(const struct transfer *transfer, bool blocked)
 {
     unsigned wrong = 0;
@@ -154,7 +155,7 @@ static void spares_an_assigned_2m_page(const void *argument)
     EXPECT_EQ(rmp_unassign(base, RMP_PAGE_2M), RMP_SUCCESS);
 }
 
-/* The CPU's own stores are checked as ever after a device was held off. */
+/* After a device was blocked, the CPU's own stores must be checked as before. */
 static void cpu_goes_on(const void *argument)
 {
     const struct engine *engine = argument;

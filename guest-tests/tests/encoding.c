@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* Which bytes are an emulated instruction, in which mode, and which neighbours are not. */
+/* Which bytes encode an emulated instruction, in which mode, and which similar bytes do not. */
 #include "runtime.h"
 
 struct encoding {
@@ -36,7 +36,8 @@ static void enable(const void *unused)
     page = allocate_or_fail(PAGE_2M, PAGE_2M);
 }
 
-/* Code made at run time, called under guard; the exception must be at its very first byte. */
+/* Calls code that is made at run time, under guard. The exception must be at its very first byte.
+ */
 static void expect_ud_at_cpl0(const void *argument)
 {
     const struct encoding *e = argument;

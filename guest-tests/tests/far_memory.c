@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
  * RAM beyond 2 TiB: entries of many segments, stores, and RMPOPT windows that do not begin at 0.
- * QEMU leaves out what lies between low RAM and 1 TiB on such a machine, so there is a hole too.
- * Run with --mem 2100G or more. The RMP of all of it would fill the host's memory as soon as it is
- * looked through, so the test plays the BIOS and lets most segments cover their first GB only.
+ * On such a machine QEMU puts no RAM between low RAM and 1 TiB, so there is a hole, too. Run with
+ * --mem 2100G or more. Scanning an RMP of that size would fill the host's memory, so the test plays
+ * the BIOS and makes most segments cover only their first GB.
  */
 #include "runtime.h"
 
@@ -31,13 +31,13 @@ static uint64_t *segment_table(void)
     return (uint64_t *)(rdmsr(MSR_RMP_BASE) + RST_OFFSET);
 }
 
-/* Bytes of the segment that begins at start which have entries. */
+/* The number of bytes, in the segment that begins at start, that have entries. */
 static uint64_t covered_bytes(uint64_t start)
 {
     return (segment_table()[start / segment_size()] & RST_SIZE_MASK) * PAGE_1G;
 }
 
-/* GB to cover: all before a terabyte's edge and at the end of RAM, more than one after an edge. */
+/* GB to cover: all just below a terabyte boundary and at the end of RAM, several just above one. */
 static uint64_t wanted_gb(uint64_t start)
 {
     uint64_t end = start + segment_size();
@@ -67,7 +67,7 @@ static bool is_ram(uint64_t spa)
     return false;
 }
 
-/* A page whose 2 MiB are all RAM, with nothing of the RMP in them. */
+/* A page in a 2 MiB block that is all RAM and holds no part of the RMP. */
 static bool usable(uint64_t spa)
 {
     uint64_t start = spa & ~(PAGE_2M - 1);
@@ -122,7 +122,8 @@ static void expect_entry(uint64_t spa, uint32_t asid, uint64_t gpa)
     EXPECT_EQ(record.gpa, gpa);
 }
 
-/* What differs from spa in one high address bit is another page, with an entry of its own. */
+/* A page whose address differs from spa in one high bit is another page with an entry of its own.
+ */
 static void expect_no_alias(uint64_t spa)
 {
     for (uint64_t bit = PAGE_2M; bit <= 16 * TIB; bit *= 2) {
@@ -293,7 +294,7 @@ static void write_base(void *argument)
     wrmsr(MSR_RMPOPT_BASE, ((struct request *)argument)->base);
 }
 
-/* Starts with an empty table, whatever was there. */
+/* Begins with an empty RMPOPT table. */
 static void open_window(unsigned cpu, uint64_t base)
 {
     struct request off = {.base = 0}, on = {.base = base | RMPOPT_EN};
@@ -385,7 +386,8 @@ static void far_page_fails_its_region_alone(const void *unused)
     EXPECT_EQ(rmpopt(spa, RMPOPT_VERIFY), true);
 }
 
-/* The address selects the bit: far regions with the same number in the window are others. */
+/* The address selects the bit: distant regions with the same number in their windows are distinct.
+ */
 static void update_outside_the_window_clears_nothing(const void *unused)
 {
     uint64_t inside = TIB + 3 * PAGE_1G;
@@ -404,7 +406,7 @@ static void update_outside_the_window_clears_nothing(const void *unused)
     REQUIRE_EQ(rmp_unassign(inside, RMP_PAGE_4K), RMP_SUCCESS);
 }
 
-/* One region, two cores whose windows count it differently. */
+/* One region that has different numbers in the windows of two cores. */
 static void update_clears_the_right_bit_of_each_core(const void *unused)
 {
     int cpu = cpu_on_other_core(0);
@@ -455,7 +457,7 @@ static void region_in_the_hole(const void *unused)
     NEEDS_RMPOPT;
     open_window(0, 0);
     EXPECT_EQ(rmpopt(TIB / 2, RMPOPT_REPORT), false);
-    /* Which it is, nobody says; the report must agree with it. */
+    /* Whether CF is set is not documented, but the report must agree with it. */
     verified = rmpopt(TIB / 2, RMPOPT_VERIFY);
     EXPECT_EQ(rmpopt(TIB / 2, RMPOPT_REPORT), verified);
     expect_inside(TIB);

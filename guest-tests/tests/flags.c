@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
  * Flags around every emulated instruction, bit by bit. They are set by POPF (all 64 arithmetic
- * combinations, with DF and IF either way) and by arithmetic of every kind, in the same basic
- * block or in an earlier one, and read by PUSHF or by conditional jumps first. What arithmetic
- * leaves is measured by the same code with the instruction left out.
+ * combinations, with DF and IF either way) and by all kinds of arithmetic, in the same basic block
+ * or in an earlier one, and are read first by PUSHF or by conditional jumps. The same code without
+ * the instruction gives the expected flags after arithmetic.
  */
 #include "runtime.h"
 
 #define FLAG_AC (1u << 18)
 #define FLAG_ID (1u << 21)
 #define MSR_TOP_MEM 0xc001001a
-#define REAL_MSR 0xc0000103 /* TSC_AUX, which the emulator has by itself */
+#define REAL_MSR 0xc0000103 /* TSC_AUX, which QEMU itself emulates */
 
 struct probe {
     uint64_t rax, rcx, rdx; /* of the instruction */
@@ -19,7 +19,7 @@ struct probe {
     uint64_t after;
     uint64_t later;   /* after one more comparison */
     uint64_t result;  /* RAX */
-    uint8_t jumps[8]; /* as conditional jumps saw CF, ZF, SF, OF, PF */
+    uint8_t jumps[8]; /* CF, ZF, SF, OF, PF as seen by conditional jumps */
 };
 
 #define SETTERS(X, ...)                                                                            \
@@ -93,7 +93,7 @@ enum { CODES(CODE_NUMBER) CODE_COUNT };
 static void (*const probes[CODE_COUNT][SETTER_COUNT][VARIANTS])(struct probe *) = {
     CODES(PROBE_TABLE)};
 
-/* What the instruction does to the arithmetic flags. */
+/* The effect of the instruction on the arithmetic flags. */
 enum effect { KEEPS_ALL, RETURNS_CF, FROM_EAX };
 
 struct subject {
@@ -206,7 +206,7 @@ static void check_one(const struct combination *c, struct probe probe)
     flags = expected_flags(s, reference.after);
     EXPECT_EQ(probe.after, flags);
     EXPECT_EQ(probe.later, reference.later);
-    /* Independent of the reference, which runs on the same machine. */
+    /* This does not rely on the reference, which runs on the same machine. */
     EXPECT_EQ(probe.later & FLAGS_ARITHMETIC, FLAG_ZF | FLAG_PF);
     if (c->setter == 0)
         EXPECT_EQ(reference.after, probe.before);
@@ -250,7 +250,7 @@ static void check_subject(const void *argument)
     RUN_SUBTESTS(cases);
 }
 
-/* The arithmetic must itself reach many of the 64 combinations, or this file tests little. */
+/* The arithmetic itself must produce many of the 64 combinations, or this file tests little. */
 static void arithmetic_reaches_many_combinations(const void *unused)
 {
     static bool reached[64];
@@ -274,7 +274,7 @@ static void arithmetic_reaches_many_combinations(const void *unused)
     EXPECT(count >= 32);
 }
 
-/* Objects that the subjects work on; setup() fills the registers in. */
+/* The operands of the subjects; setup() fills in the registers. */
 static struct rmp_record assign_record = {.assigned = 1, .asid = 1};
 static struct rmp_record invalid_record = {.asid = 1};
 static struct rmp_record read_buffer;
@@ -323,7 +323,7 @@ enum {
         .name = title, .rule = flags_rule, .code = CODE_##instruction, __VA_ARGS__                 \
     }
 
-/* Where nothing is given, set_up() supplies the operands and the outcome. */
+/* set_up() supplies the operands and the outcome where none are given. */
 static struct subject subjects[SUBJECTS] = {
     [CPUID_EMULATED] = SUBJECT("cpuid_emulated", FLAGS_KEPT, cpuid, .rax = 0x8000001f),
     [CPUID_ORDINARY] = SUBJECT("cpuid_ordinary", FLAGS_KEPT, cpuid, .rax = 0),

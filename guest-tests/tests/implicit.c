@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * Writes that no instruction names: exception frames, accessed bits of segment descriptors, busy
- * bits of TSS descriptors, each into an assigned page. Those of page walks are in page_walk.c.
+ * Implicit writes to an assigned page: exception frames, accessed bits of segment descriptors, busy
+ * bits of TSS descriptors. Those of page walks are in page_walk.c.
  */
 #include "assigned_page.h"
 #include "layout.h"
@@ -9,14 +9,14 @@
 
 enum { TEST_VECTOR = 0x41 };
 
-/* What the hook does and what it saw. */
+/* What the hook is to do, and what it saw. */
 static struct {
-    bool give_back;  /* the page at the first fault, to restart what faulted */
+    bool give_back;  /* give the page back at the first fault, and restart */
     uint64_t vector; /* the exception whose frame is under test */
     unsigned faults, deliveries;
-    uint64_t stack;    /* RSP to go on with: #DF need not save it */
+    uint64_t stack;    /* RSP to continue with, because #DF need not save it */
     struct trap fault; /* the first #PF or #DF */
-    uint64_t frame;    /* where the runtime's copy of the frame of 'vector' lies */
+    uint64_t frame;    /* address of the runtime's copy of the frame of 'vector' */
 } seen;
 
 static bool skip_instruction(struct trap *trap)
@@ -27,7 +27,7 @@ static bool skip_instruction(struct trap *trap)
     return true;
 }
 
-/* The guard of RMPUPDATE must not replace that of the instruction under test. */
+/* RMPUPDATE's own guard must not replace the guard of the instruction under test. */
 static void give_back(void)
 {
     struct cpu *cpu = this_cpu();
@@ -175,7 +175,7 @@ static void entry_from_user_mode(const void *unused)
     unassign();
 }
 
-/* Whether the interrupt comes again after the fault is not documented. */
+/* It is not documented whether the interrupt is delivered again after the fault. */
 static void interrupt_on_assigned_stack(const void *unused)
 {
     uint8_t *stack = owned + PAGE_4K;
@@ -221,7 +221,7 @@ static void syscall_pushes_nothing(const void *unused)
     unassign();
 }
 
-/* Data and TSS descriptors, in a GDT in the assigned page. (TCG leaves those of code alone.) */
+/* Data and TSS descriptors in a GDT in the assigned page. TCG sets no bits in code descriptors. */
 
 enum {
     OWN_DATA = 9 * 8, /* not accessed */

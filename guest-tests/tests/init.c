@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * INIT and SIPI for one CPU while SNP is on. What INIT does to RMPOPT_BASE is policy init-msr;
- * init=clear on the command line says that the machine has it set to clear.
+ * INIT and SIPI for one CPU while SNP is on. The policy init-msr decides what INIT does to
+ * RMPOPT_BASE; init=clear on the command line tells that it is "clear" on this machine.
  */
 #include "runtime.h"
 
 static uint64_t region, page;
-static unsigned restarted; /* the last CPU; 0: there is no other */
+static unsigned restarted; /* the last CPU; 0 if there is only one */
 
 static void enable(const void *unused)
 {

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * Known numbers of stores of each kind to known regions, from each CPU, in phases that are named to
- * the plugin that measures. What it must have counted is printed as comments:
+ * Makes known numbers of stores of each kind to known regions, from each CPU, in phases that the
+ * plugin measures. Prints as comments what it must have counted:
  *
  *   # expect phase=mov64/2 cpu=1 gb=4 outcome=skipped stores=1000
  *
- * for regions that nothing else writes to; native/measured_stores.py compares. "rounds=N" on the
- * command line repeats the phase of mixed stores, for samples.
+ * for regions that nothing else writes to. native/measured_stores.py compares. "rounds=N" on the
+ * command line repeats the phase of mixed stores, for sampled measurements.
  */
 #include "runtime.h"
 
@@ -25,7 +25,7 @@ static struct region
     border; /* `at` is the first byte of the region; the one before is mapped, too */
 static volatile uint32_t *local_apic;
 
-/* A loop of `times` stores at `at`; `each` accesses for one of them. */
+/* A loop of `times` stores at `at`, each of which counts as `each` accesses. */
 struct kind {
     const char *name;
     void (*run)(uint8_t *at, uint64_t times);
@@ -54,7 +54,7 @@ KIND(xchg, "xchgq %%rax, (%%rdi)")
 KIND(add, "addl $1, (%%rdi)")
 KIND(locked, "lock incq (%%rdi)")
 KIND(xadd, "lock xaddq %%rdx, (%%rdi)")
-/* The architecture writes in either case. */
+/* CMPXCHG writes even if the comparison fails. */
 KIND(cmpxchg_equal, "mov (%%rdi), %%rax; lock cmpxchgq %%rax, (%%rdi)")
 KIND(cmpxchg_other, "mov (%%rdi), %%rax; inc %%rax; lock cmpxchgq %%rdx, (%%rdi)")
 KIND(bts, "btsl $3, (%%rdi)")
@@ -146,7 +146,7 @@ static void enable(const void *unused)
     run_on_all_cpus(optimise_odd, NULL);
 }
 
-/* What the plugin must say of a store by the calling CPU. */
+/* The outcome that the plugin must report for a store by the calling CPU. */
 static const char *outcome(uint64_t gb)
 {
     if (!(rdmsr(MSR_SYSCFG) & SYSCFG_SNP_EN))
@@ -169,7 +169,7 @@ static void run_job(void *argument)
     job->outcome = outcome(job->region->gb);
     while (job->name[length])
         length++;
-    job->kind->run(at, 1); /* translations that the loop needs */
+    job->kind->run(at, 1); /* makes the translations that the loop needs */
     rmpopt_mark_phase(job->name, length);
     job->kind->run(at, TIMES);
     rmpopt_mark_phase(NULL, 0);
@@ -234,7 +234,7 @@ static void over_regions(const void *unused)
           outcome_before, TIMES);
 }
 
-/* Half of a loop's stores are skipped, half are checked; the table changes between the halves. */
+/* The checks of the first half of the stores are skipped; then the table changes. */
 static void table_changes(const void *unused)
 {
     struct region *region = &regions[0];
@@ -256,7 +256,7 @@ static void table_changes(const void *unused)
     print("# expect phase=changes cpu=0 gb=%lu outcome=checked stores=%u\n", region->gb, 6 * TIMES);
 }
 
-/* The same virtual page in one region, then in another, under the measurement's feet. */
+/* The same virtual page is mapped to one region, then to another, during the measurement. */
 static void remapped(const void *unused)
 {
     uint8_t *window =
@@ -303,8 +303,8 @@ static void switched(const void *unused)
 }
 
 /*
- * A repeated store, after which blocks that store nothing replace its registers: that must not
- * change what a sample takes for its stores.
+ * A repeated store, followed by blocks that store nothing but overwrite its registers. That must
+ * not change the addresses that sampling computes for its stores.
  */
 static void rep_stosb_and_on(uint8_t *at, uint8_t *other, unsigned times)
 {

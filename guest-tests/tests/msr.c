@@ -291,7 +291,7 @@ static void rmp_bounds_can_not_move(const void *unused)
 {
     uint64_t base = rdmsr(MSR_RMP_BASE), end = rdmsr(MSR_RMP_END);
     (void)unused;
-    /* Whether this faults is documented nowhere; that it must have no effect is clear. */
+    /* It is not documented whether this faults, but it must have no effect. */
     try_wrmsr(MSR_RMP_BASE, base + ONE_MIB);
     try_wrmsr(MSR_RMP_END, 0x1fff);
     EXPECT_EQ(rdmsr(MSR_RMP_BASE), base);

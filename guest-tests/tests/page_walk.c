@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* Page walks that set accessed or dirty bits in a page table that is assigned. */
+/* Page walks that set accessed or dirty bits in an assigned page table. */
 #include "runtime.h"
 
 #define PTE_ACCESSED (1ul << 5)
@@ -20,7 +20,7 @@ static unsigned faults;
 static struct trap fault;
 static uint64_t give_back; /* page to give back at the first fault, 0 to leave it assigned */
 
-/* A fetch faults at its target: no guard knows that RIP. */
+/* A fetch faults at its target, and no guard is set for that RIP. */
 static bool on_fault(struct trap *trap)
 {
     struct cpu *cpu = this_cpu();
@@ -53,7 +53,7 @@ static void enable(const void *unused)
     EXPECT_EQ(rdmsr(MSR_SYSCFG) & SYSCFG_SNP_EN, SYSCFG_SNP_EN);
 }
 
-/* A page whose tables of level 1 and 2 lie in pages of their own. */
+/* A page whose tables of levels 1 and 2 have pages of their own. */
 static uint8_t *walked;      /* virtual address */
 static uint64_t tables[3];   /* SPA of the table of level 1, 2 */
 static uint64_t *entries[3]; /* the entries for that address in them */
@@ -95,7 +95,7 @@ DEFINE_ACCESS(load, "movb (%%rdi), %%al")
 DEFINE_ACCESS(store, "movb $0xc3, (%%rdi)")
 DEFINE_ACCESS(add, "lock addb $0, (%%rdi)")
 DEFINE_ACCESS(fetch, "call *%%rdi")
-/* RMPUPDATE of no page: it reads its operand and fails. */
+/* RMPUPDATE of an invalid address: it reads its operand and fails. */
 DEFINE_ACCESS(operand, "movq %%rdi, %%rcx\n\tmovl $1, %%eax\n\t.byte 0xf2, 0x0f, 0x01, 0xfe")
 
 struct walk {

@@ -78,7 +78,7 @@ static void outside_the_rmp(const void *unused)
     EXPECT_EQ(psmash(1ul << 46), RMP_FAIL_INPUT);
 }
 
-/* FAIL_PERMISSION or FAIL_BADADDR: sources differ. Never success, never "try again". */
+/* FAIL_PERMISSION or FAIL_BADADDR: sources differ. No other status is right. */
 static void expect_refused(uint64_t base)
 {
     uint32_t result = psmash(base);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * RMPUPDATE against RMPOPT, stores and RMPREAD of other CPUs. CPU 0 assigns pages and takes them
- * back; all others execute what a case names until told to stop, and check what they see against
+ * RMPUPDATE races with RMPOPT, stores and RMPREAD of other CPUs. CPU 0 assigns pages and takes them
+ * back. All others repeat the operation of the case until told to stop, and compare its result with
  * the phase that CPU 0 announces. A result counts only if the phase was the same before and after.
  */
 #include "runtime.h"
@@ -27,9 +27,9 @@ static struct worker workers[MAX_WORKERS];
 static work *current_work;
 static volatile uint64_t phase;
 static volatile int stop;
-static uint64_t base;      /* 2 MiB to assign */
+static uint64_t base;      /* the 2 MiB to assign */
 static uint64_t inner;     /* a 4 KiB page in them */
-static uint8_t *window;    /* the 2 MiB through 4 KiB pages */
+static uint8_t *window;    /* the 2 MiB, mapped by 4 KiB pages */
 static uint64_t region;    /* the GB around them */
 static uint64_t neighbour; /* a GB in which no page is ever assigned */
 
@@ -38,7 +38,7 @@ static const char *unmet(void)
     return cpu_count() < 2 ? "one CPU only" : snp_unmet();
 }
 
-/* Orders what a worker tries with its two looks at the phase, as LOCK and MFENCE do. */
+/* Orders a worker's operation between its two reads of the phase, as LOCK and MFENCE do. */
 static uint64_t look_at_phase(void)
 {
     uint64_t value;
@@ -70,7 +70,7 @@ static uint64_t total_done(void)
     return sum;
 }
 
-/* Leaves the others the time for something like one try each. */
+/* Gives the others time for about one try each. */
 static void hold(void)
 {
     uint64_t enough = total_done() + cpu_count();
@@ -86,7 +86,7 @@ static void enter(unsigned state)
     EXPECT_EQ(phase % 4, state);
 }
 
-/* GPA and ASID of a cycle's entries determine each other, so that a mixture is noticed. */
+/* GPA and ASID of a cycle's entries determine each other, so that a torn entry is noticed. */
 static uint64_t gpa_of(uint64_t cycle)
 {
     return (cycle % 0x10000 + 1) * PAGE_2M;
@@ -108,7 +108,7 @@ static void unassign_smashed(void)
         EXPECT_EQ(rmp_unassign(spa, RMP_PAGE_4K), RMP_SUCCESS);
 }
 
-/* Assigns for a while: one page, with another beside it, or all 2 MiB, now and then smashed. */
+/* Assigns one page, two pages, or all 2 MiB for a while, and sometimes smashes the 2 MiB. */
 static void cycle_once(uint64_t cycle)
 {
     bool whole = cycle % 4 == 3, smash = cycle % SMASH_EVERY == SMASH_EVERY - 1;
@@ -157,7 +157,7 @@ static void report_counts(uint64_t cycles)
           cpu_count() - 1, faults);
 }
 
-/* Until the time is over; on a busy host until there was a fair number of each at least. */
+/* Runs until the time is over, but on a busy host at least until there were enough of each. */
 static void race(work *function)
 {
     uint64_t cycles = 0, end;
@@ -258,7 +258,7 @@ static void expect_exact_fault(struct worker *worker, const volatile uint64_t *s
     EXPECT_EQ(cpu->trap.cr2, (uint64_t)slot);
 }
 
-/* Each worker counts in a place of its own; what a fault stops must not show there. */
+/* Each worker counts in memory of its own, where no store that faulted may show. */
 static void store(struct worker *worker)
 {
     volatile uint64_t *slot = (void *)(window + INNER_OFFSET + worker->index * SLOT_SIZE);
@@ -286,7 +286,7 @@ static void no_store_after_assignment(const void *unused)
     race(store);
 }
 
-/* The pages beside the one that changes belong to the host all the time, in some cycles. */
+/* In some cycles the pages beside the one that changes belong to the host all the time. */
 static void store_beside(struct worker *worker)
 {
     uint64_t page = worker->done % 2 ? INNER_OFFSET - PAGE_4K : INNER_OFFSET + PAGE_4K;
@@ -381,7 +381,7 @@ static void update_own_page(void *argument)
     }
 }
 
-/* All CPUs count in the 2 MiB region's one entry; a lost count shows at the end. */
+/* All CPUs change the subpage count in one 2 MiB entry. A lost update shows at the end. */
 static void updates_of_one_region_add_up(const void *unused)
 {
     (void)unused;

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * Random programs of stores (shared/store_program.h) over pages of which some are protected. Each
- * fault must be exact; its page is given back and the program restarts. In the end all must be as
- * if no page had been protected: native/random_stores.c prints the hash to expect.
- * Options: seed=, programs=, crossing=on, expect=HASH; faults=paging takes the right to write away
- * in the page tables instead, to tell errors of QEMU from errors of the RMP's emulation.
+ * Random programs of stores (shared/store_program.h) to pages of which some are protected. Each
+ * fault must be exact; then its page is given back and the program restarts. The final state must
+ * be as if no page had been protected: native/random_stores.c prints the hash to expect. Options:
+ * seed=, programs=, crossing=on, expect=HASH. faults=paging makes pages read-only in the page
+ * tables instead, to tell errors of QEMU from errors in the emulation of the RMP.
  */
 #include "runtime.h"
 #include "store_program.h"
@@ -14,7 +14,7 @@
 enum { FS_PREFIX = 0x64, PROTECTED_ONE_IN = 4 };
 
 static struct store_program program;
-static uint16_t store_at[STORE_CODE_SIZE]; /* by offset in the code: number of the store plus 1 */
+static uint16_t store_at[STORE_CODE_SIZE]; /* by code offset: number of the store plus 1 */
 static uint64_t window_spa;
 static bool assigned[STORE_WINDOW_PAGES];
 static uint64_t page_choice;
@@ -52,7 +52,8 @@ static const struct store *store_of(uint64_t rip)
     return number ? &program.stores[number - 1] : NULL;
 }
 
-/* The first byte in a protected page; strings fault at the element that they have reached. */
+/* The first byte in a protected page. String instructions fault at the element they have reached.
+ */
 static void expect_exact_address(const struct store *store, uint64_t address)
 {
     uint64_t next_page = (store->address & ~(PAGE_4K - 1)) + PAGE_4K;

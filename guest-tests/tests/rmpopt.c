@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * RMPOPT and the table of each core. Cases run in order and share the machine; each restores
- * the RMP so that the region of the test pages has no assigned page at its end.
+ * RMPOPT and the table of each core. Cases run in order and share the machine. When a case ends,
+ * the region of the test pages must have no assigned page.
  */
 #include "runtime.h"
 
@@ -250,7 +250,7 @@ static void fails_on_firmware_page(const void *unused)
         SKIP("no RAM above 1 GiB");
     start_with_clean_tables();
     EXPECT_EQ(rmpopt(spa, RMPOPT_VERIFY), true);
-    /* Immutable: this region stays lost. */
+    /* Makes the page immutable, so that this region can never be optimised again. */
     REQUIRE_EQ(rmpupdate(spa, &record), RMP_SUCCESS);
     EXPECT_EQ(rmpopt(spa, RMPOPT_REPORT), false);
     EXPECT_EQ(rmpopt(spa, RMPOPT_VERIFY), false);
@@ -366,7 +366,7 @@ static void region_above_all_ram(const void *unused)
     NEEDS_RMPOPT;
     start_with_clean_tables();
     EXPECT_EQ(rmpopt(above, RMPOPT_REPORT), false);
-    /* Which it is, nobody says; the report must agree with it. */
+    /* Whether CF is set is not documented, but the report must agree with it. */
     verified = rmpopt(above, RMPOPT_VERIFY);
     EXPECT_EQ(rmpopt(above, RMPOPT_REPORT), verified);
 }
@@ -480,7 +480,7 @@ static const struct test_case cases[] = {
     TEST(psmash_keeps_the_region_failed, "AMD series v9, patch 5: splitting clears"),
     TEST(out_of_window, "policy oow=cf0: 2 TiB from the base, CF=0 beyond"),
     TEST(window_starts_at_the_base, "AMD series, cover: 2 TiB from RMPOPT_BASE"),
-    TEST(other_base_means_other_regions, "policy msr_rewrite=clear"),
+    TEST(other_base_means_other_regions, "policy msr-rewrite=clear"),
     TEST(region_above_all_ram, "AMD series v1, debugfs sample: report above RAM is no fault"),
     TEST(region_with_a_hole, "AMD series v1, debugfs sample: the GB with the MMIO hole"),
     TEST(reserved_function, "policy rcx=gp: functions above 1"),

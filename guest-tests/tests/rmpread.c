@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* RMPREAD: an entry in architectural form. On CPUs without it: #UD. */
+/* RMPREAD: an entry in its architectural format. On CPUs without RMPREAD: #UD. */
 #include "runtime.h"
 
 static const uint8_t code[] = {0xf2, 0x0f, 0x01, 0xfd};
@@ -47,7 +47,7 @@ static void ud_without_the_feature(const void *unused)
             SKIP("no RMPREAD");                                                                    \
     } while (0)
 
-/* The whole record, reserved byte included; old contents show if a byte is not written. */
+/* The whole record, including the reserved byte. A byte that is not written keeps its old value. */
 static void expect_record(uint64_t spa, struct rmp_record want)
 {
     struct rmp_record got;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * RMPUPDATE: result codes, what it leaves in the RMP, exceptions. Cases run in order and share
- * the machine; each that leaves pages assigned uses 2 MiB of its own.
+ * RMPUPDATE: result codes, RMP entries, exceptions. Cases run in order and share the machine. A
+ * case that leaves pages assigned uses 2 MiB of its own.
  */
 #include "runtime.h"
 
@@ -152,7 +152,7 @@ static void last_covered_page(const void *unused)
 {
     uint64_t page = rmp_covered_end() - PAGE_4K;
     (void)unused;
-    /* RAM or not: the entry exists, so the page can be assigned. */
+    /* The page has an entry, so it can be assigned even if it is not RAM. */
     EXPECT_EQ(rmp_assign(page, RMP_PAGE_4K, 1, 0), RMP_SUCCESS);
     EXPECT_EQ(rmp_unassign(page, RMP_PAGE_4K), RMP_SUCCESS);
 }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * A segment whose entry in the segment table has reserved bits set: what a write there raises is a
- * reserved-bits fault, not one of the RMP. Needs RAM above 4 GiB, where nothing of this program is.
- * The test plays the BIOS: it cuts the RMP into segments of 1 GiB and breaks the entry of one.
+ * A segment whose entry in the segment table has reserved bits set. A write to it raises a
+ * reserved-bits fault, not an RMP fault. Needs RAM above 4 GiB, because this program is below.
+ * The test plays the BIOS: it splits the RMP into segments of 1 GiB and breaks the entry of one.
  */
 #include "runtime.h"
 
@@ -12,7 +12,7 @@
 #define SEGMENT_SHIFT 30
 #define PF_RESERVED (1ul << 3)
 
-enum { BROKEN = 4 }; /* the segment from 4 GiB on */
+enum { BROKEN = 4 }; /* the segment that begins at 4 GiB */
 
 #define RULE "APM2 15.36.22.3: a reserved bit of a segment's entry, a reserved-bits fault"
 
@@ -39,7 +39,7 @@ static uint64_t *segment_table(void)
     return (uint64_t *)(rdmsr(MSR_RMP_BASE) + RST_OFFSET);
 }
 
-/* The table of all RAM is one piece, so that of each GB follows that of the one before. */
+/* The RMP of all RAM is contiguous, so it can be split into adjacent tables for each GB. */
 static void cut_into_segments(void)
 {
     uint64_t first = segment_table()[0] & ~(PAGE_1G / 1024 - 1);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* The runtime itself, on any x86-64 machine: what the other tests stand on. */
+/* Tests the runtime itself, on which the other tests rely. Runs on any x86-64 machine. */
 #include "runtime.h"
 
 static void guarded_instruction_reports_its_exception(const void *unused)

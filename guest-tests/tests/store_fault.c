@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * Host stores to pages that the host does not own: #PF with the RMP bit, before memory changes,
- * restartable. Every kind of store goes through 4 KiB mappings; three pages in a row, of which
- * the middle one gets assigned.
+ * Host stores to pages that the host does not own raise #PF with the RMP bit before memory changes,
+ * and can be restarted. Every kind of store is tried through 4 KiB mappings, on three consecutive
+ * pages of which the middle one is assigned.
  */
 #include "runtime.h"
 #include "stores.h"
@@ -40,7 +40,8 @@ struct store {
     int offset; /* from the start of the owned page */
 };
 
-/* Faults without a trace; restarted after the page is given back, it does what it always does. */
+/* The store must fault without a trace and, restarted after the page is given back, must complete.
+ */
 static void store_faults_and_restarts(const void *argument)
 {
     const struct store *store = argument;
@@ -55,7 +56,7 @@ static void store_faults_and_restarts(const void *argument)
     }
 }
 
-/* The exception and the restart alone, whatever the store leaves in the page before. */
+/* Checks only the exception and the restart, whatever the store leaves in the page before. */
 static void store_faults(const void *argument)
 {
     const struct store *store = argument;
@@ -203,7 +204,7 @@ static void user_mode_store(const void *unused)
     unassign();
 }
 
-/* REP STOSB from the shared page into the owned one: as far as it may, then exact state. */
+/* REP STOSB from the shared page into the owned one goes as far as it may, then faults exactly. */
 static void rep_stos_stops_at_the_border(const void *unused)
 {
     uint64_t rdi = (uint64_t)owned - 100, rcx = 300;
@@ -227,7 +228,7 @@ static void rep_stos_stops_at_the_border(const void *unused)
     EXPECT_EQ(owned[200], old_byte(PAGE_4K + 200));
 }
 
-/* Backwards, from above into the owned page. */
+/* The same backwards, from the page after into the owned page. */
 static void rep_movs_backwards_stops_at_the_border(const void *unused)
 {
     uint64_t rdi = (uint64_t)owned + PAGE_4K + 10 * 8, rsi = (uint64_t)owned - 8, rcx = 50;
@@ -248,7 +249,7 @@ static void rep_movs_backwards_stops_at_the_border(const void *unused)
     unassign();
 }
 
-/* The frame shows the flags of before; an ADD to memory must not have set its own. */
+/* The frame must hold the flags from before: a faulting ADD to memory must not set them. */
 static void flags_at_the_fault(const void *unused)
 {
     (void)unused;
@@ -358,7 +359,7 @@ static void alias_is_checked_as_well(const void *unused)
 {
     uint8_t *alias = map_window(owned_spa, PAGE_4K, PAGE_4K, MAP_WRITE);
     (void)unused;
-    alias[0] = 1; /* fill the TLB before */
+    alias[0] = 1; /* fills the TLB first */
     assign();
     mov8(alias + 0x77);
     EXPECT_EQ(this_cpu()->trap_vector, VECTOR_PF);
@@ -368,7 +369,7 @@ static void alias_is_checked_as_well(const void *unused)
     unassign();
 }
 
-/* A page whose code has run: emulators watch it for changes, on yet another way. */
+/* A page with code that has run. Emulators watch such pages for changes, by another code path. */
 static void page_with_code(const void *unused)
 {
     (void)unused;

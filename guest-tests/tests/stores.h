@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Kinds of stores that several tests try, see DEFINE_STORE. */
+/* Kinds of stores that several tests use, see DEFINE_STORE. */
 #ifndef TESTS_STORES_H
 #define TESTS_STORES_H
 

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * The rule for large mappings of the host: a write through a 2 MiB or 1 GiB mapping needs all 512
- * pages to be the hypervisor's. Needs the plugin's enforce=strict.
+ * The rule for large mappings of the host: for a write through a 2 MiB or 1 GiB mapping, all 512
+ * pages must be hypervisor-owned. Needs the plugin's enforce=strict.
  */
 #include "runtime.h"
 
 enum { OWNED = 9, OTHER = 300 }; /* pages of the region */
 
 static uint64_t base;
-static uint8_t *small, *large, *huge; /* the region through 4 KiB, 2 MiB and 1 GiB mappings */
+static uint8_t *small, *large, *huge; /* the region in 4 KiB, 2 MiB and 1 GiB mappings */
 
 static void enable(const void *unused)
 {
@@ -111,7 +111,7 @@ static void reads_are_not_checked(const void *unused)
     assign(OWNED);
     __asm__ volatile(GUARDED("movb (%0), %%al") : : "r"(large) : "rax", "memory");
     EXPECT_EQ(this_cpu()->trap_vector, NO_TRAP);
-    expect_fault(large + OTHER * PAGE_4K); /* the read must not have let the write in */
+    expect_fault(large + OTHER * PAGE_4K); /* even after the read has filled the TLB */
     unassign(OWNED);
 }
 

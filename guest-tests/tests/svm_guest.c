@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * A guest without SNP: what it does as on any AMD CPU, before SNP_EN and after; its accesses to
- * assigned pages. Runs on stock QEMU, too: what needs the RMP is skipped there.
+ * A guest without SNP: it must behave as on any AMD CPU, before SNP_EN is set and after; and its
+ * accesses to assigned pages. Also runs on stock QEMU, where the cases that need the RMP are
+ * skipped.
  */
 #include "runtime.h"
 
@@ -147,7 +148,7 @@ static void nested_fault_of_a_walk(const void *unused)
     EXPECT_EQ(*guest_entry & (PTE_ACCESSED | PTE_DIRTY), PTE_ACCESSED | PTE_DIRTY);
 }
 
-/* KVM relies on it: another page behind the same guest-physical address, then TLB_CONTROL. */
+/* Maps another page to the same guest-physical address, then uses TLB_CONTROL, as KVM does. */
 static void flush_shows_new_mapping(const void *argument)
 {
     uint64_t *entry = svm_nested_entry(&guest, TARGET), whole = *entry;
@@ -206,7 +207,7 @@ static void with_snp(const void *unused)
     RUN_SUBTESTS(architecture);
 }
 
-/* Assign the page of a guest-physical address; false (and a skipped case) without SNP. */
+/* Assigns the page of a guest-physical address. Without SNP it returns false and skips the case. */
 static bool assign(uint64_t gpa)
 {
     if (snp_unmet()) {
@@ -311,7 +312,7 @@ static const struct {
     .crossing = {&code_mov, TARGET - 3, TARGET, 0},
 };
 
-/* All the pages around an assigned one, through one 2 MiB nested mapping. */
+/* Writes to all pages around an assigned one, through one 2 MiB nested mapping. */
 static void large_mapping_around_an_assigned_page(const void *unused)
 {
     (void)unused;

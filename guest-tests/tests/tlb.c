@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * When a translation for a store has to be made anew: after each event that ends translations, and
- * after no other. What the plugin's model of the TLB must have counted is printed as comments:
+ * A translation for a store must be made again after each event that drops translations, and after
+ * no other. Prints as comments what the plugin's model of the TLB must have counted:
  *
  *   # expect phase=invlpg cpu=0 gb=4 outcome=checked fills=1
  *
- * for regions that nothing else is translated for; native/measured_stores.py compares. "l2=N" on
- * the command line says how many entries the second level has.
+ * for regions that nothing else accesses. native/measured_stores.py compares. "l2=N" on the command
+ * line gives the number of entries of the second level.
  */
 #include "runtime.h"
 
@@ -30,7 +30,7 @@ static unsigned region_count;
 static uint8_t *window; /* PAGES small pages of regions[0] */
 static uint8_t *global; /* the same pages, mapped global */
 static uint8_t *many;   /* MANY pages of it */
-static bool generous;   /* a TLB with room for all of them */
+static bool generous;   /* the TLB has room for all of them */
 static struct svm_guest guest;
 
 static uint64_t read_cr4(void)
@@ -84,7 +84,7 @@ static void begin(const char *name)
     rmpopt_mark_phase(name, length);
 }
 
-/* What hardware would do with the calling CPU's write. */
+/* Whether hardware would check or skip a write by the calling CPU. */
 static const char *outcome(uint64_t gb)
 {
     return cpu_has_rmpopt() && rmpopt(gb * PAGE_1G, RMPOPT_REPORT) ? "skipped" : "checked";
@@ -97,7 +97,7 @@ static void end_in(const char *name, const struct region *region, unsigned fills
           outcome(region->gb), fills);
 }
 
-/* A phase: stores to the window's pages, of which so many have to be translated anew. */
+/* A phase: stores to the window's pages, of which so many must be translated again. */
 static void expect_fills(const char *name, uint8_t *at, unsigned pages, unsigned fills)
 {
     begin(name);
@@ -255,7 +255,7 @@ static void address_spaces(const void *unused)
     write_cr4(read_cr4() & ~CR4_PCIDE);
 }
 
-/* The same virtual page in one region, then in the other, under the model's feet. */
+/* The same virtual page is mapped to one region, then to the other, while the model runs. */
 static void remapped(const void *unused)
 {
     uint8_t *page = map_window(regions[0].spa, PAGE_4K, PAGE_4K, MAP_WRITE);
@@ -280,7 +280,7 @@ static void assign_and_take_back(void *page)
     EXPECT_EQ(rmp_unassign((uint64_t)page, RMP_PAGE_4K), RMP_SUCCESS);
 }
 
-/* RMPUPDATE ends translations of its page on all CPUs. */
+/* RMPUPDATE drops the translations of its page on all CPUs. */
 static void rmp_changes(const void *unused)
 {
     (void)unused;
@@ -312,7 +312,7 @@ static void run_guest(const char *name, uint8_t tlb_control, unsigned fills)
           regions[0].gb, outcome(regions[0].gb), fills);
 }
 
-/* A guest's translations belong to its ASID and stay when it is left. */
+/* A guest's translations belong to its ASID and survive #VMEXIT. */
 static void guests(const void *unused)
 {
     uint64_t *entry;

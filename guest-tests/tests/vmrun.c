@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * The RMP checks of VMRUN, VMSAVE and VM_HSAVE_PA on the pages that they are given, guests that
- * VMRUN must refuse, and pages that are in use while a guest runs.
+ * The RMP checks of VMRUN, VMSAVE and VM_HSAVE_PA, guests that VMRUN must refuse, and pages that
+ * are in use while a guest runs.
  */
 #include "runtime.h"
 
@@ -10,7 +10,7 @@ static struct svm_guest guest;
 SVM_CODE(code_hlt, "hlt");
 SVM_CODE(code_out, "out %al, $0x80; hlt");
 SVM_CODE(code_rdmsr, "mov $0xc0000080, %ecx; rdmsr; hlt");
-/* Tell at RDI that it runs, then wait for the byte at RDI + 8. */
+/* Reports at RDI that the guest runs, then waits for the byte at RDI + 8. */
 SVM_CODE(code_wait, "incq (%rdi); 1: pause; cmpb $0, 8(%rdi); je 1b; hlt");
 
 static const char *unmet(void)
@@ -30,7 +30,7 @@ static void unassign(uint64_t spa)
     EXPECT_EQ(rmp_unassign(spa, RMP_PAGE_4K), RMP_SUCCESS);
 }
 
-/* One whole run that ends at HLT: the machine is in order. */
+/* Runs the guest until HLT, to show that the machine still works. */
 static void expect_guest_runs(void)
 {
     svm_load(&guest, &code_hlt);
@@ -74,7 +74,7 @@ static void enable(const void *unused)
     expect_guest_runs();
 }
 
-/* With SNP_EN set and SVME clear: still #UD, whatever the page. */
+/* With SNP_EN set and SVME clear, it is still #UD, whatever the page. */
 static void ud_before_the_rmp_check(const void *unused)
 {
     uint64_t efer = rdmsr(MSR_EFER), vmcb = (uint64_t)guest.vmcb;
@@ -239,7 +239,10 @@ static void msr_permission_map_assigned(const void *unused)
     unassign_range(guest.msrpm, 2);
 }
 
-/* A guest that VMRUN refuses. What such a #VMEXIT saves is not defined: the VMCB is put back. */
+/*
+ * A guest that VMRUN refuses. The VMCB is restored afterwards, because it is not defined what such
+ * a #VMEXIT saves.
+ */
 static void expect_invalid(void)
 {
     static struct vmcb before;
@@ -277,7 +280,7 @@ static void encrypted_guest(const void *nested_control)
     expect_guest_runs();
 }
 
-/* SEV_FEATURES bit 0 in a VMSA that no firmware made one (no VMSA attribute in its entry). */
+/* SEV_FEATURES bit 0 in a page that firmware did not make a VMSA: its entry has no VMSA bit. */
 static void snp_guest(const void *unused)
 {
     uint64_t vmsa = allocate_or_fail(PAGE_2M, PAGE_2M) + PAGE_4K;
@@ -297,7 +300,7 @@ static void snp_guest(const void *unused)
 static const uint64_t sev = NESTED_PAGING | NESTED_SEV,
                       sev_es = NESTED_PAGING | NESTED_SEV | NESTED_SEV_ES;
 
-/* A guest on another CPU that runs until it is told to stop. */
+/* Runs a guest on another CPU until it is told to stop. */
 struct other {
     struct svm_guest guest;
     volatile uint64_t *started;
@@ -361,7 +364,7 @@ static void vmcb_in_use(const void *unused)
     unassign(vmcb);
 }
 
-/* PSMASH takes 2 MiB aligned addresses only: a VMCB at such a one (which Linux avoids). */
+/* PSMASH needs a 2 MiB aligned address, so the VMCB is at one. (Linux avoids such addresses.) */
 static void psmash_of_a_vmcb_in_use(const void *unused)
 {
     struct other *other;
@@ -382,7 +385,7 @@ static void psmash_of_a_vmcb_in_use(const void *unused)
     other->guest.vmcb = usual;
 }
 
-/* What a guest merely uses is not in use: its memory, its tables, the host's save area. */
+/* These do not count as in use: the guest's memory, its tables, the host's save area. */
 static void other_pages_are_not_in_use(const void *unused)
 {
     struct other *other;
@@ -401,7 +404,7 @@ static void other_pages_are_not_in_use(const void *unused)
     stop_other(other);
 }
 
-/* The page that a guest stores to is taken away while it runs on another CPU. */
+/* Assigns the page that a guest stores to while the guest runs on another CPU. */
 SVM_CODE(code_store_long, "mov $100000000, %ecx; 1: incq (%rdi); dec %ecx; jnz 1b; hlt");
 
 static void page_taken_from_a_running_guest(const void *unused)
@@ -432,8 +435,8 @@ static void page_taken_from_a_running_guest(const void *unused)
 }
 
 /*
- * RMPUPDATE of the VMCB while another CPU executes VMRUN: one of the two comes first. Then either
- * RMPUPDATE fails and the guest runs, or VMRUN does.
+ * RMPUPDATE of the VMCB while another CPU executes VMRUN. Either VMRUN comes first and RMPUPDATE
+ * fails, or RMPUPDATE comes first and VMRUN fails.
  */
 static struct other *racer;
 static volatile unsigned races, starting, ended;
