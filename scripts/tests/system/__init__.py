@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Tests of the whole program by way of its command line, and the runner of all tests."""
+"""Tests of the whole program through its command line, and the runner of all tests."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Defects of the machine around a boot, each of which must end with one line that names it."""
+"""Defects in the environment of a boot. Each must end with one line that names it."""
 import tempfile
 from pathlib import Path
 

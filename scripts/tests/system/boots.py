@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Boots of Linux through the command line, and what must come of them."""
+"""Boots of Linux through the command line, and their expected results."""
 import re
 import sys
 from dataclasses import dataclass, field, replace
@@ -22,7 +22,7 @@ KVM_GUEST_SKIPPED = "assigned_page # SKIP SNP is not active"
 
 @dataclass(frozen=True)
 class Boot:
-    """A boot of Linux through the command line, and what must come of it."""
+    """A boot of Linux through the command line, and its expected result."""
     name: str
     words: tuple[str, ...] = ()
     status: int = OK
@@ -30,7 +30,7 @@ class Boot:
     never: str = ""  # expression that neither must match
     has_table: bool | None = None  # whether the kernel shows its rmpopt-table
     starts: int = 1
-    plugin: dict[str, object] = field(default_factory=dict)  # what the plugin must report in the end
+    plugin: dict[str, object] = field(default_factory=dict)  # values that the plugin's report must have
 
     def check(self) -> str | None:
         done = rmpopt("boot", "--json", *self.words)
@@ -127,7 +127,7 @@ BAD_INPUT = (
 AGAIN = "msr.allow_writes=on kvm.enable_virt_at_load=0"  # to initialise SNP again with everything built in
 X86_SHUTDOWN = ("--policy", "x86-snp-shutdown=on")
 UP = {"psp.state": "init", "psp.snp_state": "init", "snp_cpus": "0-3", "rmpopt_cpus": "0-3", "counters.rmp_faults": 0}
-# What a crashed kernel leaves behind: SNP_EN, but neither firmware nor RMPOPT in use.
+# The state that a crashed kernel leaves: SNP_EN is set, but neither firmware nor RMPOPT is in use.
 CRASHED = {**UP, "psp.state": "uninit", "psp.snp_state": "uninit", "rmpopt_cpus": ""}
 
 
@@ -158,7 +158,7 @@ SECOND_KERNEL = (
 
 
 def reference_image() -> Path:
-    """The image of the kernel that boot boots by default."""
+    """The image of the kernel that "boot" uses by default."""
     return Path(rmpopt("kernel", "build").text.strip())
 
 
@@ -167,14 +167,14 @@ def _with_second_kernel(boot: Boot) -> str | None:
 
 
 def _sev_init2_tests() -> str | None:
-    """The kernel's own test; it ends with another status where it has to skip."""
+    """Runs the kernel's own test, which has another exit status if it must skip."""
     program = selftests.ensure(Cache()) / "sev_init2_tests"
     words = ("--mem", "2G", "--file", str(program), "--", "/root/sev_init2_tests")
     return Boot("sev_init2_tests", words, OK, "Random seed", r"(?i)\bskip").check()
 
 
 def _beside_another_plugin() -> str | None:
-    """QEMU must show all code to the other plugin, even code that does not concern ours."""
+    """QEMU must pass all code to the other plugin, even code that does not concern ours."""
     with scratch() as report:
         words = ("--mem", "2G", "--report", report, f"--qemu-opts=-plugin {ANOTHER_PLUGIN}")
         problem = Boot("", words).check()

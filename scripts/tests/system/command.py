@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Runs the command line as a user does, for the tests of the whole."""
+"""Runs the command line as a user does, for system tests."""
 import json
 import re
 import subprocess
@@ -18,7 +18,7 @@ from rmpopt_cli.guest.control_client import connect
 TAKES_AT_MOST = 400
 PROGRAMS = BUILD / "guest-tests"
 
-Check = Callable[[], str | None]  # None: passed; text: why not
+Check = Callable[[], str | None]  # returns None if the test passed, otherwise why not
 Checks = list[tuple[str, Check]]
 
 
@@ -34,7 +34,7 @@ class Done:
         return None if self.status == OK else f"status {self.status}: {last_line(self.told) or last_line(self.text)}"
 
     def json(self) -> dict:
-        """What was printed with --json; empty when that is none."""
+        """The JSON on stdout; empty if there is none."""
         try:
             return json.loads(self.text)
         except ValueError:
@@ -51,7 +51,7 @@ def scratch() -> TemporaryDirectory[str]:
 
 @contextmanager
 def booted(*words: str | Path) -> Iterator[Path]:
-    """Report directory of a boot that must end well."""
+    """Boots, requires success, and returns the report directory."""
     with scratch() as directory:
         failure = rmpopt("boot", "--report", directory, *words).failure
         if failure:
@@ -64,7 +64,7 @@ def report_of(directory: Path) -> dict:
 
 
 def refused(status: int, says: str, *words: str | Path, extra_env: dict[str, str] | None = None) -> str | None:
-    """Runs a command that must end with this status and one matching line of error."""
+    """Runs a command that must fail with this status and one matching error line."""
     done = rmpopt(*words, extra_env=extra_env)
     errors = [line for line in done.told.splitlines() if line.startswith("rmpopt: error:")]
     if done.status != status:
@@ -76,8 +76,8 @@ def refused(status: int, says: str, *words: str | Path, extra_env: dict[str, str
 
 @contextmanager
 def running(*words: str | Path) -> Iterator[tuple[subprocess.Popen[str], Path, Path]]:
-    """Starts a boot whose command does not end by itself. Yields, once the control socket answers, the process, the
-    socket and the report directory."""
+    """Starts a boot whose command does not end by itself. Yields the process, the socket and the report directory once
+    the control socket answers."""
     with scratch() as directory:
         process = subprocess.Popen([PROGRAM, "boot", "--report", directory, *words],
                                    stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
@@ -90,7 +90,7 @@ def running(*words: str | Path) -> Iterator[tuple[subprocess.Popen[str], Path, P
 
 
 def _socket_of(directory: Path) -> Path:
-    """The control socket, from the boot's QEMU command. Waits until it answers."""
+    """Finds the control socket in the boot's QEMU command and waits until it answers."""
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         command = directory / "command"
@@ -105,7 +105,7 @@ def _socket_of(directory: Path) -> Path:
 
 
 def qemu_of(process: subprocess.Popen[str]) -> int:
-    """Process id of the QEMU that a boot has started."""
+    """The process ID of the QEMU that a boot has started."""
     return int(Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()[0])
 
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Model, plugin and guest programs compiled once with the newest compilers of the machine's archive, which users may
-have long before this machine's own compiler becomes as strict."""
+"""Compiles model, plugin and guest programs with the newest compilers in the machine's archive, because users may have
+such compilers already, and newer ones are stricter."""
 import os
 import re
 from functools import partial
@@ -17,14 +17,14 @@ CXX_COMPILER = {"g++": "g++", "clang": "clang++"}
 
 
 def _newest(family: str) -> int | None:
-    """The highest version that the archive has of a compiler."""
+    """The highest version of a compiler in the archive."""
     _, listed, _ = output(["apt-cache", "pkgnames", f"{family}-"])
     versions = [int(number) for number in re.findall(rf"^{re.escape(family)}-(\d+)$", listed, re.M)]
     return max(versions, default=None)
 
 
 def _own() -> str:
-    """Of this machine, with which everything is compiled anyway."""
+    """The version of this machine's compiler, with which everything is compiled anyway."""
     return f"g++-{output(['c++', '-dumpversion'])[1].partition('.')[0].strip()}"
 
 
@@ -46,7 +46,7 @@ def _compile(cache: Cache, family: str, version: int) -> str | None:
 
 
 def tests(cache: Cache) -> Checks:
-    """For continuous integration: installs compilers, which a user's test should not."""
+    """Only for continuous integration, because it installs compilers, which a user's tests should not."""
     if not os.environ.get(project.WARNINGS_ARE_ERRORS):
         return []
     found = [(family, version) for family in C_COMPILER if (version := _newest(family))]

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A debugger's watchpoint must not let a store past the RMP: QEMU gives no host address for the memory of a page that
-has one, as it gives none for a device."""
+"""A debugger's watchpoint must not let a store bypass the RMP. QEMU gives no host address for a page with a watchpoint,
+as for a device, so the plugin must not take the page for one."""
 import socket
 import subprocess
 import time
@@ -16,11 +16,11 @@ from .command import PROGRAMS, Checks, scratch
 PATIENCE = 120  # seconds
 STRICT = PROGRAMS / "strict.elf"
 ENTRY = "other_pages_fault_through_large_mappings"
-OTHER_PAGE = 300 * 4096  # in the region of strict.c: the page that faults although nobody owns it
+OTHER_PAGE = 300 * 4096  # in the region of strict.c: a page that is not assigned and faults all the same
 
 
 class Debugger:
-    """As much of GDB's remote protocol as the test needs."""
+    """The part of GDB's remote protocol that the test needs."""
 
     def __init__(self, path: Path) -> None:
         self._socket = socket.socket(socket.AF_UNIX)
@@ -45,7 +45,7 @@ class Debugger:
         self._socket.sendall(f"${command}#{checksum:02x}".encode())
 
     def receive(self) -> str:
-        """The next packet; empty when QEMU has ended."""
+        """The next packet; empty if QEMU has ended."""
         text = b""
         try:
             while (char := self._stream.read(1)) and char != b"$":
@@ -88,7 +88,7 @@ def _watch_and_run(debugger: Debugger) -> None:
 
 
 def _watched_page() -> str | None:
-    """strict.elf passes with a watchpoint in the page of a store that must fault."""
+    """strict.elf must pass with a watchpoint in the page of a store that must fault."""
     cache = Cache()
     found = qemu.ensure(cache)
     with scratch() as directory:

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The README's first commands in fresh installations of the Debian releases that it promises, made by debootstrap.
+"""Runs the README's first commands in fresh installations of the Debian releases that it promises, made by debootstrap.
 
-Each installation runs in namespaces of its own: whatever ends us ends all in there, and takes its mounts away.
+Each installation runs in namespaces of its own. However this program ends, all processes in them end, too, and their
+mounts disappear.
 """
 import os
 import shutil
@@ -22,9 +23,9 @@ from .command import Check
 
 SPACE_NEEDED = 16 << 30
 USER = "tester"
-# Mirrors lag, and clocks are off; signatures are checked all the same.
+# Mirrors may lag and clocks may be wrong. Signatures are checked all the same.
 APT = 'Acquire::Check-Valid-Until "false";\nAcquire::Check-Date "false";\nDPkg::Use-Pty "false";\n'
-# $1: the root, $2: where packages are kept from one time to the next.
+# $1: the root directory, $2: the directory that keeps packages between runs.
 ENTER = """
 mount -t proc proc "$1/proc" && mount --rbind /dev "$1/dev" && mount --rbind /sys "$1/sys" &&
 mount --bind "$2" "$1/var/cache/apt/archives" && shift 2 && exec "$@"
@@ -34,7 +35,7 @@ AS_USER = ("runuser", "-u", USER, "--", "env", f"HOME=/home/{USER}")
 
 @dataclass(frozen=True)
 class Step:
-    """A command in the checkout of root or of the user."""
+    """A command to run in the checkout of root or of the user."""
     name: str
     command: str
     as_user: bool = False
@@ -42,14 +43,14 @@ class Step:
     says: str = ""
 
 
-# Compiled with the release's own compiler, warnings being errors; the user's build has no such option.
+# Compiles with the release's own compiler and with warnings as errors, which the user's build does not have.
 STRICTLY = f"{project.WARNINGS_ARE_ERRORS}=1 "
 STEPS = (
     Step("bare system, user: asks for packages", "scripts/rmpopt boot", True, SETUP_FAILED, "apt-get install"),
     Step("root: first boot", STRICTLY + "scripts/rmpopt boot"),
     Step("root: set-up", STRICTLY + "scripts/rmpopt setup"),
     Step("root: model's tests", "meson test -C build --no-rebuild --suite hw-model"),
-    # The kernel is root's: what is to be seen is QEMU, the source and the build.
+    # Takes root's kernel, because only QEMU, the source and the build are under test here.
     Step("user: first boot", "scripts/rmpopt boot", True),
     Step("user: model's tests", "meson configure build -Dtests=true && meson test -C build 'hw model'", True),
 )
@@ -117,7 +118,7 @@ class Installation:
             raise Failure(f"unpacking the root of {self._suite}: {last_line(problem)}")
 
     def _copy_checkout(self) -> None:
-        """What git would give to somebody who clones, and what is not committed yet."""
+        """Copies the files that a clone would have, including changes that are not committed yet."""
         status, listed, problem = output(["git", "-C", CHECKOUT, "ls-files", "-z", "--cached", "--others",
                                           "--exclude-standard"])
         if status != 0:
@@ -131,7 +132,7 @@ class Installation:
         self._must("chown", "-R", f"{USER}:", f"/home/{USER}")
 
     def give_to_user(self) -> None:
-        """Root's kernel and its source, which took minutes."""
+        """Copies root's kernel and its source, which took minutes to make."""
         theirs = f"/home/{USER}/.cache/rmpopt"
         for kind in KEPT_FOR_USER:
             if (self._root / "root/.cache/rmpopt" / kind).is_dir():
@@ -145,8 +146,8 @@ class Installation:
             raise Failure(f"{words[0]} in Debian {self._suite}: {last_line(text)}")
 
     def run(self, words: list[str], progress: Progress | None = None) -> tuple[int, str]:
-        """Status and output of a command in there. Its processes form a namespace that ends with the first of them,
-        and that one ends with us, even when we are killed."""
+        """Runs a command in the installation and returns its status and output. All its processes are in a namespace
+        that ends with the first of them, and that one ends with us, even if we are killed."""
         argv = ["setpriv", "--pdeathsig", "KILL", "unshare", "--mount", "--pid", "--fork", "--kill-child",
                 "--propagation", "private", "sh", "-c", ENTER, "enter", self._root, self._packages,
                 "chroot", self._root, "env", "-i", *_variables(), *words]
@@ -178,7 +179,7 @@ class Installation:
 
 
 def _variables() -> list[str]:
-    """Environment of the commands: a plain one, but the way to the network is that of this machine."""
+    """The environment of the commands: a minimal one, with this machine's proxy settings."""
     passed = [f"{name}={value}" for name, value in os.environ.items()
               if name.lower().endswith("_proxy") or name == "RMPOPT_DEBIAN_MIRROR"]
     return ["HOME=/root", "PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C.UTF-8", "TERM=dumb", *passed]
@@ -186,7 +187,7 @@ def _variables() -> list[str]:
 
 @contextmanager
 def scratch(cache: Cache, suite: str) -> Iterator[Path]:
-    """A place for an installation; one that an earlier run had no time to remove goes first."""
+    """A directory for an installation. Removes one that an interrupted run has left."""
     parent = cache.directory("distros-run")
     with lock.held(parent / f"{suite}.lock", f"Debian {suite} in {parent}"):
         top = parent / suite
@@ -207,7 +208,7 @@ def _remove(top: Path) -> None:
 
 
 def checks(cache: Cache, suite: str) -> Iterator[tuple[str, Check]]:
-    """Each step once; the rest is left out when the installation itself cannot be made."""
+    """Runs each step once. If the installation itself fails, the other steps are left out."""
     with scratch(cache, suite) as top:
         place = Installation(cache, suite, top)
         place.make()

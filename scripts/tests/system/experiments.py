@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Two small experiments, run as a user does: what they show must be what is known beforehand."""
+"""Runs two small experiments as a user does, and compares their results with what is known beforehand."""
 import json
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from rmpopt_cli.experiments.catalogue import EMPTY_AGAIN, EMPTY_FIRST, FULL
 from .command import Checks, rmpopt, scratch
 
 CORES = 2  # of --smp 2
-ENTRIES = 512  # of 2 MB, in a region
+ENTRIES = 512  # 2 MB entries in a region
 LOAD = "forks"
 
 
@@ -28,8 +28,8 @@ def _values(shown: dict, number: int = 0) -> dict[tuple[str, str], float]:
 
 
 def _passes() -> str | None:
-    """A first pass looks at all entries of each clean region once, a second one at none of them; a full RMP is known
-    by the first entries of its regions. Firmware may get or return a page during the first pass."""
+    """A first pass must read all entries of each clean region once, a second one none of them. With a full RMP, the
+    first entry of a region is enough. Firmware may get or return a page during the first pass."""
     with scratch() as directory:
         shown = _run(directory, "passes", "--mem", "3G", "--smp", "2")
     values, [boot] = _values(shown), shown["boots"]
@@ -45,9 +45,9 @@ def _passes() -> str | None:
 
 
 def _workloads() -> str | None:
-    """Nothing is saved without RMPOPT or with guests everywhere, and no region that a guest lives in is optimised.
-    How much a workload gains from the others is luck on so small a host; so is whether the kernel's own pages of
-    firmware share a region with a guest."""
+    """Without RMPOPT, or with guests in all regions, no check may be saved, and no region with a guest may be
+    optimised. How much a workload gains from the other regions is a matter of chance on so small a host, and so is
+    whether the pages that the kernel gave to firmware share a region with a guest."""
     names = ("off", "on", "1/2", "all")
     settings = [word for name in names for word in ("--setting", name)]
     with scratch() as directory:

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Each private fact of QEMU that the plugin relies on holds here; when one does not, the plugin refuses to start with
-its name, or switches off what depends on it."""
+"""All private facts of QEMU that the plugin relies on must hold here. If one does not, the plugin must name it and
+refuse to start, or switch off what depends on it."""
 from functools import partial
 from pathlib import Path
 
@@ -17,7 +17,7 @@ def _all_hold() -> str | None:
 
 
 def _refuses() -> str | None:
-    """For each fact that is needed: one line, with its name."""
+    """If a needed fact fails, there must be one line with its name."""
     found = qemu.ensure(Cache())
     with scratch() as directory:
         for fact in layout.probe(found):
@@ -31,7 +31,7 @@ def _refuses() -> str | None:
 
 
 def _switches_off(name: str) -> str | None:
-    """The guest runs as well, and the log says what is switched off."""
+    """If another fact fails, the guest must run all the same, and the log must name what is switched off."""
     cache = Cache()
     chosen = machine.MachineOptions(smp="1", memory=2 << 30, watch="off")
     with scratch() as directory:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Boots of Linux that are measured, watched from outside while they run, and killed."""
+"""Boots Linux with measuring, watches it from outside while it runs, and kills it."""
 import json
 import os
 import signal
@@ -68,8 +68,8 @@ def _measured(mode: str, *words: str) -> str | None:
 
 
 def _tlb() -> str | None:
-    """No translation of a Linux with processes and guests outlives what must end it, and hardware looks at the RMP
-    less often than software stores."""
+    """In a Linux with processes and guests, no translation may outlive the event that must drop it, and there must be
+    fewer fills than stores."""
     with booted("--measure", "exact+tlb", "--tlb", "64/512x8", "--", PHASES) as directory:
         problem = _events_equal_report(directory)
         if problem:
@@ -86,8 +86,8 @@ def _tlb() -> str | None:
 
 
 def _sampled_agrees() -> str | None:
-    """Two boots in virtual time do the same, but for what firmware's real time changes: exact and sampled numbers of
-    stores of a phase differ little."""
+    """Two boots in virtual time do the same, apart from the effects of firmware's real time. So the exact and the
+    sampled number of stores of a phase may differ only a little."""
     stores = []
     for mode in ("exact", "sampled=500"):
         with booted("--measure", mode, "--time", "virtual", "--", PHASES) as directory:
@@ -124,7 +124,7 @@ GUESTS = "while /root/snp-guest launch 1M; do :; done; exit 7"
 
 
 def _injected() -> str | None:
-    """What is optimised gets lost when asked for; guests are launched until firmware fails."""
+    """An injection must clear optimised regions, and another must make firmware fail a guest's launch."""
     with running("--file", PROGRAMS / "snp-guest", "--watch", "off", "--", GUESTS) as (process, path, _):
         wait_for_guest(path)
         for words in (("rmpopt-clear", "0"), ("rmpopt-clear", "all"), ("rmpupdate", "4", "0")):
@@ -140,7 +140,7 @@ def _injected() -> str | None:
 
 
 def _be_rude(client: socket.socket) -> None:
-    """Sends garbage without end; the server closes such a client while it still sends."""
+    """Sends endless garbage. The server must close the connection while the client still sends."""
     client.setblocking(False)
     try:
         client.send(b"\xff\x00garbage" * 20_000)
@@ -149,7 +149,7 @@ def _be_rude(client: socket.socket) -> None:
 
 
 def _killed() -> str | None:
-    """kill -9 of QEMU is named, and loses a second at most of report and events."""
+    """kill -9 of QEMU must be reported as such, and may lose at most a second of report and events."""
     with running("--measure", "exact", "--", BUSY) as (process, path, directory):
         wait_for_guest(path)
         time.sleep(2)
@@ -166,13 +166,13 @@ def _killed() -> str | None:
     return None
 
 
-EVENTS_KEPT = 4 << 20  # of the plugin, while its log of events fills up
-TRANSLATIONS = 32 << 20  # QEMU keeps the translations of all code that it has run
+EVENTS_KEPT = 4 << 20  # growth of the plugin, while its event log fills up
+TRANSLATIONS = 32 << 20  # growth of QEMU, which keeps the translations of all code that it has run
 HOUR = "for minute in $(seq 60); do ls -lR /sys >/dev/null; sleep 60; done"
 
 
 def _private_memory(pid: int) -> int:
-    """Private memory of a process in bytes, which leaves out the guest's RAM."""
+    """Private memory of a process in bytes. It does not include the guest's RAM."""
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():
         if line.startswith("RssAnon:"):
             return int(line.split()[1]) << 10
@@ -180,7 +180,7 @@ def _private_memory(pid: int) -> int:
 
 
 def _hour() -> str | None:
-    """An hour of guest time, with a client that follows the events and one that asks all the time."""
+    """Runs for an hour of guest time, with one client that follows the events and one that keeps sending requests."""
     with running("--measure", "exact+tlb", "--time", "virtual", "--smp", "2", "--timeout", "900", "--",
                  HOUR) as (process, path, directory):
         wait_for_guest(path)
@@ -205,7 +205,7 @@ def _read_all(client: socket.socket) -> None:
 
 
 def _watch_memory(process: subprocess.Popen[str], path: Path) -> list[tuple[float, int, int]]:
-    """Guest time, memory for measuring, and QEMU's, until it ends."""
+    """Yields guest time, the memory used for measuring, and QEMU's memory, until QEMU ends."""
     used = []
     qemu, control = qemu_of(process), Control(path)
     while process.poll() is None:

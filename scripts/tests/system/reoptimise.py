@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Bits fall where guests have pages and come back 10 s after the last guest's end, with one pass. In virtual time."""
+"""RMPOPT bits must be cleared where guests have pages, and come back by one pass 10 s after the last guest's end."""
 import re
 from dataclasses import dataclass
 from functools import partial
@@ -53,7 +53,7 @@ def _optimised(table: tables.Table, cpus: frozenset[int]) -> set[int]:
 
 
 def problem(text: str, passes: list[dict], cpus: frozenset[int]) -> str | None:
-    """What is wrong with the tables that the guest showed and the passes that the watch saw."""
+    """The errors in the tables that the guest showed and in the passes that the watch saw."""
     shown = {name: (float(uptime), tables.from_kernel(rows)) for name, uptime, rows in SHOWN.findall(text)}
     if list(shown) != ["before", "during", "ended", "waiting", "after"]:
         return f"the guest showed only {', '.join(shown) or 'nothing'}: {last_line(text)}"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A measured boot's report: against its schema, and as a page in a browser."""
+"""Checks a measured boot's report against its schema, and as a page in a browser."""
 import csv
 import json
 import re
@@ -18,7 +18,7 @@ TAKES_AT_MOST = 200
 COMMAND = "rmpopt-mark churn; ls -lR /sys >/dev/null; rmpopt-mark copy; dd if=/dev/zero of=/tmp/file bs=1M count=50; " \
           "rmpopt-mark ''"
 LAPTOP = 1280
-# What the page can't hide: errors of its own scripts, and its width. Put in front of all else.
+# Collects errors in the page's own scripts, and its width. It is inserted before everything else.
 PROBE = """<script>
 window.problems = [];
 window.addEventListener("error", (e) => window.problems.push(String(e.message)));
@@ -59,13 +59,13 @@ def browsed(page: Path) -> str:
 
 
 def shown(dom: str) -> dict[str, object]:
-    """The figures on the page."""
+    """The numbers on the page."""
     return {key: json.loads(unescape(value))
             for key, value in re.findall(r'<span data-key="([^"]*)" data-value="([^"]*)"', dom)}
 
 
 def _rates(prefix: str, counted: dict) -> dict[str, object]:
-    """Of the whole or of a phase."""
+    """The expected numbers of the whole boot or of a phase."""
     figures: dict[str, object] = {}
     for one in counted["estimates"]:
         figures[f"{prefix}{one['accessor']}.stores"] = one["stores"]
@@ -77,7 +77,7 @@ def _rates(prefix: str, counted: dict) -> dict[str, object]:
 
 
 def _expected(report: dict) -> dict[str, object]:
-    """From report.json alone; what the pages show is added up in another way."""
+    """The expected numbers, computed from report.json independently of the page's code."""
     measure, counters = report["measure"], report["counters"]
     figures: dict[str, object] = {
         "rmpopt": counters["rmpopt"], "rmpupdate": counters["rmpupdate"], "cycles": measure["model"]["rmpopt_cycles"],
@@ -90,7 +90,7 @@ def _expected(report: dict) -> dict[str, object]:
 
 
 def page_problem(dom: str) -> str | None:
-    """What is wrong with any page of ours."""
+    """The errors that any of our pages may have."""
     body = re.search(r'<body data-problems="([^"]*)" data-width="(\d+)" data-drawn="(\w+)"', dom)
     if not body:
         return "the page's scripts did not run to their end"
@@ -111,7 +111,7 @@ def page_is_right(directory: Path) -> str | None:
 
 
 def _others_are_right(directory: Path) -> str | None:
-    """The forms for programs, and the text."""
+    """Checks the machine-readable forms and the text."""
     report = report_of(directory)
     stores = sum(one["stores"] for one in report["measure"]["estimates"])
     rows = csv.DictReader((directory / "report.csv").read_text().splitlines())
@@ -125,7 +125,7 @@ def _others_are_right(directory: Path) -> str | None:
 
 
 def _comparison_is_right(directory: Path) -> str | None:
-    """Of a boot with itself."""
+    """Compares a boot with itself."""
     page = directory / "compare.html"
     done = rmpopt("compare", directory, directory, "--json", "--html", page)
     if done.failure:

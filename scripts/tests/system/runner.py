@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""All tests behind one command and one closing line: those of the scripts, those that Meson knows (model, plugin, bare
+"""Runs all tests with one command and one closing line: those of the scripts, those of Meson (model, plugin, bare
 metal), and whole boots."""
 import json
 import os
@@ -21,7 +21,7 @@ from . import bad_input, boots, compilers, debugger, distros, experiments, layou
 from .command import Check, Checks
 
 SKIPPED = 77  # exit status by which Meson's tests skip
-# As Meson sets them: a sanitizer's finding must fail the test.
+# The same settings as Meson's: a sanitizer's finding must fail the test.
 STRICT = {"ASAN_OPTIONS": "halt_on_error=1:abort_on_error=1:print_summary=1",
           "UBSAN_OPTIONS": "halt_on_error=1:abort_on_error=1:print_summary=1:print_stacktrace=1"}
 
@@ -88,7 +88,7 @@ def run_all(cache: Cache, pattern: str, as_json: bool) -> int:
     alike = measure.lasting_tests() + experiments.tests() + scenarios.tests() + reoptimise.tests() + variants
 
     def kernels(where: Cache) -> None:
-        if any(pattern in name for name, _ in variants):  # first, because the reference kernel comes on the way
+        if any(pattern in name for name, _ in variants):  # first, because it also builds the reference kernel
             kernel.variants(where)
         if any(pattern in name for name, _ in linux + alike):
             kernel.reference(where)
@@ -103,7 +103,7 @@ def run_all(cache: Cache, pattern: str, as_json: bool) -> int:
 
 
 def run_distros(cache: Cache, pattern: str, as_json: bool) -> int:
-    """The first commands in fresh Debian installations; the pattern chooses among those."""
+    """Runs the first commands in fresh Debian installations, of which the pattern chooses some."""
     chosen = distros.chosen(pattern)
     distros.check_possible(cache)
     return _close([result for suite in chosen for result in _distro(cache, suite)], as_json)

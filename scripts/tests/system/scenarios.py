@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Scenarios as tests: the reference kernel passes all of them, the kernel of variants is caught at each mistake.
+"""Scenarios as tests: the reference kernel must pass all of them, and each mistake of the variants must be found.
 
 A new mistake is one more `if` in the patch of guest-tests/linux/variants and a row in VARIANTS.
 """
@@ -55,7 +55,7 @@ def _scenario_problem(scenario: Scenario) -> str | None:
 
 
 def variant_problem(variant: Variant) -> str | None:
-    """Boots the kernel of variants with the mistake; None if all its findings came."""
+    """Boots the kernel of variants with the mistake. Returns None if all expected findings came."""
     [scenario] = chosen(SCENARIOS, [variant.scenario], "scenario")
     outcome = runner.perform(scenario, Given({"kernel": "variants", "append": f"rmpopt.mistake={variant.mistakes}"},
                                              {"policies": variant.policies}))

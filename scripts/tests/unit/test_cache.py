@@ -95,7 +95,7 @@ class CacheTest(unittest.TestCase):
             self.entry()
 
     def test_lock_is_held_until_the_program_has_ended(self) -> None:
-        """Otherwise a second make would start in the tree when rmpopt was killed and the first make was not."""
+        """If rmpopt is killed and its make is not, a second make must not start in the same tree."""
         maker = os.fork()
         if maker == 0:
             with self.cache.lock("kind"):

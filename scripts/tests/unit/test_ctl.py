@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The ctl and top commands against a server that says what a test wants."""
+"""The ctl and top commands against a server with prepared answers."""
 import contextlib
 import io
 import json
@@ -37,7 +37,7 @@ ANSWERS = {
 
 
 class Server:
-    """Answers from ANSWERS; remembers requests."""
+    """Answers from ANSWERS and records the requests."""
 
     def __init__(self, directory: str, raw: bytes | None = None) -> None:
         self.path = Path(directory) / "control.sock"

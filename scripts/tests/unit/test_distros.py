@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What runs in a root of another distribution ends with us, however we end, and takes its mounts away."""
+"""Processes in another distribution's root end with this program, however it ends, and their mounts disappear."""
 import os
 import shutil
 import signal

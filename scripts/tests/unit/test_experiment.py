@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Experiments: the table holds together, boots are judged, tables and pictures say what was measured."""
+"""Experiments: the catalogue is consistent, boots are judged, tables and pictures show the measured values."""
 import contextlib
 import io
 import json

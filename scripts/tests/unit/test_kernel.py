@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Kernels built from a tree of a few lines: what is kept, and that the next kernel reuses the tree."""
+"""Kernels built from a tree of a few lines: what is kept, and how the next kernel reuses the tree."""
 import contextlib
 import io
 import os

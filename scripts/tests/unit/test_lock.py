@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Who finds a lock taken waits, and says for whom; what two caches or two checkouts share is not spoilt."""
+"""A process that finds a lock taken waits and names the holder. Caches and checkouts do not damage what they share."""
 import contextlib
 import io
 import subprocess
@@ -82,10 +82,10 @@ class LockTest(Scratch):
 
 
 class BuildTest(Scratch):
-    """Two caches on one checkout, two checkouts on one cache."""
+    """Two caches with one checkout, and two checkouts with one cache."""
 
     def checkout(self, name: str) -> Path:
-        """One whose build is configured with the library of a cache."""
+        """A checkout whose build is configured with the library in a cache."""
         top = self.top / name
         (top / "build" / "meson-info").mkdir(parents=True)
         (top / "build" / "build.ninja").touch()

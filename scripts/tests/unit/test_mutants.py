@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The mistakes that are made in the hardware model."""
+"""The mutants of the hardware model."""
 import unittest
 
 import mutants
@@ -14,7 +14,7 @@ using enum status;
 
 
 def changed(code: str, file: str = "x.cc") -> list[str]:
-    """The lines that the mutants of `code` have in place of one of its lines."""
+    """The changed lines in the mutants of `code`."""
     return [m.after for m in mutants.mutants_of(file, code + "\n", mutants.enumerators([ENUMS]))]
 
 

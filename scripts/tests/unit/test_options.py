@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""An option of the machine is said once, and reaches each verb and the plugin."""
+"""An option of the machine is defined once, and reaches each verb and the plugin."""
 import argparse
 import unittest
 from pathlib import Path

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The kernel's words are recognised, and only those."""
+"""The kernel's messages about SNP are recognised, and no others."""
 import unittest
 
 from rmpopt_cli.guest import proofs

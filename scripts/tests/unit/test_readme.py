@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The tables of options in scripts/README.md are those of the command line.
 
-"python3 -m tests.unit.test_readme write", in scripts/, writes them anew.
+"python3 -m tests.unit.test_readme write", in scripts/, regenerates them.
 """
 import argparse
 import re

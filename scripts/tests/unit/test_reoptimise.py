@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The judgement over re-optimisation can fail."""
+"""The check of re-optimisation fails when it should."""
 import unittest
 
 from ..system.reoptimise import problem

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Reports made from report.json and events.jsonl, and what is said of those that can't be read."""
+"""Reports made from report.json and events.jsonl, and the messages about those that can't be read."""
 import contextlib
 import copy
 import csv
@@ -36,7 +36,7 @@ OUTSIDE = [[0, 0, "host", "store", 300, 700, 0]]  # after the last phase
 
 
 def merged(*parts: list[list]) -> list[list]:
-    """Cells as the report has them: one for each place."""
+    """Merges cells so that there is one for each place, as in a report."""
     found: dict[tuple, list[int]] = {}
     for *where, checked, skipped, off in (cell for part in parts for cell in part):
         before = found.get(tuple(where), [0, 0, 0])

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Reports that are cut, damaged or odd: against the schemas, and what the report command makes of them."""
+"""Truncated, damaged and odd reports: whether the schemas accept them, and how the report command handles them."""
 import copy
 import json
 import subprocess
@@ -20,7 +20,7 @@ MACHINE = ("policies", "rmp", "cpus", "cores", "cpu_core", "snp_enabled", "snp_c
            "regions")
 
 Change = Callable[[dict], object]
-# Neither the schema nor the report command takes these.
+# Neither the schema nor the report command accepts these.
 BROKEN: dict[str, Change] = {
     "a cell's level": lambda r: r["measure"]["cells"][0].__setitem__(3, "load"),
     "a cell's length": lambda r: r["measure"]["cells"][0].pop(),
@@ -35,7 +35,7 @@ BROKEN: dict[str, Change] = {
     "a TLB's levels": lambda r: r["measure"]["tlb"]["levels"][0].pop("ways"),
     "the version": lambda r: r.update(schema=2),
 }
-# What is wrong with these does not keep anybody from reading them.
+# The schema rejects these, but the report command can show them.
 DEVIANT: dict[str, Change] = {
     "a share": lambda r: r["measure"]["estimates"][0].update(skip_rate=1.5),
     "an unknown field": lambda r: r["measure"].update(extra=1),
@@ -47,7 +47,7 @@ DEVIANT: dict[str, Change] = {
 
 
 def early() -> dict:
-    """Of a QEMU that ended before its guest began."""
+    """The report of a QEMU that ended before its guest started."""
     report = {name: value for name, value in copy.deepcopy(REPORT).items() if name not in MACHINE}
     return {**report, "measure": None, "complete": False, "lstar": None}
 
@@ -100,7 +100,7 @@ class Schema(Fixture):
 
 class Input(Fixture):
     def refused(self, expected: str) -> None:
-        """By one line."""
+        """Expects an error of one line."""
         status, out, problems = self.call("report", str(self.directory))
         self.assertEqual((status, out, len(problems.splitlines())), (2, "", 1))
         self.assertIn(expected, problems)

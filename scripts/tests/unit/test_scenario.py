@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Scenarios: the tables hold together, and what a boot has shown is judged rightly."""
+"""Scenarios: the catalogue is consistent, and the results of boots are judged correctly."""
 import contextlib
 import io
 import re

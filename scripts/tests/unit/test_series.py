@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Patch series are read in order and applied, or refused with the place."""
+"""Patch series are read in order and applied, or refused with the place of the problem."""
 import tempfile
 import unittest
 from pathlib import Path

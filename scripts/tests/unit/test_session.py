@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A run of QEMU ends in the right words; a shell script plays QEMU and its guest."""
+"""A run of QEMU ends with the right outcome and message. A shell script plays QEMU and its guest."""
 import tempfile
 import time
 import unittest

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Other programs are ended in good order, whatever happens to us."""
+"""Child programs are terminated properly, however this program ends."""
 import sys
 import tempfile
 import threading

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Findings get symbols, marks and a verdict."""
+"""Findings are shown with symbols and marks, and are judged."""
 import tempfile
 import unittest
 from pathlib import Path

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Directories of boots, of which several may run at once."""
+"""The directories of boots, several of which may run at once."""
 import tempfile
 import unittest
 from concurrent.futures import ThreadPoolExecutor
