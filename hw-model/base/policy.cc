@@ -68,13 +68,13 @@ constexpr policy_knob knob(std::string_view name, std::span<const policy_value> 
 constexpr std::array knobs{
     knob<&policy::out_of_window>(
         "oow", cf0_or_gp, "RMPOPT of an address outside the core's 2 TB window",
-        "not documented; nobody reported a fault from kernels that looked beyond the window"),
+        "not documented; no fault was reported for kernels that went beyond the window"),
     knob<&policy::maxphys>("maxphys", cf0_or_gp,
                            "RMPOPT of an address above MAXPHYADDR but inside the core's window",
                            "not documented; no memory can be there, so nothing is optimised"),
     knob<&policy::rax_align>("rax-align", round_or_gp,
                              "RMPOPT of an address that is not 1 GB aligned",
-                             "AMD, 2026-03-30: hardware rounds down; said once, in passing"),
+                             "AMD, 2026-03-30, mentioned once in passing: hardware rounds down"),
     knob<&policy::reserved_function>(
         "rcx", gp_or_cf0, "RMPOPT with a function number above 1",
         "not documented; only 0 and 1 are defined at present (AMD, RMPOPT series)"),
@@ -97,19 +97,18 @@ constexpr std::array knobs{
     knob<&policy::wrmsr_nosnp>(
         "wrmsr-nosnp", gp_or_ignore,
         "WRMSR that enables RMPOPT_BASE without SNP_EN or with a contiguous RMP",
-        "that it cannot be enabled: AMD, 2026-06-19; how the write is refused is not documented"),
+        "AMD, 2026-06-19: it cannot be enabled then; how the write is refused is not documented"),
     knob<&policy::msr_reserved>(
         "msr-reserved", gp_or_ignore,
         "WRMSR RMPOPT_BASE with bits 29:1 or bits above the physical address width set",
         "not documented; Linux writes them as 0"),
     knob<&policy::msr_rewrite>("msr-rewrite", clear_or_keep,
-                               "the core's table when RMPOPT_BASE is written with the base that it "
-                               "has; another base always "
-                               "clears it",
+                               "the core's table when the current base is written to RMPOPT_BASE "
+                               "again; another base always clears it",
                                "not documented"),
     knob<&policy::init_msr>("init-msr", keep_or_clear,
                             "RMPOPT_BASE and the table of a core when one of its threads gets INIT",
-                            "not documented; both are the core's, and its other thread goes on"),
+                            "not documented; the core's other thread keeps using both"),
     knob<&policy::shutdown_table>(
         "shutdown-table", keep_or_clear, "all RMPOPT tables when firmware clears SNP_EN",
         "not documented; no RMP check follows, and the next SNP_INIT clears them"),
@@ -137,24 +136,24 @@ constexpr std::array knobs{
     knob<&policy::overlap_in_2m>(
         "overlap-in-2m", fail_overlap_or_fail_permission,
         "4 KB RMPUPDATE inside an assigned 2 MB page, not at its first 4 KB",
-        "not in the published pseudo-code; hardware checks (AMD, 2021-07), with what code is open"),
+        "not in the published pseudo-code; hardware checks it (AMD, 2021-07), the code is unknown"),
     knob<&policy::same_update>(
         "same-update", keep_or_clear,
         "validated, VMSA and VMPL bits when RMPUPDATE repeats what a guest's entry says already",
-        "APM vol. 2, 15.36.6 and 15.36.7 speak of changes; that they survive: a formal model "
-        "(VeriSMo)"),
+        "APM vol. 2, 15.36.6 and 15.36.7 are about changes only; a formal model (VeriSMo) keeps "
+        "them"),
     knob<&policy::psmash_kind>("psmash-kind", fail_permission_or_fail_badaddr,
-                               "result of PSMASH on an entry that is no assigned 2 MB page",
+                               "result of PSMASH on an entry that is not an assigned 2 MB page",
                                "sources differ: FAIL_PERMISSION (2) or FAIL_BADADDR (7)"),
     knob<&policy::rmpread_firmware>(
         "rmpread-firmware", success_or_fail_permission,
         "RMPREAD of an entry that the secure processor owns: assigned, immutable, ASID 0",
-        "FAIL_PERMISSION is listed for RMPREAD (Microsoft), not what it is for; Linux reads such "
+        "Microsoft lists FAIL_PERMISSION for RMPREAD without saying when; Linux reads such "
         "entries"),
     knob<&policy::status_flags>(
         "status-flags", set_or_keep,
         "OF, SF, ZF, AF and PF after RMPUPDATE and RMPREAD: set from EAX or left alone",
-        "APM vol. 3 says so of PSMASH; assumed alike"),
+        "APM vol. 3 says that PSMASH sets them; assumed to be the same here"),
     knob<&policy::inuse_write>("inuse-write", allow_or_fault,
                                "host write to the VMCB or VMSA of a running guest",
                                "APM vol. 2, 15.36.12 says that it may fault"),
@@ -164,18 +163,17 @@ constexpr std::array knobs{
         "not documented; page faults of page walks report the access that needed them"),
     knob<&policy::not_snp_guest>("not-snp-guest", ud_or_gp,
                                  "PVALIDATE, RMPADJUST and RMPQUERY outside an SNP guest",
-                                 "not documented in what could be read; as unknown instructions"),
+                                 "not in the documents available; as for unknown instructions"),
     knob<&policy::pvalidate_vmpl>(
         "pvalidate-vmpl", gp_or_fail_permission, "PVALIDATE at VMPL > 0",
-        "that it is VMPL 0's: Linux, SVSM; how it is refused is not documented"),
+        "Linux, SVSM: only VMPL 0 may execute it; how others are refused is not documented"),
     knob<&policy::rmpquery_vmpl>("rmpquery-vmpl", fail_permission_or_success,
                                  "RMPQUERY about a VMPL that is not numerically above the caller's",
                                  "not documented; RMPADJUST returns FAIL_PERMISSION"),
     knob<&policy::guest_size_order>(
         "guest-size-order", first_or_last,
         "PVALIDATE and RMPADJUST of a page whose entry has neither the size asked for nor that of "
-        "the "
-        "nested mapping: the rule about the size asked for comes before or after the other",
+        "the nested mapping: whether the rule about the size asked for comes first or last",
         "APM vol. 2, 15.36.10 gives both rules, not their order"),
     knob<&policy::rmp_msr_locked>("rmp-msr-locked", gp_or_ignore,
                                   "WRMSR RMP_BASE or RMP_END while SNP_EN is set",
