@@ -73,7 +73,7 @@ void emulation::start_machine(std::uintptr_t ra)
         return;
     }
     vcpu::find_all();
-    // May leave this function by a jump and call it again.
+    // This may leave the function by longjmp, and the function is then called again.
     const std::string error = layout::try_facts(layout::fact::stage::cpu, ra);
     if (!error.empty() && !options_.probe.empty()) {
         end_probe(options_.probe, error);
@@ -253,7 +253,7 @@ void emulation::reset()
     if (!started()) {
         return;
     }
-    leave_vcpus_ = true; // a command that waits for a vCPU would wait for this thread
+    leave_vcpus_ = true; // otherwise a command that waits for a vCPU would wait for this thread
     {
         const std::scoped_lock no_command(command_lock_);
         machine_->reset();

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // The wiring: one object, made by install(), that owns the parts, starts them in order and connects
-// what each needs of another. What needs guest RAM and vCPUs follows in start_machine().
+// them. The parts that need guest RAM and vCPUs are started by start_machine().
 #pragma once
 
 #include "base/ticker.h"
@@ -27,18 +27,19 @@ class emulation
   public:
     emulation(options opt, unsigned vcpus);
 
-    /// Before devices exist: the secure processor must listen when QEMU creates its client.
-    /// Returns an empty string or what went wrong.
+    /// To be called before devices exist, because the secure processor must listen when QEMU
+    /// creates its client. Returns an empty string, or what went wrong.
     std::string listen();
 
-    /// Before the boot CPU's first instruction: finds CPUs and RAM, builds the model. Refuses on
-    /// any error; does nothing when called again. `ra`: as for layout::try_facts().
+    /// To be called before the boot CPU's first instruction: finds CPUs and RAM and builds the
+    /// model. Ends QEMU on any error. Does nothing when called again. `ra`: as for
+    /// layout::try_facts().
     void start_machine(std::uintptr_t ra);
 
-    /// Machine reset: vCPUs are stopped.
+    /// To be called at machine reset, with the vCPUs stopped.
     void reset();
 
-    /// QEMU ends.
+    /// To be called when QEMU ends.
     void finish();
 
   private:
@@ -47,9 +48,10 @@ class emulation
     void make_machine();
     void start_parts(std::uintptr_t ra);
     void start_checks(std::uintptr_t ra);
-    /// The boot CPU is about to enter long mode. Does the BIOS's part once for each boot.
+    /// To be called when the boot CPU is about to enter long mode. Does the BIOS's work once per
+    /// boot.
     void enter_operating_system(std::uint32_t rsi, std::uint32_t rbx);
-    /// Runs one command of the secure processor to its end. Its own thread.
+    /// Executes one command of the secure processor, on that device's own thread.
     std::uint16_t run_command(std::uint16_t command, hw::spa_t buffer);
     hw::firmware_result execute(std::uint16_t command, hw::spa_t buffer);
     void reset_firmware();
@@ -72,10 +74,10 @@ class emulation
     /// Held while a command runs, until its changes have taken effect. It comes before all other
     /// locks; whoever holds it may wait for a vCPU, unless leave_vcpus_ is set.
     std::mutex command_lock_;
-    std::atomic<bool> leave_vcpus_{false}; ///< vCPUs do not run any more, or not for now
+    std::atomic<bool> leave_vcpus_{false}; ///< vCPUs are stopped: nobody may wait for one
     psp::device psp_;
     reporter reporter_;
-    std::atomic<bool> booted_{false};      ///< the BIOS's part is done for this boot
+    std::atomic<bool> booted_{false};      ///< the BIOS's work is done for this boot
     bool warm_ = false;                    ///< RAM may hold the contents of an earlier boot
     std::atomic<hw::spa_t> iommu_base_{0}; ///< its registers; 0 without an IOMMU
     control_server control_;

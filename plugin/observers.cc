@@ -18,10 +18,10 @@ namespace rmpopt
 namespace
 {
 
-/// Log lines of one kind: what goes wrong for ever must not fill the disk.
+/// The limit of log lines of one kind, so that an endless failure does not fill the disk.
 constexpr std::uint64_t most_lines = 100;
 
-/// Those on which RMP checks depend.
+/// The name of an MSR on which RMP checks depend; nothing for any other.
 std::optional<std::string_view> name_of(std::uint32_t msr)
 {
     struct named {
@@ -223,8 +223,8 @@ void observers::firmware_reset(const hw::firmware_result &result)
     }
 }
 
-/// The audit. Its findings are made while the RMP stands still and told after that: the last report
-/// takes locks that come before the RMP's.
+/// The audit. It holds the RMP lock while it looks, and releases the lock before it reports a
+/// finding, because the last report takes locks that come before the RMP lock.
 void observers::look_at_region(hw::spa_t spa)
 {
     if (settings_.audit == 0 ||

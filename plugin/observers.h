@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// Who hears what happens: the watch, the measurement, the log of events, the audit, the counters.
+// Passes each event on to all observers: watch, measurement, event log, audit, counters.
 //
-// Thread-safety: events may be told by any thread. start() and reset() come while no vCPU runs;
-// flush() and finish() belong to the ticker's thread and to QEMU's last callback.
+// Thread-safety: any thread may report events. start() and reset() must be called while no vCPU
+// runs, tick() from the ticker's thread, and finish() from QEMU's last callback.
 #pragma once
 
 #include "events/listener.h"
@@ -32,10 +32,11 @@ class observers final : public listener
     /// `clock`: QEMU's virtual clock in nanoseconds.
     explicit observers(std::function<std::uint64_t()> clock);
 
-    /// The machine is complete. Until then only tell(), open_events() and events() may be called.
+    /// To be called when the machine is complete. Before that only tell(), open_events() and
+    /// events() may be called.
     void start(const settings &s);
 
-    // What happens; see listener.
+    // The events; see listener.
     void rmpopt(const place &where, hw::spa_t rax, std::uint64_t rcx,
                 const hw::rmpopt_result &r) override;
     void rmpupdate(const place &where, hw::spa_t spa, const hw::rmp_record &record,
@@ -52,26 +53,26 @@ class observers final : public listener
     void phase(std::string_view name) override;
     void command(std::uint16_t command, const hw::firmware_result &result) override;
 
-    /// Linux takes over: guest time begins.
+    /// The operating system takes over, and guest time begins.
     void booted();
     /// The secure processor was reset, perhaps alone.
     void firmware_reset(const hw::firmware_result &result);
     /// The machine was reset.
     void reset();
-    /// Something else has happened just now.
+    /// Adds any other event to the log, with the current time.
     void tell(std::string_view type, const nlohmann::ordered_json &fields);
 
-    /// To be called a few times a second: looks for what should have happened by now, and writes
-    /// down what has.
+    /// To be called a few times a second: lets the watch look for what is overdue, and writes
+    /// events to the file.
     void tick();
     void finish();
 
-    /// Nanoseconds since Linux took over; 0 before.
+    /// Nanoseconds since the operating system took over; 0 before.
     guest_time guest_now() const;
     std::string open_events(const std::string &path) { return events_.open_file(path); }
     const event_log &events() const { return events_; }
     measurement &measuring() { return *measurement_; }
-    /// What they know.
+    /// Adds the observers' data to a report.
     void add_to(report_snapshot &s) const;
 
   private:
@@ -84,7 +85,7 @@ class observers final : public listener
     event_log events_;
     firmware_events firmware_events_;
     settings settings_;
-    std::unique_ptr<watch> watch_; ///< nullptr: nobody asked for it
+    std::unique_ptr<watch> watch_; ///< nullptr if the option is off
     std::unique_ptr<measurement> measurement_;
     std::atomic<unsigned> since_audit_{0};
 };

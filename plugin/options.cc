@@ -23,7 +23,7 @@ std::string list_personas()
     return list;
 }
 
-// The parsers of values. Each returns an empty string or what is wrong with the value.
+// Parsers of values. Each returns an empty string, or what is wrong with the value.
 
 std::string set_persona(options &o, std::string_view v)
 {
@@ -111,7 +111,7 @@ struct option {
     std::string (*set)(options &o, std::string_view value);
 };
 
-/// A new option is a row here and a field of `options`, where its meaning is said.
+/// All options. A new one is a row here and a field of `options`, which documents its meaning.
 constexpr std::array table{
     option{"persona", set_persona},
     option{"rmp", set_rmp},

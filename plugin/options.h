@@ -31,15 +31,15 @@ struct options {
     std::string events;      ///< path of the events; empty: none
     std::string log;         ///< path of the log; empty: stderr
     std::string report;      ///< path of the report; empty: none
-    std::string probe;       ///< only look whether QEMU is as expected; path of the result
-    std::string broken_fact; ///< for tests: name of a fact of QEMU that is to fail; empty: none
+    std::string probe;       ///< path of the probe's result; empty: run the guest
+    std::string broken_fact; ///< for tests: name of a fact of QEMU that must fail; empty: none
 
     /// The layout that the BIOS sets up.
     hw::rmp_layout layout() const;
 };
 
 /// Parses `argc` options into `out`. Returns an empty string, or one line that says what is wrong
-/// and what would be right.
+/// and what is allowed.
 std::string parse_options(int argc, const char *const *argv, options &out);
 
 } // namespace rmpopt

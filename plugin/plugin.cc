@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// QEMU's way in: checks what QEMU offers, reads the options, registers the callbacks.
+// The plugin's entry point: checks what QEMU offers, parses the options, registers the callbacks.
 #include "base/format.h"
 #include "base/log.h"
 #include "emulation.h"
@@ -14,8 +14,8 @@
 
 #define RMPOPT_EXPORT extern "C" __attribute__((visibility("default")))
 
-/// The API version that this plugin was written for; QEMU refuses to load it when it has none in
-/// common.
+/// The API version that this plugin was written for. QEMU does not load the plugin if it does not
+/// support that version.
 RMPOPT_EXPORT int qemu_plugin_version;
 int qemu_plugin_version = rmpopt_plugin_api;
 
@@ -25,7 +25,7 @@ namespace rmpopt
 namespace
 {
 
-/// The only one. Lives until QEMU's end, because callbacks of any thread use it.
+/// The only instance. It lives until QEMU ends, because callbacks on any thread use it.
 emulation *the_emulation = nullptr;
 
 void on_vcpu_init(unsigned, void *)

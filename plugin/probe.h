@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// The option probe: QEMU is started only to find out whether it is as the plugin expects it.
+// The option probe: QEMU is started only to check whether its internals are as the plugin expects.
 #pragma once
 
 #include <string>
@@ -7,8 +7,8 @@
 namespace rmpopt
 {
 
-/// Writes what is known of each fact of qemu/layout.h to `path` as JSON, then ends QEMU: with
-/// status 0 when all that the plugin needs holds, that is when `problem` is empty, else with 1.
+/// Writes the result for each fact of qemu/layout.h to `path` as JSON, then ends QEMU. The exit
+/// status is 0 if all needed facts hold, that is if `problem` is empty, and 1 otherwise.
 [[noreturn]] void end_probe(const std::string &path, const std::string &problem);
 
 } // namespace rmpopt

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// What happens to the machine. Whoever makes something happen calls one function here, once, after
-// it has taken effect, and passes on what the model answered as it is. Who is interested in it is
-// for the wiring to know (observers.h).
+// The interface for reporting events of the machine. The code that causes an event calls one
+// function here, once, after the event has taken effect, and passes the model's answer on
+// unchanged. Only the wiring knows who listens (observers.h).
 //
-// Thread-safety: the functions may be called from any thread, and by several at the same time. The
-// caller holds no lock: listeners take their own, and may end QEMU.
+// Thread-safety: the functions may be called from several threads at the same time. The caller must
+// hold no lock, because listeners take their own and may end QEMU.
 #pragma once
 
 #include "events/place.h"
@@ -19,13 +19,14 @@
 namespace rmpopt
 {
 
-/// Where system calls enter the guest's kernel: its address tells symbols apart (KASLR).
+/// Holds the address where system calls enter the guest's kernel, from which KASLR's offset
+/// follows.
 inline constexpr std::uint32_t msr_lstar = 0xc0000082;
 
-/// An access of a vCPU that the RMP forbade, as it is delivered.
+/// An access of a vCPU that the RMP forbade, with the fault as it is delivered.
 struct denied_access {
     std::uint64_t address = 0;      ///< linear address that faulted
-    std::optional<hw::spa_t> spa{}; ///< of the page or page table that the RMP was asked about
+    std::optional<hw::spa_t> spa{}; ///< the page or page table that was checked
     hw::rmp_verdict verdict;        ///< of rmp_check()
     std::uint64_t code = 0;         ///< error code of the #PF, or EXITINFO1
 };
@@ -36,7 +37,7 @@ struct vmrun_event {
     hw::spa_t vmcb = 0;
     std::uint16_t asid = 0;
     std::uint8_t tlb_control = 0;
-    const char *failed = nullptr; ///< why it ends with VMEXIT_INVALID; nullptr when the guest runs
+    const char *failed = nullptr; ///< why it ends with VMEXIT_INVALID; nullptr if the guest runs
 };
 
 class listener
@@ -47,14 +48,15 @@ class listener
     listener &operator=(const listener &) = delete;
     virtual ~listener() = default;
 
-    // Instructions that a vCPU has executed, those that failed or faulted included.
+    // Instructions that a vCPU has executed, including those that failed or faulted.
     virtual void rmpopt(const place &where, hw::spa_t rax, std::uint64_t rcx,
                         const hw::rmpopt_result &r) = 0;
     virtual void rmpupdate(const place &where, hw::spa_t spa, const hw::rmp_record &record,
                            hw::rmp_status status) = 0;
     virtual void psmash(const place &where, hw::spa_t spa, hw::rmp_status status) = 0;
     virtual void rdmsr(const place &where, std::uint32_t index, hw::msr_result r) = 0;
-    /// `changes`: pages that SNP_EN makes the RMP protect. Also told of LSTAR, which QEMU writes.
+    /// `changes`: the pages that the RMP protects from now on, if this sets SNP_EN. Also called for
+    /// LSTAR, which QEMU itself writes.
     virtual void wrmsr(const place &where, std::uint32_t index, std::uint64_t value,
                        hw::msr_result r, const hw::rmp_changes &changes) = 0;
     virtual void vmrun(const vmrun_event &e) = 0;
@@ -66,13 +68,13 @@ class listener
 
     // Accesses that the RMP stopped.
     virtual void denied(const place &where, const denied_access &access) = 0;
-    /// A device's write, which was dropped; told once for a run of writes to one page.
+    /// A device's write was dropped. Called once for consecutive writes to one page.
     virtual void dma_blocked(hw::spa_t spa) = 0;
 
-    /// The secure processor has run a command; the guest does not see its end yet.
+    /// The secure processor has executed a command, whose completion the guest cannot see yet.
     virtual void command(std::uint16_t command, const hw::firmware_result &result) = 0;
 
-    /// The guest names the phase that begins; "" ends the last one.
+    /// The guest begins a phase with this name; "" ends the current one.
     virtual void phase(std::string_view name) = 0;
 };
 

@@ -7,10 +7,11 @@
 namespace rmpopt
 {
 
-/// Where the guest was when something happened. Valid only while that is being told.
+/// The vCPU and the instruction that caused an event. Valid only while the event is being reported.
 struct place {
     std::optional<unsigned> cpu;
-    std::uint64_t (*rip_of)(const void *) = nullptr; ///< finding out costs, so only when needed
+    /// Gets RIP from `insn`. Called only if needed, because it is slow.
+    std::uint64_t (*rip_of)(const void *) = nullptr;
     const void *insn = nullptr;
 
     std::optional<std::uint64_t> rip() const

@@ -46,7 +46,7 @@ class guest_walk_test : public testing::Test
         paging.long_mode = true;
         paging.guest.cr4 = cr4_pae | (levels == 5 ? cr4_la57 : 0);
     }
-    /// The top table has 4 entries of 8 bytes and stands at any 32 bytes.
+    /// The top table has 4 entries of 8 bytes and is aligned to 32 bytes.
     void pae()
     {
         set_up_tables(3, va_32);
