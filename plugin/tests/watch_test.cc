@@ -68,6 +68,8 @@ TEST_F(watch_test, a_flood_of_findings_is_cut_off)
         log.add("host-write", std::to_string(i), {}, 0, std::nullopt, "");
     }
     EXPECT_EQ(log.all().size(), 1000u);
+    log.add("pages-leaked", "", {}, 0, std::nullopt, "");
+    EXPECT_EQ(log.all().back().kind->id, "pages-leaked") << "still heard behind all the others";
 }
 
 TEST_F(watch_test, every_kind_has_its_own_id_and_a_hint)
@@ -260,6 +262,17 @@ TEST_F(watch_test, a_reset_of_the_secure_processor_ends_its_guests)
     w->firmware_reset({.guests = guest_events(), .snp_init = false, .own_memory = firmware.memory});
     wait(bound + guest_second);
     EXPECT_EQ(ids(), list{"pages-leaked"});
+}
+
+TEST_F(watch_test, another_base_forgets_the_last_pass)
+{
+    begin({.msr_rewrite = hw::choice::msr_rewrite::keep});
+    bring_up();
+    enable({0, 2}, hw::region_1g);
+    enable({0, 2}, 0);
+    wait(bound + guest_second);
+    EXPECT_EQ(only().what, "0-2 GiB without assigned pages, but not optimised on CPUs 0-3: no pass "
+                           "since SNP_INIT or since RMPOPT was enabled");
 }
 
 TEST_F(watch_test, a_pass_that_ran_too_early)

@@ -42,10 +42,11 @@ void finding_log::add(finding_kind kind, const std::string &key, const place &wh
         ++findings_[known->second].count;
         return;
     }
-    if (findings_.size() == most_findings) {
+    if (kept_[kind.info()] == most_of_a_kind) {
         index_.erase(known);
         return;
     }
+    ++kept_[kind.info()];
     findings_.push_back({.kind = kind.info(),
                          .at = at,
                          .cpu = where.cpu,

@@ -134,12 +134,14 @@ class finding_log
     std::vector<finding> all() const;
 
   private:
-    /// Bounds the memory used, whatever the kernel does.
-    static constexpr std::size_t most_findings = 1000;
+    /// Bounds the memory used, whatever the kernel does. A flood of one kind leaves room for the
+    /// others: an error must not be lost behind a thousand notes.
+    static constexpr std::size_t most_of_a_kind = 1000;
 
     std::function<void(const finding &)> on_new_;
     mutable std::mutex lock_;
     std::vector<finding> findings_;
+    std::map<const finding_info *, std::size_t> kept_; ///< how many of each kind
     std::map<std::pair<const finding_info *, std::string>, std::size_t> index_;
 };
 

@@ -95,6 +95,7 @@ class watch
     };
     struct core_record {
         guest_time enabled_at = 0;
+        hw::spa_t base = 0;       ///< of its RMPOPT table
         bool was_enabled = false; ///< since SNP_INIT
         std::vector<verification> regions;
     };

@@ -87,9 +87,11 @@ void watch::note_rmpopt_base(const place &where, std::uint64_t value, hw::msr_re
         record.enabled_at = base_written_at_;
         record.was_enabled = true;
     }
-    if (m().choices().msr_rewrite == hw::choice::msr_rewrite::clear) {
+    if (m().choices().msr_rewrite == hw::choice::msr_rewrite::clear ||
+        table.base() != record.base) { // the table is empty now
         std::ranges::fill(record.regions, verification{});
     }
+    record.base = table.base();
     ++generation_;
 }
 

@@ -83,6 +83,8 @@ def _group(title: str, checks: Checks, jobs: int) -> list[Result]:
 
 def run_all(cache: Cache, pattern: str, as_json: bool) -> int:
     jobs = len(os.sched_getaffinity(0))  # for tests that keep one CPU busy
+    if pattern.startswith("scripts/"):  # they need no build
+        return _close(_group("scripts", [test for test in unit_tests() if pattern in test[0]], jobs), as_json)
     variants = scenarios.variant_tests()
     linux = boots.tests() + bad_input.tests() + measure.tests() + report.tests()
     alike = measure.lasting_tests() + experiments.tests() + scenarios.tests() + reoptimise.tests() + variants

@@ -39,6 +39,14 @@ def with_tables(text: str) -> str:
     return text
 
 
+class Findings(unittest.TestCase):
+    def test_readme_lists_each(self) -> None:
+        rows = re.findall(r'finding_info\{"([\w-]+)"', (CHECKOUT / "plugin" / "watch" / "finding.h").read_text())
+        self.assertGreater(len(rows), 10)
+        listed = re.findall(r"`([\w-]+)`", "\n".join(re.findall(r"^\| `.*?\|", (CHECKOUT / "README.md").read_text(), re.M)))
+        self.assertEqual(set(rows) - set(listed), set())
+
+
 class ReadmeTest(unittest.TestCase):
     def test_tables_of_options(self) -> None:
         text = README.read_text()
