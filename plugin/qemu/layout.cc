@@ -431,7 +431,6 @@ std::vector<result> &table()
 
 // The first block of all is executed up to here, left, and entered again with the mark.
 const void *first_block = nullptr;
-bool is_marked_probe_done = false;
 
 void execute_first_block_again()
 {
@@ -448,7 +447,6 @@ std::string probe_marked_block()
     const bool apart =
         cpu.is_next_block_marked() && qemu::tcg_tb_lookup(return_address) != first_block;
     cpu.mark_next_block(false);
-    is_marked_probe_done = true;
     return apart ? "" : "the mark gives a block no translation of its own";
 }
 
