@@ -203,7 +203,10 @@ TEST_F(host_store_signal_test, refuses_what_is_no_plain_store)
         [](std::uint8_t *p) {
             std::uint64_t fs = 0;
             asm volatile("mov %%fs:0, %0" : "=r"(fs)); // the base, as the ABI has it
-            asm volatile("movb $1, %%fs:(%0)" : : "r"(p - fs) : "memory");
+            asm volatile("movb $1, %%fs:(%0)"
+                         :
+                         : "r"(reinterpret_cast<std::uint64_t>(p) - fs)
+                         : "memory");
         },
     };
     for (const auto &store : stores) {
