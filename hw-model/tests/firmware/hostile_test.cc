@@ -52,8 +52,12 @@ class firmware_hostile : public firmware_fixture
         r.size_2m = pick(4) == 0;
         r.asid = static_cast<std::uint32_t>(pick(3) == 0 ? 5 : 0);
         r.gpa = pick(3) * page_4k;
+        const spa_range page{align_down(address(), r.size_2m ? page_2m : page_4k),
+                             r.size_2m ? page_2m : page_4k};
         rmp_changes ignored;
-        rmpupdate(*m, align_down(address(), r.size_2m ? page_2m : page_4k), r, ignored);
+        if (!page.overlaps({guest_page, page_4k})) { // a page taken back is no longer the guest's
+            rmpupdate(*m, page.base, r, ignored);
+        }
     }
 
     /// A page of a guest, filled with a pattern that nobody may change.
