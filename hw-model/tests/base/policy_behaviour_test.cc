@@ -224,7 +224,8 @@ std::string rmpread_firmware(probe_machine &w)
 std::string status_flags_of(probe_machine &w)
 {
     w.start();
-    return changed_flags(*w.m) == status_flags_mask ? "all" : "none";
+    const std::uint32_t changed = changed_flags(*w.m);
+    return changed == status_flags_mask ? "all" : changed == 0 ? "none" : "some";
 }
 
 // Accesses and instructions of guests.

@@ -82,6 +82,12 @@ TEST_F(rmp_table_test, contiguous_table_does_not_cover_the_page_after_its_end)
     EXPECT_EQ(table.entry_address(page_4k), std::nullopt);
 }
 
+TEST_F(rmp_table_test, an_entry_that_the_end_cuts_covers_nothing)
+{
+    ASSERT_TRUE(contiguous(entries + 30));
+    EXPECT_EQ(table.covered_bytes(), page_4k);
+}
+
 TEST_F(rmp_table_test, contiguous_table_without_room_for_an_entry_is_refused)
 {
     EXPECT_FALSE(contiguous(base + rmp_bookkeeping_bytes - 1));

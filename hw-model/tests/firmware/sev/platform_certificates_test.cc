@@ -4,6 +4,7 @@
 
 #include <array>
 #include <string_view>
+#include <utility>
 
 namespace rmpopt::hw
 {
@@ -187,6 +188,18 @@ TEST_F(sev_platform, new_keys_show_in_the_certificates)
         << "the chip's key is for ever";
 }
 
+TEST_F(sev_platform, a_key_names_its_use_and_its_generation)
+{
+    up();
+    ASSERT_EQ(status_of(pdh_gen), success);
+    ASSERT_EQ(export_all(), success);
+    constexpr spa_t qy = 20 + 72;
+    EXPECT_EQ(load<std::uint32_t>(output_page + qy), 0x1003u);
+    EXPECT_EQ(load<std::uint32_t>(output_page + qy + 4), 1u);
+    EXPECT_EQ(load<std::uint32_t>(chain_page + qy), 0x1002u);
+    EXPECT_EQ(load<std::uint32_t>(chain_page + qy + 4), 0u) << "of another key";
+}
+
 TEST_F(sev_platform, keys_survive_shutdown_and_reset_but_not_factory_reset)
 {
     up();
@@ -309,6 +322,22 @@ TEST_F(sev_platform, storage_keeps_keys_and_owner)
     fill(nv, nv_bytes, 0);
     ASSERT_EQ(init_nv(), success);
     EXPECT_FALSE(owned()) << "empty storage is a new platform";
+}
+
+TEST_F(sev_platform, storage_is_written_by_each_command_that_changes_the_identity)
+{
+    ASSERT_EQ(init_nv(), success);
+    auto image = bytes_at(nv, nv_bytes);
+    const auto is_new = [&] { return std::exchange(image, bytes_at(nv, nv_bytes)) != image; };
+    EXPECT_FALSE(is_new());
+    ASSERT_EQ(status_of(pek_gen), success);
+    EXPECT_TRUE(is_new());
+    ASSERT_EQ(status_of(pdh_gen), success);
+    EXPECT_TRUE(is_new());
+    prepare_import();
+    EXPECT_FALSE(is_new());
+    ASSERT_EQ(import(), success);
+    EXPECT_TRUE(is_new());
 }
 
 TEST_F(sev_platform, damaged_storage_is_replaced_and_then_accepted)

@@ -48,6 +48,8 @@ TEST_F(snp_guests, commands_of_swapping_are_unsupported)
 {
     for (const firmware_command c : {snp_page_swap_out, snp_page_swap_in}) {
         EXPECT_EQ(run_with(c, context), unsupported);
+        EXPECT_EQ(run(c, low.end() - 64), 0x15) << "a buffer of 64 bytes";
+        EXPECT_EQ(run(c, low.end() - 63), 0x09);
     }
 }
 
