@@ -58,12 +58,8 @@ std::optional<fault> refused(const machine &m, const insn_context &ctx, spa_t ra
 /// dropped together with the bits of all cores, so any core's set bit means that it is still valid.
 bool known_clean(const machine &m, spa_t region)
 {
-    for (unsigned c = 0; c < m.cpus().cores(); ++c) {
-        if (m.core(c).rmpopt.test(region)) {
-            return true;
-        }
-    }
-    return false;
+    return std::ranges::any_of(
+        m.cores(), [region](const core_state &core) { return core.rmpopt.test(region); });
 }
 
 /// True when any page of the region has an RMP entry.

@@ -6,7 +6,6 @@
 #include <algorithm>
 #include <atomic>
 #include <cassert>
-#include <span>
 
 namespace rmpopt::hw
 {
@@ -72,15 +71,14 @@ machine::machine(settings s)
       cores_(std::make_unique<core_state[]>(settings_.cpus.cores())),
       threads_(std::make_unique<thread_state[]>(settings_.cpus.threads()))
 {
-    assert(settings_.cpu != nullptr);
+    assert(settings_.cpu != nullptr && settings_.phys_bits <= 52);
     reset();
 }
 
 void machine::reset()
 {
     const std::scoped_lock lock(rmp_lock_);
-    for (unsigned c = 0; c < cpus().cores(); ++c) {
-        core_state &core = cores_[c];
+    for (core_state &core : cores()) {
         core.snp_en.store(false);
         core.vmpl_en = false;
         core.rmp_base = 0;
@@ -117,35 +115,24 @@ void machine::init_thread(unsigned thread)
 rst_rules machine::rst_view() const
 {
     return {.entries = cpu().rst_hard_limit ? cpu().cacheable_segments : rst_entries,
-            .phys_bits = std::min(phys_bits(), 52u)};
+            .phys_bits = phys_bits()};
 }
 
 bool machine::snp_enabled_everywhere() const
 {
-    for (unsigned c = 0; c < cpus().cores(); ++c) {
-        if (!cores_[c].snp_en.load()) {
-            return false;
-        }
-    }
-    return true;
+    return std::ranges::all_of(cores(), [](const core_state &c) { return c.snp_en.load(); });
 }
 
 bool machine::snp_enabled_somewhere() const
 {
-    for (unsigned c = 0; c < cpus().cores(); ++c) {
-        if (cores_[c].snp_en.load()) {
-            return true;
-        }
-    }
-    return false;
+    return std::ranges::any_of(cores(), [](const core_state &c) { return c.snp_en.load(); });
 }
 
 void machine::bios_setup(const rmp_config &config)
 {
     const std::scoped_lock lock(rmp_lock_);
     const bool segmented = config.layout == rmp_layout::segmented;
-    for (unsigned c = 0; c < cpus().cores(); ++c) {
-        core_state &core = cores_[c];
+    for (core_state &core : cores()) {
         core.rmp_base = config.base;
         core.rmp_end = segmented ? 0 : config.end;
         core.rmp_cfg = segmented ? rmp_cfg_value(config.segment_shift) : 0;
@@ -215,23 +202,23 @@ bool machine::page_in_use_as(spa_t page, page_use kind) const noexcept
 
 void machine::clear_rmpopt_bit(spa_t spa)
 {
-    for (unsigned c = 0; c < cpus().cores(); ++c) {
-        cores_[c].rmpopt.clear(spa);
+    for (core_state &core : cores()) {
+        core.rmpopt.clear(spa);
     }
 }
 
 void machine::clear_rmpopt_tables()
 {
-    for (unsigned c = 0; c < cpus().cores(); ++c) {
-        cores_[c].rmpopt.clear_all();
+    for (core_state &core : cores()) {
+        core.rmpopt.clear_all();
     }
 }
 
 void machine::firmware_clear_snp_en()
 {
-    for (unsigned c = 0; c < cpus().cores(); ++c) {
-        cores_[c].snp_en.store(false, std::memory_order_release);
-        cores_[c].vmpl_en = false;
+    for (core_state &core : cores()) {
+        core.snp_en.store(false, std::memory_order_release);
+        core.vmpl_en = false;
     }
     if (choices().shutdown_table == choice::shutdown_table::clear) {
         clear_rmpopt_tables();

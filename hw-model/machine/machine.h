@@ -20,6 +20,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <span>
 #include <vector>
 
 namespace rmpopt::hw
@@ -66,7 +67,7 @@ class machine
         policy choices{};
         topology cpus{};
         memory_view memory{};
-        unsigned phys_bits = 48; ///< MAXPHYADDR as the guest sees it
+        unsigned phys_bits = 48; ///< MAXPHYADDR as the guest sees it, at most 52
     };
 
     explicit machine(settings s);
@@ -83,6 +84,8 @@ class machine
     counter_set &counters() { return counters_; }
     const counter_set &counters() const { return counters_; }
 
+    std::span<core_state> cores() { return {cores_.get(), cpus().cores()}; }
+    std::span<const core_state> cores() const { return {cores_.get(), cpus().cores()}; }
     core_state &core(unsigned core) { return cores_[core]; }
     const core_state &core(unsigned core) const { return cores_[core]; }
     core_state &core_of(unsigned thread) { return cores_[cpus().core_of_thread[thread]]; }

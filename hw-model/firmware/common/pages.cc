@@ -42,8 +42,7 @@ rmp_entry governing_entry(const machine &m, spa_t page)
 bool in_use_by_firmware(const firmware_call &c, spa_t page)
 {
     const spa_range p{align_down(page, page_4k), page_4k};
-    return is_rmp_memory(c.m, p.base) || (c.s.tmr.bytes != 0 && c.s.tmr.overlaps(p)) ||
-           (c.s.nv.bytes != 0 && c.s.nv.overlaps(p));
+    return is_rmp_memory(c.m, p.base) || c.s.tmr.overlaps(p) || c.s.nv.overlaps(p);
 }
 
 firmware_status check_output(const firmware_call &c, spa_t spa, std::uint64_t bytes,

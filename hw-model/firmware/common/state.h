@@ -41,8 +41,9 @@ struct volatile_state {
     bool snp_init = false;
     bool rmp_init = false;
 
-    spa_range tmr{}; ///< trusted memory region of SEV-ES, empty unless INIT gave one
-    spa_range nv{};  ///< non-volatile storage, empty unless INIT_EX gave one
+    // {} overlaps nothing.
+    spa_range tmr{}; ///< trusted memory region of SEV-ES, {} unless INIT gave one
+    spa_range nv{};  ///< non-volatile storage, {} unless INIT_EX gave one
     sev_guest_table sev_guests{};
     snp_guest_table guests{};
 

@@ -53,9 +53,8 @@ void write_image(const firmware_call &c, spa_range nv, const platform_identity &
 /// The pages as check_sev_outputs() wants them; the region must not be the trusted one as well.
 firmware_status check_nv(const firmware_call &c, spa_range nv, spa_range tmr)
 {
-    const bool is_tmr = tmr.bytes != 0 && tmr.overlaps(nv);
     return in_order(must(nv.bytes == nv_bytes, invalid_length),
-                    must(is_aligned(nv.base, page_4k) && !is_tmr, invalid_address),
+                    must(is_aligned(nv.base, page_4k) && !tmr.overlaps(nv), invalid_address),
                     [&] { return check_sev_outputs(c, {nv}); });
 }
 

@@ -34,15 +34,10 @@ bool cpus_are_prepared(const machine &m)
 /// Cores that look for the RMP in different places are no platform that firmware could work with.
 bool cores_agree_on_rmp(const machine &m)
 {
-    const core_state &first = m.core(0);
-    for (unsigned c = 1; c < m.cpus().cores(); ++c) {
-        const core_state &core = m.core(c);
-        if (core.rmp_base != first.rmp_base || core.rmp_end != first.rmp_end ||
-            core.rmp_cfg != first.rmp_cfg) {
-            return false;
-        }
-    }
-    return true;
+    return std::ranges::all_of(m.cores(), [&first = m.core(0)](const core_state &core) {
+        return core.rmp_base == first.rmp_base && core.rmp_end == first.rmp_end &&
+               core.rmp_cfg == first.rmp_cfg;
+    });
 }
 
 bool rmp_bounds_are_aligned(const machine &m)
@@ -245,7 +240,7 @@ firmware_status snp_config(firmware_call &c, const snp_config_buffer &b)
     const auto claims_too_much = [&](unsigned byte) {
         return (b.reported_tcb >> 8 * byte & 0xff) > (c.s.current_tcb >> 8 * byte & 0xff);
     };
-    constexpr std::array<unsigned, 8> components{0, 1, 2, 3, 4, 5, 6, 7};
+    constexpr std::array components{0u, 1u, 2u, 3u, 4u, 5u, 6u, 7u};
     return in_order(must(c.s.snp_init, invalid_platform_state),
                     must((b.flags & ~(b.mask_chip_id | b.mask_chip_key)) == 0 &&
                              reserved_zero(b.reserved) &&

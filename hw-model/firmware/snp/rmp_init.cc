@@ -109,15 +109,16 @@ void append_holes(const machine &m, std::vector<spa_range> &out)
     for (const rmp_extent &e : m.rmp().extents()) {
         const spa_t end = e.covered + e.covered_bytes;
         spa_t from = e.covered;
-        for (const ram_range &r : m.memory().ranges()) {
-            if (r.base > from && from < end) {
-                out.push_back({from, std::min(r.base, end) - from});
+        const auto hole_up_to = [&](spa_t to) {
+            if (from < to) {
+                out.push_back({from, to - from});
             }
+        };
+        for (const ram_range &r : m.memory().ranges()) {
+            hole_up_to(std::min(r.base, end));
             from = std::max(from, r.base + r.bytes);
         }
-        if (from < end) {
-            out.push_back({from, end - from});
-        }
+        hole_up_to(end);
     }
 }
 
