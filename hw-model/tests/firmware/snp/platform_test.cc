@@ -26,6 +26,21 @@ TEST_F(snp_platform, init_needs_every_cpu_enabled)
     EXPECT_TRUE(fw->snapshot().snp_init && fw->snapshot().rmp_init);
 }
 
+TEST_F(snp_platform, init_needs_mfdm_and_mem_encrypt)
+{
+    enable_snp();
+    for (const std::uint64_t bit : {syscfg_mfdm, syscfg_mem_encrypt}) {
+        for (unsigned t = 0; t < m->cpus().threads(); ++t) {
+            m->thread(t).syscfg ^= bit;
+        }
+        EXPECT_EQ(status_of(snp_init), invalid_config) << "alike on all CPUs, but missing";
+        for (unsigned t = 0; t < m->cpus().threads(); ++t) {
+            m->thread(t).syscfg ^= bit;
+        }
+    }
+    EXPECT_EQ(status_of(snp_init), success);
+}
+
 TEST_F(snp_platform, init_checks_registers_of_every_cpu)
 {
     enable_snp();
@@ -195,8 +210,11 @@ TEST_F(snp_platform, status_reports_security_versions_where_each_family_has_them
     for (const cpu_model &p : cpu_models()) {
         build(p.name, p.layout);
         ASSERT_EQ(run_with(snp_platform_status, output_page), success);
-        const unsigned snp_byte = p.family >= 0x1a ? 3 : 6;
-        EXPECT_EQ(load<std::uint8_t>(output_page + 16 + snp_byte), p.tcb_snp) << p.name;
+        const std::uint64_t snp = p.tcb_snp;
+        EXPECT_EQ(load<std::uint64_t>(output_page + 16), p.family >= 0x1a
+                                                             ? 0x4800'0000'0001'0901 | snp << 24
+                                                             : 0x4800'0000'0000'0109 | snp << 48)
+            << p.name;
         EXPECT_EQ(load<std::uint64_t>(output_page + 16), load<std::uint64_t>(output_page + 24));
     }
 }

@@ -195,6 +195,21 @@ TEST_F(snp_rmp_init, optimised_regions_are_forgotten)
     EXPECT_FALSE(m->core(1).rmpopt.test(5 * region_1g));
 }
 
+TEST_F(snp_rmp_init, pages_that_become_writable_are_told_in_runs)
+{
+    snp_up();
+    make_firmware(16 * mb);
+    make_firmware(16 * mb + page_4k);
+    make_firmware(18 * mb, true);
+    make_firmware(20 * mb);
+    ASSERT_EQ(status_of(snp_df_flush), success);
+    ASSERT_EQ(shutdown_ex(0), success);
+    ASSERT_EQ(init_ex(init_rmp), success);
+    ASSERT_GE(changes.ranges().size(), 2u);
+    EXPECT_EQ(changes.ranges()[0], (rmp_change{16 * mb, 2 * page_4k, true}));
+    EXPECT_EQ(changes.ranges()[1], (rmp_change{18 * mb, page_2m + page_4k, true}));
+}
+
 TEST_F(snp_rmp_init, a_failed_init_changes_nothing)
 {
     enable_snp();
