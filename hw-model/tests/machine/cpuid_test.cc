@@ -188,6 +188,33 @@ TEST(cpu_model, names_are_unique)
     }
 }
 
+TEST(cpu_model, is_told_from_others_by_family_and_model)
+{
+    struct expectation {
+        std::string_view name;
+        unsigned family, first, last;
+    };
+    for (const expectation &e : {expectation{"venice", 0x1a, 0x50, 0x5f},
+                                 {"turin", 0x1a, 0x00, 0x2f},
+                                 {"genoa", 0x19, 0x10, 0x1f},
+                                 {"milan", 0x19, 0x00, 0x0f}}) {
+        const cpu_model *p = find_cpu_model(e.name);
+        ASSERT_NE(p, nullptr) << e.name;
+        EXPECT_EQ(p->family, e.family) << e.name;
+        EXPECT_EQ(p->model_first, e.first) << e.name;
+        EXPECT_EQ(p->model_last, e.last) << e.name;
+    }
+}
+
+TEST(cpu_model, tells_how_many_asids_it_has)
+{
+    for (const auto &[name, asids] :
+         {std::pair{"venice", 1006u}, {"turin", 1006u}, {"genoa", 1006u}, {"milan", 509u}}) {
+        EXPECT_EQ(ask(name, encryption_leaf).ecx, asids) << name;
+        EXPECT_EQ(ask(name, encryption_leaf).edx, 100u) << name;
+    }
+}
+
 TEST(cpu_model, boots_with_a_layout_that_it_has)
 {
     for (const cpu_model &p : cpu_models()) {

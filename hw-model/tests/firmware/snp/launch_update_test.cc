@@ -348,8 +348,10 @@ TEST_F(snp_cpuid_page, corrects_c_bit_and_vmpls)
 TEST_F(snp_cpuid_page, corrects_the_rmp_leaf)
 {
     put(0, rmp, {1, 2, 3, 3});
+    put(1, rmp, {4, 5, 6, 3});
     EXPECT_EQ(update(cpuid, page), invalid_param);
     EXPECT_EQ(get(0), (std::array<std::uint32_t, 4>{1, 2, 3, 1}));
+    EXPECT_EQ(get(1), (std::array<std::uint32_t, 4>{4, 5, 6, 1}));
 }
 
 TEST_F(snp_cpuid_page, looks_at_no_more_functions_than_there_are)
