@@ -30,10 +30,11 @@ void check([[maybe_unused]] int failed)
     assert(failed == 0);
 }
 
-void set_up(mbedtls_md_context_t &context, bool hmac)
+/// For digests, and with room for the key of an HMAC.
+void set_up(mbedtls_md_context_t &context)
 {
     mbedtls_md_init(&context);
-    check(mbedtls_md_setup(&context, mbedtls_md_info_from_type(MBEDTLS_MD_SHA256), hmac ? 1 : 0));
+    check(mbedtls_md_setup(&context, mbedtls_md_info_from_type(MBEDTLS_MD_SHA256), 1));
 }
 
 /// Gives the library's objects back on every way out.
@@ -79,7 +80,7 @@ void sha256_stream::release::operator()(mbedtls_md_context_t *context) const
 
 sha256_stream::sha256_stream() : context_(new mbedtls_md_context_t)
 {
-    set_up(*context_, false);
+    set_up(*context_);
     check(mbedtls_md_starts(context_.get()));
 }
 
@@ -101,7 +102,7 @@ sha256_digest hmac_sha256(const aes128_block &key,
                           std::initializer_list<std::span<const std::byte>> pieces)
 {
     mbedtls_md_context_t context;
-    set_up(context, true);
+    set_up(context);
     check(mbedtls_md_hmac_starts(&context, raw(std::span(key)), key.size()));
     for (const auto &piece : pieces) {
         check(mbedtls_md_hmac_update(&context, raw(piece), piece.size()));
