@@ -158,8 +158,9 @@ TEST_F(rmpupdate_test, counts_refusals_apart)
 {
     update(low_2m + 1, guest_page());
     assign(low_2m);
+    assign(low_2m + page_4k);
     EXPECT_EQ(m->counters().rmpupdate_failed, 1u);
-    EXPECT_EQ(m->counters().rmpupdate, 1u);
+    EXPECT_EQ(m->counters().rmpupdate, 2u);
 }
 
 TEST_F(rmpupdate_test, assigns_a_4k_page)

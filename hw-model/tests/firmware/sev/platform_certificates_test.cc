@@ -198,6 +198,10 @@ TEST_F(sev_platform, a_key_names_its_use_and_its_generation)
     EXPECT_EQ(load<std::uint32_t>(output_page + qy + 4), 1u);
     EXPECT_EQ(load<std::uint32_t>(chain_page + qy), 0x1002u);
     EXPECT_EQ(load<std::uint32_t>(chain_page + qy + 4), 0u) << "of another key";
+    ASSERT_EQ(status_of(pek_gen), success);
+    ASSERT_EQ(export_all(), success);
+    EXPECT_EQ(load<std::uint32_t>(output_page + qy + 4), 2u) << "a new PDH, too";
+    EXPECT_EQ(load<std::uint32_t>(chain_page + qy + 4), 1u);
 }
 
 TEST_F(sev_platform, keys_survive_shutdown_and_reset_but_not_factory_reset)
