@@ -144,6 +144,8 @@ TEST_F(firmware_commands, outputs_respect_page_owners_once_snp_is_up)
     EXPECT_EQ(static_cast<firmware_status>(run(platform_status, command_page)), invalid_page_state);
     EXPECT_TRUE(memory_is_zero(command_page, 12));
     set(command_page, rmp_entry{});
+    EXPECT_EQ(run(platform_status, command_page), 0) << "the hypervisor's";
+    EXPECT_EQ(run_with(get_id, output_page, 64u), success) << "both pages are the hypervisor's";
     make_firmware(command_page);
     EXPECT_EQ(run(platform_status, command_page), 0);
     EXPECT_EQ(state(command_page), page_state::firmware) << "until it is reclaimed";

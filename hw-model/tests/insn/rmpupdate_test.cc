@@ -154,6 +154,12 @@ TEST_F(rmpupdate_test, refuses_to_release_2m_over_4k_pages)
     expect_refused(low_2m, of_2m({}), rmp_status::fail_overlap);
 }
 
+TEST_F(rmpupdate_test, takes_the_last_2m_page_that_is_covered)
+{
+    ASSERT_FALSE(m->rmp().covers(high.end()));
+    EXPECT_EQ(assign_2m(high.end() - page_2m), rmp_status::success);
+}
+
 TEST_F(rmpupdate_test, counts_refusals_apart)
 {
     update(low_2m + 1, guest_page());
