@@ -4,8 +4,8 @@
 // at every page. Policies have their defaults.
 #pragma once
 
-#include "hw-model/machine/msr.h"
 #include "hw-model/insn/rmpopt.h"
+#include "hw-model/machine/msr.h"
 #include "world.h"
 
 #include <set>
