@@ -10,8 +10,8 @@
 // Thread-safety: all belongs to the vCPU's thread, but rmp_changed() and the counters.
 #pragma once
 
-#include "measure/cells.h"
 #include "hw-model/base/types.h"
+#include "measure/cells.h"
 #include "measure/tlb_geometry.h"
 
 #include <mutex>
