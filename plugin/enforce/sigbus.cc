@@ -112,8 +112,8 @@ address_registers registers_of(const vcpu &cpu)
 /// Where the current instruction's store hits a protected page.
 struct store_hit {
     std::uint64_t address; ///< of the first byte in that page
-    bool
-        half_done; ///< QEMU has already changed the page before, so a retry would compute otherwise
+    /// QEMU has already changed the page before this one, so a retry would compute another value.
+    bool half_done;
 };
 
 std::optional<store_hit> find_hit(const vcpu &cpu, spa_t spa)
