@@ -30,6 +30,7 @@ CLI_GUEST = (f"{CLI}/guest", f"{CLI}/provision", f"{CLI}/reporting", f"{CLI}/bas
 ALLOWED: dict[str, tuple[str, ...]] = {
     # The model knows neither QEMU nor the plugin.
     "hw-model/base": (),
+    "hw-model/pch": (),
     "hw-model/rmp": BASE,
     "hw-model/machine": RMP,
     "hw-model/access": MACHINE,
@@ -40,6 +41,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "hw-model/firmware": ("hw-model/firmware/snp", "hw-model/firmware/sev", "hw-model/firmware/common", *MODEL),
     # What is close to the machine knows no SNP.
     "plugin/base": (),
+    "plugin/pch": (),
     "plugin/x86": ("plugin/base", *BASE),
     "plugin/qemu": ("plugin/x86", "plugin/base", *BASE),
     # What happens, for those who make it happen and those who hear it.

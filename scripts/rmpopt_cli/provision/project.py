@@ -83,7 +83,8 @@ def _configure(log: Path, libvfio_user: Path | None, tests: bool) -> None:
 def _compiler_cache(cache: Cache) -> dict[str, str]:
     """Settings of ccache, which Meson uses if it is installed: another checkout, in any place, reuses the results."""
     return {"CCACHE_DIR": str(cache.directory("ccache")), "CCACHE_BASEDIR": str(CHECKOUT), "CCACHE_NOHASHDIR": "1",
-            "CCACHE_MAXSIZE": "2G"}
+            "CCACHE_MAXSIZE": "2G",
+            "CCACHE_SLOPPINESS": "pch_defines,time_macros"}  # without it, nothing that uses a precompiled header is kept
 
 
 def build(cache: Cache, libvfio_user: Path | None, targets: Sequence[Path] = ()) -> None:

@@ -34,7 +34,8 @@ def _compile(cache: Cache, family: str, version: int) -> str | None:
     log = cache.directory("log") / where.name
     log.unlink(missing_ok=True)
     compilers = {"CC": f"{C_COMPILER[family]}-{version}", "CXX": f"{CXX_COMPILER[family]}-{version}"}
-    options = {"werror": "true", "tests": "false", "optimization": "1", "debug": "false",
+    # Without precompiled headers, so that a file that forgets an include is found.
+    options = {"werror": "true", "tests": "false", "optimization": "1", "debug": "false", "b_pch": "false",
                "libvfio_user_src": str(libvfio_user.ensure(cache))}
     if not (where / "build.ninja").exists():
         words = ["meson", "setup", *(f"-D{name}={value}" for name, value in options.items()), where, CHECKOUT]
