@@ -57,14 +57,15 @@ std::string emulation::listen()
             [this](const nlohmann::json &request) { return control_command(target(), request); },
             observers_.events());
     }
-    if (error.empty() && !options_.psp.empty()) {
-        error = psp_.start(
-            options_.psp, {.run = [this](std::uint16_t command,
-                                         hw::spa_t buffer) { return run_command(command, buffer); },
-                           .reset = [this] { reset_firmware(); },
-                           .log = [](std::string_view line) { log("psp: {}", line); }});
-    }
     return error;
+}
+
+void emulation::offer_devices()
+{
+    psp_.offer({.announce = [this](std::uint16_t command) { prepare_command(command); },
+                .run = [this](std::uint16_t command,
+                              hw::spa_t buffer) { return run_command(command, buffer); },
+                .reset = [this] { reset_firmware(); }});
 }
 
 void emulation::start_machine(std::uintptr_t ra)
@@ -162,6 +163,20 @@ void emulation::enter_operating_system(std::uint32_t rsi, std::uint32_t rbx)
     warm_ = true;
 }
 
+void emulation::prepare_command(std::uint16_t command)
+{
+    const auto id = static_cast<hw::firmware_command>(command);
+    if (!started() ||
+        (id != hw::firmware_command::snp_init && id != hw::firmware_command::snp_init_ex)) {
+        return;
+    }
+    auto buffers = read_iommu_buffers(iommu_base_);
+    if (buffers.has_value()) {
+        const std::scoped_lock lock(machine_->rmp_lock());
+        machine_->set_iommu_buffers(*std::move(buffers));
+    }
+}
+
 std::uint16_t emulation::run_command(std::uint16_t command, hw::spa_t buffer)
 {
     const std::scoped_lock lock(command_lock_);
@@ -170,24 +185,12 @@ std::uint16_t emulation::run_command(std::uint16_t command, hw::spa_t buffer)
         return static_cast<std::uint16_t>(hw::firmware_status::hardware_platform);
     }
     const auto failure = injections_.take_psp(command);
-    const hw::firmware_result result =
-        failure.has_value() ? hw::firmware_result{.status = *failure} : execute(command, buffer);
-    take_effect(result.rmp_changes, [this] { return leave_vcpus_.load(); });
+    const hw::firmware_result result = failure.has_value()
+                                           ? hw::firmware_result{.status = *failure}
+                                           : firmware_->execute(command, buffer);
+    take_effect_now(result.rmp_changes);
     observers_.command(command, result);
     return result.status;
-}
-
-hw::firmware_result emulation::execute(std::uint16_t command, hw::spa_t buffer)
-{
-    const auto id = static_cast<hw::firmware_command>(command);
-    if (id == hw::firmware_command::snp_init || id == hw::firmware_command::snp_init_ex) {
-        auto buffers = read_iommu_buffers(iommu_base_, [this] { return leave_vcpus_.load(); });
-        if (buffers.has_value()) {
-            const std::scoped_lock lock(machine_->rmp_lock());
-            machine_->set_iommu_buffers(*std::move(buffers));
-        }
-    }
-    return firmware_->execute(command, buffer);
 }
 
 void emulation::reset_firmware()
@@ -253,25 +256,19 @@ void emulation::reset()
     if (!started()) {
         return;
     }
-    leave_vcpus_ = true; // otherwise a command that waits for a vCPU would wait for this thread
-    {
-        const std::scoped_lock no_command(command_lock_);
-        machine_->reset();
-        firmware_->reset();
-        forget_guests();
-        release_protection();
-        observers_.reset();
-        booted_ = false;
-    }
-    leave_vcpus_ = false;
+    const std::scoped_lock no_command(command_lock_);
+    machine_->reset();
+    firmware_->reset();
+    forget_guests();
+    release_protection();
+    observers_.reset();
+    booted_ = false;
     log("machine reset");
 }
 
 void emulation::finish()
 {
-    leave_vcpus_ = true;
     control_.stop();
-    psp_.stop();
     ticker_.stop();
     if (started()) {
         observers_.finish();
@@ -284,7 +281,7 @@ report_snapshot emulation::snapshot(bool complete) const
     report_snapshot s;
     s.machine = started() ? machine_.get() : nullptr;
     s.persona = options_.persona->name;
-    s.psp_present = !options_.psp.empty();
+    s.psp_present = psp::device::exists();
     if (started()) {
         s.psp = firmware_->snapshot();
         observers_.add_to(s);

@@ -27,9 +27,11 @@ class emulation
   public:
     emulation(options opt, unsigned vcpus);
 
-    /// To be called before devices exist, because the secure processor must listen when QEMU
-    /// creates its client. Returns an empty string, or what went wrong.
+    /// Opens report, events and control socket. Returns an empty string, or what went wrong.
     std::string listen();
+
+    /// To be called before QEMU makes devices.
+    void offer_devices();
 
     /// To be called before the boot CPU's first instruction: finds CPUs and RAM and builds the
     /// model. Ends QEMU on any error. Does nothing when called again. `ra`: as for
@@ -51,9 +53,11 @@ class emulation
     /// To be called when the boot CPU is about to enter long mode. Does the BIOS's work once per
     /// boot.
     void enter_operating_system(std::uint32_t rsi, std::uint32_t rbx);
-    /// Executes one command of the secure processor, on that device's own thread.
+    /// Reads what a command of the secure processor needs to know of QEMU's devices, under QEMU's
+    /// big lock.
+    void prepare_command(std::uint16_t command);
+    /// Executes the command while no vCPU executes anything.
     std::uint16_t run_command(std::uint16_t command, hw::spa_t buffer);
-    hw::firmware_result execute(std::uint16_t command, hw::spa_t buffer);
     void reset_firmware();
     /// Changes the measurement mode. Any thread may call it once the machine has started. On a
     /// vCPU's thread the caller must then leave the current block, after vcpu::synchronise(),
@@ -71,10 +75,9 @@ class emulation
     guest_ram ram_;
     std::unique_ptr<hw::machine> machine_;
     std::unique_ptr<hw::firmware> firmware_;
-    /// Held while a command runs, until its changes have taken effect. It comes before all other
-    /// locks; whoever holds it may wait for a vCPU, unless leave_vcpus_ is set.
+    /// Held while a command runs, until its changes have taken effect. It comes after QEMU's big
+    /// lock and before all others.
     std::mutex command_lock_;
-    std::atomic<bool> leave_vcpus_{false}; ///< vCPUs are stopped: nobody may wait for one
     psp::device psp_;
     reporter reporter_;
     std::atomic<bool> booted_{false};      ///< the BIOS's work is done for this boot

@@ -106,6 +106,11 @@ template <std::string options::*path> std::string set_path(options &o, std::stri
     return v.empty() ? "give a path after '='" : "";
 }
 
+std::string refuse_psp(options &, std::string_view)
+{
+    return "the secure processor needs no option any more; give QEMU -device rmpopt-psp";
+}
+
 struct option {
     std::string_view name;
     std::string (*set)(options &o, std::string_view value);
@@ -121,7 +126,7 @@ constexpr std::array table{
     option{"watch-bound", set_watch_bound},
     option{"measure", set_measure},
     option{"tlb", set_tlb},
-    option{"psp", set_path<&options::psp>},
+    option{"psp", refuse_psp},
     option{"control", set_path<&options::control>},
     option{"events", set_path<&options::events>},
     option{"log", set_path<&options::log>},

@@ -26,7 +26,6 @@ struct options {
     unsigned watch_bound = 30;
     measure_request measure; ///< from the start; may be changed while the guest runs
     tlb_geometry tlb = tlb_presets().back(); ///< of a core, where a TLB is modelled
-    std::string psp;         ///< path of the secure processor's socket; empty: no secure processor
     std::string control;     ///< path of the control socket; empty: none
     std::string events;      ///< path of the events; empty: none
     std::string log;         ///< path of the log; empty: stderr

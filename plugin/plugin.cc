@@ -87,6 +87,7 @@ RMPOPT_EXPORT int qemu_plugin_install(qemu_plugin_id_t id, const qemu_info_t *in
     if (!error.empty()) {
         refuse(error);
     }
+    the_emulation->offer_devices();
     on_machine_reset([](void *) { the_emulation->reset(); }, nullptr);
     before_first_instruction([](std::uintptr_t ra) { the_emulation->start_machine(ra); });
     accept_guard_signal();

@@ -8,8 +8,6 @@
 #include "qemu/tlb_fill.h"
 
 #include <algorithm>
-#include <chrono>
-#include <future>
 #include <memory>
 
 namespace rmpopt
@@ -35,32 +33,12 @@ bool takes_away(const hw::rmp_changes &changes)
 
 /// Protects pages once no vCPU holds a translation any more. Without the wait, a store that began
 /// before and crosses into a page that has become protected would be half done.
-struct late_protection {
-    hw::rmp_changes changes;
-    std::promise<void> done{};
-
-    /// Runs while all vCPUs are stopped, and takes ownership of `data`.
-    static void apply(void *data)
-    {
-        const std::unique_ptr<late_protection> self(static_cast<late_protection *>(data));
-        protection.apply(self->changes);
-        self->done.set_value();
-    }
-};
-
-void take_away(const hw::rmp_changes &changes, const std::function<bool()> &given_up)
+///
+/// Runs while all vCPUs are stopped, and takes ownership of `data`.
+void protect_late(void *data)
 {
-    constexpr std::chrono::milliseconds patience{20};
-    auto *const late = new late_protection{.changes = changes};
-    const std::future<void> done = late->done.get_future();
-    tlb_fill::flush_then(late_protection::apply, late);
-    // The caller must not report that the pages are taken before this, because from then on every
-    // store to them must fault.
-    while (!vcpu::on_vcpu_thread() && done.wait_for(patience) != std::future_status::ready) {
-        if (given_up && given_up()) {
-            return;
-        }
-    }
+    const std::unique_ptr<hw::rmp_changes> changes(static_cast<hw::rmp_changes *>(data));
+    protection.apply(*changes);
 }
 
 } // namespace
@@ -85,16 +63,27 @@ std::string start_protection()
     return {};
 }
 
-void take_effect(const hw::rmp_changes &changes, const std::function<bool()> &given_up)
+void take_effect(const hw::rmp_changes &changes)
 {
     if (!enforces() || changes.ranges().empty()) {
         return;
     }
     if (takes_away(changes)) {
-        take_away(changes, given_up);
+        tlb_fill::flush_then(protect_late, new hw::rmp_changes(changes));
     } else {
         protection.apply(changes);
     }
+}
+
+void take_effect_now(const hw::rmp_changes &changes)
+{
+    if (!enforces() || changes.ranges().empty()) {
+        return;
+    }
+    if (takes_away(changes)) {
+        tlb_fill::flush_now();
+    }
+    protection.apply(changes);
 }
 
 void drop_translations()

@@ -14,7 +14,7 @@
 #include "hw-model/rmp/rmp_changes.h"
 #include "qemu/translator.h"
 
-#include <functional>
+#include <string>
 
 namespace rmpopt
 {
@@ -36,11 +36,12 @@ std::string install_checks(const enforcement_settings &s, const translator::rule
 /// cannot do it and what to do about that.
 std::string start_protection();
 
-/// Makes `changes` of the RMP take effect in QEMU. On a vCPU's thread they take effect before its
-/// next instruction. On any other thread the function waits for the vCPUs and returns when they
-/// have taken effect; it polls `given_up` and stops waiting when that returns true. The caller must
-/// hold no lock that a vCPU may wait for.
-void take_effect(const hw::rmp_changes &changes, const std::function<bool()> &given_up = {});
+/// Makes `changes` of the RMP take effect in QEMU before the calling vCPU's next instruction. To be
+/// called on a vCPU's thread.
+void take_effect(const hw::rmp_changes &changes);
+
+/// Makes them take effect at once. To be called while no vCPU executes anything.
+void take_effect_now(const hw::rmp_changes &changes);
 
 /// To be called on a vCPU's thread when the rules for writes change without a change of the RMP, as
 /// when SNP_EN is set.

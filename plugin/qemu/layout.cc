@@ -3,6 +3,7 @@
 
 #include "base/format.h"
 #include "qemu/api.h"
+#include "qemu/pci_function.h"
 #include "qemu/symbols.h"
 #include "qemu/tlb_fill.h"
 #include "qemu/translator.h"
@@ -398,6 +399,10 @@ constexpr std::array facts{
          fact::stage::cpu, probe_queued_work},
     fact{"device-access", "a device's emulation on a vCPU's thread shows in the call chain", true,
          fact::stage::cpu, probe_device_access},
+    fact{"pci-class", "the secure processor is a PCI function of ours", true, fact::stage::cpu,
+         probe_pci_class},
+    fact{"pci-registers", "accesses to the secure processor's registers come to the plugin", true,
+         fact::stage::cpu, probe_pci_registers},
     fact{"marked-block", "bit 31 of hflags sets the translation of a drawn block apart", true,
          fact::stage::cpu, probe_marked_block},
     fact{"cpu-functions",

@@ -370,6 +370,11 @@ void tlb_fill::flush_then(void (*work)(void *data), void *data)
     flush_exclusively({.retranslate = false, .work = work, .data = data});
 }
 
+void tlb_fill::flush_now()
+{
+    flush_all(vcpu::all());
+}
+
 void tlb_fill::retranslate_then(void (*work)(void *data), void *data)
 {
     flush_exclusively({.retranslate = true, .work = work, .data = data});

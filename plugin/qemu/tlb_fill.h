@@ -77,7 +77,10 @@ class tlb_fill
     /// next instruction, and with no vCPU in between. Elsewhere than on a vCPU's thread: soon.
     static void flush_then(void (*work)(void *data), void *data);
 
-    /// The same, and blocks of code are translated anew. On a vCPU's thread the caller must leave
+    /// Drops them now. Only while no vCPU executes anything.
+    static void flush_now();
+
+    /// As flush_then(), and blocks of code are translated anew. On a vCPU's thread the caller must leave
     /// the block that it was called from, after vcpu::synchronise().
     static void retranslate_then(void (*work)(void *data), void *data);
 

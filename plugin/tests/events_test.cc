@@ -11,10 +11,8 @@
 #include "observers.h"
 
 #include <fcntl.h>
-#include <future>
 #include <gtest/gtest.h>
 #include <sys/mman.h>
-#include <thread>
 #include <unistd.h>
 
 namespace rmpopt
@@ -22,7 +20,6 @@ namespace rmpopt
 namespace
 {
 
-using namespace std::chrono_literals;
 using words = std::vector<std::string>;
 using fake::qemu;
 
@@ -299,13 +296,6 @@ class effects_test : public hw::machine_fixture
     }
     bool started() const { return !IsSkipped(); }
 
-    /// Does what waits for the vCPUs, as they do once they have stopped.
-    static void stop_vcpus()
-    {
-        for (const auto &[work, data] : std::exchange(qemu.queued, {})) {
-            work(data);
-        }
-    }
     /// By asking the kernel to write there, which fails instead of raising a signal.
     bool is_writable(hw::spa_t spa) const
     {
@@ -333,37 +323,35 @@ TEST_F(effects_test, a_vcpu_protects_before_its_next_instruction)
     EXPECT_TRUE(is_writable(low_2m));
 }
 
-TEST_F(effects_test, firmware_waits_until_translations_are_dropped)
+TEST_F(effects_test, with_several_threads_pages_are_protected_once_vcpus_have_stopped)
 {
-    qemu.on_vcpu_thread = false;
-    std::promise<void> asked;
-    qemu.on_queue = [&] { asked.set_value(); };
+    qemu.on_vcpu_thread = false; // with one thread nothing has to be queued
     ASSERT_EQ(assign(low_2m), hw::rmp_status::success);
-    auto command = std::async(std::launch::async, [&] { take_effect(changes); });
-    asked.get_future().wait();
-    EXPECT_EQ(command.wait_for(100ms), std::future_status::timeout)
-        << "the command would complete while vCPUs hold translations";
+    take_effect(changes);
     EXPECT_TRUE(is_writable(low_2m)) << "a store that is under way would be half done";
-    stop_vcpus();
-    EXPECT_EQ(command.wait_for(10s), std::future_status::ready);
+    fake::run_queued();
     EXPECT_FALSE(is_writable(low_2m));
 }
 
-TEST_F(effects_test, a_reset_ends_the_waiting_and_nothing_stays_protected)
+TEST_F(effects_test, firmware_protects_at_once)
+{
+    ASSERT_EQ(assign(low_2m), hw::rmp_status::success);
+    take_effect_now(changes);
+    EXPECT_FALSE(is_writable(low_2m));
+    changes.clear();
+    ASSERT_EQ(release(low_2m), hw::rmp_status::success);
+    take_effect_now(changes);
+    EXPECT_TRUE(is_writable(low_2m));
+}
+
+TEST_F(effects_test, work_that_comes_after_a_reset_protects_nothing)
 {
     qemu.on_vcpu_thread = false;
-    std::promise<void> asked;
-    qemu.on_queue = [&] { asked.set_value(); };
     ASSERT_EQ(assign(low_2m), hw::rmp_status::success);
-    std::atomic<bool> leave{false};
-    auto command =
-        std::async(std::launch::async, [&] { take_effect(changes, [&] { return leave.load(); }); });
-    asked.get_future().wait();
-    leave = true;
-    ASSERT_EQ(command.wait_for(10s), std::future_status::ready);
+    take_effect(changes);
     m->reset();
     release_protection();
-    stop_vcpus(); // the command's work comes late
+    fake::run_queued();
     EXPECT_TRUE(is_writable(low_2m));
 }
 

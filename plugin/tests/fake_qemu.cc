@@ -5,6 +5,7 @@
 #include "instrument/tlb_hooks.h"
 #include "qemu/api.h"
 #include "qemu/machine.h"
+#include "qemu/queued_work.h"
 
 #include <cstring>
 
@@ -14,6 +15,22 @@ namespace rmpopt
 namespace fake
 {
 state qemu;
+
+void run_next_queued()
+{
+    if (!qemu.queued.empty()) {
+        const auto [work, data] = qemu.queued.front();
+        qemu.queued.erase(qemu.queued.begin());
+        work(data);
+    }
+}
+
+void run_queued()
+{
+    while (!qemu.queued.empty()) {
+        run_next_queued();
+    }
+}
 } // namespace fake
 
 using fake::qemu;
@@ -151,9 +168,6 @@ void tlb_fill::flush_then(void (*work)(void *), void *data)
         return;
     }
     qemu.queued.emplace_back(work, data);
-    if (qemu.on_queue) {
-        qemu.on_queue();
-    }
 }
 const translation *tlb_fill::walk_under_way(std::span<void *const>, std::uintptr_t &)
 {
@@ -162,6 +176,28 @@ const translation *tlb_fill::walk_under_way(std::span<void *const>, std::uintptr
 bool tlb_fill::device_access_under_way(std::span<void *const>)
 {
     return false;
+}
+
+void tlb_fill::flush_now() {}
+
+// Devices.
+
+void between_blocks(void (*alone)(void *), void (*after)(void *), void *data)
+{
+    qemu.queued.emplace_back(alone, data);
+    qemu.queued.emplace_back(after, data);
+}
+void offer_pci_function(const pci_function &function)
+{
+    qemu.function = function;
+}
+bool has_pci_function()
+{
+    return qemu.function.name != nullptr;
+}
+void raise_pci_interrupt(unsigned vector)
+{
+    qemu.interrupts += static_cast<unsigned>(vector == 0);
 }
 
 // Hooks.

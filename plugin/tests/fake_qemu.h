@@ -3,10 +3,11 @@
 // tested as it is. One vCPU; what would leave the block is thrown.
 #pragma once
 
+#include "qemu/pci_function.h"
 #include "qemu/tlb_fill.h"
 
 #include <array>
-#include <functional>
+#include <utility>
 #include <vector>
 
 namespace rmpopt::fake
@@ -33,9 +34,15 @@ struct state {
     std::uint64_t ram_bytes = 0;
     /// Work that waits for vCPUs to stop; on a vCPU's thread it is done at once.
     std::vector<std::pair<void (*)(void *), void *>> queued;
-    std::function<void()> on_queue{}; ///< when some is added
     std::uint64_t clock = 0;
+    pci_function function{}; ///< that was offered
+    unsigned interrupts = 0; ///< raised by it
 };
 extern state qemu;
+
+/// Does the oldest of the work that waits, as QEMU does between blocks.
+void run_next_queued();
+/// Does all of it.
+void run_queued();
 
 } // namespace rmpopt::fake

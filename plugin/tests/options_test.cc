@@ -30,7 +30,7 @@ TEST(options, none_is_a_venice_with_enforcement)
     EXPECT_EQ(p.opt.layout(), hw::rmp_layout::segmented);
     EXPECT_EQ(p.opt.enforce, enforcement::on);
     EXPECT_EQ(p.opt.audit, 0u);
-    EXPECT_TRUE(p.opt.psp.empty() && p.opt.log.empty() && p.opt.report.empty());
+    EXPECT_TRUE(p.opt.log.empty() && p.opt.report.empty());
 }
 
 TEST(options, persona_is_taken)
@@ -125,16 +125,19 @@ TEST(options, enforce_is_nothing_else)
 
 TEST(options, paths_are_taken)
 {
-    const parsed p = parse({"psp=/a/b", "log=l", "report=r=1"});
+    const parsed p = parse({"log=l", "report=r=1"});
     EXPECT_EQ(p.error, "");
-    EXPECT_EQ(p.opt.psp, "/a/b");
     EXPECT_EQ(p.opt.log, "l");
     EXPECT_EQ(p.opt.report, "r=1") << "only the first '=' separates";
 }
 
+TEST(options, an_option_of_the_past_says_what_took_its_place)
+{
+    EXPECT_NE(parse({"psp=/a/b"}).error.find("give QEMU -device rmpopt-psp"), std::string::npos);
+}
+
 TEST(options, empty_path_is_refused)
 {
-    EXPECT_EQ(parse({"psp="}).error, "option psp: give a path after '='");
     EXPECT_EQ(parse({"log="}).error, "option log: give a path after '='");
     EXPECT_EQ(parse({"report="}).error, "option report: give a path after '='");
 }

@@ -1,18 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// The secure processor as a device: PCI function 1022:14ca on a vfio-user socket. It implements the
-// mailbox and passes the commands on; it does not know what they do.
+// The secure processor as a device: PCI function 1022:14ca, which QEMU makes for "-device
+// rmpopt-psp". It implements the mailbox and passes the commands on; it does not know what they do.
 //
-// Threads: a server thread answers QEMU and never waits for anything else, because QEMU holds its
-// big lock while it reads a register. A worker thread runs the commands. It may take the locks that
-// vCPU callbacks take, as long as no callback holds them across a device access. Neither thread
-// calls QEMU itself. start(), stop() and the destructor must be called from one thread.
+// A command runs while no vCPU executes anything, between the block of code that rings the doorbell
+// and the next one of that vCPU. So nobody sees its effects in part, and its answer not before them.
 #pragma once
+
+#include "platform/psp/mailbox.h"
 
 #include <cstdint>
 #include <functional>
-#include <memory>
-#include <string>
-#include <string_view>
 
 namespace rmpopt::psp
 {
@@ -20,37 +17,32 @@ namespace rmpopt::psp
 class device
 {
   public:
-    /// No locks are held when these are called.
     struct callbacks {
+        /// A command came; it runs soon. QEMU's big lock is held.
+        std::function<void(std::uint16_t command)> announce;
         /// Executes a command, whose buffer is at system address `buffer`, and returns its status.
-        /// Called on the worker thread; the guest sees the command complete after it returns.
+        /// No vCPU executes anything; the big lock is not held and must not be taken.
         std::function<std::uint16_t(std::uint16_t command, std::uint64_t buffer)> run;
-        /// Called on the worker thread when the device was reset, after any command in progress.
+        /// The device was reset. QEMU's big lock is held.
         std::function<void()> reset;
-        /// Logs one line, which has no newline. Called on either thread.
-        std::function<void(std::string_view)> log;
     };
 
-    device();
-    ~device();
+    device() = default;
     device(const device &) = delete;
     device &operator=(const device &) = delete;
 
-    /// Listens on `path` and starts the threads. QEMU can connect as soon as this returns. Returns
-    /// an empty string on success, otherwise one line that says what is wrong and what to do.
-    std::string start(const std::string &path, callbacks cb);
-
-    /// Ends the threads and removes the socket. No callback is called afterwards. Idempotent. The
-    /// connection stays open until the destructor runs, because QEMU complains if it is closed
-    /// while QEMU still runs.
-    void stop();
-
-    /// False when the plugin was built without libvfio-user. start() then fails with that message.
-    static bool available();
+    /// Lets QEMU make the device; before it makes any. The object must live until QEMU ends.
+    void offer(callbacks cb);
+    /// True when QEMU has made it. Any thread, once the guest runs.
+    static bool exists();
 
   private:
-    class server;
-    std::shared_ptr<server> server_; ///< its server thread shares it
+    struct job; ///< a command between doorbell and answer
+
+    void write(std::uint32_t offset, std::uint32_t value);
+
+    callbacks callbacks_;
+    mailbox mailbox_;
 };
 
 } // namespace rmpopt::psp

@@ -123,11 +123,10 @@ def _command_line(request: Request) -> str:
 
 def _arguments(cache: Cache, request: Request, qemu: Qemu, space: workspace.Workspace,
                kernel_image: Path) -> list[str]:
-    places = {"psp": space.psp_socket, "log": space.plugin_log, "report": space.plugin_report, "events": space.events,
+    places = {"log": space.plugin_log, "report": space.plugin_report, "events": space.events,
               "control": space.control_socket}
-    if not request.machine.has_rmp:
-        del places["psp"]
-    return [*machine.command(cache, qemu, request.machine, places, may_reboot=request.reboots > 0),
+    return [*machine.command(cache, qemu, request.machine, places, may_reboot=request.reboots > 0,
+                             has_psp=request.machine.has_rmp),
             *_serial_ports(space, request), "-kernel", str(kernel_image), "-initrd", str(space.initrd),
             "-append", _command_line(request), *request.machine.qemu_options]
 

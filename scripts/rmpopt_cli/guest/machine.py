@@ -151,9 +151,9 @@ def plugin_argument(machine: MachineOptions, places: dict[str, Path]) -> str:
 
 
 def command(cache: Cache, qemu: Qemu, machine: MachineOptions, places: dict[str, Path],
-            may_reboot: bool = False) -> list[str]:
+            may_reboot: bool = False, has_psp: bool = False) -> list[str]:
     """QEMU's command line for the machine alone. `places` maps the plugin's path options to paths. With `may_reboot`
-    a reset of the guest does not end QEMU."""
+    a reset of the guest does not end QEMU. `has_psp`: with the secure processor."""
     size = f"{machine.memory >> 10}K"
     words = [*qemu.argv, "-no-user-config", "-nodefaults", "-display", "none", *([] if may_reboot else ["-no-reboot"]),
              "-accel", f"tcg,thread={machine.thread}", "-machine", "q35,smm=off,memory-backend=ram",
@@ -162,14 +162,6 @@ def command(cache: Cache, qemu: Qemu, machine: MachineOptions, places: dict[str,
              *(VIRTUAL_TIME if machine.time == "virtual" else [])]
     if not machine.no_plugin:
         words += ["-plugin", plugin_argument(machine, places), "-device", "amd-iommu,xtsup=on"]
-        if "psp" in places:
-            words += ["-device", psp_device(places["psp"])]
+        if has_psp:
+            words += ["-device", "rmpopt-psp"]
     return words
-
-
-def psp_device(socket: Path) -> str:
-    if len(str(socket).encode()) > SOCKET_PATH_LIMIT:
-        raise BadInput(f"socket path {socket} is longer than {SOCKET_PATH_LIMIT} bytes: "
-                       "set RMPOPT_CACHE to a shorter directory")
-    return json.dumps({"driver": "vfio-user-pci", "socket": {"type": "unix", "path": str(socket)}},
-                      separators=(",", ":"))

@@ -19,12 +19,11 @@ ABANDONED_AFTER = 24 * 3600
 
 
 class Workspace:
-    """report: logs and results. run: initramfs and socket."""
+    """report: logs and results. run: initramfs and control socket."""
 
     def __init__(self, report: Path, run: Path) -> None:
         self.report, self.run = report, run
         self.initrd = run / "initrd.cpio"
-        self.psp_socket = run / "psp.sock"
         self.control_socket = run / "control.sock"
         self.console = report / "console.log"
         self.status = report / "status.log"
@@ -39,7 +38,6 @@ class Workspace:
         for path in (self.console, self.status, self.plugin_log, self.plugin_report, self.events,
                      self.qemu_log, *rendered):
             path.unlink(missing_ok=True)
-        free_socket(self.psp_socket)
         free_socket(self.control_socket)
 
     def drop_run(self) -> None:

@@ -64,7 +64,7 @@ def _kernel(cache: Cache) -> Verdict:
 
 
 CHECKS: tuple[Callable[[Cache], Verdict], ...] = (
-    _cache, _packages, _qemu, _entry("libvfio-user", "libvfio-user source"), _build,
+    _cache, _packages, _qemu, _build,
     _entry(linux_source.KIND, "Linux source"), _kernel,
     _entry(selftests.KIND, "Linux's selftests"))
 

@@ -33,7 +33,7 @@ def command(qemu: Qemu, result: Path, broken: str = "") -> list[str]:
     return [*qemu.argv, "-no-user-config", "-nodefaults", "-display", "none", "-accel", "tcg",
             "-machine", "q35,smm=off,memory-backend=ram",
             "-object", f"memory-backend-memfd,id=ram,size={SIZE},share=on", "-m", SIZE, "-cpu", "EPYC",
-            "-plugin", ",".join(options)]
+            "-plugin", ",".join(options), "-device", "rmpopt-psp"]
 
 
 def probe(qemu: Qemu, broken: str = "") -> list[Fact]:

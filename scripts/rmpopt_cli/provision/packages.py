@@ -19,7 +19,6 @@ NEEDED = {
     "libfmt-dev": "plugin",
     "libzydis-dev": "plugin",
     "nlohmann-json3-dev": "plugin",
-    "libjson-c-dev": "secure processor transport",
     "libmbedtls-dev": "digests and signatures of the secure processor",
     "bc": "kernel build",
     "bison": "kernel build",

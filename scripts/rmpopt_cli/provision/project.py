@@ -31,19 +31,12 @@ def _options() -> dict[str, str]:
             "werror": "true" if os.environ.get(WARNINGS_ARE_ERRORS) else "false"}
 
 
-def _wanted(current: dict[str, str], libvfio_user: Path | None, tests: bool) -> dict[str, str]:
+def _wanted(current: dict[str, str], tests: bool) -> dict[str, str]:
     """The options that the build directory must have. A directory that was configured with tests is good without."""
     wanted = _options()
     if tests or not current:
         wanted["tests"] = str(tests).lower()
-    if libvfio_user and not _same_source(current.get("libvfio_user_src", ""), libvfio_user):
-        wanted["libvfio_user_src"] = str(libvfio_user)
     return wanted
-
-
-def _same_source(configured: str, wanted: Path) -> bool:
-    """True if both are the same version in different caches: that is no reason to compile again."""
-    return Path(configured).name == wanted.name and (Path(configured) / "lib" / "libvfio-user.c").is_file()
 
 
 def _current() -> dict[str, str]:
@@ -63,9 +56,9 @@ def problem(log: Path) -> str:
     return errors[0].strip() if errors else last_line("\n".join(lines))
 
 
-def _configure(log: Path, libvfio_user: Path | None, tests: bool) -> None:
+def _configure(log: Path, tests: bool) -> None:
     current = _current()
-    wanted = _wanted(current, libvfio_user, tests)
+    wanted = _wanted(current, tests)
     configured = (BUILD / "build.ninja").exists()
     if configured and all(current.get(name) == value for name, value in wanted.items()):
         return
@@ -87,14 +80,14 @@ def _compiler_cache(cache: Cache) -> dict[str, str]:
             "CCACHE_SLOPPINESS": "pch_defines,time_macros"}  # without it, nothing that uses a precompiled header is kept
 
 
-def build(cache: Cache, libvfio_user: Path | None, targets: Sequence[Path] = ()) -> None:
+def build(cache: Cache, targets: Sequence[Path] = ()) -> None:
     """Configures the project and compiles the targets, or everything including tests. Silent if all is up to date."""
     if not (CHECKOUT / "meson.build").exists():
         raise Failure("meson.build is missing: this is not a complete checkout")
     log = cache.directory("log") / f"build-{sha256_text(str(CHECKOUT))[:8]}"
     with lock.held(LOCK, str(BUILD)):
         log.unlink(missing_ok=True)
-        _configure(log, libvfio_user, tests=not targets)
+        _configure(log, tests=not targets)
         words = ["ninja", "-C", BUILD, *(targets or EVERYTHING)]
         status, pending, _ = output([*words, "-n"])
         if status == 0 and "no work to do" in pending:

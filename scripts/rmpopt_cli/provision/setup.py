@@ -8,7 +8,7 @@ from typing import TypeVar
 from ..base import console
 from ..base.parallel import together
 from ..base.paths import BUILD, MARK, PLUGIN
-from . import kernel, libvfio_user, packages, project, qemu, selftests
+from . import kernel, packages, project, qemu, selftests
 from .cache import Cache
 
 T = TypeVar("T")
@@ -23,13 +23,12 @@ def tools(cache: Cache, qemu_path: str | None = None) -> qemu.Qemu:
 
 def built(cache: Cache) -> None:
     """Compiles the project with all its tests."""
-    project.build(cache, libvfio_user.ensure(cache))
+    project.build(cache)
 
 
 def _ours(cache: Cache, plugin: Path | None, *further: Path) -> None:
     """Builds the parts of this project that a guest needs. They include the plugin only if the guest runs with ours."""
-    source = libvfio_user.ensure(cache) if plugin == PLUGIN else None
-    project.build(cache, source, [project.FOR_GUESTS if plugin == PLUGIN else project.GUEST_TOOLS, *further])
+    project.build(cache, [project.FOR_GUESTS if plugin == PLUGIN else project.GUEST_TOOLS, *further])
 
 
 def for_bare_metal(cache: Cache, plugin: Path | None, qemu_path: str | None, image: Path) -> qemu.Qemu:

@@ -8,7 +8,7 @@ from functools import partial
 from rmpopt_cli.base.errors import OK, Failure
 from rmpopt_cli.base.paths import BUILD, CHECKOUT
 from rmpopt_cli.base.shell import last_line, logged, output
-from rmpopt_cli.provision import libvfio_user, packages, project
+from rmpopt_cli.provision import packages, project
 from rmpopt_cli.provision.cache import Cache
 from .command import Checks
 
@@ -35,8 +35,7 @@ def _compile(cache: Cache, family: str, version: int) -> str | None:
     log.unlink(missing_ok=True)
     compilers = {"CC": f"{C_COMPILER[family]}-{version}", "CXX": f"{CXX_COMPILER[family]}-{version}"}
     # Without precompiled headers, so that a file that forgets an include is found.
-    options = {"werror": "true", "tests": "false", "optimization": "1", "debug": "false", "b_pch": "false",
-               "libvfio_user_src": str(libvfio_user.ensure(cache))}
+    options = {"werror": "true", "tests": "false", "optimization": "1", "debug": "false", "b_pch": "false"}
     if not (where / "build.ninja").exists():
         words = ["meson", "setup", *(f"-D{name}={value}" for name, value in options.items()), where, CHECKOUT]
         if logged(words, log, extra_env=compilers) != OK:

@@ -99,35 +99,28 @@ class BuildTest(Scratch):
         with mock.patch.multiple(project, CHECKOUT=checkout, BUILD=checkout / "build",
                                  LOCK=checkout / "build.lock", WARNINGS_ARE_ERRORS="RMPOPT_NOT_SET", logged=run,
                                  output=lambda *_, **__: (0, "", "")), contextlib.redirect_stderr(None):
-            project.build(Cache(cache), self.library(cache), [Path("for-guests")])
+            project.build(Cache(cache), [Path("for-guests")])
 
-    def library(self, cache: Path) -> Path:
-        source = cache / "libvfio-user" / "1"
-        (source / "lib").mkdir(parents=True, exist_ok=True)
-        (source / "lib" / "libvfio-user.c").touch()
-        return source
-
-    def configured_with(self, checkout: Path, source: Path) -> None:
-        listed = {"buildtype": "release", "b_ndebug": "false", "werror": "false", "tests": "true",
-                  "libvfio_user_src": str(source)}
+    def configured(self, checkout: Path, buildtype: str = "release") -> None:
+        listed = {"buildtype": buildtype, "b_ndebug": "false", "werror": "false", "tests": "true"}
         text = ", ".join(f'{{"name": "{n}", "type": "string", "value": "{v}"}}' for n, v in listed.items())
         (checkout / "build" / "meson-info" / "intro-buildoptions.json").write_text(f"[{text}]")
 
     def test_another_cache_does_not_configure_anew(self) -> None:
         checkout, calls = self.checkout("tree"), []
-        self.configured_with(checkout, self.library(self.top / "one"))
+        self.configured(checkout)
         self.build(checkout, self.top / "two", calls)
         self.assertEqual([words[3] for words in calls], ["ninja"])
 
-    def test_source_that_has_gone_is_replaced(self) -> None:
+    def test_other_options_are_replaced(self) -> None:
         checkout, calls = self.checkout("tree"), []
-        self.configured_with(checkout, self.top / "gone" / "libvfio-user" / "1")
+        self.configured(checkout, buildtype="debug")
         self.build(checkout, self.top / "two", calls)
         self.assertEqual([words[0] for words in calls], ["meson", "nice"])
 
     def test_two_caches_on_one_checkout_wait_for_each_other(self) -> None:
         checkout, calls = self.checkout("tree"), []
-        self.configured_with(checkout, self.library(self.top / "one"))
+        self.configured(checkout)
         with lock.held(checkout / "build.lock", "it"):
             waiting = threading.Thread(target=self.build, args=(checkout, self.top / "two", calls))
             waiting.start()

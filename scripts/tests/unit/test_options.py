@@ -83,8 +83,8 @@ class PluginTest(unittest.TestCase):
                           "watch=on", "watch-bound=5", "measure=exact+tlb", "tlb=zen3"])
 
     def test_places(self) -> None:
-        self.assertTrue(plugin_argument(MachineOptions(), {"log": Path("/l"), "psp": Path("/s")})
-                        .endswith(",log=/l,psp=/s"))
+        self.assertTrue(plugin_argument(MachineOptions(), {"log": Path("/l"), "report": Path("/r")})
+                        .endswith(",log=/l,report=/r"))
 
 
 if __name__ == "__main__":
