@@ -14,6 +14,7 @@
 #include "qemu/layout.h"
 #include "qemu/machine.h"
 #include "qemu/tlb_fill.h"
+#include "qemu/vcpu_turns.h"
 
 #include <array>
 #include <chrono>
@@ -56,6 +57,10 @@ std::string emulation::listen()
             options_.control,
             [this](const nlohmann::json &request) { return control_command(target(), request); },
             observers_.events());
+    }
+    if (error.empty() && options_.deterministic && !clock_counts_instructions()) {
+        error = "deterministic=on needs a clock that counts instructions; give QEMU "
+                "-icount shift=3,sleep=off";
     }
     return error;
 }
@@ -115,7 +120,8 @@ void emulation::start_parts(std::uintptr_t ra)
                       .tlb = options_.tlb,
                       .watches = options_.watch,
                       .watch_bound = options_.watch_bound * guest_second,
-                      .audit = options_.audit});
+                      .audit = options_.audit,
+                      .is_over = options_.deterministic ? is_end_requested : nullptr});
     store_hooks::start(observers_.measuring());
     store_hooks::set_mode(options_.measure);
     if (options_.measure.mode != measure_mode::off) {
@@ -129,8 +135,21 @@ void emulation::start_parts(std::uintptr_t ra)
          .rmpupdate_failure = [this] { return injections_.take_rmpupdate(); },
          .enter_operating_system = [this](std::uint32_t rsi,
                                           std::uint32_t rbx) { enter_operating_system(rsi, rbx); },
-         .set_measure = [this](measure_request to) { set_measure(to); }});
-    ticker_.start(tick_period, [this] { observers_.tick(); });
+         .set_measure = [this](measure_request to) { set_measure(to); },
+         .end_run =
+             [this] {
+                 if (options_.deterministic) {
+                     request_power_off();
+                 }
+             }});
+    if (options_.deterministic) {
+        refuse_any(keep_turns());
+        notice_end();
+        guest_timer_.start(std::chrono::nanoseconds(tick_period).count(),
+                           [this] { observers_.tick(); });
+    } else {
+        ticker_.start(tick_period, [this] { observers_.tick(); });
+    }
 }
 
 void emulation::start_checks(std::uintptr_t ra)

@@ -13,6 +13,7 @@
 #include "observers.h"
 #include "options.h"
 #include "platform/psp/device.h"
+#include "qemu/guest_timer.h"
 #include "report/report.h"
 
 #include <atomic>
@@ -84,7 +85,8 @@ class emulation
     bool warm_ = false;                    ///< RAM may hold the contents of an earlier boot
     std::atomic<hw::spa_t> iommu_base_{0}; ///< its registers; 0 without an IOMMU
     control_server control_;
-    ticker ticker_; ///< last, so that it ends first
+    guest_timer guest_timer_; ///< instead of the ticker, when everything goes by the guest's clock
+    ticker ticker_;           ///< last, so that it ends first
 };
 
 } // namespace rmpopt

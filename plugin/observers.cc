@@ -83,9 +83,20 @@ void observers::start_watch(const settings &s)
     });
 }
 
+void observers::schedule_event(happening what, unsigned cpu,
+                               const std::array<std::uint64_t, 3> &operands)
+{
+    if (keeps_schedule() && !settings_.is_over()) {
+        const std::uint64_t now = clock_();
+        schedule_.add(now, what, cpu, operands);
+        last_scheduled_ns_ = now;
+    }
+}
+
 void observers::rmpopt(const place &where, hw::spa_t rax, std::uint64_t rcx,
                        const hw::rmpopt_result &r)
 {
+    schedule_event(happening::instruction, *where.cpu, {rax, rcx, r.cf ? 1u : 0u});
     measurement_->rmpopt(*where.cpu, r);
     if (watch_ != nullptr) {
         watch_->rmpopt(where, rax, rcx, r);
@@ -98,6 +109,7 @@ void observers::rmpopt(const place &where, hw::spa_t rax, std::uint64_t rcx,
 void observers::rmpupdate(const place &where, hw::spa_t spa, const hw::rmp_record &record,
                           hw::rmp_status status)
 {
+    schedule_event(happening::instruction, *where.cpu, {spa, static_cast<unsigned>(status)});
     measurement_->rmpupdate(spa, status);
     if (status == hw::rmp_status::success) {
         measurement_->rmp_changed({spa, record.size_2m ? hw::page_2m : hw::page_4k});
@@ -110,6 +122,7 @@ void observers::rmpupdate(const place &where, hw::spa_t spa, const hw::rmp_recor
 
 void observers::psmash(const place &where, hw::spa_t spa, hw::rmp_status status)
 {
+    schedule_event(happening::instruction, *where.cpu, {spa, static_cast<unsigned>(status)});
     measurement_->psmash(spa, status);
     if (status == hw::rmp_status::success) {
         measurement_->rmp_changed({spa, hw::page_2m});
@@ -120,8 +133,9 @@ void observers::psmash(const place &where, hw::spa_t spa, hw::rmp_status status)
     look_at_region(spa);
 }
 
-void observers::rdmsr(const place &, std::uint32_t, hw::msr_result r)
+void observers::rdmsr(const place &where, std::uint32_t index, hw::msr_result r)
 {
+    schedule_event(happening::instruction, *where.cpu, {index, static_cast<unsigned>(r)});
     if (r == hw::msr_result::gp0) {
         hw::count(settings_.machine->counters().msr_gp);
     }
@@ -130,6 +144,7 @@ void observers::rdmsr(const place &, std::uint32_t, hw::msr_result r)
 void observers::wrmsr(const place &where, std::uint32_t index, std::uint64_t value,
                       hw::msr_result r, const hw::rmp_changes &changes)
 {
+    schedule_event(happening::instruction, *where.cpu, {index, value, static_cast<unsigned>(r)});
     if (index == msr_lstar) {
         lstar_.store(value, std::memory_order_relaxed);
         return;
@@ -152,6 +167,7 @@ void observers::wrmsr(const place &where, std::uint32_t index, std::uint64_t val
 void observers::vmrun(const vmrun_event &e)
 {
     static std::atomic<std::uint64_t> failed{0};
+    schedule_event(happening::instruction, e.cpu, {e.vmcb, e.asid});
     if (e.failed == nullptr) {
         tlb_hooks::guest_starts(vcpu::by_index(e.cpu), e.asid, e.tlb_control);
     } else if (failed.fetch_add(1, std::memory_order_relaxed) < most_lines) {
@@ -169,8 +185,14 @@ void observers::halted_for_good(unsigned cpu)
 
 void observers::cpu_started(unsigned cpu)
 {
+    schedule_event(happening::started, cpu);
     measurement_->machine_changed();
     measurement_->tlb_reset(cpu);
+}
+
+void observers::interrupted(unsigned cpu, std::uint64_t rip)
+{
+    schedule_event(happening::exception, cpu, {rip});
 }
 
 void observers::denied(const place &where, const denied_access &access)
@@ -202,6 +224,7 @@ void observers::phase(std::string_view name)
 
 void observers::command(std::uint16_t command, const hw::firmware_result &result)
 {
+    schedule_event(happening::command, 0, {command, result.status});
     measurement_->machine_changed();
     for (const hw::rmp_change &r : result.rmp_changes.ranges()) {
         measurement_->rmp_changed({r.base, r.bytes});
@@ -215,6 +238,7 @@ void observers::command(std::uint16_t command, const hw::firmware_result &result
 
 void observers::firmware_reset(const hw::firmware_result &result)
 {
+    schedule_event(happening::reset, 0);
     measurement_->machine_changed();
     firmware_events_.reset(result);
     measurement_->guests(firmware_events_.launched(), firmware_events_.ended());
@@ -251,6 +275,7 @@ void observers::booted()
 
 void observers::reset()
 {
+    schedule_event(happening::reset, 0);
     if (watch_ != nullptr) {
         watch_->reset();
     }
@@ -263,7 +288,9 @@ void observers::reset()
 
 void observers::tell(std::string_view type, const nlohmann::ordered_json &fields)
 {
-    events_.add(guest_now(), type, fields);
+    if (!keeps_schedule() || !settings_.is_over()) {
+        events_.add(guest_now(), type, fields);
+    }
 }
 
 void observers::tick()
@@ -282,15 +309,21 @@ void observers::finish()
 {
     firmware_events_.flush();
     measurement_->tick();
-    tell("end", nlohmann::ordered_json::object());
+    // Of the end itself, the guest's last sign of life is the last thing that is the same each time.
+    events_.add(keeps_schedule() ? since_boot(last_scheduled_ns_) : guest_now(), "end",
+                nlohmann::ordered_json::object());
     tick();
 }
 
 guest_time observers::guest_now() const
 {
+    return since_boot(clock_());
+}
+
+guest_time observers::since_boot(std::uint64_t ns) const
+{
     const std::uint64_t started = boot_started_ns_;
-    const std::uint64_t now = clock_();
-    return started != 0 && now > started ? now - started : 0;
+    return started != 0 && ns > started ? ns - started : 0;
 }
 
 void observers::add_to(report_snapshot &s) const
@@ -298,6 +331,9 @@ void observers::add_to(report_snapshot &s) const
     s.watcher = watch_.get();
     s.measure = measurement_->report();
     s.lstar = lstar_;
+    if (keeps_schedule()) {
+        s.schedule = schedule_.so_far();
+    }
 }
 
 } // namespace rmpopt

@@ -10,6 +10,7 @@
 #include "report/event_log.h"
 #include "report/firmware_events.h"
 #include "report/report.h"
+#include "report/schedule_record.h"
 #include "watch/watch.h"
 
 #include <atomic>
@@ -27,6 +28,9 @@ class observers final : public listener
         bool watches = false;
         guest_time watch_bound = 0;
         unsigned audit = 0; ///< recount the RMP after every so many RMP instructions; 0: never
+        /// Keep a schedule; then only one vCPU at a time may execute. Events for which this returns
+        /// true are left out: the guest has ended, and how far it still runs depends on the host.
+        std::function<bool()> is_over{};
     };
 
     /// `clock`: QEMU's virtual clock in nanoseconds.
@@ -48,6 +52,7 @@ class observers final : public listener
     void vmrun(const vmrun_event &e) override;
     void halted_for_good(unsigned cpu) override;
     void cpu_started(unsigned cpu) override;
+    void interrupted(unsigned cpu, std::uint64_t rip) override;
     void denied(const place &where, const denied_access &access) override;
     void dma_blocked(hw::spa_t spa) override;
     void phase(std::string_view name) override;
@@ -77,6 +82,10 @@ class observers final : public listener
 
   private:
     void start_watch(const settings &s);
+    bool keeps_schedule() const { return settings_.is_over != nullptr; }
+    guest_time since_boot(std::uint64_t ns) const;
+    void schedule_event(happening what, unsigned cpu,
+                        const std::array<std::uint64_t, 3> &operands = {});
     void look_at_region(hw::spa_t spa);
 
     const std::function<std::uint64_t()> clock_;
@@ -85,6 +94,8 @@ class observers final : public listener
     event_log events_;
     firmware_events firmware_events_;
     settings settings_;
+    schedule_record schedule_;
+    std::atomic<std::uint64_t> last_scheduled_ns_{0};
     std::unique_ptr<watch> watch_; ///< nullptr if the option is off
     std::unique_ptr<measurement> measurement_;
     std::atomic<unsigned> since_audit_{0};

@@ -21,6 +21,8 @@ struct options {
     hw::policy policy{};
     enforcement enforce = enforcement::on;
     unsigned audit = 0; ///< recount the RMP after every so many RMP instructions; 0: never
+    /// Does everything by the guest's clock, and keeps a hash of what happens; needs -icount.
+    bool deterministic = false;
     bool watch = false; ///< look for mistakes of the guest's kernel
     /// Seconds of guest time that a clean region may stay unoptimised.
     unsigned watch_bound = 30;

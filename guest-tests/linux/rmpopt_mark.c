@@ -22,7 +22,8 @@ static void usage(const char *what)
             "usage: rmpopt-mark NAME       a phase of this name begins (\"\": the last one ends)\n"
             "       rmpopt-mark --on [N]   measure each store, or on average one of N\n"
             "       rmpopt-mark --on tlb   measure each store, and model TLBs\n"
-            "       rmpopt-mark --off      measure no longer\n",
+            "       rmpopt-mark --off      measure no longer\n"
+            "       rmpopt-mark --end      the run is over: with --seed the machine powers off here\n",
             what);
     exit(USAGE);
 }
@@ -72,6 +73,8 @@ int main(int argc, char *argv[])
         rmpopt_mark_on(argc == 3 ? interval(argv[2]) : 0);
     else if (!strcmp(word, "--off") && argc == 2)
         rmpopt_mark_off();
+    else if (!strcmp(word, "--end") && argc == 2)
+        rmpopt_mark_end();
     else if (argc > 2)
         usage("too many words");
     else

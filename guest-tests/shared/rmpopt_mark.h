@@ -16,6 +16,7 @@ enum rmpopt_mark_function {
     RMPOPT_MARK_ON = 0x4f4e4d45,    /* interval in RDX, 0: each store */
     RMPOPT_MARK_ON_TLB = 0x4d424c54, /* "TLBM": each store, and TLBs are modelled */
     RMPOPT_MARK_OFF = 0x46464f4d,
+    RMPOPT_MARK_END = 0x21444e45, /* "END!" */
 };
 
 enum { RMPOPT_MARK_LONGEST = 63 }; /* bytes of a name */
@@ -53,6 +54,12 @@ static inline void rmpopt_mark_on_tlb(void)
 static inline void rmpopt_mark_off(void)
 {
     rmpopt_mark_call(RMPOPT_MARK_OFF, NULL, 0);
+}
+
+/* The run is over: a deterministic machine (`--seed`) powers off here. */
+static inline void rmpopt_mark_end(void)
+{
+    rmpopt_mark_call(RMPOPT_MARK_END, NULL, 0);
 }
 
 #endif

@@ -63,9 +63,15 @@ std::uint32_t access_bits(const translation &t, const hw::rmp_access &a)
            (t.user ? pf_user : 0);
 }
 
-void delivered(const vcpu &cpu)
+void interrupted(const vcpu &cpu)
 {
     store_hooks::delivered(cpu);
+    enforced.heard->interrupted(cpu.index(), cpu.rip());
+}
+
+void delivered(const vcpu &cpu)
+{
+    interrupted(cpu);
     finish_page_fault(cpu);
 }
 
@@ -79,7 +85,7 @@ translation_rules rmp_translation_rules(bool enforce)
             .refuse = refuse_write,
             .started = started,
             .delivered = delivered,
-            .interrupted = store_hooks::delivered,
+            .interrupted = interrupted,
             .translated = store_hooks::translated};
 }
 

@@ -31,6 +31,8 @@ struct insn_environment {
     /// Called after synchronise() when the guest asks for another measurement mode. The caller then
     /// leaves the block.
     std::function<void(measure_request to)> set_measure;
+    /// Called when the guest says that its work is done.
+    std::function<void()> end_run;
 };
 
 /// Starts to emulate instructions. To be called on vCPU 0's thread before the guest's first

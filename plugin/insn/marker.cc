@@ -19,6 +19,7 @@ enum class marker : std::uint32_t {
     on = 0x4f4e4d45,     ///< "EMNO": measures stores at the interval RDX; 0: every store
     on_tlb = 0x4d424c54, ///< "TLBM": measures every store and models TLBs
     off = 0x46464f4d,    ///< "MOFF": stops the measurement
+    end = 0x21444e45,    ///< "END!": the run is over, and a deterministic machine powers off here
 };
 constexpr std::size_t longest_name = 63;
 
@@ -64,8 +65,11 @@ void emulate_marker(insn_event event)
     if (!event.cpu.code_64()) {
         return;
     }
-    if (static_cast<marker>(event.reg(rax)) == marker::mark) {
+    const auto function = static_cast<marker>(event.reg(rax));
+    if (function == marker::mark) {
         mark(event);
+    } else if (function == marker::end) {
+        event.env.end_run();
     } else if (is_request(event, request)) {
         synchronise(event);
         event.env.set_measure(request);

@@ -5,6 +5,8 @@
 #include "qemu/symbols.h"
 #include "qemu/vcpu.h"
 
+#include <array>
+#include <atomic>
 #include <cstring>
 #include <utility>
 
@@ -13,6 +15,12 @@ namespace rmpopt
 
 namespace
 {
+
+/// QEMU's Notifier.
+struct notifier {
+    void (*notify)(notifier *self, void *data);
+    std::array<void *, 2> links{};
+};
 
 namespace qemu
 {
@@ -26,7 +34,13 @@ qemu_function<bool(int index, std::uint32_t type, std::uint64_t *address, std::u
     e820_get_entry("e820_get_entry");
 qemu_function<void(void (*cb)(void *), void *opaque)> qemu_register_reset("qemu_register_reset");
 qemu_function<std::int64_t(int type)> qemu_clock_get_ns("qemu_clock_get_ns");
+qemu_function<void(notifier *n)> qemu_register_shutdown_notifier("qemu_register_shutdown_notifier");
+qemu_function<int()> qemu_shutdown_requested_get("qemu_shutdown_requested_get");
+qemu_function<int()> qemu_reset_requested_get("qemu_reset_requested_get");
+qemu_function<void(int cause)> qemu_system_shutdown_request("qemu_system_shutdown_request");
 } // namespace qemu
+
+std::atomic<bool> is_ending{false};
 
 struct block_search {
     guest_ram_block *best;
@@ -95,6 +109,23 @@ bool read_system_memory(std::uint64_t address, void *to, std::size_t bytes)
     }
     g_byte_array_free(buf, TRUE);
     return ok;
+}
+
+void notice_end()
+{
+    static notifier at_shutdown{.notify = [](notifier *, void *) { is_ending = true; }};
+    qemu::qemu_register_shutdown_notifier(&at_shutdown);
+}
+
+bool is_end_requested()
+{
+    return is_ending || qemu::qemu_shutdown_requested_get() != 0 || qemu::qemu_reset_requested_get() != 0;
+}
+
+void request_power_off()
+{
+    constexpr int guest_shutdown = 6; // ShutdownCause; it only chooses the words of QEMU's events
+    qemu::qemu_system_shutdown_request(guest_shutdown);
 }
 
 void on_machine_reset(void (*cb)(void *), void *userdata)

@@ -30,6 +30,14 @@ std::uint64_t virtual_clock_ns();
 /// Reads system memory through QEMU's own view, devices included. vCPU thread only.
 bool read_system_memory(std::uint64_t address, void *to, std::size_t bytes);
 
+/// True when the guest has asked for power-off or reset. QEMU's main thread does that some time
+/// later, and until then the guest runs on. Any thread, after notice_end().
+bool is_end_requested();
+/// Before the guest runs.
+void notice_end();
+/// Powers the machine off as if the guest had asked for it. Any thread.
+void request_power_off();
+
 /// Calls `cb(userdata)` at every machine reset, in the main thread with vCPUs stopped. Only before
 /// QEMU creates the machine.
 void on_machine_reset(void (*cb)(void *), void *userdata);

@@ -7,6 +7,7 @@
 #include "base/ticker.h"
 #include "hw-model/firmware/firmware.h"
 #include "hw-model/machine/machine.h"
+#include "report/schedule_record.h"
 #include "watch/watch.h"
 
 #include <atomic>
@@ -14,6 +15,7 @@
 #include <functional>
 #include <mutex>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -29,6 +31,7 @@ struct report_snapshot {
     const watch *watcher = nullptr; ///< nullptr: the watch is off
     nlohmann::ordered_json measure; ///< measurement::report()
     std::uint64_t lstar = 0;        ///< the guest's MSR_LSTAR; 0 unless it was written
+    std::optional<schedule_record::summary> schedule; ///< nothing when it is not kept
     std::uint64_t guard_changes = 0;
     std::string enforcement;
     std::vector<std::string> messages; ///< lines of the log

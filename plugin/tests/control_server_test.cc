@@ -173,7 +173,7 @@ TEST(ControlServer, SaysWhyItCannotListen)
     const auto start = [&](const std::string &path) { return server.start(path, {}, events); };
     EXPECT_NE(start("/nonexistent/x.sock").find("control=/nonexistent/x.sock: the directory"),
               std::string::npos);
-    EXPECT_NE(start("/tmp/" + std::string(200, 'x')).find("longer than"), std::string::npos);
+    EXPECT_NE(start(std::string("/tmp/").append(200, 'x')).find("longer than"), std::string::npos);
     const std::string file = testing::TempDir() + "control-test.file";
     std::ofstream(file) << "x";
     EXPECT_NE(start(file).find("is no socket"), std::string::npos);

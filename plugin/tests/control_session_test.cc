@@ -88,7 +88,7 @@ TEST_F(control_session_test, ALineWithoutEndEndsTheClient)
 TEST_F(control_session_test, WhoAsksButDoesNotReadIsClosed)
 {
     bool open = true;
-    const std::string request = "{\"cmd\": \"" + std::string(1000, 'a') + "\"}\n";
+    const std::string request = std::string(R"({"cmd": ")").append(1000, 'a').append("\"}\n");
     for (int i = 0; open && i < 100'000; ++i) {
         open = session.receive(request);
     }

@@ -165,7 +165,7 @@ TEST(options, unknown_option_is_refused_with_the_known_ones)
 {
     EXPECT_EQ(parse({"speed=fast"}).error,
               "unknown option 'speed'; known: persona, rmp, enforce, "
-              "audit, watch, watch-bound, measure, tlb, psp, control, events, log, report, probe, "
+              "audit, deterministic, watch, watch-bound, measure, tlb, psp, control, events, log, report, probe, "
               "break, policy.NAME");
 }
 

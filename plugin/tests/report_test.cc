@@ -308,6 +308,54 @@ TEST_F(report_test, has_no_watch_unless_somebody_watches)
     EXPECT_TRUE(report()["lstar"].is_null());
 }
 
+TEST_F(report_test, shows_the_schedule_if_it_is_kept)
+{
+    EXPECT_TRUE(report()["schedule"].is_null());
+    report_snapshot s = snapshot();
+    s.schedule = {.hash = 0x1234, .events = 7};
+    EXPECT_EQ(json::parse(render_report(s))["schedule"],
+              (json{{"hash", "0x1234"}, {"events", 7}}));
+}
+
+TEST(schedule_record, its_number_tells_what_when_where_and_in_which_order)
+{
+    const auto hash = [](auto add) {
+        schedule_record s;
+        add(s);
+        return s.so_far().hash;
+    };
+    const std::uint64_t number = hash([](schedule_record &s) {
+        s.add(100, happening::instruction, 1, {0x1000, 1});
+        s.add(200, happening::exception, 0, {0x2000});
+    });
+    EXPECT_EQ(number, hash([](schedule_record &s) {
+                  s.add(100, happening::instruction, 1, {0x1000, 1});
+                  s.add(200, happening::exception, 0, {0x2000});
+              }));
+    const auto differs = [&](auto add) { EXPECT_NE(number, hash(add)); };
+    differs([](schedule_record &s) {
+        s.add(200, happening::exception, 0, {0x2000});
+        s.add(100, happening::instruction, 1, {0x1000, 1});
+    });
+    differs([](schedule_record &s) {
+        s.add(101, happening::instruction, 1, {0x1000, 1});
+        s.add(200, happening::exception, 0, {0x2000});
+    });
+    differs([](schedule_record &s) {
+        s.add(100, happening::command, 1, {0x1000, 1});
+        s.add(200, happening::exception, 0, {0x2000});
+    });
+    differs([](schedule_record &s) {
+        s.add(100, happening::instruction, 2, {0x1000, 1});
+        s.add(200, happening::exception, 0, {0x2000});
+    });
+    differs([](schedule_record &s) {
+        s.add(100, happening::instruction, 1, {0x1000, 0});
+        s.add(200, happening::exception, 0, {0x2000});
+    });
+    differs([](schedule_record &s) { s.add(100, happening::instruction, 1, {0x1000, 1}); });
+}
+
 TEST_F(report_test, shows_findings_and_passes)
 {
     watch w({.machine = m.get(), .clock = [] { return 1500 * guest_second / 1000; }, .on_new = {}});

@@ -121,6 +121,8 @@ init)
 esac
 section dmesg-end dmesg
 word 'done' $code
-# The host ends QEMU now, so that its report shows the state as it is. Without a host: power off.
+# The host ends QEMU now, so that its report shows the state as it is; with a seed the plugin does, at this very
+# instruction. Without either: power off.
+rmpopt-mark --end
 sleep 5
 poweroff -f

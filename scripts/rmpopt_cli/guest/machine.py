@@ -22,6 +22,7 @@ LONGEST_BOUND = 86400  # of the watch, in seconds of guest time
 SOCKET_PATH_LIMIT = 107  # struct sockaddr_un without its final NUL
 # The guest's clock advances 8 ns for each instruction, and jumps to the next timer when all CPUs are idle.
 VIRTUAL_TIME = ["-icount", "shift=3,sleep=off"]
+LARGEST_SEED = (1 << 64) - 1
 SIZE = re.compile(r"(\d+)([KMGT]?)", re.I)
 UNITS = {"": 1 << 20, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 SMP_ITEM = re.compile(r"(?:cpus=)?[1-9]\d*|(?:maxcpus|sockets|dies|cores|threads)=[1-9]\d*")
@@ -74,6 +75,12 @@ def parse_bound(text: str) -> int:
     return int(text)
 
 
+def parse_seed(text: str) -> int:
+    if not text.isdecimal() or int(text) > LARGEST_SEED:
+        raise BadInput(f"--seed {text}: give a number from 0 to {LARGEST_SEED}")
+    return int(text)
+
+
 def parse_words(text: str) -> list[str]:
     try:
         return shlex.split(text)
@@ -113,6 +120,8 @@ class MachineOptions:
     thread: str = option("single", "host threads for the guest's CPUs", choices=("single", "multi"))
     time: str = option("real", "virtual: the guest's clock counts instructions and skips idle time",
                        choices=("real", "virtual"))
+    seed: int | None = option(None, "the same seed gives the same run, instruction for instruction; implies --time "
+                              "virtual", metavar="N", parse=parse_seed)
     qemu: str | None = option(None, "QEMU to use", metavar="PATH")
     qemu_options: list[str] = repeated("more QEMU options; may be repeated", "--qemu-opts", "S", "extend",
                                        parse=parse_words)
@@ -129,13 +138,18 @@ class MachineOptions:
         return not self.no_plugin and self.watch == "on"
 
     @property
+    def has_virtual_time(self) -> bool:
+        return self.time == "virtual" or self.seed is not None
+
+    @property
     def has_rmp(self) -> bool:
         return not self.no_plugin and self.rmp != "none"
 
     def check(self) -> None:
         """Refuses options that exclude each other."""
-        if self.time == "virtual" and self.thread == "multi":
-            raise BadInput("--time virtual needs one host thread: leave --thread multi out")
+        if self.has_virtual_time and self.thread == "multi":
+            raise BadInput(f"{'--time virtual' if self.seed is None else '--seed'} needs one host thread: leave "
+                           "--thread multi out")
 
 
 def plugin_argument(machine: MachineOptions, places: dict[str, Path]) -> str:
@@ -143,11 +157,18 @@ def plugin_argument(machine: MachineOptions, places: dict[str, Path]) -> str:
     words = [str(machine.plugin)]
     for name, each, _ in options.of(MachineOptions):
         words += each.told(getattr(machine, name))
+    if machine.seed is not None:
+        words.append("deterministic=on")
     words += [f"{name}={path}" for name, path in places.items()]
     if any("," in word for word in words):
         raise BadInput("a path contains a comma, which QEMU's plugin options can't hold: "
                        "use another directory for the checkout, RMPOPT_CACHE or --report")
     return ",".join(words)
+
+
+def _seeded(seed: int | None) -> list[str]:
+    """QEMU's random numbers come from the seed, and its date from the guest's clock."""
+    return [] if seed is None else ["-seed", str(seed), "-rtc", "base=2026-01-01,clock=vm"]
 
 
 def command(cache: Cache, qemu: Qemu, machine: MachineOptions, places: dict[str, Path],
@@ -159,7 +180,7 @@ def command(cache: Cache, qemu: Qemu, machine: MachineOptions, places: dict[str,
              "-accel", f"tcg,thread={machine.thread}", "-machine", "q35,smm=off,memory-backend=ram",
              "-object", f"memory-backend-memfd,id=ram,size={size},share=on", "-m", size,
              "-smp", machine.smp, "-cpu", cpu.model(qemu, machine.persona, cache),
-             *(VIRTUAL_TIME if machine.time == "virtual" else [])]
+             *(VIRTUAL_TIME if machine.has_virtual_time else []), *_seeded(machine.seed)]
     if not machine.no_plugin:
         words += ["-plugin", plugin_argument(machine, places), "-device", "amd-iommu,xtsup=on"]
         if has_psp:

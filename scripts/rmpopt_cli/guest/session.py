@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Runs QEMU, follows what the guest reports, and ends QEMU."""
+import contextlib
 import signal
 import subprocess
 import sys
@@ -36,10 +37,11 @@ def qemu_messages(log: Path) -> list[str]:
 
 class Session:
     def __init__(self, argv: list[str], space: Workspace, link: GuestLink, timeout: float,
-                 interactive: bool = False, verbose: bool = False, reboots: int = 0) -> None:
+                 interactive: bool = False, verbose: bool = False, reboots: int = 0, to_the_end: bool = False) -> None:
         self._argv, self._space, self._link = argv, space, link
         self._timeout, self._interactive, self._verbose = timeout, interactive, verbose
         self._reboots = reboots
+        self._to_the_end = to_the_end  # the guest powers itself off; we would do it at another moment each time
         self._start = time.monotonic()
         self.seconds_to_init = 0.0
 
@@ -70,8 +72,9 @@ class Session:
             if stopping.is_set():
                 return Ending(SETUP_FAILED, "interrupted", "interrupted")
             self._read_on()
-            done = self._link.said("done")
-            if done:
+            if self._link.said("done"):
+                if self._to_the_end:
+                    self._await_end(process)
                 return Ending(OK, "done")
             if self._link.starts > self._reboots + 1:
                 return Ending(GUEST_DIED, "died", f"the guest started anew more than {self._reboots} times, "
@@ -104,6 +107,11 @@ class Session:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+
+    def _await_end(self, process: subprocess.Popen[bytes]) -> None:
+        """Of a guest that cannot power itself off, the end is ours."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(GRACE)
 
     def _whereabouts(self) -> str:
         text = self._space.console.read_text(errors="replace") if self._space.console.exists() else ""
