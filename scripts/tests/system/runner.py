@@ -17,7 +17,8 @@ from rmpopt_cli.base.paths import BUILD, CHECKOUT
 from rmpopt_cli.base.shell import last_line, output
 from rmpopt_cli.provision import kernel, setup
 from rmpopt_cli.provision.cache import Cache
-from . import bad_input, boots, compilers, debugger, distros, experiments, layout, measure, reoptimise, report, scenarios
+from . import (bad_input, boots, compilers, debugger, distros, experiments, layout, measure, reoptimise, report,
+               scenarios, seeds)
 from .command import Check, Checks
 
 SKIPPED = 77  # exit status by which Meson's tests skip
@@ -87,7 +88,7 @@ def run_all(cache: Cache, pattern: str, as_json: bool) -> int:
         return _close(_group("scripts", [test for test in unit_tests() if pattern in test[0]], jobs), as_json)
     variants = scenarios.variant_tests()
     linux = boots.tests() + bad_input.tests() + measure.tests() + report.tests()
-    alike = measure.lasting_tests() + experiments.tests() + scenarios.tests() + reoptimise.tests() + variants
+    alike = measure.lasting_tests() + experiments.tests() + scenarios.tests() + reoptimise.tests() + seeds.tests() + variants
 
     def kernels(where: Cache) -> None:
         if any(pattern in name for name, _ in variants):  # first, because it also builds the reference kernel

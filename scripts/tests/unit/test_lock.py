@@ -132,7 +132,7 @@ class BuildTest(Scratch):
     def test_two_checkouts_on_one_cache_build_at_the_same_time(self) -> None:
         first, second, calls = self.checkout("first"), self.checkout("second"), []
         for checkout in (first, second):
-            self.configured_with(checkout, self.library(self.top / "cache"))
+            self.configured(checkout)
         with lock.held(first / "build.lock", "it"):
             self.build(second, self.top / "cache", calls)
         self.assertEqual(len(calls), 1)

@@ -8,7 +8,7 @@ from rmpopt_cli import cli
 from rmpopt_cli.base import options
 from rmpopt_cli.base.errors import BadInput
 from rmpopt_cli.guest.given import FIXED
-from rmpopt_cli.guest.machine import MachineOptions, plugin_argument, show_size
+from rmpopt_cli.guest.machine import MachineOptions, parse_seed, plugin_argument, show_size
 from rmpopt_cli.guest.request import Request
 
 
@@ -81,6 +81,16 @@ class PluginTest(unittest.TestCase):
                                    measure="exact+tlb", tlb="zen3")[1:],
                          ["persona=turin", "policy.oow=gp", "policy.a=b", "rmp=auto", "enforce=on", "audit=7",
                           "watch=on", "watch-bound=5", "measure=exact+tlb", "tlb=zen3"])
+
+    def test_seed(self) -> None:
+        self.assertIn("deterministic=on", self.told(seed=0))
+        self.assertNotIn("deterministic=on", self.told())
+        self.assertEqual(parse_seed("18446744073709551615"), (1 << 64) - 1)
+        for wrong in ("18446744073709551616", "-1", "x", ""):
+            with self.assertRaisesRegex(BadInput, "--seed"):
+                parse_seed(wrong)
+        with self.assertRaisesRegex(BadInput, "--seed needs one host thread"):
+            MachineOptions(seed=1, thread="multi").check()
 
     def test_places(self) -> None:
         self.assertTrue(plugin_argument(MachineOptions(), {"log": Path("/l"), "report": Path("/r")})

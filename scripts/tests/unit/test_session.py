@@ -37,6 +37,14 @@ class SessionTest(unittest.TestCase):
         self.assertTrue((self.top / "ended").exists())
         self.assertLess(time.monotonic() - started, 10)
 
+    def test_with_a_seed_qemu_ends_by_itself(self) -> None:
+        argv = ["sh", "-c", f"cd {self.top}; trap 'touch ended; exit 0' TERM; {HELLO} "
+                            "echo '@tok done 0' >> status.log; sleep 1; touch off"]
+        ending = Session(argv, self.space, self.link, 20, to_the_end=True).run()
+        self.assertEqual(ending.outcome, "done")
+        self.assertTrue((self.top / "off").exists())
+        self.assertFalse((self.top / "ended").exists())
+
     def test_done_just_before_the_exit_counts(self) -> None:
         self.assertEqual(self.play(f"{HELLO} echo '@tok done 3' >> status.log").outcome, "done")
         self.assertEqual(self.link.said("done"), ["done", "3"])
