@@ -70,7 +70,8 @@ void emulation::offer_devices()
     psp_.offer({.announce = [this](std::uint16_t command) { prepare_command(command); },
                 .run = [this](std::uint16_t command,
                               hw::spa_t buffer) { return run_command(command, buffer); },
-                .reset = [this] { reset_firmware(); }});
+                .reset = [this] { reset_firmware(); }},
+               options_.psp_latency);
 }
 
 void emulation::start_machine(std::uintptr_t ra)
@@ -204,9 +205,8 @@ std::uint16_t emulation::run_command(std::uint16_t command, hw::spa_t buffer)
         return static_cast<std::uint16_t>(hw::firmware_status::hardware_platform);
     }
     const auto failure = injections_.take_psp(command);
-    const hw::firmware_result result = failure.has_value()
-                                           ? hw::firmware_result{.status = *failure}
-                                           : firmware_->execute(command, buffer);
+    const hw::firmware_result result = failure.has_value() ? hw::firmware_result{.status = *failure}
+                                                           : firmware_->execute(command, buffer);
     take_effect_now(result.rmp_changes);
     observers_.command(command, result);
     return result.status;

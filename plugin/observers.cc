@@ -309,7 +309,8 @@ void observers::finish()
 {
     firmware_events_.flush();
     measurement_->tick();
-    // Of the end itself, the guest's last sign of life is the last thing that is the same each time.
+    // Of the end itself, the guest's last sign of life is the last thing that is the same each
+    // time.
     events_.add(keeps_schedule() ? since_boot(last_scheduled_ns_) : guest_now(), "end",
                 nlohmann::ordered_json::object());
     tick();

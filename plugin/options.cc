@@ -112,6 +112,11 @@ template <std::string options::*path> std::string set_path(options &o, std::stri
     return v.empty() ? "give a path after '='" : "";
 }
 
+std::string set_psp_latency(options &o, std::string_view v)
+{
+    return psp::latency::parse(v, o.psp_latency);
+}
+
 std::string refuse_psp(options &, std::string_view)
 {
     return "the secure processor needs no option any more; give QEMU -device rmpopt-psp";
@@ -134,6 +139,7 @@ constexpr std::array table{
     option{"measure", set_measure},
     option{"tlb", set_tlb},
     option{"psp", refuse_psp},
+    option{"psp-latency", set_psp_latency},
     option{"control", set_path<&options::control>},
     option{"events", set_path<&options::events>},
     option{"log", set_path<&options::log>},

@@ -7,6 +7,7 @@
 #include "hw-model/machine/cpu_model.h"
 #include "measure/measure_request.h"
 #include "measure/tlb_geometry.h"
+#include "platform/psp/latency.h"
 
 #include <string>
 
@@ -28,11 +29,12 @@ struct options {
     unsigned watch_bound = 30;
     measure_request measure; ///< from the start; may be changed while the guest runs
     tlb_geometry tlb = tlb_presets().back(); ///< of a core, where a TLB is modelled
-    std::string control;     ///< path of the control socket; empty: none
-    std::string events;      ///< path of the events; empty: none
-    std::string log;         ///< path of the log; empty: stderr
-    std::string report;      ///< path of the report; empty: none
-    std::string probe;       ///< path of the probe's result; empty: run the guest
+    psp::latency psp_latency;                ///< of the secure processor's commands
+    std::string control;                     ///< path of the control socket; empty: none
+    std::string events;                      ///< path of the events; empty: none
+    std::string log;                         ///< path of the log; empty: stderr
+    std::string report;                      ///< path of the report; empty: none
+    std::string probe;                       ///< path of the probe's result; empty: run the guest
     std::string broken_fact; ///< for tests: name of a fact of QEMU that must fail; empty: none
 
     /// The layout that the BIOS sets up.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// Precompiled for the model. Only headers that are not ours, so that a change of ours compiles what it must and no more.
-// Each file still includes what it uses: CI compiles without this one, too.
+// Precompiled for the model. Only headers that are not ours, so that a change of ours compiles what
+// it must and no more. Each file still includes what it uses: CI compiles without this one, too.
 #include <algorithm>
 #include <array>
 #include <atomic>

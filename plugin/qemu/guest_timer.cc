@@ -34,24 +34,37 @@ bool clock_counts_instructions()
 
 void guest_timer::start(std::uint64_t period, std::function<void()> f)
 {
-    constexpr int nanoseconds = 1;
     period_ = period;
     call_ = std::move(f);
-    qemu::timer_init_full(timer_.data(), nullptr, layout::clock_virtual, nanoseconds, 0, expired,
-                          this);
-    arm();
+    arm(period);
 }
 
-void guest_timer::arm()
+void guest_timer::once(std::uint64_t delay, std::function<void()> f)
 {
-    qemu::timer_mod_ns(timer_.data(), static_cast<std::int64_t>(virtual_clock_ns() + period_));
+    period_ = 0;
+    call_ = std::move(f);
+    arm(delay);
+}
+
+void guest_timer::arm(std::uint64_t delay)
+{
+    constexpr int nanoseconds = 1;
+    if (!std::exchange(is_made_, true)) {
+        qemu::timer_init_full(timer_.data(), nullptr, layout::clock_virtual, nanoseconds, 0,
+                              expired, this);
+    }
+    qemu::timer_mod_ns(timer_.data(), static_cast<std::int64_t>(virtual_clock_ns() + delay));
 }
 
 void guest_timer::expired(void *self)
 {
     auto *t = static_cast<guest_timer *>(self);
-    t->call_();
-    t->arm();
+    if (t->period_ != 0) {
+        t->call_();
+        t->arm(t->period_);
+    } else {
+        std::exchange(t->call_, {})(); // which may call once() again
+    }
 }
 
 } // namespace rmpopt

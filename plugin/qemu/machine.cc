@@ -119,7 +119,8 @@ void notice_end()
 
 bool is_end_requested()
 {
-    return is_ending || qemu::qemu_shutdown_requested_get() != 0 || qemu::qemu_reset_requested_get() != 0;
+    return is_ending || qemu::qemu_shutdown_requested_get() != 0 ||
+           qemu::qemu_reset_requested_get() != 0;
 }
 
 void request_power_off()

@@ -101,8 +101,7 @@ constexpr std::uint32_t probed_pattern = 0x5a3c0000;
 
 std::uint32_t read_register(std::uint32_t offset)
 {
-    return the.is_probed ? probed_pattern | offset
-                         : the.function.read(the.function.self, offset);
+    return the.is_probed ? probed_pattern | offset : the.function.read(the.function.self, offset);
 }
 
 void write_register(std::uint32_t offset, std::uint32_t value)
@@ -171,8 +170,8 @@ std::optional<std::size_t> vendor_offset()
     }
     const auto *bytes = static_cast<const std::byte *>(klass);
     std::optional<std::size_t> found;
-    for (std::size_t at = realize_before_vendor;
-         at + sizeof testdev <= malloc_usable_size(klass); at += 2) {
+    for (std::size_t at = realize_before_vendor; at + sizeof testdev <= malloc_usable_size(klass);
+         at += 2) {
         if (std::memcmp(bytes + at, testdev.data(), sizeof testdev) == 0) {
             if (found.has_value()) {
                 return std::nullopt;
@@ -206,8 +205,8 @@ void init_class(void *klass, const void *)
     put(*vendor + 2, the.function.device);
     put(*vendor + revision_after_vendor, std::uint8_t{0});
     put(*vendor + class_after_vendor, the.function.class_code);
-    qemu::device_class_set_legacy_reset(
-        klass, [](void *) { the.function.reset(the.function.self); });
+    qemu::device_class_set_legacy_reset(klass,
+                                        [](void *) { the.function.reset(the.function.self); });
 }
 
 } // namespace
@@ -259,8 +258,9 @@ std::string probe_pci_registers()
     constexpr std::uint32_t offset = 0x120, value = 0x12345678;
     std::uint64_t seen = 0;
     the.is_probed = true;
-    const unsigned problems = qemu::memory_region_dispatch_read(&the.region, offset, &seen, op_32, 0) |
-                              qemu::memory_region_dispatch_write(&the.region, offset, value, op_32, 0);
+    const unsigned problems =
+        qemu::memory_region_dispatch_read(&the.region, offset, &seen, op_32, 0) |
+        qemu::memory_region_dispatch_write(&the.region, offset, value, op_32, 0);
     the.is_probed = false;
     return problems == 0 && seen == (probed_pattern | offset) && the.probed_offset == offset &&
                    the.probed_value == value

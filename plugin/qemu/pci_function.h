@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// A PCI function of ours in QEMU's machine. Its type is registered with QEMU's object model, so that
-// "-device NAME" makes it, as it makes QEMU's own devices. What the function does is not known here.
+// A PCI function of ours in QEMU's machine. Its type is registered with QEMU's object model, so
+// that
+// "-device NAME" makes it, as it makes QEMU's own devices. What the function does is not known
+// here.
 //
 // QEMU's functions for this are those that its own devices use; what is assumed of its structures
 // is found by value when the device is made, and tried again with the other facts of layout.h.
@@ -13,7 +15,7 @@ namespace rmpopt
 {
 
 struct pci_function {
-    const char *name;        ///< of the device's type; lives until QEMU ends, as `self` does
+    const char *name; ///< of the device's type; lives until QEMU ends, as `self` does
     std::uint16_t vendor, device;
     std::uint16_t class_code; ///< base class and subclass
     int register_bar;         ///< memory BAR with the registers
@@ -21,8 +23,8 @@ struct pci_function {
     int msix_bar; ///< memory BAR with the MSI-X table
     std::uint16_t msix_vectors;
 
-    // Called with QEMU's big lock held: read and write for an access to one aligned 32-bit register,
-    // mostly on a vCPU's thread; reset when the function or the machine is reset.
+    // Called with QEMU's big lock held: read and write for an access to one aligned 32-bit
+    // register, mostly on a vCPU's thread; reset when the function or the machine is reset.
     void *self;
     std::uint32_t (*read)(void *self, std::uint32_t offset);
     void (*write)(void *self, std::uint32_t offset, std::uint32_t value);

@@ -80,8 +80,8 @@ class tlb_fill
     /// Drops them now. Only while no vCPU executes anything.
     static void flush_now();
 
-    /// As flush_then(), and blocks of code are translated anew. On a vCPU's thread the caller must leave
-    /// the block that it was called from, after vcpu::synchronise().
+    /// As flush_then(), and blocks of code are translated anew. On a vCPU's thread the caller must
+    /// leave the block that it was called from, after vcpu::synchronise().
     static void retranslate_then(void (*work)(void *data), void *data);
 
     /// The access for which the calling thread walks page tables, when `frames`, a backtrace from a

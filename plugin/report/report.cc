@@ -225,9 +225,9 @@ std::string render_report(const report_snapshot &s)
     out["measure"] = s.measure;
     out["watch"] = watch_json(s);
     out["lstar"] = s.lstar == 0 ? ordered_json() : ordered_json(hex(s.lstar));
-    out["schedule"] = s.schedule.has_value()
-                          ? ordered_json{{"hash", hex(s.schedule->hash)}, {"events", s.schedule->events}}
-                          : ordered_json();
+    out["schedule"] = s.schedule.has_value() ? ordered_json{{"hash", hex(s.schedule->hash)},
+                                                            {"events", s.schedule->events}}
+                                             : ordered_json();
     out["psp"] = psp(s);
     out["enforcement"] = s.enforcement;
     out["messages"] = s.messages;

@@ -42,7 +42,8 @@ class events_test : public hw::machine_fixture
                          .heard = &listening,
                          .rmpupdate_failure = [this] { return failure; },
                          .enter_operating_system = [](std::uint32_t, std::uint32_t) {},
-                         .set_measure = [](measure_request) {}});
+                         .set_measure = [](measure_request) {},
+                         .end_run = [this] { ended = true; }});
         ASSERT_EQ(
             install_checks(
                 {.level = enforcement::on, .machine = m.get(), .ram = &ram, .heard = &listening},
@@ -92,6 +93,7 @@ class events_test : public hw::machine_fixture
     fake_listener listening;
     std::optional<hw::rmp_status> failure;
     std::optional<fake::raised> last_fault;
+    bool ended = false; ///< the guest has said that its work is done
 };
 
 TEST_F(events_test, rmpupdate_is_told_once)
@@ -116,6 +118,18 @@ TEST_F(events_test, what_faults_before_it_is_executed_is_not_told)
     ASSERT_TRUE(last_fault.has_value());
     EXPECT_EQ(last_fault->vector, vector::ud);
     EXPECT_EQ(heard(), words{});
+}
+
+TEST_F(events_test, the_guest_can_say_that_its_work_is_done)
+{
+    static constexpr std::initializer_list<std::uint8_t> marker{0x0f, 0x1f, 0x84, 0x00,
+                                                                0x52, 0x4d, 0x50, 0x4f};
+    qemu.reg[rax] = 0x21444e44;
+    execute(marker);
+    EXPECT_FALSE(ended) << "another word";
+    qemu.reg[rax] = 0x21444e45;
+    execute(marker);
+    EXPECT_TRUE(ended);
 }
 
 TEST_F(events_test, psmash_is_told_once)

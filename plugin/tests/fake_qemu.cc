@@ -4,6 +4,7 @@
 #include "instrument/store_hooks.h"
 #include "instrument/tlb_hooks.h"
 #include "qemu/api.h"
+#include "qemu/guest_timer.h"
 #include "qemu/machine.h"
 #include "qemu/queued_work.h"
 
@@ -194,6 +195,11 @@ void offer_pci_function(const pci_function &function)
 bool has_pci_function()
 {
     return qemu.function.name != nullptr;
+}
+void guest_timer::once(std::uint64_t delay, std::function<void()> f)
+{
+    qemu.timer_delay = delay;
+    qemu.timer = std::move(f);
 }
 void raise_pci_interrupt(unsigned vector)
 {

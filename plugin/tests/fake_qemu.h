@@ -7,6 +7,7 @@
 #include "qemu/tlb_fill.h"
 
 #include <array>
+#include <functional>
 #include <utility>
 #include <vector>
 
@@ -35,8 +36,10 @@ struct state {
     /// Work that waits for vCPUs to stop; on a vCPU's thread it is done at once.
     std::vector<std::pair<void (*)(void *), void *>> queued;
     std::uint64_t clock = 0;
-    pci_function function{}; ///< that was offered
-    unsigned interrupts = 0; ///< raised by it
+    pci_function function{};       ///< that was offered
+    unsigned interrupts = 0;       ///< raised by it
+    std::function<void()> timer{}; ///< what the timer that was started last will call
+    std::uint64_t timer_delay = 0;
 };
 extern state qemu;
 

@@ -131,6 +131,25 @@ TEST(options, paths_are_taken)
     EXPECT_EQ(p.opt.report, "r=1") << "only the first '=' separates";
 }
 
+TEST(options, latency_of_the_secure_processor)
+{
+    constexpr std::uint16_t snp_init = 0x81, launch_update = 0xa1, unknown = 0x7f;
+    const auto of = [](const char *option, std::uint16_t command) {
+        return parse({option}).opt.psp_latency.of(command);
+    };
+    EXPECT_EQ(options{}.psp_latency.of(snp_init), 0u);
+    EXPECT_EQ(of("psp-latency=none", snp_init), 0u);
+    EXPECT_EQ(of("psp-latency=20us", snp_init), 20'000u);
+    EXPECT_EQ(of("psp-latency=3ms", unknown), 3'000'000u);
+    EXPECT_EQ(of("psp-latency=typical", snp_init), 500'000'000u);
+    EXPECT_EQ(of("psp-latency=typical", launch_update), 40'000u);
+    EXPECT_EQ(of("psp-latency=typical", unknown), 20'000u);
+    for (const char *wrong : {"", "20", "us", "-1us", "20 us", "20s", "10001ms", "99999999999ms",
+                              "99999999999999999999ns", "Typical"}) {
+        EXPECT_NE(parse({(std::string("psp-latency=") + wrong).c_str()}).error, "") << wrong;
+    }
+}
+
 TEST(options, an_option_of_the_past_says_what_took_its_place)
 {
     EXPECT_NE(parse({"psp=/a/b"}).error.find("give QEMU -device rmpopt-psp"), std::string::npos);
@@ -165,7 +184,8 @@ TEST(options, unknown_option_is_refused_with_the_known_ones)
 {
     EXPECT_EQ(parse({"speed=fast"}).error,
               "unknown option 'speed'; known: persona, rmp, enforce, "
-              "audit, deterministic, watch, watch-bound, measure, tlb, psp, control, events, log, report, probe, "
+              "audit, deterministic, watch, watch-bound, measure, tlb, psp, psp-latency, control, "
+              "events, log, report, probe, "
               "break, policy.NAME");
 }
 

@@ -35,13 +35,21 @@ class psp_device_test : public testing::Test
     void SetUp() override
     {
         qemu = {};
+        offer("none");
+    }
+
+    void offer(const char *takes)
+    {
+        latency l;
+        ASSERT_EQ(latency::parse(takes, l), "");
         device_.offer({.announce = [this](std::uint16_t command) { announced_.push_back(command); },
                        .run =
                            [this](std::uint16_t command, std::uint64_t address) {
                                ++runs_;
                                return firmware_.execute(command, address).status;
                            },
-                       .reset = [this] { firmware_.reset(); }});
+                       .reset = [this] { firmware_.reset(); }},
+                      l);
     }
 
     static hw::machine::settings machine_settings(std::vector<std::byte> &ram)
@@ -130,6 +138,31 @@ TEST_F(psp_device_test, neither_effect_nor_answer_shows_before_vcpus_have_stoppe
     EXPECT_EQ(qemu.interrupts, 1u);
 }
 
+TEST_F(psp_device_test, a_command_takes_its_time)
+{
+    offer("20us");
+    write(reg::interrupt_enable, ~0u);
+    EXPECT_EQ(response(platform_status, true), request(platform_status, true));
+    EXPECT_EQ(ram_[buffer], std::byte{1}) << "the effects come first";
+    EXPECT_EQ(qemu.timer_delay, 20'000u);
+    EXPECT_EQ(qemu.interrupts, 0u);
+    qemu.timer();
+    EXPECT_EQ(read(reg::command), response_bit | platform_status << 16);
+    EXPECT_EQ(qemu.interrupts, 1u);
+}
+
+TEST_F(psp_device_test, a_reset_while_a_command_takes_its_time_drops_the_answer)
+{
+    offer("20us");
+    write(reg::interrupt_enable, ~0u);
+    response(df_flush, true);
+    reset();
+    EXPECT_EQ(response(platform_status), request(platform_status, false));
+    qemu.timer();
+    EXPECT_EQ(read(reg::command), response_bit | platform_status << 16);
+    EXPECT_EQ(qemu.interrupts, 0u);
+}
+
 TEST_F(psp_device_test, interrupts_on_completion)
 {
     write(reg::interrupt_enable, ~0u);
@@ -195,9 +228,10 @@ TEST_F(psp_device_test, reset_uninitialises_the_firmware)
 TEST_F(psp_device_test, survives_random_accesses)
 {
     std::mt19937 random(1); // NOLINT: the same accesses every time
-    static constexpr std::array offsets{reg::interrupt_enable, reg::interrupt_status, reg::command,
-                                        reg::address_low, reg::address_high, reg::capability,
-                                        0x10984u, 0u, bar2_bytes - 4};
+    static constexpr std::array offsets{
+        reg::interrupt_enable, reg::interrupt_status, reg::command, reg::address_low,
+        reg::address_high,     reg::capability,       0x10984u,     0u,
+        bar2_bytes - 4};
     unsigned answered = 0;
     for (int i = 0; i < 20000; ++i) {
         const std::uint32_t offset = offsets.at(random() % offsets.size());

@@ -313,8 +313,7 @@ TEST_F(report_test, shows_the_schedule_if_it_is_kept)
     EXPECT_TRUE(report()["schedule"].is_null());
     report_snapshot s = snapshot();
     s.schedule = {.hash = 0x1234, .events = 7};
-    EXPECT_EQ(json::parse(render_report(s))["schedule"],
-              (json{{"hash", "0x1234"}, {"events", 7}}));
+    EXPECT_EQ(json::parse(render_report(s))["schedule"], (json{{"hash", "0x1234"}, {"events", 7}}));
 }
 
 TEST(schedule_record, its_number_tells_what_when_where_and_in_which_order)

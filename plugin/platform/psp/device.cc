@@ -23,17 +23,28 @@ struct device::job {
         }
     }
 
-    static void answer(void *data)
+    static void end(void *data)
     {
         const std::unique_ptr<job> j(static_cast<job *>(data));
-        if (j->self.mailbox_.complete(j->request, j->status)) {
+        const std::uint64_t takes = j->self.latency_.of(j->request.command);
+        if (takes == 0) {
+            j->answer();
+        } else if (j->self.mailbox_.is_pending(j->request)) {
+            j->self.answering_.once(takes, [copy = *j] { copy.answer(); });
+        }
+    }
+
+    void answer() const
+    {
+        if (self.mailbox_.complete(request, status)) {
             raise_pci_interrupt(0);
         }
     }
 };
 
-void device::offer(callbacks cb)
+void device::offer(callbacks cb, const latency &takes)
 {
+    latency_ = takes;
     callbacks_ = std::move(cb);
     offer_pci_function({
         .name = "rmpopt-psp",
@@ -45,8 +56,10 @@ void device::offer(callbacks cb)
         .msix_bar = 5,
         .msix_vectors = 2,
         .self = this,
-        .read = [](void *self,
-                   std::uint32_t offset) { return static_cast<device *>(self)->mailbox_.read(offset); },
+        .read =
+            [](void *self, std::uint32_t offset) {
+                return static_cast<device *>(self)->mailbox_.read(offset);
+            },
         .write = [](void *self, std::uint32_t offset,
                     std::uint32_t value) { static_cast<device *>(self)->write(offset, value); },
         .reset =
@@ -68,7 +81,7 @@ void device::write(std::uint32_t offset, std::uint32_t value)
     const auto request = mailbox_.write(offset, value);
     if (request.has_value()) {
         callbacks_.announce(request->command);
-        between_blocks(job::run, job::answer, new job{.self = *this, .request = *request});
+        between_blocks(job::run, job::end, new job{.self = *this, .request = *request});
     }
 }
 

@@ -3,10 +3,13 @@
 // rmpopt-psp". It implements the mailbox and passes the commands on; it does not know what they do.
 //
 // A command runs while no vCPU executes anything, between the block of code that rings the doorbell
-// and the next one of that vCPU. So nobody sees its effects in part, and its answer not before them.
+// and the next one of that vCPU. So nobody sees its effects in part, and its answer not before
+// them. The answer comes when the command's latency is over.
 #pragma once
 
+#include "platform/psp/latency.h"
 #include "platform/psp/mailbox.h"
+#include "qemu/guest_timer.h"
 
 #include <cstdint>
 #include <functional>
@@ -32,7 +35,7 @@ class device
     device &operator=(const device &) = delete;
 
     /// Lets QEMU make the device; before it makes any. The object must live until QEMU ends.
-    void offer(callbacks cb);
+    void offer(callbacks cb, const latency &takes);
     /// True when QEMU has made it. Any thread, once the guest runs.
     static bool exists();
 
@@ -42,7 +45,9 @@ class device
     void write(std::uint32_t offset, std::uint32_t value);
 
     callbacks callbacks_;
+    latency latency_;
     mailbox mailbox_;
+    guest_timer answering_; ///< until the command has taken as long as it takes
 };
 
 } // namespace rmpopt::psp

@@ -75,6 +75,12 @@ def parse_bound(text: str) -> int:
     return int(text)
 
 
+def check_latency(text: str) -> str:
+    if not re.fullmatch(r"none|typical|\d{1,10}(ns|us|ms)", text):
+        raise BadInput(f"--psp-latency {text}: give none, typical, or a time such as 500ns, 20us, 3ms")
+    return text
+
+
 def parse_seed(text: str) -> int:
     if not text.isdecimal() or int(text) > LARGEST_SEED:
         raise BadInput(f"--seed {text}: give a number from 0 to {LARGEST_SEED}")
@@ -122,6 +128,9 @@ class MachineOptions:
                        choices=("real", "virtual"))
     seed: int | None = option(None, "the same seed gives the same run, instruction for instruction; implies --time "
                               "virtual", metavar="N", parse=parse_seed)
+    psp_latency: str = option("none", "guest time that a command of the secure processor takes: none, typical (our "
+                              "assumptions), or a time such as 20us", metavar="TIME", parse=check_latency,
+                              plugin="psp-latency", untold="none")
     qemu: str | None = option(None, "QEMU to use", metavar="PATH")
     qemu_options: list[str] = repeated("more QEMU options; may be repeated", "--qemu-opts", "S", "extend",
                                        parse=parse_words)
