@@ -52,6 +52,10 @@ std::string emulation::listen()
     if (error.empty() && !options_.events.empty()) {
         error = observers_.open_events(options_.events);
     }
+    if (error.empty() && !options_.schedule.empty()) {
+        error = options_.deterministic ? observers_.open_schedule(options_.schedule)
+                                       : "schedule=PATH needs deterministic=on";
+    }
     if (error.empty() && !options_.control.empty()) {
         error = control_.start(
             options_.control,

@@ -88,7 +88,7 @@ void observers::schedule_event(happening what, unsigned cpu,
 {
     if (keeps_schedule() && !settings_.is_over()) {
         const std::uint64_t now = clock_();
-        schedule_.add(now, what, cpu, operands);
+        schedule_.add({now, what, cpu, operands});
         last_scheduled_ns_ = now;
     }
 }
@@ -314,6 +314,9 @@ void observers::finish()
     events_.add(keeps_schedule() ? since_boot(last_scheduled_ns_) : guest_now(), "end",
                 nlohmann::ordered_json::object());
     tick();
+    if (!schedule_.finish_file()) {
+        log("the file of the schedule is incomplete: {}", std::strerror(errno));
+    }
 }
 
 guest_time observers::guest_now() const

@@ -36,8 +36,8 @@ class observers final : public listener
     /// `clock`: QEMU's virtual clock in nanoseconds.
     explicit observers(std::function<std::uint64_t()> clock);
 
-    /// To be called when the machine is complete. Before that only tell(), open_events() and
-    /// events() may be called.
+    /// To be called when the machine is complete. Before that only tell(), open_events(),
+    /// open_schedule() and events() may be called.
     void start(const settings &s);
 
     // The events; see listener.
@@ -75,6 +75,7 @@ class observers final : public listener
     /// Nanoseconds since the operating system took over; 0 before.
     guest_time guest_now() const;
     std::string open_events(const std::string &path) { return events_.open_file(path); }
+    std::string open_schedule(const std::string &path) { return schedule_.open_file(path); }
     const event_log &events() const { return events_; }
     measurement &measuring() { return *measurement_; }
     /// Adds the observers' data to a report.

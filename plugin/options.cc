@@ -142,6 +142,7 @@ constexpr std::array table{
     option{"psp-latency", set_psp_latency},
     option{"control", set_path<&options::control>},
     option{"events", set_path<&options::events>},
+    option{"schedule", set_path<&options::schedule>},
     option{"log", set_path<&options::log>},
     option{"report", set_path<&options::report>},
     option{"probe", set_path<&options::probe>},

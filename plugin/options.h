@@ -32,9 +32,10 @@ struct options {
     psp::latency psp_latency;                ///< of the secure processor's commands
     std::string control;                     ///< path of the control socket; empty: none
     std::string events;                      ///< path of the events; empty: none
-    std::string log;                         ///< path of the log; empty: stderr
-    std::string report;                      ///< path of the report; empty: none
-    std::string probe;                       ///< path of the probe's result; empty: run the guest
+    std::string schedule;    ///< path of all events of a deterministic run; empty: none
+    std::string log;         ///< path of the log; empty: stderr
+    std::string report;      ///< path of the report; empty: none
+    std::string probe;       ///< path of the probe's result; empty: run the guest
     std::string broken_fact; ///< for tests: name of a fact of QEMU that must fail; empty: none
 
     /// The layout that the BIOS sets up.

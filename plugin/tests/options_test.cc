@@ -184,9 +184,8 @@ TEST(options, unknown_option_is_refused_with_the_known_ones)
 {
     EXPECT_EQ(parse({"speed=fast"}).error,
               "unknown option 'speed'; known: persona, rmp, enforce, "
-              "audit, deterministic, watch, watch-bound, measure, tlb, psp, psp-latency, control, "
-              "events, log, report, probe, "
-              "break, policy.NAME");
+              "audit, deterministic, watch, watch-bound, measure, tlb, psp, psp-latency, "
+              "control, events, schedule, log, report, probe, break, policy.NAME");
 }
 
 TEST(options, name_with_another_spelling_is_refused)

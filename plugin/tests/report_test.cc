@@ -324,35 +324,61 @@ TEST(schedule_record, its_number_tells_what_when_where_and_in_which_order)
         return s.so_far().hash;
     };
     const std::uint64_t number = hash([](schedule_record &s) {
-        s.add(100, happening::instruction, 1, {0x1000, 1});
-        s.add(200, happening::exception, 0, {0x2000});
+        s.add({100, happening::instruction, 1, {0x1000, 1}});
+        s.add({200, happening::exception, 0, {0x2000}});
     });
     EXPECT_EQ(number, hash([](schedule_record &s) {
-                  s.add(100, happening::instruction, 1, {0x1000, 1});
-                  s.add(200, happening::exception, 0, {0x2000});
+                  s.add({100, happening::instruction, 1, {0x1000, 1}});
+                  s.add({200, happening::exception, 0, {0x2000}});
               }));
     const auto differs = [&](auto add) { EXPECT_NE(number, hash(add)); };
     differs([](schedule_record &s) {
-        s.add(200, happening::exception, 0, {0x2000});
-        s.add(100, happening::instruction, 1, {0x1000, 1});
+        s.add({200, happening::exception, 0, {0x2000}});
+        s.add({100, happening::instruction, 1, {0x1000, 1}});
     });
     differs([](schedule_record &s) {
-        s.add(101, happening::instruction, 1, {0x1000, 1});
-        s.add(200, happening::exception, 0, {0x2000});
+        s.add({101, happening::instruction, 1, {0x1000, 1}});
+        s.add({200, happening::exception, 0, {0x2000}});
     });
     differs([](schedule_record &s) {
-        s.add(100, happening::command, 1, {0x1000, 1});
-        s.add(200, happening::exception, 0, {0x2000});
+        s.add({100, happening::command, 1, {0x1000, 1}});
+        s.add({200, happening::exception, 0, {0x2000}});
     });
     differs([](schedule_record &s) {
-        s.add(100, happening::instruction, 2, {0x1000, 1});
-        s.add(200, happening::exception, 0, {0x2000});
+        s.add({100, happening::instruction, 2, {0x1000, 1}});
+        s.add({200, happening::exception, 0, {0x2000}});
     });
     differs([](schedule_record &s) {
-        s.add(100, happening::instruction, 1, {0x1000, 0});
-        s.add(200, happening::exception, 0, {0x2000});
+        s.add({100, happening::instruction, 1, {0x1000, 0}});
+        s.add({200, happening::exception, 0, {0x2000}});
     });
-    differs([](schedule_record &s) { s.add(100, happening::instruction, 1, {0x1000, 1}); });
+    differs([](schedule_record &s) { s.add({100, happening::instruction, 1, {0x1000, 1}}); });
+}
+
+TEST(schedule_record, its_file_has_all_events)
+{
+    const std::string path = testing::TempDir() + "schedule-test.bin";
+    schedule_record s;
+    ASSERT_EQ(s.open_file(path), "");
+    s.add({100, happening::instruction, 1, {0x1000, 1}});
+    s.add({200, happening::exception, 0, {0x2000}});
+    EXPECT_TRUE(s.finish_file());
+    std::array<std::uint64_t, 10> words{};
+    std::ifstream(path, std::ios::binary)
+        .read(reinterpret_cast<char *>(words.data()), sizeof words);
+    EXPECT_EQ(words, (std::array<std::uint64_t, 10>{100, 1ull << 32 | 2, 0x1000, 1, 0, 200, 1,
+                                                    0x2000, 0, 0}));
+    std::filesystem::remove(path);
+    EXPECT_EQ(schedule_record().open_file("/nonexistent/x"),
+              "schedule=/nonexistent/x: No such file or directory");
+}
+
+TEST(schedule_record, tells_when_its_file_is_incomplete)
+{
+    schedule_record s;
+    ASSERT_EQ(s.open_file("/dev/full"), "");
+    s.add({100, happening::reset, 0, {}});
+    EXPECT_FALSE(s.finish_file());
 }
 
 TEST_F(report_test, shows_findings_and_passes)

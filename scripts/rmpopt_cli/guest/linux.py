@@ -121,6 +121,8 @@ def _arguments(cache: Cache, request: Request, qemu: Qemu, space: workspace.Work
                kernel_image: Path) -> list[str]:
     places = {"log": space.plugin_log, "report": space.plugin_report, "events": space.events,
               "control": space.control_socket}
+    if request.machine.seed is not None:
+        places["schedule"] = space.schedule
     return [*machine.command(cache, qemu, request.machine, places, may_reboot=request.reboots > 0,
                              has_psp=request.machine.has_rmp),
             *_serial_ports(space, request), "-kernel", str(kernel_image), "-initrd", str(space.initrd),

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ..base.errors import BadInput
 from ..base.options import option, repeated, switch
-from . import image
+from . import image, schedule
 from .machine import MachineOptions
 
 SMALLEST_MEMORY = 256 << 20
@@ -21,6 +21,8 @@ class Request:
     files: list[Path] = repeated("put this file into the guest's /root; may be repeated", "--file", "F", parse=Path)
     append: str = option("", "more words for the kernel command line", metavar="S")
     watch_fatal: bool = switch("fail the boot if the watch has an error or a warning")
+    same_as: Path | None = option(None, "fail the boot if it is not the same as an earlier one with the same seed, and "
+                                  "say where they part", metavar="REPORT", parse=Path)
     symbols: Path | None = option(None, "System.map or vmlinux (default: the System.map beside the kernel)",
                                   metavar="F", parse=Path)
     report: Path | None = option(None, "directory for logs and result.json", metavar="DIR", parse=Path)
@@ -44,6 +46,10 @@ class Request:
         if self.initrd:
             image.check_readable(self.initrd, "initrd")
         self._check_files()
+        if self.same_as:
+            if self.machine.seed is None:
+                raise BadInput("--same-as needs the --seed of that boot")
+            schedule.check_readable(self.same_as)
         if self.symbols:
             image.check_readable(self.symbols, "symbols")
         if self.watch_fatal and not self.machine.watches:

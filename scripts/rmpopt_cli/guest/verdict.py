@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from ..base.errors import OK, VERDICT
-from . import proofs, symbols, tables, watch
+from . import proofs, schedule, symbols, tables, watch
 from .guest_link import GuestLink
 from .request import Request
 from .session import Ending
@@ -87,6 +87,7 @@ def judge(request: Request, link: GuestLink, space: Workspace, ending: Ending,
         "module_problems": [" ".join(words[1:]) for words in link.words if words[0] == "module-failed"],
         "tables": _tables(link, report), "plugin": report, "findings": watch.findings(report, names),
         "output": link.text("output"), "starts": link.starts,
+        "parted": schedule.parting(request.same_as, space.report, names) if request.same_as else "",
         "report": str(space.report),
     }
     if ending.status == OK:
@@ -104,6 +105,8 @@ def _settle(request: Request, link: GuestLink, result: dict) -> None:
                       message=f"the command ended with status {guest_status}")
     elif request.watch_fatal and watch.serious(result["findings"]):
         result.update(outcome="watch", status=VERDICT, message=watch.summary(result["findings"]))
+    elif result["parted"]:
+        result.update(outcome="parted", status=VERDICT, message=f"not the same run: {result['parted']}")
     elif problem:
         result.update(outcome="verdict", status=VERDICT, message=problem)
     else:

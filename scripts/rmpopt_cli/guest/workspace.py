@@ -15,6 +15,7 @@ from ..provision.cache import Cache
 from .machine import SOCKET_PATH_LIMIT
 
 KEPT_REPORTS = 20
+SCHEDULE = "schedule.bin"
 ABANDONED_AFTER = 24 * 3600
 
 
@@ -30,12 +31,13 @@ class Workspace:
         self.plugin_log = report / "plugin.log"
         self.plugin_report = report / "report.json"
         self.events = report / "events.jsonl"
+        self.schedule = report / SCHEDULE
         self.qemu_log = report / "qemu.log"
 
     def clean(self) -> None:
         """Removes what an earlier boot with the same report directory left."""
         rendered = [self.report / name for name in reporting.OUTPUTS]
-        for path in (self.console, self.status, self.plugin_log, self.plugin_report, self.events,
+        for path in (self.console, self.status, self.plugin_log, self.plugin_report, self.events, self.schedule,
                      self.qemu_log, *rendered):
             path.unlink(missing_ok=True)
         free_socket(self.control_socket)

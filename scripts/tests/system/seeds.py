@@ -4,33 +4,42 @@ import json
 from functools import partial
 from pathlib import Path
 
-from .command import PROGRAMS, Checks, booted
+from rmpopt_cli.base.errors import VERDICT
+from rmpopt_cli.guest.schedule import RECORD
+from .command import PROGRAMS, Checks, booted, rmpopt
 
 # SNP guests come and go, and the kernel optimises their memory again.
 WORK = ("--file", str(PROGRAMS / "snp-guest"), "--",
         "for i in 1 2 3; do /root/snp-guest launch 512K; done; sleep 15; dmesg | tail -3")
-COMPARED = ("events.jsonl", "console.log", "status.log")
+COMPARED = ("events.jsonl", "console.log", "status.log", "schedule.bin")
 
 
-def _run(seed: int, *words: str) -> tuple[dict, dict[str, bytes]]:
-    """The schedule that the plugin reports, and the files that a boot with the seed leaves."""
-    with booted("--seed", str(seed), *words, *WORK) as report:
-        schedule = json.loads((report / "report.json").read_text())["schedule"]
-        return schedule, {name: Path(report, name).read_bytes() for name in COMPARED}
+def _schedule(report: Path) -> dict:
+    return json.loads((report / "report.json").read_text())["schedule"]
 
 
 def _same(*words: str) -> str | None:
-    (one, files), (other, others) = _run(7, *words), _run(7, *words)
-    if one["events"] < 1000:
-        return f"only {one['events']} events are part of the schedule's hash"
-    differing = [name for name in COMPARED if files[name] != others[name]]
-    return f"two runs differ in {', '.join(differing) or 'their schedule'}: {one}, {other}" \
-        if differing or one != other else None
+    boot = ("--seed", "7", *words)
+    with booted(*boot, *WORK) as earlier, booted(*boot, "--same-as", earlier, *WORK) as later:
+        one, other = _schedule(earlier), _schedule(later)
+        if one["events"] < 1000:
+            return f"only {one['events']} events are part of the schedule's hash"
+        differing = [name for name in COMPARED if (earlier / name).read_bytes() != (later / name).read_bytes()]
+        return f"two runs differ in {', '.join(differing) or 'their schedule'}: {one}, {other}" \
+            if differing or one != other else None
 
 
 def _another() -> str | None:
-    (one, _), (other, _) = _run(7), _run(8)
-    return "runs with different seeds are the same" if one["hash"] == other["hash"] else None
+    """Also shows that a run which parts from an earlier one is noticed."""
+    with booted("--seed", "7", *WORK) as earlier:
+        file = earlier / "schedule.bin"
+        file.write_bytes(file.read_bytes()[:-RECORD.size])
+        shortened = rmpopt("boot", "--seed", "7", "--same-as", earlier, *WORK)
+        other = rmpopt("boot", "--seed", "8", "--same-as", earlier, *WORK)
+    for done, says in ((shortened, "was nothing more, now "), (other, "not the same run: event ")):
+        if done.status != VERDICT or says not in done.told:
+            return f"status {done.status}, and nothing about '{says}': {done.told[-300:]}"
+    return None
 
 
 def tests() -> Checks:
