@@ -9,7 +9,6 @@
 #include "instrument/store_hooks.h"
 #include "platform/boot.h"
 #include "platform/cpus.h"
-#include "platform/iommu_reader.h"
 #include "probe.h"
 #include "qemu/layout.h"
 #include "qemu/machine.h"
@@ -71,11 +70,7 @@ std::string emulation::listen()
 
 void emulation::offer_devices()
 {
-    psp_.offer({.announce = [this](std::uint16_t command) { prepare_command(command); },
-                .run = [this](std::uint16_t command,
-                              hw::spa_t buffer) { return run_command(command, buffer); },
-                .reset = [this] { reset_firmware(); }},
-               options_.psp_latency);
+    secure_processor_.offer(options_.psp_latency);
 }
 
 void emulation::start_machine(std::uintptr_t ra)
@@ -116,7 +111,7 @@ void emulation::make_machine()
         .memory = ram_.hardware_view(),
         .phys_bits = read_phys_bits(),
     });
-    firmware_ = std::make_unique<hw::firmware>(*machine_);
+    secure_processor_.start(*machine_);
 }
 
 void emulation::start_parts(std::uintptr_t ra)
@@ -175,53 +170,16 @@ void emulation::enter_operating_system(std::uint32_t rsi, std::uint32_t rbx)
         return;
     }
     observers_.booted();
-    iommu_base_ = hand_over({.machine = machine_.get(),
-                             .layout = options_.layout(),
-                             .rsi = rsi,
-                             .rbx = rbx,
-                             .zero = [this, warm = warm_](hw::spa_range r) {
-                                 if (warm) {
-                                     ram_.zero(r);
-                                 }
-                             }});
+    secure_processor_.set_iommu(hand_over({.machine = machine_.get(),
+                                           .layout = options_.layout(),
+                                           .rsi = rsi,
+                                           .rbx = rbx,
+                                           .zero = [this, warm = warm_](hw::spa_range r) {
+                                               if (warm) {
+                                                   ram_.zero(r);
+                                               }
+                                           }}));
     warm_ = true;
-}
-
-void emulation::prepare_command(std::uint16_t command)
-{
-    const auto id = static_cast<hw::firmware_command>(command);
-    if (!started() ||
-        (id != hw::firmware_command::snp_init && id != hw::firmware_command::snp_init_ex)) {
-        return;
-    }
-    auto buffers = read_iommu_buffers(iommu_base_);
-    if (buffers.has_value()) {
-        const std::scoped_lock lock(machine_->rmp_lock());
-        machine_->set_iommu_buffers(*std::move(buffers));
-    }
-}
-
-std::uint16_t emulation::run_command(std::uint16_t command, hw::spa_t buffer)
-{
-    const std::scoped_lock lock(command_lock_);
-    if (!started()) {
-        log("psp: a command came before the machine was set up; it fails");
-        return static_cast<std::uint16_t>(hw::firmware_status::hardware_platform);
-    }
-    const auto failure = injections_.take_psp(command);
-    const hw::firmware_result result = failure.has_value() ? hw::firmware_result{.status = *failure}
-                                                           : firmware_->execute(command, buffer);
-    take_effect_now(result.rmp_changes);
-    observers_.command(command, result);
-    return result.status;
-}
-
-void emulation::reset_firmware()
-{
-    const std::scoped_lock lock(command_lock_);
-    if (started()) {
-        observers_.firmware_reset(firmware_->reset());
-    }
 }
 
 void emulation::set_measure(measure_request to)
@@ -279,11 +237,11 @@ void emulation::reset()
     if (!started()) {
         return;
     }
-    const std::scoped_lock no_command(command_lock_);
-    machine_->reset();
-    firmware_->reset();
-    forget_guests();
-    release_protection();
+    secure_processor_.reset_with([this] {
+        machine_->reset();
+        forget_guests();
+        release_protection();
+    });
     observers_.reset();
     booted_ = false;
     log("machine reset");
@@ -306,7 +264,7 @@ report_snapshot emulation::snapshot(bool complete) const
     s.persona = options_.persona->name;
     s.psp_present = psp::device::exists();
     if (started()) {
-        s.psp = firmware_->snapshot();
+        s.psp = secure_processor_.snapshot();
         observers_.add_to(s);
     }
     s.guard_changes = protection_changes();

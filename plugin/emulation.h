@@ -8,17 +8,15 @@
 #include "control/control_server.h"
 #include "control/injection.h"
 #include "enforce/guest_ram.h"
-#include "hw-model/firmware/firmware.h"
 #include "hw-model/machine/machine.h"
 #include "observers.h"
 #include "options.h"
-#include "platform/psp/device.h"
 #include "qemu/guest_timer.h"
 #include "report/report.h"
+#include "secure_processor.h"
 
 #include <atomic>
 #include <memory>
-#include <mutex>
 
 namespace rmpopt
 {
@@ -54,12 +52,6 @@ class emulation
     /// To be called when the boot CPU is about to enter long mode. Does the BIOS's work once per
     /// boot.
     void enter_operating_system(std::uint32_t rsi, std::uint32_t rbx);
-    /// Reads what a command of the secure processor needs to know of QEMU's devices, under QEMU's
-    /// big lock.
-    void prepare_command(std::uint16_t command);
-    /// Executes the command while no vCPU executes anything.
-    std::uint16_t run_command(std::uint16_t command, hw::spa_t buffer);
-    void reset_firmware();
     /// Changes the measurement mode. Any thread may call it once the machine has started. On a
     /// vCPU's thread the caller must then leave the current block, after vcpu::synchronise(),
     /// because the mode applies from the next instruction.
@@ -75,15 +67,10 @@ class emulation
     injections injections_;
     guest_ram ram_;
     std::unique_ptr<hw::machine> machine_;
-    std::unique_ptr<hw::firmware> firmware_;
-    /// Held while a command runs, until its changes have taken effect. It comes after QEMU's big
-    /// lock and before all others.
-    std::mutex command_lock_;
-    psp::device psp_;
+    secure_processor secure_processor_{observers_, injections_};
     reporter reporter_;
-    std::atomic<bool> booted_{false};      ///< the BIOS's work is done for this boot
-    bool warm_ = false;                    ///< RAM may hold the contents of an earlier boot
-    std::atomic<hw::spa_t> iommu_base_{0}; ///< its registers; 0 without an IOMMU
+    std::atomic<bool> booted_{false}; ///< the BIOS's work is done for this boot
+    bool warm_ = false;               ///< RAM may hold the contents of an earlier boot
     control_server control_;
     guest_timer guest_timer_; ///< instead of the ticker, when everything goes by the guest's clock
     ticker ticker_;           ///< last, so that it ends first
