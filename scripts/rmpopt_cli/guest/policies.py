@@ -40,7 +40,7 @@ def own(cache: Cache) -> str:
     """What the tool of this checkout prints; it is built if need be."""
     cache.prepare()
     packages.ensure(cache)
-    project.build(cache, None, [TOOL])
+    project.build(cache, [TOOL])
     return _ask(BUILD / TOOL)
 
 
