@@ -4,7 +4,6 @@
 A new option is a field of MachineOptions and a row in the plugin's table of options. All verbs that start a machine
 then have it.
 """
-import json
 import re
 import shlex
 from dataclasses import dataclass
@@ -19,7 +18,6 @@ from ..provision.qemu import Qemu
 from . import cpu
 
 LONGEST_BOUND = 86400  # of the watch, in seconds of guest time
-SOCKET_PATH_LIMIT = 107  # struct sockaddr_un without its final NUL
 # The guest's clock advances 8 ns for each instruction, and jumps to the next timer when all CPUs are idle.
 VIRTUAL_TIME = ["-icount", "shift=3,sleep=off"]
 LARGEST_SEED = (1 << 64) - 1

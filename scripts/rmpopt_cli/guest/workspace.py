@@ -12,8 +12,8 @@ from pathlib import Path
 from .. import reporting
 from ..base.errors import BadInput
 from ..provision.cache import Cache
-from .machine import SOCKET_PATH_LIMIT
 
+SOCKET_PATH_LIMIT = 107  # struct sockaddr_un without its final NUL
 KEPT_REPORTS = 20
 SCHEDULE = "schedule.bin"
 ABANDONED_AFTER = 24 * 3600
@@ -88,16 +88,16 @@ def create(cache: Cache, report: Path | None) -> Workspace:
     runs = cache.directory("run")
     _drop_abandoned(runs)
     run = Path(tempfile.mkdtemp(prefix="run-", dir=runs))
-    return _fitting(Workspace(_report_directory(cache, report), run))
+    return fitting(Workspace(_report_directory(cache, report), run))
 
 
 def lasting(cache: Cache, key: str) -> Workspace:
     """A place for a command line that the user pastes later: the same for the same boot."""
     where = cache.directory(f"dry-run/{key}")
-    return _fitting(Workspace(where, where))
+    return fitting(Workspace(where, where))
 
 
-def _fitting(space: Workspace) -> Workspace:
+def fitting(space: Workspace) -> Workspace:
     if len(os.fsencode(space.control_socket)) > SOCKET_PATH_LIMIT:
         raise BadInput(f"socket path {space.control_socket} is longer than {SOCKET_PATH_LIMIT} bytes: "
                        "set RMPOPT_CACHE to a shorter directory")

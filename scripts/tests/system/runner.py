@@ -88,7 +88,8 @@ def run_all(cache: Cache, pattern: str, as_json: bool) -> int:
         return _close(_group("scripts", [test for test in unit_tests() if pattern in test[0]], jobs), as_json)
     variants = scenarios.variant_tests()
     linux = boots.tests() + bad_input.tests() + measure.tests() + report.tests()
-    alike = measure.lasting_tests() + experiments.tests() + scenarios.tests() + reoptimise.tests() + seeds.tests() + variants
+    alike = (measure.lasting_tests() + experiments.tests() + scenarios.tests() + reoptimise.tests() + seeds.tests() +
+             variants)
 
     def kernels(where: Cache) -> None:
         if any(pattern in name for name, _ in variants):  # first, because it also builds the reference kernel

@@ -106,8 +106,10 @@ class MachineTest(Scratch):
         self.refused("comma", machine.plugin_argument, machine.MachineOptions(), {"log": Path("/a,b")})
 
     def test_long_socket_path(self) -> None:
-        self.refused("longer than 107", machine.psp_device, Path("/" + "x" * 107))
-        machine.psp_device(Path("/" + "x" * 106))
+        name = "/control.sock"
+        long, fits = (workspace.Workspace(Path("/r"), Path("/" + "x" * (n - len(name)))) for n in (107, 106))
+        self.refused("longer than 107", workspace.fitting, long)
+        self.assertIs(workspace.fitting(fits), fits)
 
 
 class SocketTest(Scratch):

@@ -50,7 +50,8 @@ REPORT = {
     "counters": {"rmpopt": 40, "rmpopt_set": 30, "rmpopt_scans": 10, "rmpopt_cached": 30, "rmpopt_scanned_2m": 5000,
                  "rmpupdate": 7, "rmpupdate_failed": 0, "psmash": 0, "psmash_failed": 0},
     "regions": [{"gb": gb, "assigned_pages": 0, "optimised_cpus": "0-3"} for gb in range(8)],
-    "watch": None, "lstar": "0xffffffff81000040", "messages": [], "enforcement": "on", "complete": True,
+    "watch": None, "lstar": "0xffffffff81000040", "schedule": {"hash": "0x1f", "events": 7},
+    "messages": [], "enforcement": "on", "complete": True,
     "psp": {"present": True, "state": "init", "snp_state": "init", "commands": 1, "last_command": "0x1",
             "last_status": "0x0", "failed": 0, "guests": 0, "by_command": {"SNP_INIT": 1}},
     "measure": {
