@@ -66,13 +66,14 @@ def _mark(measure: str) -> str:
 
 
 def _machine(experiment: Experiment) -> MachineOptions:
-    return MachineOptions(time="virtual", memory=parse_size(experiment.memory), measure="exact")
+    return MachineOptions(seed=0, memory=parse_size(experiment.memory), measure="exact")
 
 
 def request(experiment: Experiment, setting: Setting, seed: int, plan: Plan) -> Request:
     """The boot for one repetition of a setting."""
     wanted = plan.given.onto(Request(append=setting.append, files=list(PROGRAMS), machine=_machine(experiment),
                                      timeout=TAKES_AT_MOST, report=_directory(plan, experiment, setting, seed)))
+    wanted.machine.seed = (wanted.machine.seed or 0) + seed  # each repetition has its own
     wanted.command = script(experiment, setting, plan.phases_of(experiment), seed, _mark(wanted.machine.measure))
     return wanted
 

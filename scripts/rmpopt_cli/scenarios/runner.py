@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Boots a kernel in virtual time, puts it through a scenario, and judges the result."""
+"""Boots a kernel with a seed, puts it through a scenario, and judges the result."""
 import json
 import os
 import re
@@ -20,6 +20,7 @@ from ..provision.cache import Cache
 from .catalogue import PRELUDE, SCENARIOS, SKIPPED, Scenario
 
 PROGRAMS = BUILD / "guest-tests"
+SEED = 1  # unless the user gives another one: what fails on one machine fails on all
 TAKES_AT_MOST = 240  # seconds of real time, for a boot that hangs
 COMPLAINT = re.compile(r"^.*(?:WARNING: |BUG: |Oops: |unchecked MSR access|RMP violation|general protection|"
                        r"invalid opcode|blocked for more than|soft lockup|Leaking PFN).*$", re.M)
@@ -49,7 +50,7 @@ def _script(scenario: Scenario) -> str:
 def request(scenario: Scenario, given: Given) -> Request:
     """The boot of a scenario."""
     programs = (*(["snp-guest"] if scenario.guests else []), *scenario.files)
-    machine = MachineOptions(time="virtual", watch_bound=scenario.bound, smp=scenario.smp,
+    machine = MachineOptions(seed=SEED, watch_bound=scenario.bound, smp=scenario.smp,
                              memory=parse_size(scenario.memory), policies=list(scenario.policies))
     return given.onto(Request(append=scenario.append, files=[PROGRAMS / name for name in programs], machine=machine,
                               timeout=TAKES_AT_MOST, command=_script(scenario)))

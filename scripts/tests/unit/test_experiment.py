@@ -234,8 +234,13 @@ class RunTest(unittest.TestCase):
         told = experiment.request(WORKLOADS, WORKLOADS.setting("off"), 2, Plan(given=given, output=Path("/o")))
         self.assertEqual(told.append, "clearcpuid=rmpopt extra=1")
         self.assertIn("seed=2 on='--on 50'", told.command)
-        self.assertEqual((told.machine.smp, told.machine.time, told.machine.memory), ("2", "virtual", 8 << 30))
+        self.assertEqual((told.machine.smp, told.machine.seed, told.machine.memory), ("2", 2, 8 << 30))
         self.assertEqual(told.report, Path("/o/workloads/off.2"))
+
+    def test_seed(self) -> None:
+        plan = Plan(given=Given({}, {"seed": 40}), output=Path("/o"))
+        requests = [experiment.request(WORKLOADS, WORKLOADS.settings[0], repetition, plan) for repetition in (1, 2)]
+        self.assertEqual([request.machine.seed for request in requests], [41, 42])
 
 
 class BadInputTest(unittest.TestCase):
