@@ -319,6 +319,18 @@ class effects_test : public hw::machine_fixture
         return ok;
     }
 
+    void expect_protection_follows(void (*take)(const hw::rmp_changes &))
+    {
+        ASSERT_EQ(assign(low_2m), hw::rmp_status::success);
+        EXPECT_TRUE(is_writable(low_2m));
+        take(changes);
+        EXPECT_FALSE(is_writable(low_2m));
+        changes.clear();
+        ASSERT_EQ(release(low_2m), hw::rmp_status::success);
+        take(changes);
+        EXPECT_TRUE(is_writable(low_2m));
+    }
+
     int fd_ = -1;
     std::byte *qemu_view = nullptr;
     guest_ram ram;
@@ -327,14 +339,12 @@ class effects_test : public hw::machine_fixture
 
 TEST_F(effects_test, a_vcpu_protects_before_its_next_instruction)
 {
-    ASSERT_EQ(assign(low_2m), hw::rmp_status::success);
-    EXPECT_TRUE(is_writable(low_2m));
-    take_effect(changes);
-    EXPECT_FALSE(is_writable(low_2m));
-    changes.clear();
-    ASSERT_EQ(release(low_2m), hw::rmp_status::success);
-    take_effect(changes);
-    EXPECT_TRUE(is_writable(low_2m));
+    expect_protection_follows(take_effect);
+}
+
+TEST_F(effects_test, firmware_protects_at_once)
+{
+    expect_protection_follows(take_effect_now);
 }
 
 TEST_F(effects_test, with_several_threads_pages_are_protected_once_vcpus_have_stopped)
@@ -345,17 +355,6 @@ TEST_F(effects_test, with_several_threads_pages_are_protected_once_vcpus_have_st
     EXPECT_TRUE(is_writable(low_2m)) << "a store that is under way would be half done";
     fake::run_queued();
     EXPECT_FALSE(is_writable(low_2m));
-}
-
-TEST_F(effects_test, firmware_protects_at_once)
-{
-    ASSERT_EQ(assign(low_2m), hw::rmp_status::success);
-    take_effect_now(changes);
-    EXPECT_FALSE(is_writable(low_2m));
-    changes.clear();
-    ASSERT_EQ(release(low_2m), hw::rmp_status::success);
-    take_effect_now(changes);
-    EXPECT_TRUE(is_writable(low_2m));
 }
 
 TEST_F(effects_test, work_that_comes_after_a_reset_protects_nothing)

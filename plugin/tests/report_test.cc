@@ -12,6 +12,7 @@
 #include <nlohmann/json.hpp>
 #include <thread>
 #include <unistd.h>
+#include <vector>
 
 namespace rmpopt
 {
@@ -318,41 +319,27 @@ TEST_F(report_test, shows_the_schedule_if_it_is_kept)
 
 TEST(schedule_record, its_number_tells_what_when_where_and_in_which_order)
 {
-    const auto hash = [](auto add) {
+    using events = std::vector<schedule_record::event>;
+    const auto hash = [](const events &all) {
         schedule_record s;
-        add(s);
+        for (const schedule_record::event &e : all) {
+            s.add(e);
+        }
         return s.so_far().hash;
     };
-    const std::uint64_t number = hash([](schedule_record &s) {
-        s.add({100, happening::instruction, 1, {0x1000, 1}});
-        s.add({200, happening::exception, 0, {0x2000}});
-    });
-    EXPECT_EQ(number, hash([](schedule_record &s) {
-                  s.add({100, happening::instruction, 1, {0x1000, 1}});
-                  s.add({200, happening::exception, 0, {0x2000}});
-              }));
-    const auto differs = [&](auto add) { EXPECT_NE(number, hash(add)); };
-    differs([](schedule_record &s) {
-        s.add({200, happening::exception, 0, {0x2000}});
-        s.add({100, happening::instruction, 1, {0x1000, 1}});
-    });
-    differs([](schedule_record &s) {
-        s.add({101, happening::instruction, 1, {0x1000, 1}});
-        s.add({200, happening::exception, 0, {0x2000}});
-    });
-    differs([](schedule_record &s) {
-        s.add({100, happening::command, 1, {0x1000, 1}});
-        s.add({200, happening::exception, 0, {0x2000}});
-    });
-    differs([](schedule_record &s) {
-        s.add({100, happening::instruction, 2, {0x1000, 1}});
-        s.add({200, happening::exception, 0, {0x2000}});
-    });
-    differs([](schedule_record &s) {
-        s.add({100, happening::instruction, 1, {0x1000, 0}});
-        s.add({200, happening::exception, 0, {0x2000}});
-    });
-    differs([](schedule_record &s) { s.add({100, happening::instruction, 1, {0x1000, 1}}); });
+    const schedule_record::event first{100, happening::instruction, 1, {0x1000, 1}};
+    const schedule_record::event second{200, happening::exception, 0, {0x2000}};
+    const std::uint64_t number = hash({first, second});
+    EXPECT_EQ(number, hash({first, second}));
+    EXPECT_NE(number, hash({second, first}));
+    EXPECT_NE(number, hash({first}));
+    for (const schedule_record::event &other :
+         events{{101, happening::instruction, 1, {0x1000, 1}},
+                {100, happening::command, 1, {0x1000, 1}},
+                {100, happening::instruction, 2, {0x1000, 1}},
+                {100, happening::instruction, 1, {0x1000, 0}}}) {
+        EXPECT_NE(number, hash({other, second}));
+    }
 }
 
 TEST(schedule_record, its_file_has_all_events)
