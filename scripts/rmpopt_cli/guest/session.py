@@ -16,7 +16,7 @@ from .proofs import panic
 from .workspace import Workspace
 
 POLL = 0.05
-GRACE = 15.0  # seconds for QEMU to end after SIGTERM
+GRACE = 15.0  # seconds for QEMU to end, by itself or after SIGTERM
 NOISE = ("warning: TCG doesn't support requested feature", "terminating on signal", "doesn't support hyperthreading")
 
 

@@ -45,7 +45,6 @@ class Suites:
     """A set of suites that packages are taken from together."""
     name: str
     binary: tuple[str, ...] = ()
-    source: tuple[str, ...] = ()
     prefer: str = ""  # codename of the suite whose QEMU, firmware and kernels are preferred
 
 
@@ -53,7 +52,6 @@ TRIXIE = Suites("trixie", binary=("trixie", "trixie-backports"), prefer="trixie-
 FORKY = Suites("forky", binary=("forky",))
 SID = Suites("sid", binary=("sid",))
 BINARY_SUITES = (TRIXIE, FORKY, SID)
-SOURCES = Suites("sources", source=("trixie-backports", "forky", "sid"))
 
 PREFERRED = "qemu* seabios linux-source-* linux-image-*"
 
@@ -93,7 +91,6 @@ class Archive:
         signed = f"[signed-by={KEYRING}] " if KEYRING.exists() else ""
         where = mirror()
         lines = [f"deb {signed}{where} {suite} main" for suite in self.suites.binary]
-        lines += [f"deb-src {signed}{where} {suite} main" for suite in self.suites.source]
         (self.top / "sources.list").write_text("\n".join(lines) + "\n")
         pin = f"Package: {PREFERRED}\nPin: release n={self.suites.prefer}\nPin-Priority: 900\n"
         (self.top / "preferences").write_text(pin if self.suites.prefer else "")
@@ -151,15 +148,6 @@ class Archive:
     def names(self, pattern: str) -> list[str]:
         return self.query("pkgnames", pattern).split()
 
-    def source_versions(self, package: str) -> list[str]:
-        """Versions of a source package, newest first."""
-        versions = set()
-        for stanza in self.query("showsrc", package).split("\n\n"):
-            fields = dict(re.findall(r"^(Package|Version): (\S+)$", stanza, re.M))
-            if fields.get("Package") == package and "Version" in fields:
-                versions.add(fields["Version"])
-        return sort_versions(versions)
-
     def fetch_closure(self, packages: Sequence[str], title: str) -> list[Path]:
         """Downloads packages with all their dependencies. Resumes an interrupted download."""
         self.update()
@@ -190,15 +178,6 @@ class Archive:
         if not found:
             raise Failure(f"apt-get download {package} left no file")
         return found[-1]
-
-    def fetch_source(self, package: str, version: str, where: Path, progress: Progress) -> bool:
-        """Downloads a source package. Returns False if the mirror does not have it."""
-        self.update()
-        try:
-            self._run(["source", "--download-only", f"{package}={version}"], progress, cwd=where)
-        except Failure:
-            return False
-        return True
 
 
 def sort_versions(versions: set[str]) -> list[str]:
