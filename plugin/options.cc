@@ -76,15 +76,9 @@ std::string set_audit(options &o, std::string_view v)
                : formatted("'{}' is no number; give how many RMP instructions apart, or 0", v);
 }
 
-std::string set_deterministic(options &o, std::string_view v)
+template <bool options::*flag> std::string set_switch(options &o, std::string_view v)
 {
-    o.deterministic = v == "on";
-    return v == "on" || v == "off" ? "" : formatted("'{}' is not on or off", v);
-}
-
-std::string set_watch(options &o, std::string_view v)
-{
-    o.watch = v == "on";
+    o.*flag = v == "on";
     return v == "on" || v == "off" ? "" : formatted("'{}' is not on or off", v);
 }
 
@@ -133,8 +127,8 @@ constexpr std::array table{
     option{"rmp", set_rmp},
     option{"enforce", set_enforce},
     option{"audit", set_audit},
-    option{"deterministic", set_deterministic},
-    option{"watch", set_watch},
+    option{"deterministic", set_switch<&options::deterministic>},
+    option{"watch", set_switch<&options::watch>},
     option{"watch-bound", set_watch_bound},
     option{"measure", set_measure},
     option{"tlb", set_tlb},

@@ -2,10 +2,10 @@
 #include "qemu/machine.h"
 
 #include "qemu/api.h"
+#include "qemu/notifier.h"
 #include "qemu/symbols.h"
 #include "qemu/vcpu.h"
 
-#include <array>
 #include <atomic>
 #include <cstring>
 #include <utility>
@@ -15,12 +15,6 @@ namespace rmpopt
 
 namespace
 {
-
-/// QEMU's Notifier.
-struct notifier {
-    void (*notify)(notifier *self, void *data);
-    std::array<void *, 2> links{};
-};
 
 namespace qemu
 {

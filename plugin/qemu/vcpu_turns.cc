@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "qemu/vcpu_turns.h"
 
+#include "qemu/notifier.h"
 #include "qemu/symbols.h"
 
 #include <cstddef>
@@ -11,13 +12,6 @@ namespace rmpopt
 
 namespace
 {
-
-/// QEMU's Notifier.
-struct notifier {
-    void (*notify)(notifier *self, void *data);
-    notifier *next;
-    notifier **pointer_to_this;
-};
 
 namespace qemu
 {
