@@ -13,6 +13,7 @@
 #include "qemu/layout.h"
 #include "qemu/machine.h"
 #include "qemu/tlb_fill.h"
+#include "qemu/vcpu_stall.h"
 #include "qemu/vcpu_turns.h"
 
 #include <array>
@@ -116,12 +117,15 @@ void emulation::make_machine()
 
 void emulation::start_parts(std::uintptr_t ra)
 {
+    points_.start(options_.stalls);
+    stall_points *const points = points_.is_on() ? &points_ : nullptr;
     observers_.start({.machine = machine_.get(),
                       .tlb = options_.tlb,
                       .watches = options_.watch,
                       .watch_bound = options_.watch_bound * guest_second,
                       .audit = options_.audit,
-                      .is_over = options_.deterministic ? is_end_requested : nullptr});
+                      .is_over = options_.deterministic ? is_end_requested : nullptr,
+                      .points = points});
     store_hooks::start(observers_.measuring());
     store_hooks::set_mode(options_.measure);
     if (options_.measure.mode != measure_mode::off) {
@@ -141,7 +145,16 @@ void emulation::start_parts(std::uintptr_t ra)
                  if (options_.deterministic) {
                      request_power_off();
                  }
-             }});
+             },
+         .points = points,
+         .reach_code = [this](std::uint64_t address,
+                              unsigned cpu) { return observers_.reach_code(address, cpu); }});
+    if (options_.time_limit != 0) {
+        time_limit_.once(options_.time_limit * guest_second, [this] {
+            log("the time limit of {} s of the guest's clock is over", options_.time_limit);
+            request_power_off();
+        });
+    }
     if (options_.deterministic) {
         refuse_any(keep_turns());
         notice_end();

@@ -65,6 +65,7 @@ class emulation
     std::atomic<bool> started_{false};
     observers observers_;
     injections injections_;
+    stall_points points_;
     guest_ram ram_;
     std::unique_ptr<hw::machine> machine_;
     secure_processor secure_processor_{observers_, injections_};
@@ -72,6 +73,7 @@ class emulation
     std::atomic<bool> booted_{false}; ///< the BIOS's work is done for this boot
     bool warm_ = false;               ///< RAM may hold the contents of an earlier boot
     control_server control_;
+    guest_timer time_limit_;
     guest_timer guest_timer_; ///< instead of the ticker, when everything goes by the guest's clock
     ticker ticker_;           ///< last, so that it ends first
 };

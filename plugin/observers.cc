@@ -6,6 +6,7 @@
 #include "hw-model/machine/audit.h"
 #include "instrument/store_hooks.h"
 #include "instrument/tlb_hooks.h"
+#include "qemu/vcpu_stall.h"
 
 #include <algorithm>
 #include <array>
@@ -104,6 +105,7 @@ void observers::rmpopt(const place &where, hw::spa_t rax, std::uint64_t rcx,
     if (r.exception == hw::fault::none) {
         look_at_region(rax);
     }
+    reach(stall_site::rmpopt, *where.cpu);
 }
 
 void observers::rmpupdate(const place &where, hw::spa_t spa, const hw::rmp_record &record,
@@ -118,6 +120,7 @@ void observers::rmpupdate(const place &where, hw::spa_t spa, const hw::rmp_recor
         watch_->rmpupdate(where, spa, status);
     }
     look_at_region(spa);
+    reach(stall_site::rmpupdate, *where.cpu);
 }
 
 void observers::psmash(const place &where, hw::spa_t spa, hw::rmp_status status)
@@ -131,6 +134,7 @@ void observers::psmash(const place &where, hw::spa_t spa, hw::rmp_status status)
         watch_->psmash(where, spa, status);
     }
     look_at_region(spa);
+    reach(stall_site::psmash, *where.cpu);
 }
 
 void observers::rdmsr(const place &where, std::uint32_t index, hw::msr_result r)
@@ -147,6 +151,9 @@ void observers::wrmsr(const place &where, std::uint32_t index, std::uint64_t val
     schedule_event(happening::instruction, *where.cpu, {index, value, static_cast<unsigned>(r)});
     if (index == msr_lstar) {
         lstar_.store(value, std::memory_order_relaxed);
+        if (settings_.points != nullptr) {
+            settings_.points->set_entry(value);
+        }
         return;
     }
     if (r == hw::msr_result::gp0) {
@@ -162,6 +169,10 @@ void observers::wrmsr(const place &where, std::uint32_t index, std::uint64_t val
         }
         watch_->wrmsr(where, index, value, r);
     }
+    if (settings_.points != nullptr && settings_.machine->snp_enabled(*where.cpu)) {
+        settings_.points->snp_is_on();
+    }
+    reach(stall_site::wrmsr, *where.cpu);
 }
 
 void observers::vmrun(const vmrun_event &e)
@@ -190,9 +201,45 @@ void observers::cpu_started(unsigned cpu)
     measurement_->tlb_reset(cpu);
 }
 
+void observers::excepted(unsigned cpu, std::uint64_t rip)
+{
+    schedule_event(happening::exception, cpu, {rip});
+}
+
 void observers::interrupted(unsigned cpu, std::uint64_t rip)
 {
     schedule_event(happening::exception, cpu, {rip});
+    reach(stall_site::interrupt, cpu);
+}
+
+void observers::doorbell(unsigned cpu)
+{
+    reach(stall_site::doorbell, cpu);
+}
+
+void observers::reach(stall_site site, unsigned cpu)
+{
+    if (settings_.points == nullptr) {
+        return;
+    }
+    if (const std::uint64_t ns = settings_.points->reach(site, cpu); ns != 0) {
+        tell_stall({site, 0, cpu}, ns);
+        stall(vcpu::by_index(cpu), ns);
+    }
+}
+
+std::uint64_t observers::reach_code(std::uint64_t address, unsigned cpu)
+{
+    const std::uint64_t ns = settings_.points->reach_code(address, cpu);
+    if (ns != 0) {
+        tell_stall({stall_site::code, static_cast<std::int64_t>(address - lstar_), cpu}, ns);
+    }
+    return ns;
+}
+
+void observers::tell_stall(const stall_point &where, std::uint64_t ns)
+{
+    tell("stall", {{"cpu", where.cpu}, {"site", site_text(where)}, {"ns", ns}});
 }
 
 void observers::denied(const place &where, const denied_access &access)
@@ -335,6 +382,9 @@ void observers::add_to(report_snapshot &s) const
     s.watcher = watch_.get();
     s.measure = measurement_->report();
     s.lstar = lstar_;
+    if (settings_.points != nullptr) {
+        s.points = settings_.points->counts();
+    }
     if (keeps_schedule()) {
         s.schedule = schedule_.so_far();
     }

@@ -7,6 +7,7 @@
 
 #include "events/listener.h"
 #include "measure/measurement.h"
+#include "perturb/stall_points.h"
 #include "report/event_log.h"
 #include "report/firmware_events.h"
 #include "report/report.h"
@@ -31,6 +32,7 @@ class observers final : public listener
         /// Keep a schedule; then only one vCPU at a time may execute. Events for which this returns
         /// true are left out: the guest has ended, and how far it still runs depends on the host.
         std::function<bool()> is_over{};
+        stall_points *points = nullptr; ///< nullptr: CPUs do not stall
     };
 
     /// `clock`: QEMU's virtual clock in nanoseconds.
@@ -52,12 +54,18 @@ class observers final : public listener
     void vmrun(const vmrun_event &e) override;
     void halted_for_good(unsigned cpu) override;
     void cpu_started(unsigned cpu) override;
+    void excepted(unsigned cpu, std::uint64_t rip) override;
     void interrupted(unsigned cpu, std::uint64_t rip) override;
     void denied(const place &where, const denied_access &access) override;
     void dma_blocked(hw::spa_t spa) override;
     void phase(std::string_view name) override;
     void command(std::uint16_t command, const hw::firmware_result &result) override;
 
+    /// The CPU has rung the secure processor's doorbell.
+    void doorbell(unsigned cpu);
+    /// The CPU is about to execute an instruction that is a point. Returns for how many nanoseconds
+    /// it has to stall first.
+    std::uint64_t reach_code(std::uint64_t address, unsigned cpu);
     /// The operating system takes over, and guest time begins.
     void booted();
     /// The secure processor was reset, perhaps alone.
@@ -88,6 +96,8 @@ class observers final : public listener
     void schedule_event(happening what, unsigned cpu,
                         const std::array<std::uint64_t, 3> &operands = {});
     void look_at_region(hw::spa_t spa);
+    void reach(stall_site site, unsigned cpu);
+    void tell_stall(const stall_point &where, std::uint64_t ns);
 
     const std::function<std::uint64_t()> clock_;
     std::atomic<std::uint64_t> boot_started_ns_{0}; ///< on that clock

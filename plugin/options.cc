@@ -90,6 +90,11 @@ std::string set_watch_bound(options &o, std::string_view v)
                : formatted("'{}' is no number of seconds from 1 to {}", v, most);
 }
 
+std::string set_time_limit(options &o, std::string_view v)
+{
+    return parse_number(o.time_limit, v) ? "" : formatted("'{}' is no number of seconds", v);
+}
+
 std::string set_tlb(options &o, std::string_view v)
 {
     return parse_tlb(v, o.tlb);
@@ -109,6 +114,23 @@ template <std::string options::*path> std::string set_path(options &o, std::stri
 std::string set_psp_latency(options &o, std::string_view v)
 {
     return psp::latency::parse(v, o.psp_latency);
+}
+
+std::string set_points(options &o, std::string_view v)
+{
+    o.stalls.counts = v == "on" || v == "marked";
+    o.stalls.waits_for_mark = v == "marked";
+    return o.stalls.counts || v == "off" ? "" : formatted("'{}' is not on, marked or off", v);
+}
+
+std::string add_stall(options &o, std::string_view v)
+{
+    return parse_stall(v, o.stalls.stalls.emplace_back());
+}
+
+std::string add_code_range(options &o, std::string_view v)
+{
+    return parse_code_range(v, o.stalls.code.emplace_back());
 }
 
 std::string refuse_psp(options &, std::string_view)
@@ -134,9 +156,13 @@ constexpr std::array table{
     option{"tlb", set_tlb},
     option{"psp", refuse_psp},
     option{"psp-latency", set_psp_latency},
+    option{"points", set_points},
+    option{"points-code", add_code_range},
+    option{"stall", add_stall},
     option{"control", set_path<&options::control>},
     option{"events", set_path<&options::events>},
     option{"schedule", set_path<&options::schedule>},
+    option{"time-limit", set_time_limit},
     option{"log", set_path<&options::log>},
     option{"report", set_path<&options::report>},
     option{"probe", set_path<&options::probe>},
@@ -171,6 +197,9 @@ std::string check_combination(const options &o)
     if (o.rmp == rmp_choice::segmented && !o.persona->segmented_rmp) {
         return "option rmp: persona " + std::string(o.persona->name) +
                " has no segmented RMP; use rmp=contiguous or another persona";
+    }
+    if (!o.deterministic && !o.stalls.is_empty()) {
+        return "options points, points-code and stall need deterministic=on";
     }
     return {};
 }

@@ -7,6 +7,7 @@
 #include "hw-model/machine/cpu_model.h"
 #include "measure/measure_request.h"
 #include "measure/tlb_geometry.h"
+#include "perturb/stall_points.h"
 #include "platform/psp/latency.h"
 
 #include <string>
@@ -30,8 +31,10 @@ struct options {
     measure_request measure; ///< from the start; may be changed while the guest runs
     tlb_geometry tlb = tlb_presets().back(); ///< of a core, where a TLB is modelled
     psp::latency psp_latency;                ///< of the secure processor's commands
-    std::string control;                     ///< path of the control socket; empty: none
-    std::string events;                      ///< path of the events; empty: none
+    stall_plan stalls;                       ///< needs `deterministic`
+    unsigned time_limit = 0; ///< seconds of the guest's clock until power-off; 0: none
+    std::string control;     ///< path of the control socket; empty: none
+    std::string events;      ///< path of the events; empty: none
     std::string schedule;    ///< path of all events of a deterministic run; empty: none
     std::string log;         ///< path of the log; empty: stderr
     std::string report;      ///< path of the report; empty: none

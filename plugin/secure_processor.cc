@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "enforce/enforcement.h"
 #include "platform/iommu_reader.h"
+#include "qemu/vcpu.h"
 
 #include <utility>
 
@@ -29,6 +30,9 @@ void secure_processor::start(hw::machine &machine)
 /// Under QEMU's big lock, because only then its devices can be read.
 void secure_processor::prepare(std::uint16_t command)
 {
+    if (vcpu::on_vcpu_thread()) {
+        observers_.doorbell(vcpu::current().index());
+    }
     const auto id = static_cast<hw::firmware_command>(command);
     if (!started() ||
         (id != hw::firmware_command::snp_init && id != hw::firmware_command::snp_init_ex)) {

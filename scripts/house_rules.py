@@ -49,12 +49,13 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     # Observers know neither QEMU nor enforcement; instrument puts measure into QEMU's code.
     "plugin/measure": ("plugin/base", *MODEL),
     "plugin/watch": ("plugin/events", "plugin/base", *FIRMWARE),
-    "plugin/report": ("plugin/watch", "plugin/measure", "plugin/base", *FIRMWARE),
+    "plugin/perturb": ("plugin/base",),
+    "plugin/report": ("plugin/watch", "plugin/perturb", "plugin/measure", "plugin/base", *FIRMWARE),
     "plugin/control": ("plugin/report", "plugin/measure", "plugin/base", *FIRMWARE),
     "plugin/instrument": ("plugin/measure", "plugin/qemu", "plugin/x86", "plugin/base", *MODEL),
     "plugin/platform": ("plugin/qemu", "plugin/x86", "plugin/base", *FIRMWARE),
     "plugin/enforce": (*ENFORCE[1:], *MODEL),
-    "plugin/insn": (*ENFORCE, *MODEL),
+    "plugin/insn": ("plugin/perturb", *ENFORCE, *MODEL),
 
     f"{CLI}/base": (),
     f"{CLI}/provision": (f"{CLI}/base",),
@@ -62,7 +63,8 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     f"{CLI}/guest": CLI_GUEST[1:],
     f"{CLI}/scenarios": CLI_GUEST,
     f"{CLI}/experiments": CLI_GUEST,
-    f"{CLI}/commands": (f"{CLI}/experiments", f"{CLI}/scenarios", *CLI_GUEST),
+    f"{CLI}/explore": (f"{CLI}/scenarios", *CLI_GUEST),
+    f"{CLI}/commands": (f"{CLI}/explore", f"{CLI}/experiments", f"{CLI}/scenarios", *CLI_GUEST),
 }
 
 WIRING = ("plugin", CLI)  # files directly in them

@@ -17,14 +17,16 @@ enum { USAGE = 2 };
 
 static void usage(const char *what)
 {
-    fprintf(stderr,
-            "rmpopt-mark: %s\n"
-            "usage: rmpopt-mark NAME       a phase of this name begins (\"\": the last one ends)\n"
-            "       rmpopt-mark --on [N]   measure each store, or on average one of N\n"
-            "       rmpopt-mark --on tlb   measure each store, and model TLBs\n"
-            "       rmpopt-mark --off      measure no longer\n"
-            "       rmpopt-mark --end      the run is over: with --seed the machine powers off here\n",
-            what);
+    fprintf(
+        stderr,
+        "rmpopt-mark: %s\n"
+        "usage: rmpopt-mark NAME       a phase of this name begins (\"\": the last one ends)\n"
+        "       rmpopt-mark --on [N]   measure each store, or on average one of N\n"
+        "       rmpopt-mark --on tlb   measure each store, and model TLBs\n"
+        "       rmpopt-mark --off      measure no longer\n"
+        "       rmpopt-mark --points on|off   count points for --stall, or no longer\n"
+        "       rmpopt-mark --end      the run is over: with --seed the machine powers off here\n",
+        what);
     exit(USAGE);
 }
 
@@ -73,6 +75,9 @@ int main(int argc, char *argv[])
         rmpopt_mark_on(argc == 3 ? interval(argv[2]) : 0);
     else if (!strcmp(word, "--off") && argc == 2)
         rmpopt_mark_off();
+    else if (!strcmp(word, "--points") && argc == 3 &&
+             (!strcmp(argv[2], "on") || !strcmp(argv[2], "off")))
+        rmpopt_mark_points(!strcmp(argv[2], "on"));
     else if (!strcmp(word, "--end") && argc == 2)
         rmpopt_mark_end();
     else if (argc > 2)

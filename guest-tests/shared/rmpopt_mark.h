@@ -12,11 +12,12 @@
 #include <stdint.h>
 
 enum rmpopt_mark_function {
-    RMPOPT_MARK_PHASE = 0x4b52414d, /* "MARK" in EAX, address of the name in RDI, length in RDX */
-    RMPOPT_MARK_ON = 0x4f4e4d45,    /* interval in RDX, 0: each store */
+    RMPOPT_MARK_PHASE = 0x4b52414d,  /* "MARK" in EAX, address of the name in RDI, length in RDX */
+    RMPOPT_MARK_ON = 0x4f4e4d45,     /* interval in RDX, 0: each store */
     RMPOPT_MARK_ON_TLB = 0x4d424c54, /* "TLBM": each store, and TLBs are modelled */
     RMPOPT_MARK_OFF = 0x46464f4d,
-    RMPOPT_MARK_END = 0x21444e45, /* "END!" */
+    RMPOPT_MARK_POINTS = 0x53544e50, /* "PNTS", RDX 1: count, 0: no longer */
+    RMPOPT_MARK_END = 0x21444e45,    /* "END!" */
 };
 
 enum { RMPOPT_MARK_LONGEST = 63 }; /* bytes of a name */
@@ -54,6 +55,12 @@ static inline void rmpopt_mark_on_tlb(void)
 static inline void rmpopt_mark_off(void)
 {
     rmpopt_mark_call(RMPOPT_MARK_OFF, NULL, 0);
+}
+
+/* Points at which CPUs may stall are counted from here on, or no longer. */
+static inline void rmpopt_mark_points(int on)
+{
+    rmpopt_mark_call(RMPOPT_MARK_POINTS, NULL, on ? 1 : 0);
 }
 
 /* The run is over: a deterministic machine (`--seed`) powers off here. */

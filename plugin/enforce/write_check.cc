@@ -71,7 +71,8 @@ void interrupted(const vcpu &cpu)
 
 void delivered(const vcpu &cpu)
 {
-    interrupted(cpu);
+    store_hooks::delivered(cpu);
+    enforced.heard->excepted(cpu.index(), cpu.rip());
     finish_page_fault(cpu);
 }
 

@@ -65,8 +65,9 @@ class listener
 
     /// INIT and SIPI: the CPU is about to execute its first instruction.
     virtual void cpu_started(unsigned cpu) = 0;
-    /// An exception or interrupt: the CPU is about to execute the first instruction of its handler,
-    /// which is at `rip`.
+    /// An exception, or an interrupt from outside: the CPU is about to execute the first
+    /// instruction of its handler, which is at `rip`.
+    virtual void excepted(unsigned cpu, std::uint64_t rip) = 0;
     virtual void interrupted(unsigned cpu, std::uint64_t rip) = 0;
 
     // Accesses that the RMP stopped.

@@ -9,6 +9,7 @@
 #include "hw-model/machine/machine.h"
 #include "insn/operand.h"
 #include "measure/measure_request.h"
+#include "perturb/stall_points.h"
 #include "qemu/api.h"
 #include "x86/address_form.h"
 
@@ -33,6 +34,10 @@ struct insn_environment {
     std::function<void(measure_request to)> set_measure;
     /// Called when the guest says that its work is done.
     std::function<void()> end_run;
+    stall_points *points = nullptr; ///< nullptr: CPUs do not stall
+    /// Called when a CPU is about to execute an instruction that is one of `points`. Returns for
+    /// how many nanoseconds it has to stall first.
+    std::function<std::uint64_t(std::uint64_t address, unsigned cpu)> reach_code{};
 };
 
 /// Starts to emulate instructions. To be called on vCPU 0's thread before the guest's first
@@ -84,6 +89,10 @@ bool watch_split_store(qemu_plugin_insn *insn, std::span<const std::uint8_t> cod
 /// If `insn`, with the bytes `code`, drops translations and TLBs are modelled, tells the modelled
 /// TLB each time it is executed. Returns true in that case. Called while QEMU translates.
 bool watch_tlb_insn(qemu_plugin_insn *insn, std::span<const std::uint8_t> code);
+
+/// If `insn` is a point at which CPUs may stall, counts each execution and lets them. Called while
+/// QEMU translates, before anything else is registered for the instruction.
+void watch_code_point(qemu_plugin_insn *insn);
 
 /// The linear address of an instruction's memory operand. `rip` is needed only if `form` is
 /// RIP-relative.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // The marker instruction: NOPL 0x4f504d52(%rax,%rax,1), which does nothing on any other machine.
-// EAX selects a function of the measurement. No guest state changes. It works at any privilege
-// level in 64-bit mode.
+// EAX selects a function of measurements or of searches for races. No guest state changes. It works
+// at any privilege level in 64-bit mode.
 #include "insn/dispatch.h"
 
 #include <algorithm>
@@ -19,6 +19,7 @@ enum class marker : std::uint32_t {
     on = 0x4f4e4d45,     ///< "EMNO": measures stores at the interval RDX; 0: every store
     on_tlb = 0x4d424c54, ///< "TLBM": measures every store and models TLBs
     off = 0x46464f4d,    ///< "MOFF": stops the measurement
+    points = 0x53544e50, ///< "PNTS": counts points for stalls, or with RDX = 0 no longer
     end = 0x21444e45,    ///< "END!": the run is over, and a deterministic machine powers off here
 };
 constexpr std::size_t longest_name = 63;
@@ -68,6 +69,10 @@ void emulate_marker(insn_event event)
     const auto function = static_cast<marker>(event.reg(rax));
     if (function == marker::mark) {
         mark(event);
+    } else if (function == marker::points) {
+        if (event.env.points != nullptr) {
+            event.env.points->guest_says(event.reg(rdx) != 0);
+        }
     } else if (function == marker::end) {
         event.env.end_run();
     } else if (is_request(event, request)) {

@@ -35,6 +35,9 @@ bool look_at(qemu_plugin_insn *insn)
     const insn_bytes bytes(insn);
     const auto code = bytes.used();
     const auto callback = find_emulation(code);
+    if (started()) {
+        watch_code_point(insn);
+    }
     if (callback != nullptr) {
         qemu_plugin_register_vcpu_insn_exec_cb(insn, callback, QEMU_PLUGIN_CB_RW_REGS_PC,
                                                reinterpret_cast<void *>(code.size()));
@@ -48,9 +51,16 @@ bool look_at(qemu_plugin_insn *insn)
     return drops || tried;
 }
 
-bool is_plain(const vcpu &cpu, std::span<const std::uint8_t> page, std::size_t offset)
+bool has_code_points(std::uint64_t pc)
 {
-    return started() && !store_hooks::must_see(cpu, page, offset) &&
+    const stall_points *points = emulation_environment()->points;
+    return points != nullptr && points->has_code_in_page(pc);
+}
+
+bool is_plain(const vcpu &cpu, std::uint64_t pc, std::span<const std::uint8_t> page)
+{
+    const std::size_t offset = pc % hw::page_4k;
+    return started() && !has_code_points(pc) && !store_hooks::must_see(cpu, page, offset) &&
            is_plain_block({.code = page.subspan(offset),
                            .code_64 = cpu.code_64(),
                            .tries_stores = emulation_environment()->enforces,

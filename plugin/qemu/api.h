@@ -88,6 +88,8 @@ qemu_plugin_insn *qemu_plugin_tb_get_insn(const qemu_plugin_tb *tb, std::size_t 
 std::size_t qemu_plugin_insn_data(const qemu_plugin_insn *insn, void *dest, std::size_t len);
 /// Host address of the instruction's first byte; nullptr when it is not in RAM.
 void *qemu_plugin_insn_haddr(const qemu_plugin_insn *insn);
+/// Linear address of the instruction.
+std::uint64_t qemu_plugin_insn_vaddr(const qemu_plugin_insn *insn);
 std::size_t qemu_plugin_insn_size(const qemu_plugin_insn *insn);
 
 GArray *qemu_plugin_get_registers(void);

@@ -141,7 +141,7 @@ bool is_plain_at(void *cpu, std::uint64_t pc, const void *host_pc)
     const auto *code = static_cast<const std::uint8_t *>(host_pc);
     const std::size_t offset = pc % hw::page_4k;
     return code != nullptr && // in RAM
-           the_rules.is_plain(vcpu::of(cpu), {code - offset, hw::page_4k}, offset);
+           the_rules.is_plain(vcpu::of(cpu), pc, {code - offset, hw::page_4k});
 }
 
 /// What QEMU calls instead of its own function. That may not return: it jumps out when a page is

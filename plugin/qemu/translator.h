@@ -18,9 +18,9 @@ class translator
 {
   public:
     struct rules {
-        /// True when the block that begins at `offset` of `page`, 4 KB of code, has nothing of
-        /// interest. On the vCPU's thread.
-        bool (*is_plain)(const vcpu &, std::span<const std::uint8_t> page, std::size_t offset);
+        /// True when the block that begins at `pc`, in a page with these 4 KB of code, has nothing
+        /// of interest. On the vCPU's thread.
+        bool (*is_plain)(const vcpu &, std::uint64_t pc, std::span<const std::uint8_t> page);
         /// The only plugin's callback for blocks.
         qemu_plugin_vcpu_tb_trans_cb_t callback;
         /// Plain blocks are translated for the plugin all the same: see said_plain().

@@ -177,6 +177,15 @@ ordered_json watch_json(const report_snapshot &s)
     return out;
 }
 
+ordered_json points(const std::vector<stall_points::count> &counts)
+{
+    ordered_json out = ordered_json::array();
+    for (const auto &[where, times] : counts) {
+        out.push_back({{"site", site_text(where)}, {"cpu", where.cpu}, {"times", times}});
+    }
+    return out;
+}
+
 /// The CPUs whose core is so.
 template <class F> std::string cpus_with(const hw::machine &m, F is_so)
 {
@@ -228,6 +237,9 @@ std::string render_report(const report_snapshot &s)
     out["schedule"] = s.schedule.has_value() ? ordered_json{{"hash", hex(s.schedule->hash)},
                                                             {"events", s.schedule->events}}
                                              : ordered_json();
+    if (s.complete) {
+        out["points"] = points(s.points);
+    }
     out["psp"] = psp(s);
     out["enforcement"] = s.enforcement;
     out["messages"] = s.messages;

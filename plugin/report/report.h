@@ -7,6 +7,7 @@
 #include "base/ticker.h"
 #include "hw-model/firmware/firmware.h"
 #include "hw-model/machine/machine.h"
+#include "perturb/stall_points.h"
 #include "report/schedule_record.h"
 #include "watch/watch.h"
 
@@ -32,6 +33,7 @@ struct report_snapshot {
     nlohmann::ordered_json measure; ///< measurement::report()
     std::uint64_t lstar = 0;        ///< the guest's MSR_LSTAR; 0 unless it was written
     std::optional<schedule_record::summary> schedule; ///< nothing when it is not kept
+    std::vector<stall_points::count> points;          ///< empty when they are not counted
     std::uint64_t guard_changes = 0;
     std::string enforcement;
     std::vector<std::string> messages; ///< lines of the log

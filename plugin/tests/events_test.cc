@@ -43,7 +43,8 @@ class events_test : public hw::machine_fixture
                          .rmpupdate_failure = [this] { return failure; },
                          .enter_operating_system = [](std::uint32_t, std::uint32_t) {},
                          .set_measure = [](measure_request) {},
-                         .end_run = [this] { ended = true; }});
+                         .end_run = [this] { ended = true; },
+                         .points = &points});
         ASSERT_EQ(
             install_checks(
                 {.level = enforcement::on, .machine = m.get(), .ram = &ram, .heard = &listening},
@@ -91,6 +92,7 @@ class events_test : public hw::machine_fixture
 
     guest_ram ram;
     fake_listener listening;
+    stall_points points;
     std::optional<hw::rmp_status> failure;
     std::optional<fake::raised> last_fault;
     bool ended = false; ///< the guest has said that its work is done
@@ -130,6 +132,21 @@ TEST_F(events_test, the_guest_can_say_that_its_work_is_done)
     qemu.reg[rax] = 0x21444e45;
     execute(marker);
     EXPECT_TRUE(ended);
+}
+
+TEST_F(events_test, the_guest_can_say_when_points_count)
+{
+    static constexpr std::initializer_list<std::uint8_t> marker{0x0f, 0x1f, 0x84, 0x00,
+                                                                0x52, 0x4d, 0x50, 0x4f};
+    points.start({.counts = true, .waits_for_mark = true});
+    qemu.reg[rax] = 0x53544e50;
+    for (const bool on : {false, true, false}) {
+        qemu.reg[rdx] = on ? 1 : 0;
+        execute(marker);
+        points.reach(stall_site::rmpopt, 0);
+    }
+    ASSERT_EQ(points.counts().size(), 1u);
+    EXPECT_EQ(points.counts().front().times, 1u);
 }
 
 TEST_F(events_test, psmash_is_told_once)
@@ -194,6 +211,32 @@ TEST_F(events_test, a_cpu_that_starts_is_told_once)
 {
     rmp_translation_rules(true).started(vcpu::current());
     EXPECT_EQ(heard(), words{"started"});
+}
+
+TEST_F(events_test, cpus_stall_where_it_is_planned)
+{
+    enable_snp();
+    stall_plan plan{.counts = true};
+    for (const char *text : {"rmpopt@0#2:7us", "interrupt@1#1:1ms", "doorbell@0#1:2ms",
+                             "psmash@0#1:3ms", "wrmsr@0#1:4ms", "entry+0x10@0#1:5ms"}) {
+        ASSERT_EQ(parse_stall(text, plan.stalls.emplace_back()), "");
+    }
+    points.start(plan);
+    observers all([] { return 0; });
+    all.start({.machine = m.get(), .points = &points});
+    all.wrmsr({.cpu = 0}, msr_lstar, 0x1000, hw::msr_result::pass, {});
+    all.wrmsr({.cpu = 0}, hw::msr::syscfg, 0, hw::msr_result::done, {});
+    all.rmpopt({.cpu = 0}, 0, 0, {});
+    all.excepted(1, 0);
+    EXPECT_EQ(qemu.stalls, (std::vector<std::pair<unsigned, std::uint64_t>>{{0, 4'000'000}}));
+    all.rmpopt({.cpu = 0}, 0, 0, {});
+    all.interrupted(1, 0);
+    all.doorbell(0);
+    all.psmash({.cpu = 0}, low_2m, hw::rmp_status::success);
+    EXPECT_EQ(qemu.stalls,
+              (std::vector<std::pair<unsigned, std::uint64_t>>{
+                  {0, 4'000'000}, {0, 7'000}, {1, 1'000'000}, {0, 2'000'000}, {0, 3'000'000}}));
+    EXPECT_EQ(all.reach_code(0x1010, 0), 5'000'000u);
 }
 
 /// The last report takes the RMP lock, among others.

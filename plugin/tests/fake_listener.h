@@ -37,6 +37,7 @@ class fake_listener final : public listener
     }
     void halted_for_good(unsigned) override { heard.emplace_back("halted"); }
     void cpu_started(unsigned) override { heard.emplace_back("started"); }
+    void excepted(unsigned, std::uint64_t) override { heard.emplace_back("excepted"); }
     void interrupted(unsigned, std::uint64_t) override { heard.emplace_back("interrupted"); }
     void denied(const place &, const denied_access &access) override
     {

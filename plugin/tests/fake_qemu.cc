@@ -7,6 +7,7 @@
 #include "qemu/guest_timer.h"
 #include "qemu/machine.h"
 #include "qemu/queued_work.h"
+#include "qemu/vcpu_stall.h"
 
 #include <cstring>
 
@@ -200,6 +201,10 @@ void guest_timer::once(std::uint64_t delay, std::function<void()> f)
 {
     qemu.timer_delay = delay;
     qemu.timer = std::move(f);
+}
+void stall(const vcpu &cpu, std::uint64_t ns)
+{
+    qemu.stalls.emplace_back(cpu.index(), ns);
 }
 void raise_pci_interrupt(unsigned vector)
 {

@@ -44,6 +44,24 @@ TEST(options, unknown_persona_is_refused_with_the_known_ones)
               "option persona: no persona 'rome'; use one of venice, turin, genoa, milan");
 }
 
+TEST(options, stalls_need_a_deterministic_machine)
+{
+    for (const char *option : {"points=on", "points-code=entry+0x10+4", "stall=rmpopt@0#1:1us"}) {
+        EXPECT_EQ(parse({option}).error,
+                  "options points, points-code and stall need deterministic=on");
+        EXPECT_EQ(parse({option, "deterministic=on"}).error, "");
+    }
+    EXPECT_EQ(parse({"points=off"}).error, "");
+    EXPECT_NE(parse({"points=yes"}).error, "");
+    EXPECT_NE(parse({"stall=rmpopt", "deterministic=on"}).error, "");
+}
+
+TEST(options, time_limit_is_a_number_of_seconds)
+{
+    EXPECT_EQ(parse({"time-limit=70"}).opt.time_limit, 70u);
+    EXPECT_NE(parse({"time-limit=70s"}).error, "");
+}
+
 TEST(options, empty_persona_is_refused)
 {
     EXPECT_NE(parse({"persona="}).error, "");
@@ -185,7 +203,8 @@ TEST(options, unknown_option_is_refused_with_the_known_ones)
     EXPECT_EQ(parse({"speed=fast"}).error,
               "unknown option 'speed'; known: persona, rmp, enforce, "
               "audit, deterministic, watch, watch-bound, measure, tlb, psp, psp-latency, "
-              "control, events, schedule, log, report, probe, break, policy.NAME");
+              "points, points-code, stall, "
+              "control, events, schedule, time-limit, log, report, probe, break, policy.NAME");
 }
 
 TEST(options, name_with_another_spelling_is_refused)

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "platform/psp/latency.h"
 
+#include "base/duration.h"
 #include "base/format.h"
 #include "hw-model/firmware/firmware.h"
 
 #include <algorithm>
 #include <array>
-#include <charconv>
 #include <utility>
 
 namespace rmpopt::psp
@@ -17,7 +17,7 @@ namespace
 
 using command = hw::firmware_command;
 
-constexpr std::uint64_t us = 1'000, ms = 1'000'000, longest = 10'000 * ms;
+constexpr std::uint64_t us = 1'000, ms = 1'000'000;
 
 /// Assumptions, from what each command has to do: initialisation walks the RMP, flushes wait for
 /// all cores, a launch digests and encrypts pages, signatures take milliseconds.
@@ -39,12 +39,6 @@ constexpr std::array<std::pair<command, std::uint64_t>, 14> typical{{
 }};
 constexpr std::uint64_t typical_of_others = 20 * us;
 
-struct unit {
-    std::string_view name;
-    std::uint64_t ns;
-};
-constexpr std::array<unit, 3> units{{{"ns", 1}, {"us", us}, {"ms", ms}}};
-
 } // namespace
 
 std::string latency::parse(std::string_view text, latency &out)
@@ -57,16 +51,13 @@ std::string latency::parse(std::string_view text, latency &out)
     if (text == "none") {
         return {};
     }
-    std::uint64_t number = 0;
-    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
-    const std::string_view rest(end, static_cast<std::size_t>(text.data() + text.size() - end));
-    const auto *const found = std::ranges::find(units, rest, &unit::name);
-    if (error != std::errc{} || found == units.end() || number > longest / found->ns) {
+    const auto fixed = parse_duration(text);
+    if (!fixed.has_value()) {
         return formatted("'{}' is not none, typical, or a time such as 500ns, 20us, 3ms, up to "
                          "10000ms",
                          text);
     }
-    out.fixed_ = number * found->ns;
+    out.fixed_ = *fixed;
     return {};
 }
 
