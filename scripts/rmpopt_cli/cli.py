@@ -5,9 +5,9 @@ import signal
 
 from .base.console import error
 from .base.errors import SETUP_FAILED, SIGNALLED, Failure
-from .commands import boot, compare, ctl, experiment, kernel, policies, report, run, scenario, setup, test, top
+from .commands import boot, compare, ctl, experiment, explore, kernel, policies, report, run, scenario, setup, test, top
 
-VERBS = (setup, kernel, boot, run, scenario, experiment, ctl, top, report, compare, policies, test)
+VERBS = (setup, kernel, boot, run, scenario, explore, experiment, ctl, top, report, compare, policies, test)
 
 STATUS_HELP = """\
 exit status: 0 success; 1 a test failed; 2 bad input; 121 guest died; 122 QEMU failed;

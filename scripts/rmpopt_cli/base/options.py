@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Dataclass fields that are also command-line options. Each option is defined once, together with its text."""
 import argparse
+import shlex
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -76,6 +77,23 @@ def add(parser: argparse.ArgumentParser, kind: type, only: Collection[str] = (),
         if each.choices:
             words["choices"] = each.choices
         parser.add_argument(each.flag_of(name), default=argparse.SUPPRESS if unset else default, **words)
+
+
+def words(kind: type, values: dict[str, Any]) -> list[str]:
+    """The command line that sets these fields of a dataclass."""
+    found = []
+    for name, each, _ in of(kind):
+        if name not in values:
+            continue
+        flag, value = each.flag_of(name), values[name]
+        if each.action == "store_true":
+            found += [flag] if value else []
+        elif each.action == "extend":
+            found += [flag, shlex.join(value)] if value else []
+        else:
+            found += [word for one in (value if each.action == "append" else [value])
+                      for word in (flag, each.show(one) or str(one))]
+    return found
 
 
 def given(arguments: argparse.Namespace, kind: type, only: Collection[str] = ()) -> dict[str, Any]:

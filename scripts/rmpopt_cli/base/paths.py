@@ -12,6 +12,7 @@ LINUX_PARTS = CHECKOUT / "guest-tests" / "linux"
 SERIES = LINUX_PARTS / "patches"
 VARIANTS = LINUX_PARTS / "variants"
 KERNEL_FRAGMENT = LINUX_PARTS / "kernel.config"
+DEBUG_FRAGMENT = LINUX_PARTS / "debug.config"
 
 
 def cache_root() -> Path:

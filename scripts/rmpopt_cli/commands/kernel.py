@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 
 from ..base.errors import BadInput
+from ..base.paths import DEBUG_FRAGMENT
 from ..provision import kernel, packages
 from ..provision.cache import Cache
 
@@ -17,10 +18,16 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
                      help="kernel tree or tarball (default: Debian's linux-source)")
     sub.add_argument("--patches", type=Path, metavar="DIR|MBOX",
                      help="series to apply (default: ours, or none with --source)")
-    sub.add_argument("--config", type=Path, metavar="FRAGMENT", help="options on top of the reference configuration")
+    sub.add_argument("--config", type=_fragment, metavar="FRAGMENT",
+                     help='options on top of the reference configuration; "debug": the kernel\'s own checks of locks, RCU '
+                          "and hangs")
     sub.add_argument("--output", type=Path, metavar="DIR",
                      help="copy bzImage, vmlinux, System.map and config to this directory")
     sub.set_defaults(action=_kernel_build)
+
+
+def _fragment(text: str) -> Path:
+    return DEBUG_FRAGMENT if text == "debug" else Path(text)
 
 
 def _kernel_build(arguments: argparse.Namespace) -> int:

@@ -29,6 +29,10 @@ class Given:
     def read(cls, arguments: Namespace) -> "Given":
         return cls(options.given(arguments, Request, CHOSEN), options.given(arguments, MachineOptions))
 
+    def words(self) -> list[str]:
+        """The command line that gives this."""
+        return [*options.words(Request, self.boot), *options.words(MachineOptions, self.machine)]
+
     def prepare(self, cache: Cache) -> None:
         """Refuses bad input before the first boot, and makes what all boots need."""
         request = self.onto(Request())

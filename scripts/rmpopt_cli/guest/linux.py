@@ -19,7 +19,7 @@ from ..base.errors import OK, Failure
 from ..provision import debian_kernel, kernel, setup
 from ..provision.cache import Cache
 from ..provision.qemu import Qemu
-from . import initramfs, machine, symbols, workspace
+from . import initramfs, machine, stalls, symbols, workspace
 from .guest_link import GuestLink
 from .request import Request
 from .session import Session, qemu_messages
@@ -28,6 +28,7 @@ from .view import View
 
 T = TypeVar("T")
 SETTLE_SECONDS = 30
+MADE = {"variants": kernel.variants, "debug": kernel.debug}  # by the names that --kernel takes
 CONSOLE = "console=ttyS0 panic=-1 no_timer_check tsc=reliable"
 
 
@@ -63,8 +64,8 @@ def _once(make: Callable[..., T], cache: Cache, *what: object) -> T:
 def _kernel(cache: Cache, name: str) -> debian_kernel.Kernel:
     if name == "debian":
         return debian_kernel.ensure(cache)
-    if name == "variants":
-        return debian_kernel.Kernel(kernel.variants(cache))
+    if name in MADE:
+        return debian_kernel.Kernel(MADE[name](cache))
     return debian_kernel.Kernel(Path(name).absolute() if name else kernel.reference(cache))
 
 
@@ -123,7 +124,9 @@ def _arguments(cache: Cache, request: Request, qemu: Qemu, space: workspace.Work
               "control": space.control_socket}
     if request.machine.seed is not None:
         places["schedule"] = space.schedule
-    return [*machine.command(cache, qemu, request.machine, places, may_reboot=request.reboots > 0,
+    points = [f"points={request.points}"] if request.points else []
+    points += stalls.plugin_words(request.stalls, request.at, symbols.for_kernel(request.symbols, kernel_image))
+    return [*machine.command(cache, qemu, request.machine, places, points, may_reboot=request.reboots > 0,
                              has_psp=request.machine.has_rmp),
             *_serial_ports(space, request), "-kernel", str(kernel_image), "-initrd", str(space.initrd),
             "-append", _command_line(request), *request.machine.qemu_options]

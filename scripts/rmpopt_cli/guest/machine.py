@@ -6,6 +6,7 @@ then have it.
 """
 import re
 import shlex
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from ..provision.qemu import Qemu
 from . import cpu
 
 LONGEST_BOUND = 86400  # of the watch, in seconds of guest time
+LONGEST_TIMEOUT = 10_000_000  # seconds of guest time
 # The guest's clock advances 8 ns for each instruction, and jumps to the next timer when all CPUs are idle.
 VIRTUAL_TIME = ["-icount", "shift=3,sleep=off"]
 LARGEST_SEED = (1 << 64) - 1
@@ -70,6 +72,12 @@ def check_policy(text: str) -> str:
 def parse_bound(text: str) -> int:
     if not text.isdecimal() or not 1 <= int(text) <= LONGEST_BOUND:
         raise BadInput(f"--watch-bound {text}: give seconds from 1 to {LONGEST_BOUND}")
+    return int(text)
+
+
+def parse_timeout(text: str) -> int:
+    if not text.isdecimal() or int(text) > LONGEST_TIMEOUT:
+        raise BadInput(f"--guest-timeout {text}: give seconds, up to {LONGEST_TIMEOUT}")
     return int(text)
 
 
@@ -129,6 +137,8 @@ class MachineOptions:
     psp_latency: str = option("none", "guest time that a command of the secure processor takes: none, typical (our "
                               "assumptions), or a time such as 20us", metavar="TIME", parse=check_latency,
                               plugin="psp-latency", untold="none")
+    guest_timeout: int = option(0, "seconds of guest time after which the machine powers off; 0: never", metavar="S",
+                                parse=parse_timeout, plugin="time-limit", untold=0)
     qemu: str | None = option(None, "QEMU to use", metavar="PATH")
     qemu_options: list[str] = repeated("more QEMU options; may be repeated", "--qemu-opts", "S", "extend",
                                        parse=parse_words)
@@ -159,14 +169,14 @@ class MachineOptions:
                            "--thread multi out")
 
 
-def plugin_argument(machine: MachineOptions, places: dict[str, Path]) -> str:
+def plugin_argument(machine: MachineOptions, places: dict[str, Path], more: Sequence[str] = ()) -> str:
     """The value of -plugin. Paths are checked because QEMU splits options at commas."""
     words = [str(machine.plugin)]
     for name, each, _ in options.of(MachineOptions):
         words += each.told(getattr(machine, name))
     if machine.seed is not None:
         words.append("deterministic=on")
-    words += [f"{name}={path}" for name, path in places.items()]
+    words += [f"{name}={path}" for name, path in places.items()] + [*more]
     if any("," in word for word in words):
         raise BadInput("a path contains a comma, which QEMU's plugin options can't hold: "
                        "use another directory for the checkout, RMPOPT_CACHE or --report")
@@ -179,8 +189,9 @@ def _seeded(seed: int | None) -> list[str]:
 
 
 def command(cache: Cache, qemu: Qemu, machine: MachineOptions, places: dict[str, Path],
-            may_reboot: bool = False, has_psp: bool = False) -> list[str]:
-    """QEMU's command line for the machine alone. `places` maps the plugin's path options to paths. With `may_reboot`
+            more: Sequence[str] = (), may_reboot: bool = False, has_psp: bool = False) -> list[str]:
+    """QEMU's command line for the machine alone. `places` maps the plugin's path options to paths, `more`
+    are further options of the plugin. With `may_reboot`
     a reset of the guest does not end QEMU. `has_psp`: with the secure processor."""
     size = f"{machine.memory >> 10}K"
     words = [*qemu.argv, "-no-user-config", "-nodefaults", "-display", "none", *([] if may_reboot else ["-no-reboot"]),
@@ -189,7 +200,7 @@ def command(cache: Cache, qemu: Qemu, machine: MachineOptions, places: dict[str,
              "-smp", machine.smp, "-cpu", cpu.model(qemu, machine.persona, cache),
              *(VIRTUAL_TIME if machine.has_virtual_time else []), *_seeded(machine.seed)]
     if not machine.no_plugin:
-        words += ["-plugin", plugin_argument(machine, places), "-device", "amd-iommu,xtsup=on"]
+        words += ["-plugin", plugin_argument(machine, places, more), "-device", "amd-iommu,xtsup=on"]
         if has_psp:
             words += ["-device", "rmpopt-psp"]
     return words

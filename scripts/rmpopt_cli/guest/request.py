@@ -6,8 +6,9 @@ from pathlib import Path
 
 from ..base.errors import BadInput
 from ..base.options import option, repeated, switch
-from . import image, schedule
+from . import image, schedule, stalls
 from .machine import MachineOptions
+from .stalls import Stall
 
 SMALLEST_MEMORY = 256 << 20
 
@@ -15,7 +16,7 @@ SMALLEST_MEMORY = 256 << 20
 @dataclass
 class Request:
     kernel: str = option("", 'kernel to boot; "debian" takes Debian\'s own, "variants" one that makes mistakes on '
-                         "demand (default: the reference kernel)", metavar="BZIMAGE")
+                         'demand, "debug" one that checks its own locks (default: the reference kernel)', metavar="BZIMAGE")
     modules: Path | None = option(None, "lib/modules/VERSION to load ccp and kvm_amd from", metavar="DIR", parse=Path)
     initrd: Path | None = option(None, "initrd to use; its /init runs unless COMMAND is given", metavar="F", parse=Path)
     files: list[Path] = repeated("put this file into the guest's /root; may be repeated", "--file", "F", parse=Path)
@@ -23,6 +24,11 @@ class Request:
     watch_fatal: bool = switch("fail the boot if the watch has an error or a warning")
     same_as: Path | None = option(None, "fail the boot if it is not the same as an earlier one with the same seed, and "
                                   "say where they part", metavar="REPORT", parse=Path)
+    stalls: list[Stall] = repeated("let a CPU stall once, with --seed, such as rmpopt@2#17:300us (the 17th RMPOPT of "
+                                   "CPU 2) or function+0x45@0#1:3ms; may be repeated", "--stall", "POINT:TIME",
+                                   parse=stalls.parse)
+    at: list[str] = repeated("with --seed, count each instruction of these functions as a point for --stall; may be "
+                             "repeated", "--at", "PATTERN")
     symbols: Path | None = option(None, "System.map or vmlinux (default: the System.map beside the kernel)",
                                   metavar="F", parse=Path)
     report: Path | None = option(None, "directory for logs and result.json", metavar="DIR", parse=Path)
@@ -32,6 +38,7 @@ class Request:
     json: bool = switch("print the result as JSON")
     verbose: bool = switch("show the guest's console")
     command: str = ""
+    points: str = ""  # of stalls: when the plugin counts them
     machine: MachineOptions = field(default_factory=MachineOptions)
 
     def check(self) -> None:
@@ -39,7 +46,7 @@ class Request:
         self.machine.check()
         if self.machine.memory < SMALLEST_MEMORY:
             raise BadInput(f"--mem: {self.machine.memory >> 20} MiB is too small for a Linux guest: give 1G or more")
-        if self.kernel not in ("", "debian", "variants"):
+        if self.kernel not in ("", "debian", "variants", "debug"):
             image.check_kernel(Path(self.kernel))
         if self.reboots < 0:
             raise BadInput(f"--reboots {self.reboots}: give how often the guest starts anew")
@@ -50,6 +57,8 @@ class Request:
             if self.machine.seed is None:
                 raise BadInput("--same-as needs the --seed of that boot")
             schedule.check_readable(self.same_as)
+        if (self.stalls or self.at) and (self.machine.seed is None or self.machine.no_plugin):
+            raise BadInput("--stall and --at need --seed and the plugin")
         if self.symbols:
             image.check_readable(self.symbols, "symbols")
         if self.watch_fatal and not self.machine.watches:

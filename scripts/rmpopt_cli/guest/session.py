@@ -16,6 +16,7 @@ from .proofs import panic
 from .workspace import Workspace
 
 POLL = 0.05
+TIME_LIMIT = "the time limit of"  # as the plugin says
 GRACE = 15.0  # seconds for QEMU to end, by itself or after SIGTERM
 NOISE = ("warning: TCG doesn't support requested feature", "terminating on signal", "doesn't support hyperthreading")
 
@@ -132,6 +133,9 @@ class Session:
         reason = panic(console)
         if reason:
             return Ending(GUEST_DIED, "panic", f"the guest kernel panicked: {reason}")
+        over = next((line for line in qemu_messages(self._space.plugin_log) if TIME_LIMIT in line), "")
+        if over:
+            return Ending(TIMEOUT, "timeout", f"{over}, guest got to: {self._whereabouts()}")
         if self._link.said("handover"):
             return Ending(OK, "powered-off")
         if self._link.said("hello"):

@@ -2,12 +2,15 @@
 """Symbol names for kernel addresses, from System.map or vmlinux."""
 import bisect
 import re
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 from ..base.errors import BadInput
 from ..base.shell import output
 
 LINE = re.compile(r"^([0-9a-f]{16}) [tTwW] (\S+)$", re.M)
+PLACE = re.compile(r"(.+?)(?:\+0x([0-9a-f]+))?")
+NO_FUNCTION = re.compile(r"__pfx_|__cfi_|__SCK__|__SCT__")  # what the compiler and static calls put beside functions
 ENTRY = "entry_SYSCALL_64"  # MSR_LSTAR holds its address, which gives the offset of KASLR
 
 
@@ -28,6 +31,29 @@ class Symbols:
         if index < 0 or index == len(self._names) - 1:
             return None
         return f"{self._names[index]}+{address - moved - self._addresses[index]:#x}"
+
+    # Distances from the kernel's entry of system calls, wherever KASLR has put it:
+
+    def named(self, distance: int) -> str | None:
+        return self.at(self._entry + distance) if self._entry is not None else None
+
+    def distance(self, place: str) -> int | None:
+        """Of "function" or "function+0x12"."""
+        found = PLACE.fullmatch(place)
+        if not found or self._entry is None or found.group(1) not in self._names:
+            return None
+        return self._addresses[self._names.index(found.group(1))] + int(found.group(2) or "0", 16) - self._entry
+
+    def functions(self, glob: str) -> list[tuple[int, int]]:
+        """Distance and size of the functions whose names match a pattern of the shell."""
+        if self._entry is None:
+            return []
+        found = {}
+        for address, name in zip(self._addresses, self._names):
+            end = bisect.bisect_right(self._addresses, address)
+            if fnmatchcase(name, glob) and not NO_FUNCTION.match(name) and end < len(self._addresses):
+                found[address - self._entry] = self._addresses[end] - address
+        return list(found.items())
 
 
 def load(path: Path) -> Symbols:

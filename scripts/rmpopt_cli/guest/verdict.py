@@ -74,6 +74,14 @@ def _problem(request: Request, result: dict) -> str:
     return ""
 
 
+def _stalls_missed(request: Request, space: Workspace) -> int:
+    """How many of the stalls that were asked for did not come about, because the CPU was not at their points."""
+    if not request.stalls:
+        return 0
+    events = [json.loads(line) for line in space.events.read_text().splitlines()] if space.events.exists() else []
+    return len(request.stalls) - sum(event["type"] == "stall" for event in events)
+
+
 def judge(request: Request, link: GuestLink, space: Workspace, ending: Ending,
           names: symbols.Symbols | None = None) -> dict:
     dmesg = _text(link, "dmesg-end", "dmesg")
@@ -86,7 +94,7 @@ def judge(request: Request, link: GuestLink, space: Workspace, ending: Ending,
         "layout": proofs.layout(dmesg), "passes": proofs.passes(dmesg), "trouble": proofs.trouble(dmesg),
         "module_problems": [" ".join(words[1:]) for words in link.words if words[0] == "module-failed"],
         "tables": _tables(link, report), "plugin": report, "findings": watch.findings(report, names),
-        "output": link.text("output"), "starts": link.starts,
+        "stalls_missed": _stalls_missed(request, space), "output": link.text("output"), "starts": link.starts,
         "parted": schedule.parting(request.same_as, space.report, names) if request.same_as else "",
         "report": str(space.report),
     }

@@ -51,6 +51,9 @@ class View:
         for line in [*result["module_problems"], *result["trouble"], *qemu_messages]:
             if line != result["message"]:
                 note(line)
+        if result["stalls_missed"]:
+            note(f"{result['stalls_missed']} of {len(self._request.stalls)} stalls did not come about: the CPU was not "
+                 "that often at their points")
         if self._request.machine.has_rmp and result["guest"]["release"]:
             self._tables(result)
         for line in watch.lines(result["findings"]):

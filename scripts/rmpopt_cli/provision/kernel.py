@@ -12,7 +12,7 @@ from pathlib import Path
 
 from ..base.console import Progress, note
 from ..base.errors import BadInput, Failure
-from ..base.paths import KERNEL_FRAGMENT, SERIES, VARIANTS
+from ..base.paths import DEBUG_FRAGMENT, KERNEL_FRAGMENT, SERIES, VARIANTS
 from ..base.shell import last_line, logged, output
 from . import linux_source, series
 from .cache import Cache, sha256_text
@@ -49,7 +49,9 @@ class Build:
     def __init__(self, cache: Cache, recipe: Recipe) -> None:
         self._recipe = recipe
         self._tree = Tree(cache, recipe.source)
-        self._output = self._tree.top / "build"
+        # Another configuration has its own objects, or each change between the two would compile everything.
+        other = sha256_text(*recipe.configuration())[:8] if len(recipe.fragments) > 1 else ""
+        self._output = self._tree.top / (f"build-{other}" if other else "build")
         self._log = self._tree.top / "log"
         self._environment = {**FIXED, "GIT_CEILING_DIRECTORIES": str(self._tree.top)}
 
@@ -108,7 +110,7 @@ class Build:
             step = re.match(r"\s+(CC|AS|LD|AR|HOSTCC)\s+(?:\[M\] )?(\S+)", line)
             if step:
                 count += 1
-                progress.update(f"{count} objects, {step.group(2).rpartition('/build/')[2]}")
+                progress.update(f"{count} objects, {step.group(2).rpartition(f'/{self._output.name}/')[2]}")
 
         words = ["nice", "-n", "5", *self._make(f"-j{jobs}", "bzImage")]
         if logged(words, self._log, show, cwd=self._tree.path, extra_env=self._environment) != 0:
@@ -157,6 +159,11 @@ def find_reference(cache: Cache, source: Source) -> Path | None:
 def reference(cache: Cache) -> Path:
     """The reference kernel's image."""
     return build(cache, None, None, None) / "bzImage"
+
+
+def debug(cache: Cache) -> Path:
+    """The image of the reference kernel with the kernel's own checks of locks and the like."""
+    return build(cache, None, None, DEBUG_FRAGMENT) / "bzImage"
 
 
 def variants(cache: Cache) -> Path:

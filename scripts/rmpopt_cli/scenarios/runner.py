@@ -23,7 +23,7 @@ PROGRAMS = BUILD / "guest-tests"
 SEED = 1  # unless the user gives another one: what fails on one machine fails on all
 TAKES_AT_MOST = 240  # seconds of real time, for a boot that hangs
 COMPLAINT = re.compile(r"^.*(?:WARNING: |BUG: |Oops: |unchecked MSR access|RMP violation|general protection|"
-                       r"invalid opcode|blocked for more than|soft lockup|Leaking PFN).*$", re.M)
+                       r"invalid opcode|blocked for more than|soft lockup|rcu: INFO: .*stall|Leaking PFN).*$", re.M)
 
 
 @dataclass

@@ -17,7 +17,7 @@ from rmpopt_cli.base.paths import BUILD, CHECKOUT
 from rmpopt_cli.base.shell import last_line, output
 from rmpopt_cli.provision import kernel, setup
 from rmpopt_cli.provision.cache import Cache
-from . import (bad_input, boots, compilers, debugger, distros, experiments, layout, measure, reoptimise, report,
+from . import (bad_input, boots, compilers, debugger, distros, experiments, explore, layout, measure, reoptimise, report,
                scenarios, seeds)
 from .command import Check, Checks
 
@@ -87,12 +87,13 @@ def run_all(cache: Cache, pattern: str, as_json: bool) -> int:
     if pattern.startswith("scripts/"):  # they need no build
         return _close(_group("scripts", [test for test in unit_tests() if pattern in test[0]], jobs), as_json)
     variants = scenarios.variant_tests()
+    searches = explore.tests()
     linux = boots.tests() + bad_input.tests() + measure.tests() + report.tests()
     alike = (measure.lasting_tests() + experiments.tests() + scenarios.tests() + reoptimise.tests() + seeds.tests() +
              variants)
 
     def kernels(where: Cache) -> None:
-        if any(pattern in name for name, _ in variants):  # first, because it also builds the reference kernel
+        if any(pattern in name for name, _ in variants + searches):  # first, because it also builds the reference kernel
             kernel.variants(where)
         if any(pattern in name for name, _ in linux + alike):
             kernel.reference(where)
@@ -102,7 +103,8 @@ def run_all(cache: Cache, pattern: str, as_json: bool) -> int:
               for title, checks, at_once in (("scripts", unit_tests(), jobs),
                                              ("model, plugin, bare metal", meson_tests() + debugger.tests() + layout.tests(), jobs),
                                              ("compilers", compilers.tests(cache), 1),
-                                             ("Linux", linux, 1), ("scenarios", alike, jobs))]
+                                             ("Linux", linux, 1), ("scenarios", alike, jobs),
+                                             ("searches", searches, 1))]
     return _close([result for title, checks, at_once in chosen for result in _group(title, checks, at_once)], as_json)
 
 

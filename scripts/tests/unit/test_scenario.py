@@ -15,6 +15,7 @@ from rmpopt_cli.guest.given import Given
 from rmpopt_cli.scenarios import runner as scenario
 from rmpopt_cli.scenarios.catalogue import PRELUDE, SCENARIOS, SKIPPED, Scenario
 from rmpopt_cli.scenarios.runner import Outcome, judge
+from tests.system.explore import UNLUCKY
 from tests.system.scenarios import VARIANTS, variant_problem
 
 PLAIN = Scenario("plain", "nothing happens")
@@ -50,7 +51,8 @@ class TablesTest(unittest.TestCase):
     def test_each_mistake_has_a_patch_and_a_row(self) -> None:
         patches = "\n".join(p.read_text() for p in PATCHES.glob("*.patch"))
         made = set(re.findall(r'^\+.*rmpopt_mistake\("([a-z-]+)"\)', patches, re.M))
-        asked_for = {mistake for variant in VARIANTS for mistake in variant.mistakes.split(",")}
+        asked_for = {mistake for variant in (*VARIANTS, *UNLUCKY)
+                     for mistake in variant.mistakes.split(",")}
         self.assertEqual(asked_for - made, set())
         self.assertEqual(made - asked_for, set())
 

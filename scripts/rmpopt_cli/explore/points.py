@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The points of a run at which CPUs can stall, and draws from them."""
+import math
+import random
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from ..guest import stalls
+from ..guest.stalls import EVENTS, Stall
+from ..guest.symbols import Symbols
+
+SHORTEST = 1_000  # nanoseconds, which is some hundred instructions
+CODE = "code"
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where one CPU was how often."""
+    site: str
+    cpu: int
+    times: int
+
+
+def _kind(place: Place) -> str:
+    return place.site if place.site in EVENTS else CODE
+
+
+def read(report: dict, names: Symbols | None) -> list[Place]:
+    """From a report.json."""
+    return [Place(stalls.named(point["site"], names), point["cpu"], point["times"])
+            for point in report.get("points", [])]
+
+
+def _duration(dice: random.Random, longest: int) -> int:
+    """With two digits. Half of them evenly by orders of magnitude, half evenly: the former hit what takes
+    microseconds, the latter what waits for a timer."""
+    high = max(longest, SHORTEST)
+    ns = _between(dice, SHORTEST, high) if dice.random() < 0.5 else dice.randint(SHORTEST, high)
+    return int(f"{ns:.1e}".split("e")[0].replace(".", "")) * 10 ** (int(math.log10(ns)) - 1)
+
+
+def _between(dice: random.Random, low: int, high: int) -> int:
+    """Evenly by orders of magnitude."""
+    return min(high, max(low, round(math.exp(dice.uniform(math.log(low), math.log(high))))))
+
+
+def _occurrence(dice: random.Random, times: int) -> int:
+    """The first and the last times, when something is set up and taken down, are drawn more often than others."""
+    kind = dice.randrange(3)
+    if kind == 0:
+        return dice.randint(1, times)
+    distance = _between(dice, 1, times)
+    return distance if kind == 1 else times + 1 - distance
+
+
+def draw(places: Iterable[Place], seed: int, most: int, longest: int) -> list[Stall]:
+    """From 1 to `most` stalls. Each kind of point is as likely as any other, then each place of that kind, and then each
+    time that the CPU was there; otherwise nearly all stalls would be in loops."""
+    dice = random.Random(f"explore {seed}")
+    kinds: dict[str, list[Place]] = {}
+    for place in places:
+        kinds.setdefault(_kind(place), []).append(place)
+    drawn = []
+    for _ in range(dice.randint(1, most)):
+        place = dice.choice(kinds[dice.choice(sorted(kinds))])
+        drawn.append(Stall(place.site, place.cpu, _occurrence(dice, place.times), _duration(dice, longest)))
+    return drawn
