@@ -118,16 +118,22 @@ def _command_line(request: Request) -> str:
     return " ".join(word for word in (CONSOLE, level, request.append, initramfs.KERNEL_WORDS) if word)
 
 
+def _points(request: Request, kernel_image: Path) -> list[str]:
+    """The plugin's options for points at which CPUs stall."""
+    words = [f"points={request.points}"] if request.points else []
+    if request.stalls or request.at:  # reading the symbols takes a moment
+        words += stalls.plugin_words(request.stalls, request.at, symbols.for_kernel(request.symbols, kernel_image))
+    return words
+
+
 def _arguments(cache: Cache, request: Request, qemu: Qemu, space: workspace.Workspace,
                kernel_image: Path) -> list[str]:
     places = {"log": space.plugin_log, "report": space.plugin_report, "events": space.events,
               "control": space.control_socket}
     if request.machine.seed is not None:
         places["schedule"] = space.schedule
-    points = [f"points={request.points}"] if request.points else []
-    points += stalls.plugin_words(request.stalls, request.at, symbols.for_kernel(request.symbols, kernel_image))
-    return [*machine.command(cache, qemu, request.machine, places, points, may_reboot=request.reboots > 0,
-                             has_psp=request.machine.has_rmp),
+    return [*machine.command(cache, qemu, request.machine, places, _points(request, kernel_image),
+                             may_reboot=request.reboots > 0, has_psp=request.machine.has_rmp),
             *_serial_ports(space, request), "-kernel", str(kernel_image), "-initrd", str(space.initrd),
             "-append", _command_line(request), *request.machine.qemu_options]
 

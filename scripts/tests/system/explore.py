@@ -40,7 +40,7 @@ UNLUCKY = (
     Unlucky("quick,no-recheck,pass-outlives-stop",
             "background hold 256K 1; sleep 1.04; unbind_psp; await", "rmpopt-disabled", 11),
     Unlucky("quick,no-recheck,mask-read-twice",
-            "offline 3; background hold 256K 1; sleep 1.038; offline 2; await", "lost-optimisation", 3),
+            "offline 3; background hold 256K 1; sleep 1.045; offline 2; await", "lost-optimisation", 1),
 )
 
 
