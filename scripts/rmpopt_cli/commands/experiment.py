@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The experiment command."""
 import argparse
-import tempfile
-import time
 from pathlib import Path
 
 from ..base.catalogue import chosen
@@ -55,13 +53,6 @@ def _run(arguments: argparse.Namespace) -> int:
                        settings=arguments.setting, given=_given(arguments))
     plan.check(experiments)  # before anything is built
     cache = Cache()
-    plan.output = (arguments.output or _directory(cache)).absolute()
+    plan.output = (arguments.output or workspace.fresh(cache, "experiments", KEPT)).absolute()
     plan.given.prepare(cache)
     return runner.run(experiments, plan, arguments.json)
-
-
-def _directory(cache: Cache) -> Path:
-    """A new directory in the cache, for when the user names none."""
-    parent = cache.directory("experiments")
-    workspace.prune(parent, KEPT)
-    return Path(tempfile.mkdtemp(prefix=time.strftime("%Y%m%d-%H%M%S-"), dir=parent))

@@ -3,8 +3,6 @@
 import argparse
 import re
 import shlex
-import tempfile
-import time
 from pathlib import Path
 
 from ..base import options
@@ -36,7 +34,7 @@ def _shard(text: str) -> tuple[int, int]:
 
 
 def _longest(text: str) -> int:
-    found = re.fullmatch(r"([1-9]\d*)(ns|us|ms)", text)
+    found = re.fullmatch(stalls.TIME, text)
     if not found or not 1000 <= int(found.group(1)) * stalls.UNITS[found.group(2)] <= stalls.LONGEST:
         raise BadInput(f"--longest {text}: give a time from 1us to 10000ms")
     return int(found.group(1)) * stalls.UNITS[found.group(2)]
@@ -116,8 +114,8 @@ def _run(arguments: argparse.Namespace) -> int:
     cache = Cache()
     scenario = _scenario(arguments)
     wanted = search.Search(scenario, given, words, arguments.seeds[index - 1::of],
-                           (arguments.output or _directory(cache)).absolute(), patterns, arguments.stalls,
-                           arguments.longest, arguments.jobs, arguments.minimise,
+                           (arguments.output or workspace.fresh(cache, "explore", KEPT)).absolute(), patterns,
+                           arguments.stalls, arguments.longest, arguments.jobs, arguments.minimise,
                            arguments.from_boot or not scenario.script, arguments.enough)
     given.prepare(cache)
     if arguments.replayed:
@@ -137,10 +135,3 @@ def _merge(arguments: argparse.Namespace) -> int:
         raise BadInput("explore merge: these are results of different searches")
     runs = {run.seed: run for directory in directories for run in search.done_before(directory)}
     return search.finish(list(runs.values()), directories[0], arguments.json)
-
-
-def _directory(cache: Cache) -> Path:
-    """A new directory in the cache, for when the user names none."""
-    parent = cache.directory("explore")
-    workspace.prune(parent, KEPT)
-    return Path(tempfile.mkdtemp(prefix=time.strftime("%Y%m%d-%H%M%S-"), dir=parent))

@@ -13,7 +13,8 @@ from ..base.errors import BadInput
 from .symbols import Symbols
 
 EVENTS = ("rmpopt", "rmpupdate", "psmash", "wrmsr", "doorbell", "interrupt")
-FORM = re.compile(r"([\w.]+(?:[+-]0x[0-9a-f]+)?)@(\d{1,4})#([1-9]\d*):([1-9]\d*)(ns|us|ms)")
+TIME = r"([1-9]\d*)(ns|us|ms)"
+FORM = re.compile(rf"([\w.]+(?:[+-]0x[0-9a-f]+)?)@(\d{{1,4}})#([1-9]\d*):{TIME}")
 DISTANCE = re.compile(r"entry([+-])0x([0-9a-f]+)")
 UNITS = {"ns": 1, "us": 1_000, "ms": 1_000_000}
 LONGEST = 10 * 10 ** 9  # nanoseconds; the plugin's limit

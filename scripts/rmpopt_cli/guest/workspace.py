@@ -61,6 +61,13 @@ def prune(directory: Path, kept: int = KEPT_REPORTS) -> None:
         shutil.rmtree(old, ignore_errors=True)
 
 
+def fresh(cache: Cache, kind: str, kept: int = KEPT_REPORTS) -> Path:
+    """A new directory in the cache, beside the newest ones of its kind."""
+    parent = cache.directory(kind)
+    prune(parent, kept)
+    return Path(tempfile.mkdtemp(prefix=time.strftime("%Y%m%d-%H%M%S-"), dir=parent))
+
+
 def _drop_abandoned(runs: Path) -> None:
     """Removes what a killed rmpopt could not; a day is longer than any boot."""
     for run in runs.iterdir():
@@ -70,9 +77,7 @@ def _drop_abandoned(runs: Path) -> None:
 
 def _report_directory(cache: Cache, wanted: Path | None) -> Path:
     if wanted is None:
-        parent = cache.directory("reports")
-        prune(parent)
-        return Path(tempfile.mkdtemp(prefix=time.strftime("%Y%m%d-%H%M%S-"), dir=parent))
+        return fresh(cache, "reports")
     try:
         wanted.mkdir(parents=True, exist_ok=True)
         probe = wanted / f".probe.{os.getpid()}"
