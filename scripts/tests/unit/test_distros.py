@@ -25,6 +25,7 @@ from rmpopt_cli.provision.cache import Cache
 from tests.system import distros
 for number in (signal.SIGTERM, signal.SIGHUP):
     signal.signal(number, _stop)
+signal.signal(signal.SIGINT, signal.default_int_handler)  # which a job in a shell's background ignores
 with distros.scratch(Cache(Path(sys.argv[1])), "none") as top:
     for name in ("proc", "dev", "sys", "bin", "var/cache/apt/archives"):
         (top / name).mkdir(parents=True)
