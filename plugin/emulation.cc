@@ -12,6 +12,7 @@
 #include "probe.h"
 #include "qemu/layout.h"
 #include "qemu/machine.h"
+#include "qemu/stale_code.h"
 #include "qemu/tlb_fill.h"
 #include "qemu/vcpu_stall.h"
 #include "qemu/vcpu_turns.h"
@@ -79,15 +80,18 @@ void emulation::start_machine(std::uintptr_t ra)
     if (started()) {
         return;
     }
-    vcpu::find_all();
-    // This may leave the function by longjmp, and the function is then called again.
-    const std::string error = layout::try_facts(layout::fact::stage::cpu, ra);
-    if (!error.empty() && !options_.probe.empty()) {
-        end_probe(options_.probe, error);
+    // What tries QEMU may leave the function by longjmp, and the function is then called again.
+    if (machine_ == nullptr) {
+        vcpu::find_all();
+        const std::string error = layout::try_facts(layout::fact::stage::cpu, ra);
+        if (!error.empty() && !options_.probe.empty()) {
+            end_probe(options_.probe, error);
+        }
+        refuse_any(error);
+        make_machine();
     }
-    refuse_any(error);
-    make_machine();
-    start_parts(ra);
+    start_checks(ra);
+    start_parts();
     log("persona {} ({}), {} CPUs in {} cores, {} MiB of RAM", options_.persona->name,
         options_.persona->description, machine_->cpus().threads(), machine_->cpus().cores(),
         ram_.bytes() >> 20);
@@ -115,7 +119,19 @@ void emulation::make_machine()
     secure_processor_.start(*machine_);
 }
 
-void emulation::start_parts(std::uintptr_t ra)
+void emulation::start_checks(std::uintptr_t ra)
+{
+    const std::string error = install_checks(
+        {.level = options_.enforce, .machine = machine_.get(), .ram = &ram_, .heard = &observers_},
+        block_rules(options_.audit != 0), ra);
+    if (!options_.probe.empty()) {
+        end_probe(options_.probe, error);
+    }
+    refuse_any(error.empty() ? "" : error + "; use a QEMU 11.1 as Debian builds it");
+    refuse_any(start_protection());
+}
+
+void emulation::start_parts()
 {
     points_.start(options_.stalls);
     stall_points *const points = points_.is_on() ? &points_ : nullptr;
@@ -131,7 +147,6 @@ void emulation::start_parts(std::uintptr_t ra)
     if (options_.measure.mode != measure_mode::off) {
         observers_.measuring().switched(options_.measure);
     }
-    start_checks(ra);
     start_emulation(
         {.machine = machine_.get(),
          .heard = &observers_,
@@ -163,18 +178,6 @@ void emulation::start_parts(std::uintptr_t ra)
     } else {
         ticker_.start(tick_period, [this] { observers_.tick(); });
     }
-}
-
-void emulation::start_checks(std::uintptr_t ra)
-{
-    const std::string error = install_checks(
-        {.level = options_.enforce, .machine = machine_.get(), .ram = &ram_, .heard = &observers_},
-        block_rules(options_.audit != 0), ra);
-    if (!options_.probe.empty()) {
-        end_probe(options_.probe, error);
-    }
-    refuse_any(error.empty() ? "" : error + "; use a QEMU 11.1 as Debian builds it");
-    refuse_any(start_protection());
 }
 
 void emulation::enter_operating_system(std::uint32_t rsi, std::uint32_t rbx)
@@ -281,6 +284,8 @@ report_snapshot emulation::snapshot(bool complete) const
         observers_.add_to(s);
     }
     s.guard_changes = protection_changes();
+    s.stale_breakpoints = stale_code::seen().breakpoints;
+    s.stale_blocks = stale_code::seen().blocks;
     s.enforcement = !enforces() ? "off" : options_.enforce == enforcement::strict ? "strict" : "on";
     s.messages = logged_lines();
     s.complete = complete;

@@ -47,7 +47,7 @@ class emulation
     bool started() const { return started_.load(std::memory_order_acquire); }
     bool enforces() const { return options_.enforce != enforcement::off; }
     void make_machine();
-    void start_parts(std::uintptr_t ra);
+    void start_parts();
     void start_checks(std::uintptr_t ra);
     /// To be called when the boot CPU is about to enter long mode. Does the BIOS's work once per
     /// boot.

@@ -8,6 +8,7 @@
 #include "qemu/api.h"
 #include "qemu/layout.h"
 #include "qemu/machine.h"
+#include "qemu/stale_code.h"
 #include "qemu/symbols.h"
 
 #include <string_view>
@@ -31,6 +32,16 @@ emulation *the_emulation = nullptr;
 void on_vcpu_init(unsigned, void *)
 {
     accept_guard_signal();
+}
+
+void on_vcpu_idle(unsigned index, void *)
+{
+    stale_code::idles(index, true);
+}
+
+void on_vcpu_resume(unsigned index, void *)
+{
+    stale_code::idles(index, false);
 }
 
 void on_exit(void *)
@@ -92,6 +103,8 @@ RMPOPT_EXPORT int qemu_plugin_install(qemu_plugin_id_t id, const qemu_info_t *in
     before_first_instruction([](std::uintptr_t ra) { the_emulation->start_machine(ra); });
     accept_guard_signal();
     qemu_plugin_register_vcpu_init_cb(id, on_vcpu_init, nullptr);
+    qemu_plugin_register_vcpu_idle_cb(id, on_vcpu_idle, nullptr);
+    qemu_plugin_register_vcpu_resume_cb(id, on_vcpu_resume, nullptr);
     qemu_plugin_register_vcpu_tb_trans_cb(id, on_translate, nullptr);
     qemu_plugin_register_atexit_cb(id, on_exit, nullptr);
     return 0;

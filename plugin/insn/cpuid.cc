@@ -1,15 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // CPUID (0F A2). Emulates only the leaves that differ between the modelled CPU and QEMU's, and only
 // in long mode. The BIOS and start-up code see QEMU's own answers, which agree in all that they
-// use.
+// use. CPUID also serialises, so it is a place where code that another CPU has changed must be new.
 #include "hw-model/machine/cpuid.h"
 #include "insn/dispatch.h"
+#include "qemu/stale_code.h"
 
 namespace rmpopt
 {
 
 void emulate_cpuid(const insn_event &event)
 {
+    if (stale_code::drop_changed(event.cpu)) {
+        execute_again(event);
+    }
     const auto leaf = static_cast<std::uint32_t>(event.reg(rax));
     if (!hw::is_modelled_leaf(leaf) || !event.cpu.long_mode() || event.cpu.in_guest()) {
         return;

@@ -4,6 +4,7 @@
 #include "base/format.h"
 #include "qemu/api.h"
 #include "qemu/pci_function.h"
+#include "qemu/stale_code.h"
 #include "qemu/symbols.h"
 #include "qemu/tlb_fill.h"
 #include "qemu/translator.h"
@@ -371,6 +372,7 @@ std::string probe_device_access()
 }
 
 std::string probe_marked_block();
+void mark_first_block(std::uintptr_t ra);
 
 constexpr std::array facts{
     fact{"current-cpu", "tells which vCPU a host thread executes", true, fact::stage::cpu,
@@ -404,7 +406,7 @@ constexpr std::array facts{
     fact{"pci-registers", "accesses to the secure processor's registers come to the plugin", true,
          fact::stage::cpu, probe_pci_registers},
     fact{"marked-block", "bit 31 of hflags sets the translation of a drawn block apart", true,
-         fact::stage::cpu, probe_marked_block},
+         fact::stage::cpu, probe_marked_block, mark_first_block},
     fact{"cpu-functions",
          "QEMU's functions for x86 CPUs are called through a table that the class "
          "of the CPU points to",
@@ -419,6 +421,8 @@ constexpr std::array facts{
          false, fact::stage::hooks, translator::probe_events},
     fact{"plugin-instruction", "QEMU must forget a plugin's last instruction before such a block",
          false, fact::stage::hooks, translator::probe_instruction},
+    fact{"stale-code", "a breakpoint that memory does not hold any more can be kept back", false,
+         fact::stage::hooks, stale_code::probe, stale_code::leave},
 };
 
 auto &all_results = *new std::vector<result>; ///< outlives static destructors
@@ -428,7 +432,7 @@ std::vector<result> &table()
 {
     if (all_results.empty()) {
         for (const fact &f : facts) {
-            all_results.push_back({&f, false, {}});
+            all_results.push_back({&f, false, false, {}});
         }
     }
     return all_results;
@@ -437,11 +441,11 @@ std::vector<result> &table()
 // The first block of all is executed up to here, left, and entered again with the mark.
 const void *first_block = nullptr;
 
-void execute_first_block_again()
+void mark_first_block(std::uintptr_t ra)
 {
     const vcpu cpu = vcpu::by_index(0);
-    first_block = qemu::tcg_tb_lookup(return_address);
-    cpu.synchronise(return_address);
+    first_block = qemu::tcg_tb_lookup(ra);
+    cpu.synchronise(ra);
     cpu.mark_next_block(true);
     vcpu::continue_at(cpu.rip());
 }
@@ -464,8 +468,8 @@ std::string try_facts(fact::stage when, std::uintptr_t ra)
         if (r.what->when != when || r.tried) {
             continue;
         }
-        if (r.what->probe == probe_marked_block && first_block == nullptr) {
-            execute_first_block_again();
+        if (r.what->leave != nullptr && !std::exchange(r.left, true)) {
+            r.what->leave(ra);
         }
         r.problem = r.what->probe();
         r.tried = true;

@@ -71,19 +71,23 @@ struct fact {
     } when;
     /// Returns an empty string or what is unexpected.
     std::string (*probe)();
+    /// If there is one, called first. It leaves the current block in a way that brings QEMU back to
+    /// the callback that try_facts() was called from.
+    void (*leave)(std::uintptr_t ra) = nullptr;
 };
 
 struct result {
     const fact *what;
+    bool left; ///< what->leave has been called
     bool tried;
     std::string problem; ///< empty: the fact holds
 };
 
 /// Tries all facts of `when`, in the order of the table, up to the first needed one that does not
 /// hold. Returns an empty string or one line that names it. On vCPU 0's thread in a callback with
-/// register access before its first instruction; `ra` is the callback's return address. With
-/// stage::cpu it may leave the current block to have it translated once more, in which case it is
-/// called again from there; so nothing that has a destructor may be alive.
+/// register access before its first instruction; `ra` is the callback's return address. It may
+/// leave the current block, in which case it must be called again when the callback is; so nothing
+/// that has a destructor may be alive.
 std::string try_facts(fact::stage when, std::uintptr_t ra);
 
 /// What has been found out so far, for all facts.

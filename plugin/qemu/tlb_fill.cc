@@ -4,6 +4,7 @@
 #include "base/format.h"
 #include "base/log.h"
 #include "qemu/layout.h"
+#include "qemu/stale_code.h"
 #include "qemu/symbols.h"
 #include "x86/bits.h"
 
@@ -30,6 +31,8 @@ qemu_function<bool(void *cpu, std::uint64_t address, int size, int access, int m
     x86_cpu_tlb_fill("x86_cpu_tlb_fill");
 qemu_function<void(void *cpu)> x86_cpu_do_interrupt("x86_cpu_do_interrupt");
 qemu_function<bool(void *cpu, int request)> x86_cpu_exec_interrupt("x86_cpu_exec_interrupt");
+/// The one of these requests that would be served now; 0 for none.
+qemu_function<int(void *cpu, int request)> x86_cpu_pending_interrupt("x86_cpu_pending_interrupt");
 qemu_function<void *(void *object)> object_get_class("object_get_class");
 qemu_function<int(void *env, std::uint64_t address, int size, int access, int mmu_index,
                   bool nonfault, void **host, std::uintptr_t ra)>
@@ -156,15 +159,22 @@ class cpu_hooks
 
     static void do_interrupt(void *cpu)
     {
+        const vcpu self = vcpu::of(cpu);
+        if (stale_code::withholds(self)) {
+            return;
+        }
         qemu::x86_cpu_do_interrupt(cpu);
-        the_rules.delivered(vcpu::of(cpu));
+        the_rules.delivered(self);
     }
 
     static bool exec_interrupt(void *cpu, int request)
     {
+        const vcpu self = vcpu::of(cpu);
+        if (qemu::x86_cpu_pending_interrupt(cpu, request) != 0) {
+            stale_code::drop_changed(self);
+        }
         const bool done = qemu::x86_cpu_exec_interrupt(cpu, request);
         if (done) {
-            const vcpu self = vcpu::of(cpu);
             (self.is_at_startup() ? the_rules.started : the_rules.interrupted)(self);
         }
         return done;
@@ -346,8 +356,18 @@ std::string tlb_fill::hook(const translation_rules &rules, const translator::rul
     the_rules = rules;
     the_blocks = blocks;
     const std::string problem = layout::try_facts(layout::fact::stage::hooks, ra);
-    translator::start();
+    if (problem.empty()) {
+        translator::start();
+        stale_code::start();
+    }
     return problem;
+}
+
+const std::uint8_t *tlb_fill::code_at(const vcpu &cpu, std::uint64_t address)
+{
+    void *env = cpu.env();
+    return static_cast<const std::uint8_t *>(
+        memory_behind(env, address, layout::access_fetch, qemu::x86_mmu_index_pl(env, cpu.cpl())));
 }
 
 void tlb_fill::try_write(const vcpu &cpu, std::uint64_t address, std::size_t bytes,

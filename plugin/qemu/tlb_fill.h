@@ -69,6 +69,10 @@ class tlb_fill
     static std::string probe_read_only();
     static std::string probe_walk_indices();
 
+    /// Where the code at `address` lies, as the vCPU would fetch it now; nullptr when it is not
+    /// mapped or not in memory.
+    static const std::uint8_t *code_at(const vcpu &cpu, std::uint64_t address);
+
     /// Raises the exception that a store of `bytes` at `address` would raise on the current vCPU.
     static void try_write(const vcpu &cpu, std::uint64_t address, std::size_t bytes,
                           std::uintptr_t ra);

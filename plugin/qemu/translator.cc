@@ -4,11 +4,14 @@
 #include "base/format.h"
 #include "base/log.h"
 #include "qemu/layout.h"
+#include "qemu/stale_code.h"
 #include "qemu/symbols.h"
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <optional>
+#include <string_view>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -34,8 +37,9 @@ translator::rules the_rules;
 std::size_t events_offset = 0; ///< of the pointer in QEMU's CPU state; 0: not found
 std::uint64_t all_events = 0;  ///< the set as QEMU made it
 std::uint64_t block_event = 0; ///< its member for blocks
-/// All facts hold that plain blocks need.
-std::atomic<bool> can_spare{false};
+/// What plain blocks need, among the facts of layout.h.
+constexpr std::array<std::string_view, 2> needed_facts{"plugin-events", "plugin-instruction"};
+std::atomic<bool> can_spare{false}; ///< they hold
 /// The arguments of translate_code() have been compared with what QEMU tells plugins of a block.
 std::atomic<bool> is_hook_proven{false};
 // The block that this thread translates.
@@ -149,6 +153,7 @@ bool is_plain_at(void *cpu, std::uint64_t pc, const void *host_pc)
 void translate_code(void *cpu, void *block, int *most_instructions, std::uint64_t pc, void *host_pc)
 {
     std::uint64_t *events = events_of(cpu);
+    stale_code::will_translate(vcpu::of(cpu), pc, host_pc);
     is_plain = events != nullptr && is_hook_proven && is_plain_at(cpu, pc, host_pc);
     translated_at = host_pc;
     const bool spare = is_plain && !the_rules.audits;
@@ -193,7 +198,7 @@ std::string translator::probe_instruction()
 
 void translator::start()
 {
-    can_spare = layout::holds("plugin-events") && layout::holds("plugin-instruction");
+    can_spare = std::ranges::all_of(needed_facts, layout::holds);
 }
 
 std::string translator::why_all_blocks()
@@ -202,7 +207,8 @@ std::string translator::why_all_blocks()
         return "audit";
     }
     for (const layout::result &r : layout::results()) {
-        if (!r.what->needed && !r.problem.empty()) {
+        if (!r.problem.empty() &&
+            std::ranges::find(needed_facts, r.what->name) != needed_facts.end()) {
             return formatted("{}: {}", r.what->name, r.problem);
         }
     }

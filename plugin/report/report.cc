@@ -229,6 +229,8 @@ std::string render_report(const report_snapshot &s)
             cpus_with(m, [](const hw::core_state &c) { return c.rmpopt.enabled(); });
         out["counters"] = counters(m.counters());
         out["counters"]["guard_changes"] = s.guard_changes;
+        out["counters"]["stale_breakpoints"] = s.stale_breakpoints;
+        out["counters"]["stale_blocks"] = s.stale_blocks;
         out["regions"] = regions(m);
     }
     out["measure"] = s.measure;

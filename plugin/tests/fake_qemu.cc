@@ -7,6 +7,7 @@
 #include "qemu/guest_timer.h"
 #include "qemu/machine.h"
 #include "qemu/queued_work.h"
+#include "qemu/stale_code.h"
 #include "qemu/vcpu_stall.h"
 
 #include <cstring>
@@ -181,6 +182,11 @@ bool tlb_fill::device_access_under_way(std::span<void *const>)
 }
 
 void tlb_fill::flush_now() {}
+
+bool stale_code::drop_changed(const vcpu &)
+{
+    return false;
+}
 
 // Devices.
 

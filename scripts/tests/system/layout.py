@@ -30,24 +30,37 @@ def _refuses() -> str | None:
     return None
 
 
-def _switches_off(name: str) -> str | None:
-    """If another fact fails, the guest must run all the same, and the log must name what is switched off."""
+def _run_without(fact: str, test: bare_metal.BareMetalTest) -> tuple[int, str, str]:
+    """Runs the test while the fact does not hold. Returns QEMU's status, its last line, and the plugin's log."""
     cache = Cache()
-    chosen = machine.MachineOptions(smp="1", memory=2 << 30, watch="off")
     with scratch() as directory:
         log = Path(directory, "log")
-        test = bare_metal.BareMetalTest(PROGRAMS / "store_fault.elf", chosen)
         words = bare_metal.command(cache, qemu.ensure(cache), test, log)
-        place = words.index("-plugin") + 1
-        words[place] += f",break={name}"
+        words[words.index("-plugin") + 1] += f",break={fact}"
         status, text, told = output(words, timeout=test.timeout)
-        told_off = f"all code is translated for plugins: {name}" in log.read_text()
+        return status, last_line(told) or last_line(text), log.read_text()
+
+
+def _switches_off(name: str) -> str | None:
+    """If another fact fails, the guest must run all the same, and the log must name what is switched off."""
+    chosen = machine.MachineOptions(smp="1", memory=2 << 30, watch="off")
+    status, told, log = _run_without(name, bare_metal.BareMetalTest(PROGRAMS / "store_fault.elf", chosen))
     if status != bare_metal.PASS:
-        return f"status {status}: {last_line(told) or last_line(text)}"
-    return None if told_off else "the log does not say so"
+        return f"status {status}: {told}"
+    return None if f"all code is translated for plugins: {name}" in log else "the log does not say so"
+
+
+def _executes_stale_code() -> str | None:
+    """Shows that the test of changed code fails when nothing is done about QEMU's race, and that the log says so."""
+    chosen = machine.MachineOptions(smp="4,cores=2,threads=2", memory=2 << 30, watch="off", thread="multi")
+    status, told, log = _run_without("stale-code", bare_metal.BareMetalTest(PROGRAMS / "patch.elf", chosen))
+    if status != bare_metal.FAIL:
+        return f"status {status}: {told}"
+    return None if "the fact stale-code does not hold" in log else "the log does not say so"
 
 
 def tests() -> Checks:
     return [("layout/all facts hold", _all_hold), ("layout/refuses without a needed fact", _refuses),
             *((f"layout/switches off without {name}", partial(_switches_off, name))
-              for name in ("plugin-events", "plugin-instruction"))]
+              for name in ("plugin-events", "plugin-instruction")),
+            ("layout/executes stale code without stale-code", _executes_stale_code)]
