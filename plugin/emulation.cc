@@ -285,7 +285,7 @@ report_snapshot emulation::snapshot(bool complete) const
     }
     s.guard_changes = protection_changes();
     s.stale_breakpoints = stale_code::seen().breakpoints;
-    s.stale_blocks = stale_code::seen().blocks;
+    s.changed_blocks = stale_code::seen().blocks;
     s.enforcement = !enforces() ? "off" : options_.enforce == enforcement::strict ? "strict" : "on";
     s.messages = logged_lines();
     s.complete = complete;

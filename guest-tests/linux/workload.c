@@ -22,8 +22,8 @@
 enum { USAGE = 2, WORD_LENGTH = 16 };
 
 static const struct workload *const workloads[] = {
-    &boot_workload,  &files_workload,   &memcpy_workload, &pagecache_workload,
-    &forks_workload, &network_workload, &age_workload,    &idle_workload,
+    &boot_workload,    &files_workload, &memcpy_workload, &pagecache_workload, &forks_workload,
+    &network_workload, &age_workload,   &idle_workload,   &patches_workload,
 };
 enum { WORKLOADS = sizeof(workloads) / sizeof(workloads[0]) };
 

@@ -33,7 +33,7 @@ struct workload {
 };
 
 extern const struct workload files_workload, memcpy_workload, pagecache_workload, forks_workload,
-    network_workload, age_workload, idle_workload, boot_workload;
+    network_workload, age_workload, idle_workload, boot_workload, patches_workload;
 
 /* Returns the result of a system call. If it failed, ends the program with a line about `what`. */
 long workload_must(long result, const char *what);

@@ -45,7 +45,9 @@ class stale_code
 
     struct counts {
         std::uint64_t breakpoints = 0; ///< INT3s that were not delivered
-        std::uint64_t blocks = 0;      ///< blocks that were dropped before an interrupt or CPUID
+        /// Blocks whose code had changed before an interrupt or CPUID; QEMU itself has dropped most
+        /// of them.
+        std::uint64_t blocks = 0;
     };
     /// Since the start. Any thread.
     static counts seen();

@@ -230,7 +230,7 @@ std::string render_report(const report_snapshot &s)
         out["counters"] = counters(m.counters());
         out["counters"]["guard_changes"] = s.guard_changes;
         out["counters"]["stale_breakpoints"] = s.stale_breakpoints;
-        out["counters"]["stale_blocks"] = s.stale_blocks;
+        out["counters"]["changed_blocks"] = s.changed_blocks;
         out["regions"] = regions(m);
     }
     out["measure"] = s.measure;

@@ -35,7 +35,7 @@ struct report_snapshot {
     std::optional<schedule_record::summary> schedule; ///< nothing when it is not kept
     std::vector<stall_points::count> points;          ///< empty when they are not counted
     std::uint64_t guard_changes = 0;
-    std::uint64_t stale_breakpoints = 0, stale_blocks = 0; ///< see qemu/stale_code.h
+    std::uint64_t stale_breakpoints = 0, changed_blocks = 0; ///< see qemu/stale_code.h
     std::string enforcement;
     std::vector<std::string> messages; ///< lines of the log
     bool complete = false;

@@ -172,7 +172,7 @@ TEST_F(report_test, describes_rmp_cpus_and_secure_processor)
     s.psp.last_command = 0x85;
     s.guard_changes = 3;
     s.stale_breakpoints = 4;
-    s.stale_blocks = 5;
+    s.changed_blocks = 5;
     s.messages = {"a line"};
     const json r = json::parse(render_report(s));
     EXPECT_EQ(r["schema"], 1);
@@ -183,7 +183,7 @@ TEST_F(report_test, describes_rmp_cpus_and_secure_processor)
     EXPECT_EQ(r["psp"]["last_command"], "0x85");
     EXPECT_EQ(r["counters"]["guard_changes"], 3);
     EXPECT_EQ(r["counters"]["stale_breakpoints"], 4);
-    EXPECT_EQ(r["counters"]["stale_blocks"], 5);
+    EXPECT_EQ(r["counters"]["changed_blocks"], 5);
     EXPECT_EQ(r["messages"], json::array({"a line"}));
     EXPECT_EQ(r["complete"], true);
 }

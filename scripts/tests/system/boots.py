@@ -16,6 +16,7 @@ from .command import PROGRAMS, Checks, rmpopt, scratch
 ANOTHER_PLUGIN = BUILD / "plugin" / "benchmarks" / "libnaive-count.so"
 KVM_GUEST = ("--file", str(PROGRAMS / "kvm-guest"), "--", "/root/kvm-guest")
 SNP_GUEST = ("--mem", "2G", "--file", str(PROGRAMS / "snp-guest"), "--", "/root/snp-guest")
+WORKLOAD = str(PROGRAMS / "workload")
 KVM_GUEST_STOPPED = r"ok \d+ assigned_page\\n"  # as it appears in JSON; not skipped
 KVM_GUEST_SKIPPED = "assigned_page # SKIP SNP is not active"
 
@@ -92,6 +93,8 @@ LINUX = (
     Boot("KVM guest without SNP", KVM_GUEST, OK, KVM_GUEST_STOPPED),
     Boot("KVM guest without SNP, a host thread for each CPU", ("--thread", "multi", *KVM_GUEST), OK,
          KVM_GUEST_STOPPED),
+    Boot("code changes while other CPUs execute it", ("--thread", "multi", "--watch", "off", "--file", WORKLOAD, "--",
+                                                      "/root/workload", "patches", "4000"), OK, "patches: processes 4"),
     Boot("KVM guest without SNP, stock QEMU", ("--no-plugin", "--mem", "2G", *KVM_GUEST), OK, KVM_GUEST_SKIPPED),
     Boot("SNP guests", SNP_GUEST, OK, "ok 1 lifecycle", "# SKIP"),
     Boot("SNP guests, Debian's kernel", ("--kernel", "debian", *SNP_GUEST), OK, "ok 1 lifecycle", "# SKIP"),
