@@ -222,24 +222,40 @@ void observers::reach(stall_site site, unsigned cpu)
     if (settings_.points == nullptr) {
         return;
     }
-    if (const std::uint64_t ns = settings_.points->reach(site, cpu); ns != 0) {
-        tell_stall({site, 0, cpu}, ns);
-        stall(vcpu::by_index(cpu), ns);
+    if (const stall_time time = settings_.points->reach(site, cpu); time.ns != 0) {
+        tell_stall({site, 0, cpu}, time);
+        stall(vcpu::by_index(cpu), time.ns, time.until_idle);
     }
 }
 
-std::uint64_t observers::reach_code(std::uint64_t address, unsigned cpu)
+bool observers::takes_interrupt(unsigned cpu)
 {
-    const std::uint64_t ns = settings_.points->reach_code(address, cpu);
-    if (ns != 0) {
-        tell_stall({stall_site::code, static_cast<std::int64_t>(address - lstar_), cpu}, ns);
+    if (settings_.points == nullptr) {
+        return true;
     }
-    return ns;
+    const stall_time time = settings_.points->reach(stall_site::pending, cpu);
+    if (time.ns != 0) {
+        tell_stall({stall_site::pending, 0, cpu}, time);
+        hold_interrupts(vcpu::by_index(cpu), time.ns, time.until_idle);
+    }
+    return time.ns == 0;
 }
 
-void observers::tell_stall(const stall_point &where, std::uint64_t ns)
+stall_time observers::reach_code(std::uint64_t address, unsigned cpu)
 {
-    tell("stall", {{"cpu", where.cpu}, {"site", site_text(where)}, {"ns", ns}});
+    const stall_time time = settings_.points->reach_code(address, cpu);
+    if (time.ns != 0) {
+        tell_stall({stall_site::code, static_cast<std::int64_t>(address - lstar_), cpu}, time);
+    }
+    return time;
+}
+
+void observers::tell_stall(const stall_point &where, const stall_time &time)
+{
+    tell("stall", {{"cpu", where.cpu},
+                   {"site", site_text(where)},
+                   {"ns", time.ns},
+                   {"until_idle", time.until_idle}});
 }
 
 void observers::denied(const place &where, const denied_access &access)

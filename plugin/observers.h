@@ -56,6 +56,7 @@ class observers final : public listener
     void cpu_started(unsigned cpu) override;
     void excepted(unsigned cpu, std::uint64_t rip) override;
     void interrupted(unsigned cpu, std::uint64_t rip) override;
+    bool takes_interrupt(unsigned cpu) override;
     void denied(const place &where, const denied_access &access) override;
     void dma_blocked(hw::spa_t spa) override;
     void phase(std::string_view name) override;
@@ -63,9 +64,9 @@ class observers final : public listener
 
     /// The CPU has rung the secure processor's doorbell.
     void doorbell(unsigned cpu);
-    /// The CPU is about to execute an instruction that is a point. Returns for how many nanoseconds
-    /// it has to stall first.
-    std::uint64_t reach_code(std::uint64_t address, unsigned cpu);
+    /// The CPU is about to execute an instruction that is a point. Returns for how long it has to
+    /// stall first.
+    stall_time reach_code(std::uint64_t address, unsigned cpu);
     /// The operating system takes over, and guest time begins.
     void booted();
     /// The secure processor was reset, perhaps alone.
@@ -97,7 +98,7 @@ class observers final : public listener
                         const std::array<std::uint64_t, 3> &operands = {});
     void look_at_region(hw::spa_t spa);
     void reach(stall_site site, unsigned cpu);
-    void tell_stall(const stall_point &where, std::uint64_t ns);
+    void tell_stall(const stall_point &where, const stall_time &time);
 
     const std::function<std::uint64_t()> clock_;
     std::atomic<std::uint64_t> boot_started_ns_{0}; ///< on that clock

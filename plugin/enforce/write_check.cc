@@ -63,6 +63,11 @@ std::uint32_t access_bits(const translation &t, const hw::rmp_access &a)
            (t.user ? pf_user : 0);
 }
 
+bool takes_interrupt(const vcpu &cpu)
+{
+    return enforced.heard->takes_interrupt(cpu.index());
+}
+
 void interrupted(const vcpu &cpu)
 {
     store_hooks::delivered(cpu);
@@ -86,6 +91,7 @@ translation_rules rmp_translation_rules(bool enforce)
             .refuse = refuse_write,
             .started = started,
             .delivered = delivered,
+            .takes_interrupt = takes_interrupt,
             .interrupted = interrupted,
             .translated = store_hooks::translated};
 }

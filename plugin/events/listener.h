@@ -69,6 +69,8 @@ class listener
     /// instruction of its handler, which is at `rip`.
     virtual void excepted(unsigned cpu, std::uint64_t rip) = 0;
     virtual void interrupted(unsigned cpu, std::uint64_t rip) = 0;
+    /// The CPU is about to take an interrupt. False when that has to wait.
+    virtual bool takes_interrupt(unsigned cpu) = 0;
 
     // Accesses that the RMP stopped.
     virtual void denied(const place &where, const denied_access &access) = 0;

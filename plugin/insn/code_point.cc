@@ -16,11 +16,11 @@ void on_code_point(unsigned, void *address)
     if (cpu.cpl() != 0 || cpu.in_guest()) {
         return;
     }
-    const std::uint64_t ns =
+    const stall_time time =
         emulation_environment()->reach_code(reinterpret_cast<std::uintptr_t>(address), cpu.index());
-    if (ns != 0) {
+    if (time.ns != 0) {
         cpu.synchronise(ra);
-        stall(cpu, ns);
+        stall(cpu, time.ns, time.until_idle);
         vcpu::continue_at(cpu.rip());
     }
 }

@@ -36,8 +36,8 @@ struct insn_environment {
     std::function<void()> end_run;
     stall_points *points = nullptr; ///< nullptr: CPUs do not stall
     /// Called when a CPU is about to execute an instruction that is one of `points`. Returns for
-    /// how many nanoseconds it has to stall first.
-    std::function<std::uint64_t(std::uint64_t address, unsigned cpu)> reach_code{};
+    /// how long it has to stall first.
+    std::function<stall_time(std::uint64_t address, unsigned cpu)> reach_code{};
 };
 
 /// Starts to emulate instructions. To be called on vCPU 0's thread before the guest's first

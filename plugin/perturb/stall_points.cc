@@ -17,13 +17,14 @@ struct named_site {
     std::string_view name;
     stall_site site;
 };
-constexpr std::array<named_site, 6> sites{{{"rmpopt", stall_site::rmpopt},
+constexpr std::array<named_site, 7> sites{{{"rmpopt", stall_site::rmpopt},
                                            {"rmpupdate", stall_site::rmpupdate},
                                            {"psmash", stall_site::psmash},
                                            {"wrmsr", stall_site::wrmsr},
                                            {"doorbell", stall_site::doorbell},
-                                           {"interrupt", stall_site::interrupt}}};
-constexpr std::string_view entry_word = "entry";
+                                           {"interrupt", stall_site::interrupt},
+                                           {"pending", stall_site::pending}}};
+constexpr std::string_view entry_word = "entry", idle_suffix = "/idle";
 constexpr unsigned page_bits = 12;
 
 /// The longest prefix of `text` that is a number, which it loses.
@@ -87,14 +88,16 @@ std::string parse_stall(std::string_view text, planned_stall &out)
                            take_number(rest, out.where.cpu) && take(rest, "#") &&
                            take_number(rest, out.occurrence) && out.occurrence != 0 &&
                            take(rest, ":");
+    out.time.until_idle = rest.ends_with(idle_suffix);
+    rest.remove_suffix(out.time.until_idle ? idle_suffix.size() : 0);
     const auto ns = has_point ? parse_duration(rest) : std::nullopt;
     if (!ns.has_value() || *ns == 0) {
         return formatted(
             "'{}' is not SITE@CPU#OCCURRENCE:TIME, such as rmpopt@2#17:300us, with a "
-            "SITE of rmpopt, rmpupdate, psmash, wrmsr, doorbell, interrupt, entry+0x1f",
+            "SITE of rmpopt, rmpupdate, psmash, wrmsr, doorbell, interrupt, pending, entry+0x1f",
             text);
     }
-    out.ns = *ns;
+    out.time.ns = *ns;
     return {};
 }
 
@@ -116,7 +119,7 @@ void stall_points::start(stall_plan plan)
     waits_for_mark_ = plan.waits_for_mark;
     code_ = std::move(plan.code);
     for (const planned_stall &s : plan.stalls) {
-        seen_[s.where].stalls.emplace_back(s.occurrence, s.ns);
+        seen_[s.where].stalls.emplace_back(s.occurrence, s.time);
         if (s.where.site == stall_site::code) {
             code_.push_back({s.where.offset, 1});
         }
@@ -158,32 +161,32 @@ bool stall_points::is_code(std::uint64_t address) const
            });
 }
 
-std::uint64_t stall_points::reach_code(std::uint64_t address, unsigned cpu)
+stall_time stall_points::reach_code(std::uint64_t address, unsigned cpu)
 {
     const auto stalled = stalled_at_.find(cpu);
     if (stalled != stalled_at_.end() && stalled->second == address) {
         stalled_at_.erase(stalled);
-        return 0;
+        return {};
     }
-    const std::uint64_t ns =
+    const stall_time time =
         reach({stall_site::code, static_cast<std::int64_t>(address - *entry_), cpu});
-    if (ns != 0) {
+    if (time.ns != 0) {
         stalled_at_[cpu] = address;
     }
-    return ns;
+    return time;
 }
 
-std::uint64_t stall_points::reach(const stall_point &at)
+stall_time stall_points::reach(const stall_point &at)
 {
     if (!counts_) {
-        return 0;
+        return {};
     }
     const std::scoped_lock lock(lock_);
     seen &here = seen_[at];
     ++here.times;
     const auto planned =
-        std::ranges::find(here.stalls, here.times, &std::pair<std::uint64_t, std::uint64_t>::first);
-    return planned == here.stalls.end() ? 0 : planned->second;
+        std::ranges::find(here.stalls, here.times, &std::pair<std::uint64_t, stall_time>::first);
+    return planned == here.stalls.end() ? stall_time{} : planned->second;
 }
 
 std::vector<stall_points::count> stall_points::counts() const

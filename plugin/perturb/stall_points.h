@@ -24,7 +24,8 @@
 namespace rmpopt
 {
 
-/// What a CPU does at a point. It stalls before an instruction of code, and after all others.
+/// What a CPU does at a point. It stalls before an instruction of code, and after all others but
+/// one: at `pending` it goes on, and only takes no interrupts for that time.
 enum class stall_site : std::uint8_t {
     rmpopt,
     rmpupdate,
@@ -32,6 +33,7 @@ enum class stall_site : std::uint8_t {
     wrmsr,     ///< of a register that the model holds
     doorbell,  ///< of the secure processor
     interrupt, ///< delivered, before its handler's first instruction
+    pending,   ///< an interrupt that the CPU could take
     code,      ///< an instruction in one of the chosen ranges
 };
 
@@ -46,10 +48,17 @@ struct stall_point {
 /// The site's name; for code "entry+0x1f" or "entry-0x1f".
 std::string site_text(const stall_point &p);
 
+struct stall_time {
+    std::uint64_t ns = 0;    ///< of the guest's clock, at most; 0: no stall
+    bool until_idle = false; ///< it ends as soon as all other CPUs are idle
+
+    bool operator==(const stall_time &) const = default;
+};
+
 struct planned_stall {
     stall_point where;
     std::uint64_t occurrence = 1; ///< from 1
-    std::uint64_t ns = 0;         ///< of the guest's clock
+    stall_time time{};
 };
 
 /// Code whose instructions are points.
@@ -58,8 +67,8 @@ struct code_range {
     std::uint64_t bytes = 0;
 };
 
-/// Parse "SITE@CPU#OCCURRENCE:TIME" and "entry+0x1f+BYTES". Return an empty string, or what is
-/// wrong and what is allowed.
+/// Parse "SITE@CPU#OCCURRENCE:TIME", where "/idle" may follow, and "entry+0x1f+BYTES". Return an
+/// empty string, or what is wrong and what is allowed.
 std::string parse_stall(std::string_view text, planned_stall &out);
 std::string parse_code_range(std::string_view text, code_range &out);
 
@@ -90,11 +99,11 @@ class stall_points
     /// True when the instruction at `address` is a point.
     bool is_code(std::uint64_t address) const;
 
-    /// `cpu` is at a point other than code. Returns for how long it has to stall; 0: not at all.
-    std::uint64_t reach(stall_site site, unsigned cpu) { return reach({site, 0, cpu}); }
+    /// `cpu` is at a point other than code. Returns for how long it has to stall.
+    stall_time reach(stall_site site, unsigned cpu) { return reach({site, 0, cpu}); }
     /// `cpu` is about to execute the instruction at `address`. When it has to stall, it comes here
     /// again afterwards, and that does not count.
-    std::uint64_t reach_code(std::uint64_t address, unsigned cpu);
+    stall_time reach_code(std::uint64_t address, unsigned cpu);
 
     struct count {
         stall_point where;
@@ -105,10 +114,10 @@ class stall_points
   private:
     struct seen {
         std::uint64_t times = 0;
-        std::vector<std::pair<std::uint64_t, std::uint64_t>> stalls; ///< {occurrence, ns}
+        std::vector<std::pair<std::uint64_t, stall_time>> stalls; ///< by occurrence
     };
 
-    std::uint64_t reach(const stall_point &at);
+    stall_time reach(const stall_point &at);
 
     bool is_on_ = false, waits_for_mark_ = false, counts_ = false;
     std::vector<code_range> code_;

@@ -6,6 +6,7 @@
 #include "qemu/layout.h"
 #include "qemu/stale_code.h"
 #include "qemu/symbols.h"
+#include "qemu/vcpu_stall.h"
 #include "x86/bits.h"
 
 #include <algorithm>
@@ -172,6 +173,9 @@ class cpu_hooks
         const vcpu self = vcpu::of(cpu);
         if (qemu::x86_cpu_pending_interrupt(cpu, request) != 0) {
             stale_code::drop_changed(self);
+            if (is_late(self)) {
+                return false;
+            }
         }
         const bool done = qemu::x86_cpu_exec_interrupt(cpu, request);
         if (done) {
@@ -183,6 +187,14 @@ class cpu_hooks
     static void *env(const vcpu &self) { return self.env(); }
 
   private:
+    /// True when an interrupt that the vCPU could take has to wait. A vCPU that is held in INIT,
+    /// where IF is clear, must get its SIPI: without one, it would execute on.
+    static bool is_late(const vcpu &self)
+    {
+        return (self.paging().rflags & rflags_if) != 0 &&
+               (holds_interrupts(self) || !the_rules.takes_interrupt(self));
+    }
+
     /// False when the access must not be made.
     static bool check(walk_record &walk, void *cpu, void *env, int mmu_index, bool probe)
     {

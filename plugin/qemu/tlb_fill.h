@@ -48,7 +48,9 @@ struct translation_rules {
     void (*started)(const vcpu &);
     /// The vCPU is about to execute the first instruction of an exception's handler.
     void (*delivered)(const vcpu &);
-    /// The same, after an interrupt.
+    /// False when the vCPU must not take the interrupt yet that it is about to take.
+    bool (*takes_interrupt)(const vcpu &);
+    /// As delivered(), after an interrupt.
     void (*interrupted)(const vcpu &);
     /// The vCPU has been given a translation for a program's access to the page of `address`.
     void (*translated)(const vcpu &, std::uint64_t address);

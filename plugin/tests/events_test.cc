@@ -9,6 +9,7 @@
 #include "insn/dispatch.h"
 #include "machine_fixture.h"
 #include "observers.h"
+#include "x86/bits.h"
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
@@ -192,7 +193,7 @@ TEST_F(events_test, hlt_is_told_when_interrupts_are_off)
 {
     EXPECT_FALSE(execute({0xf4}));
     EXPECT_EQ(heard(), words{"halted"});
-    qemu.paging.rflags = 1u << 9;
+    qemu.paging.rflags = rflags_if;
     EXPECT_FALSE(execute({0xf4}));
     EXPECT_EQ(heard(), words{});
 }
@@ -217,8 +218,9 @@ TEST_F(events_test, cpus_stall_where_it_is_planned)
 {
     enable_snp();
     stall_plan plan{.counts = true};
-    for (const char *text : {"rmpopt@0#2:7us", "interrupt@1#1:1ms", "doorbell@0#1:2ms",
-                             "psmash@0#1:3ms", "wrmsr@0#1:4ms", "entry+0x10@0#1:5ms"}) {
+    for (const char *text :
+         {"rmpopt@0#2:7us", "interrupt@1#1:1ms", "doorbell@0#1:2ms", "psmash@0#1:3ms",
+          "wrmsr@0#1:4ms", "entry+0x10@0#1:5ms", "pending@1#2:6ms"}) {
         ASSERT_EQ(parse_stall(text, plan.stalls.emplace_back()), "");
     }
     points.start(plan);
@@ -236,7 +238,11 @@ TEST_F(events_test, cpus_stall_where_it_is_planned)
     EXPECT_EQ(qemu.stalls,
               (std::vector<std::pair<unsigned, std::uint64_t>>{
                   {0, 4'000'000}, {0, 7'000}, {1, 1'000'000}, {0, 2'000'000}, {0, 3'000'000}}));
-    EXPECT_EQ(all.reach_code(0x1010, 0), 5'000'000u);
+    EXPECT_EQ(all.reach_code(0x1010, 0).ns, 5'000'000u);
+    EXPECT_TRUE(all.takes_interrupt(1));
+    EXPECT_TRUE(qemu.holds.empty());
+    EXPECT_FALSE(all.takes_interrupt(1));
+    EXPECT_EQ(qemu.holds, (std::vector<std::pair<unsigned, std::uint64_t>>{{1, 6'000'000}}));
 }
 
 /// The last report takes the RMP lock, among others.

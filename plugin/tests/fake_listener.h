@@ -39,6 +39,7 @@ class fake_listener final : public listener
     void cpu_started(unsigned) override { heard.emplace_back("started"); }
     void excepted(unsigned, std::uint64_t) override { heard.emplace_back("excepted"); }
     void interrupted(unsigned, std::uint64_t) override { heard.emplace_back("interrupted"); }
+    bool takes_interrupt(unsigned) override { return true; }
     void denied(const place &, const denied_access &access) override
     {
         heard.emplace_back("denied");

@@ -208,9 +208,13 @@ void guest_timer::once(std::uint64_t delay, std::function<void()> f)
     qemu.timer_delay = delay;
     qemu.timer = std::move(f);
 }
-void stall(const vcpu &cpu, std::uint64_t ns)
+void stall(const vcpu &cpu, std::uint64_t ns, bool)
 {
     qemu.stalls.emplace_back(cpu.index(), ns);
+}
+void hold_interrupts(const vcpu &cpu, std::uint64_t ns, bool)
+{
+    qemu.holds.emplace_back(cpu.index(), ns);
 }
 void raise_pci_interrupt(unsigned vector)
 {

@@ -40,7 +40,7 @@ struct state {
     unsigned interrupts = 0;       ///< raised by it
     std::function<void()> timer{}; ///< what the timer that was started last will call
     std::uint64_t timer_delay = 0;
-    std::vector<std::pair<unsigned, std::uint64_t>> stalls; ///< {CPU, nanoseconds}
+    std::vector<std::pair<unsigned, std::uint64_t>> stalls, holds; ///< {CPU, nanoseconds}
 };
 extern state qemu;
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from ..base import options
 from ..base.catalogue import chosen
 from ..base.errors import BadInput
-from ..explore import search
+from ..explore import points, search
 from ..guest import stalls, workspace
 from ..guest.given import Given
 from ..guest.request import Request
@@ -57,6 +57,9 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     parser.add_argument("--stalls", type=_count("--stalls", 20), default=3, metavar="N",
                         help="stalls in one run, at most (3)")
     parser.add_argument("--longest", type=_longest, default="20ms", metavar="TIME", help="longest stall (20ms)")
+    parser.add_argument("--mode", choices=points.MODES, default=points.UNIFORM,
+                        help="uniform: drawn times (default); priorities: each stall lasts until all other CPUs are "
+                             "idle, or --longest")
     parser.add_argument("--minimise", action="store_true", help="of each run that fails, drop the stalls that do not matter")
     parser.add_argument("--from-boot", action="store_true",
                         help="stall CPUs from the moment when SNP is switched on, not only while the scenario's script runs")
@@ -115,7 +118,7 @@ def _run(arguments: argparse.Namespace) -> int:
     scenario = _scenario(arguments)
     wanted = search.Search(scenario, given, words, arguments.seeds[index - 1::of],
                            (arguments.output or workspace.fresh(cache, "explore", KEPT)).absolute(), patterns,
-                           arguments.stalls, arguments.longest, arguments.jobs, arguments.minimise,
+                           arguments.stalls, arguments.longest, arguments.mode, arguments.jobs, arguments.minimise,
                            arguments.from_boot or not scenario.script, arguments.enough)
     given.prepare(cache)
     if arguments.replayed:

@@ -3,14 +3,15 @@
 import math
 import random
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ..guest import stalls
-from ..guest.stalls import EVENTS, Stall
+from ..guest.stalls import EVENTS, PENDING, Stall
 from ..guest.symbols import Symbols
 
 SHORTEST = 1_000  # nanoseconds, which is some hundred instructions
 CODE = "code"
+UNIFORM, PRIORITIES = MODES = ("uniform", "priorities")
 
 
 @dataclass(frozen=True)
@@ -53,15 +54,31 @@ def _occurrence(dice: random.Random, times: int) -> int:
     return distance if kind == 1 else times + 1 - distance
 
 
-def draw(places: Iterable[Place], seed: int, most: int, longest: int) -> list[Stall]:
+def draw(places: Iterable[Place], seed: int, most: int, longest: int, mode: str = UNIFORM) -> list[Stall]:
     """From 1 to `most` stalls. Each kind of point is as likely as any other, then each place of that kind, and then each
-    time that the CPU was there; otherwise nearly all stalls would be in loops."""
+    time that the CPU was there; otherwise nearly all stalls would be in loops.
+
+    With `priorities`, a stall is what a change of priority is in the search by Burckhardt and others ("A Randomized
+    Scheduler with Probabilistic Guarantees of Finding Bugs", ASPLOS 2010): from there on, the CPU goes on only when no
+    other has anything to do. `longest` bounds it, as a CPU that waits for this one in a loop is never idle.
+    """
     dice = random.Random(f"explore {seed}")
     kinds: dict[str, list[Place]] = {}
+    pending: dict[int, Place] = {}
     for place in places:
-        kinds.setdefault(_kind(place), []).append(place)
+        if place.site == PENDING:
+            pending[place.cpu] = place
+        else:
+            kinds.setdefault(_kind(place), []).append(place)
     drawn = []
     for _ in range(dice.randint(1, most)):
         place = dice.choice(kinds[dice.choice(sorted(kinds))])
         drawn.append(Stall(place.site, place.cpu, _occurrence(dice, place.times), _duration(dice, longest)))
-    return drawn
+    drawn = _some_late(drawn, pending, random.Random(f"late {seed}"))
+    return [replace(stall, ns=longest, until_idle=True) for stall in drawn] if mode == PRIORITIES else drawn
+
+
+def _some_late(drawn: list[Stall], pending: dict[int, Place], dice: random.Random) -> list[Stall]:
+    """Half of the stalls at interrupts become interrupts that come late, while the CPU goes on."""
+    return [replace(stall, site=PENDING, occurrence=_occurrence(dice, pending[stall.cpu].times))
+            if stall.site == "interrupt" and stall.cpu in pending and dice.random() < 0.5 else stall for stall in drawn]

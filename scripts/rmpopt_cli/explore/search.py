@@ -39,6 +39,7 @@ class Search:
     at: list[str] = field(default_factory=list)
     most: int = 3  # stalls in one run
     longest: int = 20_000_000  # nanoseconds of one stall
+    mode: str = points.UNIFORM
     jobs: int = 0
     minimise: bool = False
     boots: bool = False  # explore the boot as well, from the moment when SNP is switched on
@@ -54,7 +55,7 @@ class Search:
     def settings(self) -> dict:
         """What makes two searches the same."""
         return {"schema": 1, "scenario": asdict(self.scenario), "given": repr(self.given), "at": self.at,
-                "most": self.most, "longest": self.longest, "boots": self.boots}
+                "most": self.most, "longest": self.longest, "mode": self.mode, "boots": self.boots}
 
     def with_stalls(self, stalls: Iterable[Stall], **more: object) -> Given:
         return Given({**self.given.boot, "stalls": list(stalls), "points": "on" if self.boots else "marked", **more},
@@ -150,7 +151,7 @@ def _minimised(search: Search, stalls: list[Stall], finding: str, report: Path) 
 
 
 def _explore_one(search: Search, baseline: _Baseline, seed: int) -> Run:
-    stalls = points.draw(baseline.places, seed, search.most, search.longest)
+    stalls = points.draw(baseline.places, seed, search.most, search.longest, search.mode)
     limited = replace(search, given=Given(search.given.boot,
                                           {"guest_timeout": baseline.limit, **search.given.machine}))
     report = search.output / f"seed-{seed}"

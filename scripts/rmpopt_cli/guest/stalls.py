@@ -7,14 +7,15 @@ is the same wherever KASLR has put the kernel.
 """
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ..base.errors import BadInput
 from .symbols import Symbols
 
-EVENTS = ("rmpopt", "rmpupdate", "psmash", "wrmsr", "doorbell", "interrupt")
+PENDING = "pending"  # the only site at which a CPU goes on, and only its interrupts wait
+EVENTS = ("rmpopt", "rmpupdate", "psmash", "wrmsr", "doorbell", "interrupt", PENDING)
 TIME = r"([1-9]\d*)(ns|us|ms)"
-FORM = re.compile(rf"([\w.]+(?:[+-]0x[0-9a-f]+)?)@(\d{{1,4}})#([1-9]\d*):{TIME}")
+FORM = re.compile(rf"([\w.]+(?:[+-]0x[0-9a-f]+)?)@(\d{{1,4}})#([1-9]\d*):{TIME}(/idle)?")
 DISTANCE = re.compile(r"entry([+-])0x([0-9a-f]+)")
 UNITS = {"ns": 1, "us": 1_000, "ms": 1_000_000}
 LONGEST = 10 * 10 ** 9  # nanoseconds; the plugin's limit
@@ -32,23 +33,29 @@ class Stall:
     cpu: int
     occurrence: int
     ns: int
+    until_idle: bool = False  # it ends as soon as all other CPUs are idle
 
     def __str__(self) -> str:
-        return f"{self.site}@{self.cpu}#{self.occurrence}:{show_time(self.ns)}"
+        idle = "/idle" if self.until_idle else ""
+        return f"{self.site}@{self.cpu}#{self.occurrence}:{show_time(self.ns)}{idle}"
 
     def sentence(self) -> str:
-        where = f"occurrence {self.occurrence} of {self.site}" if self.occurrence > 1 else self.site
-        return f"CPU {self.cpu} stalls {self.ns / 1e6:.3g} ms at {where}"
+        does = "takes no interrupts for" if self.site == PENDING else "stalls"
+        time = f"{self.ns / 1e6:.3g} ms{', or until all others are idle,' if self.until_idle else ''}"
+        what = "the first interrupt" if self.site == PENDING else self.site
+        where = f"occurrence {self.occurrence} of {self.site}" if self.occurrence > 1 else what
+        return f"CPU {self.cpu} {does} {time} at {where}"
 
 
 def parse(text: str) -> Stall:
     found = FORM.fullmatch(text)
     if found:
-        site, cpu, occurrence, number, unit = found.groups()
+        site, cpu, occurrence, number, unit, idle = found.groups()
         if int(number) * UNITS[unit] <= LONGEST:
-            return Stall(site, int(cpu), int(occurrence), int(number) * UNITS[unit])
+            return Stall(site, int(cpu), int(occurrence), int(number) * UNITS[unit], bool(idle))
     raise BadInput(f"--stall {text}: give SITE@CPU#OCCURRENCE:TIME, such as rmpopt@2#17:300us or function+0x45@0#1:3ms, "
-                   f"with up to {LONGEST // 10 ** 9} s; sites are {', '.join(EVENTS)} and places in the kernel's code")
+                   f"with up to {LONGEST // 10 ** 9} s, and perhaps /idle; sites are {', '.join(EVENTS)} and places in the "
+                   "kernel's code")
 
 
 def _told(offset: int) -> str:
@@ -78,7 +85,7 @@ def named(site: str, names: Symbols | None) -> str:
 
 def plugin_words(stalls: Iterable[Stall], globs: Sequence[str], names: Symbols | None) -> list[str]:
     """The plugin's options for stalls, and for points in the functions that the patterns name."""
-    words = [f"stall={Stall(_site(s.site, names), s.cpu, s.occurrence, s.ns)}" for s in stalls]
+    words = [f"stall={replace(s, site=_site(s.site, names))}" for s in stalls]
     if globs and not names:
         raise BadInput(f"--at {globs[0]}: {UNKNOWN}")
     for glob in globs:

@@ -29,13 +29,15 @@ NAMES = Symbols("ffffffff81000000 T _stext\n"
 
 class StallTest(unittest.TestCase):
     def test_read_and_written(self) -> None:
-        for text in ("rmpopt@2#17:300us", "rmpopt_work+0x45@0#1:3ms", "entry-0x1f@3#2:15ns", "doorbell@0#1:1ms"):
+        for text in ("rmpopt@2#17:300us", "rmpopt_work+0x45@0#1:3ms", "entry-0x1f@3#2:15ns", "doorbell@0#1:1ms",
+                     "pending@1#2:1ms", "interrupt@1#2:20ms/idle"):
             self.assertEqual(str(stalls.parse(text)), text)
         self.assertEqual(str(stalls.parse("rmpopt@0#1:1500000ns")), "rmpopt@0#1:1500us")
 
     def test_bad_ones(self) -> None:
         for text in ("", "rmpopt", "rmpopt@1", "rmpopt@1#0:1us", "rmpopt@1#1:0us", "rmpopt@1#1:1s", "a b@1#1:1us",
-                     "rmpopt@1#1:1.5ms", "rmpopt@1#1:11000ms", "rmpopt@1#1:1us,stall=x"):
+                     "rmpopt@1#1:1.5ms", "rmpopt@1#1:11000ms", "rmpopt@1#1:1us,stall=x", "rmpopt@1#1:1us/",
+                     "rmpopt@1#1:1us/busy"):
             with self.assertRaisesRegex(BadInput, "--stall .*: give SITE@CPU#OCCURRENCE:TIME", msg=text):
                 stalls.parse(text)
 
@@ -43,13 +45,17 @@ class StallTest(unittest.TestCase):
         self.assertEqual(stalls.parse("rmpopt_work+0x45@2#1:3100us").sentence(),
                          "CPU 2 stalls 3.1 ms at rmpopt_work+0x45")
         self.assertEqual(stalls.parse("rmpopt@0#3:20us").sentence(), "CPU 0 stalls 0.02 ms at occurrence 3 of rmpopt")
+        self.assertEqual(stalls.parse("pending@1#1:2ms").sentence(),
+                         "CPU 1 takes no interrupts for 2 ms at the first interrupt")
+        self.assertEqual(stalls.parse("pending@1#2:2ms/idle").sentence(),
+                         "CPU 1 takes no interrupts for 2 ms, or until all others are idle, at occurrence 2 of pending")
 
     def test_resolved(self) -> None:
         told = [Stall("rmpopt", 1, 2, 3), Stall("rmpopt_work+0x10", 0, 1, 1000), Stall("alias_two", 0, 1, 1000),
-                Stall("entry-0x8", 0, 1, 1000)]
+                Stall("entry-0x8", 0, 1, 1000, until_idle=True)]
         self.assertEqual(stalls.plugin_words(told, ["rmpopt_*"], NAMES),
                          ["stall=rmpopt@1#2:3ns", "stall=entry-0xe0@0#1:1us", "stall=entry+0x200@0#1:1us",
-                          "stall=entry-0x8@0#1:1us", "points-code=entry-0xf0+48", "points-code=entry-0xc0+192"])
+                          "stall=entry-0x8@0#1:1us/idle", "points-code=entry-0xf0+48", "points-code=entry-0xc0+192"])
 
     def test_named_as_it_is_given(self) -> None:
         self.assertEqual(stalls.named("entry-0xe0", NAMES), "rmpopt_work+0x10")
@@ -95,6 +101,24 @@ class DrawTest(unittest.TestCase):
             self.assertGreater(sum(stall.site in kind for stall in drawn), 150)
         occurrences = [stall.occurrence for stall in drawn if stall.site == "interrupt"]
         self.assertTrue(min(occurrences) < 10 and max(occurrences) > 99_990)
+
+    def test_interrupts_come_late_in_half_of_their_stalls(self) -> None:
+        places = [*self.PLACES, Place("pending", 1, 500)]
+        for seed in range(600):
+            for before, after in zip(points.draw(self.PLACES, seed, 3, 10 ** 6), points.draw(places, seed, 3, 10 ** 6)):
+                if after.site == "pending":
+                    self.assertEqual((before.site, before.cpu, before.ns), ("interrupt", 1, after.ns))
+                    self.assertTrue(1 <= after.occurrence <= 500)
+                else:
+                    self.assertEqual(before, after)
+        drawn = [stall.site for seed in range(600) for stall in points.draw(places, seed, 1, 10 ** 6)]
+        self.assertGreater(min(drawn.count("interrupt"), drawn.count("pending")), 60)
+
+    def test_priorities_are_the_same_points_until_all_others_are_idle(self) -> None:
+        for seed in range(100):
+            uniform = points.draw(self.PLACES, seed, 3, 10 ** 6)
+            self.assertEqual(points.draw(self.PLACES, seed, 3, 10 ** 6, points.PRIORITIES),
+                             [Stall(s.site, s.cpu, s.occurrence, 10 ** 6, until_idle=True) for s in uniform])
 
 
 class Machine:
