@@ -31,7 +31,7 @@ class Done:
 
     @property
     def failure(self) -> str | None:
-        return None if self.status == OK else f"status {self.status}: {last_line(self.told) or last_line(self.text)}"
+        return None if self.status == OK else f"status {self.status}: {last_line(self.told or self.text)}"
 
     def json(self) -> dict:
         """The JSON on stdout; empty if there is none."""

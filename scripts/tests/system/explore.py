@@ -12,6 +12,7 @@ from rmpopt_cli.guest import stalls
 from rmpopt_cli.guest.given import Given
 from rmpopt_cli.scenarios.catalogue import Scenario
 from .command import Checks, scratch
+from .report import deviations
 
 MOST_SEEDS = 300
 REPLAYS = 3
@@ -66,7 +67,9 @@ def _problem(unlucky: Unlucky) -> str | None:
         told: list[str] = []
         search.replay(wanted, fewer, REPLAYS, told.append)
         alike = sum(f"fail: {unlucky.finding}" in line for line in told)
-        return None if alike == REPLAYS else f"seed {found[0].seed}: {alike} of {REPLAYS} replays fail alike: {told}"
+        if alike == REPLAYS:
+            return deviations(wanted.output / "replay-1")
+        return f"seed {found[0].seed}: {alike} of {REPLAYS} replays fail alike: {told}"
 
 
 def tests() -> Checks:

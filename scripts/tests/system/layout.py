@@ -38,7 +38,7 @@ def _run_without(fact: str, test: bare_metal.BareMetalTest) -> tuple[int, str, s
         words = bare_metal.command(cache, qemu.ensure(cache), test, log)
         words[words.index("-plugin") + 1] += f",break={fact}"
         status, text, told = output(words, timeout=test.timeout)
-        return status, last_line(told) or last_line(text), log.read_text()
+        return status, last_line(told or text), log.read_text()
 
 
 def _switches_off(name: str) -> str | None:

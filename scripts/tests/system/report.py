@@ -38,7 +38,7 @@ window.addEventListener("load", () => {
 </script>"""
 
 
-def _deviations(directory: Path) -> str | None:
+def deviations(directory: Path) -> str | None:
     return Done(*output([CHECKOUT / "scripts/schema/validate.py", directory], timeout=TAKES_AT_MOST)).failure
 
 
@@ -141,7 +141,7 @@ def _report() -> str | None:
                    if not (directory / name).is_file()]
         if missing:
             return f"the boot did not write {', '.join(missing)}"
-        return (_deviations(directory) or page_is_right(directory) or _others_are_right(directory) or
+        return (deviations(directory) or page_is_right(directory) or _others_are_right(directory) or
                 _comparison_is_right(directory))
 
 
