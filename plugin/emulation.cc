@@ -19,6 +19,7 @@
 
 #include <array>
 #include <chrono>
+#include <utility>
 
 namespace rmpopt
 {
@@ -251,6 +252,10 @@ void emulation::inject(const injection_request &r)
 void emulation::reset()
 {
     if (!started()) {
+        if (const auto turns = std::exchange(options_.turns, {}); !turns.empty()) {
+            const std::string error = order_turns(turns);
+            refuse_any(error.empty() ? "" : "option turns: " + error);
+        }
         return;
     }
     secure_processor_.reset_with([this] {

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <ranges>
 #include <string_view>
 
 namespace rmpopt
@@ -133,6 +134,25 @@ std::string add_code_range(options &o, std::string_view v)
     return parse_code_range(v, o.stalls.code.emplace_back());
 }
 
+std::string set_turns(options &o, std::string_view v)
+{
+    std::vector<unsigned> &turns = o.turns;
+    turns.clear();
+    bool is_list = true;
+    for (const auto part : std::views::split(v, ':')) {
+        is_list = parse_number(turns.emplace_back(), std::string_view(part.begin(), part.end())) &&
+                  is_list;
+    }
+    std::vector<unsigned> sorted = turns;
+    std::ranges::sort(sorted);
+    for (unsigned cpu = 0; cpu < sorted.size(); ++cpu) {
+        is_list = is_list && sorted[cpu] == cpu;
+    }
+    return is_list && !turns.empty() && turns.front() == 0
+               ? ""
+               : formatted("'{}' is no order of all CPUs that begins with 0, such as 0:2:1:3", v);
+}
+
 std::string refuse_psp(options &, std::string_view)
 {
     return "the secure processor needs no option any more; give QEMU -device rmpopt-psp";
@@ -156,6 +176,7 @@ constexpr std::array table{
     option{"tlb", set_tlb},
     option{"psp", refuse_psp},
     option{"psp-latency", set_psp_latency},
+    option{"turns", set_turns},
     option{"points", set_points},
     option{"points-code", add_code_range},
     option{"stall", add_stall},
@@ -198,8 +219,8 @@ std::string check_combination(const options &o)
         return "option rmp: persona " + std::string(o.persona->name) +
                " has no segmented RMP; use rmp=contiguous or another persona";
     }
-    if (!o.deterministic && !o.stalls.is_empty()) {
-        return "options points, points-code and stall need deterministic=on";
+    if (!o.deterministic && !(o.stalls.is_empty() && o.turns.empty())) {
+        return "options turns, points, points-code and stall need deterministic=on";
     }
     return {};
 }

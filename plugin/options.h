@@ -11,6 +11,7 @@
 #include "platform/psp/latency.h"
 
 #include <string>
+#include <vector>
 
 namespace rmpopt
 {
@@ -32,6 +33,8 @@ struct options {
     tlb_geometry tlb = tlb_presets().back(); ///< of a core, where a TLB is modelled
     psp::latency psp_latency;                ///< of the secure processor's commands
     stall_plan stalls;                       ///< needs `deterministic`
+    /// The order in which CPUs take turns; empty: that of their numbers. Needs `deterministic`.
+    std::vector<unsigned> turns;
     unsigned time_limit = 0; ///< seconds of the guest's clock until power-off; 0: none
     std::string control;     ///< path of the control socket; empty: none
     std::string events;      ///< path of the events; empty: none

@@ -46,14 +46,25 @@ TEST(options, unknown_persona_is_refused_with_the_known_ones)
 
 TEST(options, stalls_need_a_deterministic_machine)
 {
-    for (const char *option : {"points=on", "points-code=entry+0x10+4", "stall=rmpopt@0#1:1us"}) {
+    for (const char *option :
+         {"points=on", "points-code=entry+0x10+4", "stall=rmpopt@0#1:1us", "turns=0:1"}) {
         EXPECT_EQ(parse({option}).error,
-                  "options points, points-code and stall need deterministic=on");
+                  "options turns, points, points-code and stall need deterministic=on");
         EXPECT_EQ(parse({option, "deterministic=on"}).error, "");
     }
     EXPECT_EQ(parse({"points=off"}).error, "");
     EXPECT_NE(parse({"points=yes"}).error, "");
     EXPECT_NE(parse({"stall=rmpopt", "deterministic=on"}).error, "");
+}
+
+TEST(options, turns_are_an_order_of_all_cpus)
+{
+    EXPECT_EQ(parse({"turns=0:2:3:1", "deterministic=on"}).opt.turns,
+              (std::vector<unsigned>{0, 2, 3, 1}));
+    for (const char *turns : {"turns=", "turns=1:0", "turns=0:2", "turns=0:1:1",
+                              "turns=0:", "turns=0,1", "turns=0:-1", "turns=0:x"}) {
+        EXPECT_TRUE(parse({turns, "deterministic=on"}).error.ends_with("such as 0:2:1:3")) << turns;
+    }
 }
 
 TEST(options, time_limit_is_a_number_of_seconds)
@@ -203,7 +214,7 @@ TEST(options, unknown_option_is_refused_with_the_known_ones)
     EXPECT_EQ(parse({"speed=fast"}).error,
               "unknown option 'speed'; known: persona, rmp, enforce, "
               "audit, deterministic, watch, watch-bound, measure, tlb, psp, psp-latency, "
-              "points, points-code, stall, "
+              "turns, points, points-code, stall, "
               "control, events, schedule, time-limit, log, report, probe, break, policy.NAME");
 }
 

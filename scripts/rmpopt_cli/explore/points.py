@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The points of a run at which CPUs can stall, and draws from them."""
+"""The points of a run at which CPUs can stall, and draws of what makes one run differ from another."""
 import math
 import random
 from collections.abc import Iterable
@@ -20,6 +20,31 @@ class Place:
     site: str
     cpu: int
     times: int
+
+
+@dataclass(frozen=True)
+class Turns:
+    """The order in which CPUs take turns."""
+    order: str  # as in --turns
+
+    def __str__(self) -> str:
+        return f"turns={self.order}"
+
+    def sentence(self) -> str:
+        return f"CPUs take turns in the order {self.order.replace(':', ', ')}"
+
+
+def parse(text: str) -> Stall | Turns:
+    """What str() has made of it."""
+    return Turns(text.removeprefix("turns=")) if text.startswith("turns=") else stalls.parse(text)
+
+
+def draw_turns(cpus: int, seed: int) -> list[Turns]:
+    """Half of all seeds leave the order as it is. As CPUs take turns in a circle, any order can begin with CPU 0."""
+    dice = random.Random(f"turns {seed}")
+    usual = list(range(1, cpus))
+    order = dice.sample(usual, len(usual)) if dice.random() < 0.5 else usual
+    return [] if order == usual else [Turns(":".join(map(str, [0, *order])))]
 
 
 def _kind(place: Place) -> str:

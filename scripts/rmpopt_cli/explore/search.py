@@ -10,7 +10,7 @@ import re
 import shlex
 import shutil
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from concurrent.futures import as_completed
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -20,12 +20,14 @@ from ..base.errors import OK, TEST_FAILED, BadInput, Failure
 from ..base.parallel import threads
 from ..guest import symbols, watch
 from ..guest.given import Given
-from ..guest.stalls import Stall, parse
+from ..guest.stalls import Stall
 from ..scenarios import runner
 from ..scenarios.catalogue import Scenario
 from . import findings, points
+from .points import Turns
 
 SETTINGS, RESULTS, BASELINE = "search.json", "results.jsonl", "baseline"
+Perturbation = Stall | Turns
 GRACE = 300  # seconds of guest time that a run may take longer than the one without stalls
 
 
@@ -57,12 +59,15 @@ class Search:
         return {"schema": 1, "scenario": asdict(self.scenario), "given": repr(self.given), "at": self.at,
                 "most": self.most, "longest": self.longest, "mode": self.mode, "boots": self.boots}
 
-    def with_stalls(self, stalls: Iterable[Stall], **more: object) -> Given:
-        return Given({**self.given.boot, "stalls": list(stalls), "points": "on" if self.boots else "marked", **more},
-                     self.given.machine)
+    def perturbed(self, by: Sequence[Perturbation], **more: object) -> Given:
+        stalls = [one for one in by if isinstance(one, Stall)]
+        turns = {"turns": one.order for one in by if isinstance(one, Turns)}
+        return Given({**self.given.boot, "stalls": stalls, "points": "on" if self.boots else "marked", **more},
+                     {**self.given.machine, **turns})
 
-    def replay(self, stalls: Iterable[Stall]) -> str:
-        words = [word for stall in stalls for word in ("--stall", str(stall))]
+    def replay(self, by: Sequence[Perturbation]) -> str:
+        words = [word for one in by for word in
+                 (("--turns", one.order) if isinstance(one, Turns) else ("--stall", str(one)))]
         return shlex.join(["scripts/rmpopt", "explore", *words, *self.words])
 
 
@@ -73,7 +78,7 @@ class Run:
     verdict: str
     finding: str  # what is the same in all runs that fail alike; "" if it passed
     detail: str
-    stalls: list[str]
+    stalls: list[str]  # or an order of turns
     minimised: list[str] | None = None
     seconds: float = 0.0
 
@@ -82,9 +87,9 @@ class Run:
         return self.verdict == "fail"
 
 
-def perform(search: Search, stalls: list[Stall], report: Path, **more: object) -> runner.Outcome:
+def perform(search: Search, by: list[Perturbation], report: Path, **more: object) -> runner.Outcome:
     shutil.rmtree(report, ignore_errors=True)
-    return runner.perform(search.explored, search.with_stalls(stalls, report=report, **more))
+    return runner.perform(search.explored, search.perturbed(by, report=report, **more))
 
 
 def finding_of(outcome: runner.Outcome) -> str:
@@ -107,6 +112,7 @@ class _Baseline:
         report = json.loads((search.output / BASELINE / "report.json").read_text())
         end = json.loads((search.output / BASELINE / "events.jsonl").read_text().splitlines()[-1])
         self.places = points.read(report, _symbols(search, outcome.report))
+        self.cpus = report["cpus"]
         self.limit = int(end["t"]) + GRACE
         if not self.places:
             raise Failure("the kernel never switched SNP on, so there is nothing to explore", TEST_FAILED)
@@ -141,26 +147,27 @@ def _settle(search: Search) -> None:
     file.write_text(wanted)
 
 
-def _minimised(search: Search, stalls: list[Stall], finding: str, report: Path) -> list[Stall]:
-    """Without the stalls that do not matter: the run fails alike without them."""
-    for stall in list(stalls):
-        fewer = [other for other in stalls if other is not stall]
-        if fewer and finding_of(perform(search, fewer, report)) == finding:
-            stalls = fewer
-    return stalls
+def _minimised(search: Search, by: list[Perturbation], finding: str, report: Path) -> list[Perturbation]:
+    """Without what does not matter: the run fails alike without it. A stall remains, so that it can be replayed."""
+    for one in list(by):
+        fewer = [other for other in by if other is not one]
+        if any(isinstance(other, Stall) for other in fewer) and finding_of(perform(search, fewer, report)) == finding:
+            by = fewer
+    return by
 
 
 def _explore_one(search: Search, baseline: _Baseline, seed: int) -> Run:
-    stalls = points.draw(baseline.places, seed, search.most, search.longest, search.mode)
+    by: list[Perturbation] = [*(points.draw_turns(baseline.cpus, seed) if "turns" not in search.given.machine else []),
+                              *points.draw(baseline.places, seed, search.most, search.longest, search.mode)]
     limited = replace(search, given=Given(search.given.boot,
                                           {"guest_timeout": baseline.limit, **search.given.machine}))
     report = search.output / f"seed-{seed}"
     started = time.monotonic()
-    outcome = perform(limited, stalls, report)
-    run = Run(seed, outcome.verdict, finding_of(outcome), outcome.detail, [str(s) for s in stalls])
+    outcome = perform(limited, by, report)
+    run = Run(seed, outcome.verdict, finding_of(outcome), outcome.detail, [str(one) for one in by])
     if run.failed and search.minimise:
-        fewer = _minimised(limited, stalls, run.finding, search.output / f"seed-{seed}-fewer")
-        run.minimised = [str(s) for s in fewer]
+        fewer = _minimised(limited, by, run.finding, search.output / f"seed-{seed}-fewer")
+        run.minimised = [str(one) for one in fewer]
         shutil.rmtree(search.output / f"seed-{seed}-fewer", ignore_errors=True)
     if not run.failed:
         shutil.rmtree(report, ignore_errors=True)
@@ -169,11 +176,11 @@ def _explore_one(search: Search, baseline: _Baseline, seed: int) -> Run:
 
 
 def _tell(search: Search, run: Run, heard: Callable[[str], None]) -> None:
-    stalls = [parse(text) for text in run.minimised or run.stalls]
+    by = [points.parse(text) for text in run.minimised or run.stalls]
     heard(f"seed {run.seed}: {run.detail}")
-    for stall in stalls:
-        heard(f"    {stall.sentence()}")
-    heard(f"    replay: {search.replay(stalls)}")
+    for one in by:
+        heard(f"    {one.sentence()}")
+    heard(f"    replay: {search.replay(by)}")
 
 
 def explore(search: Search, heard: Callable[[str], None]) -> list[Run]:
@@ -206,11 +213,11 @@ def explore(search: Search, heard: Callable[[str], None]) -> list[Run]:
     return runs
 
 
-def replay(search: Search, stalls: list[Stall], times: int, heard: Callable[[str], None]) -> int:
+def replay(search: Search, by: list[Perturbation], times: int, heard: Callable[[str], None]) -> int:
     """Executes one run as often as asked for. Returns the exit status."""
     seen = []
     for number in range(times):
-        outcome = perform(search, stalls, search.output / f"replay-{number + 1}")
+        outcome = perform(search, by, search.output / f"replay-{number + 1}")
         seen.append(finding_of(outcome))
         heard(f"{outcome.verdict}: {outcome.detail or 'nothing found'} (report: {outcome.report})")
     if len(set(seen)) > 1:

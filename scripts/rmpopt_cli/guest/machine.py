@@ -93,6 +93,12 @@ def parse_seed(text: str) -> int:
     return int(text)
 
 
+def check_turns(text: str) -> str:
+    if not re.fullmatch(r"0(:\d{1,4})+", text) or sorted(map(int, text.split(":"))) != list(range(text.count(":") + 1)):
+        raise BadInput(f"--turns {text}: give an order of all CPUs that begins with 0, such as 0:2:1:3")
+    return text
+
+
 def parse_words(text: str) -> list[str]:
     try:
         return shlex.split(text)
@@ -134,6 +140,8 @@ class MachineOptions:
                        choices=("real", "virtual"))
     seed: int | None = option(None, "the same seed gives the same run, instruction for instruction; implies --time "
                               "virtual", metavar="N", parse=parse_seed)
+    turns: str | None = option(None, "order in which CPUs take turns, with --seed, such as 0:2:1:3 (default: by their "
+                               "numbers)", metavar="ORDER", parse=check_turns, plugin="turns")
     psp_latency: str = option("none", "guest time that a command of the secure processor takes: none, typical (our "
                               "assumptions), or a time such as 20us", metavar="TIME", parse=check_latency,
                               plugin="psp-latency", untold="none")
@@ -167,6 +175,8 @@ class MachineOptions:
         if self.has_virtual_time and self.thread == "multi":
             raise BadInput(f"{'--time virtual' if self.seed is None else '--seed'} needs one host thread: leave "
                            "--thread multi out")
+        if self.turns and (self.seed is None or self.no_plugin):
+            raise BadInput("--turns needs --seed and the plugin")
 
 
 def plugin_argument(machine: MachineOptions, places: dict[str, Path], more: Sequence[str] = ()) -> str:

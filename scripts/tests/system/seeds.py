@@ -4,9 +4,9 @@ import json
 from functools import partial
 from pathlib import Path
 
-from rmpopt_cli.base.errors import VERDICT
+from rmpopt_cli.base.errors import QEMU_FAILED, VERDICT
 from rmpopt_cli.guest.schedule import RECORD
-from .command import PROGRAMS, Checks, booted, rmpopt
+from .command import PROGRAMS, Checks, booted, refused, rmpopt
 
 # SNP guests come and go, and the kernel optimises their memory again.
 WORK = ("--file", str(PROGRAMS / "snp-guest"), "--",
@@ -42,7 +42,19 @@ def _another() -> str | None:
     return None
 
 
+def _turns() -> str | None:
+    """CPUs take turns in the order that is given, which has to have them all; theirs is 0:1:2:3."""
+    hashes = []
+    for words in ((), ("--turns", "0:1:2:3"), ("--turns", "0:2:1:3")):
+        with booted("--seed", "7", *words, "--", "true") as report:
+            hashes.append(_schedule(report)["hash"])
+    if hashes[0] != hashes[1] or hashes[1] == hashes[2]:
+        return f"hashes of the usual order, the same one, and another: {', '.join(hashes)}"
+    return refused(QEMU_FAILED, "option turns: it has 2 CPUs, and the machine has 4", "boot", "--seed", "7",
+                   "--turns", "0:1")
+
+
 def tests() -> Checks:
     return [("same seed, same run", partial(_same)),
             ("same seed, same run, Debian's kernel", partial(_same, "--kernel", "debian")),
-            ("another seed, another run", _another)]
+            ("another seed, another run", _another), ("turns in another order", _turns)]

@@ -3,6 +3,7 @@
 import contextlib
 import io
 import json
+import re
 import tempfile
 import unittest
 from pathlib import Path
@@ -120,6 +121,20 @@ class DrawTest(unittest.TestCase):
             self.assertEqual(points.draw(self.PLACES, seed, 3, 10 ** 6, points.PRIORITIES),
                              [Stall(s.site, s.cpu, s.occurrence, 10 ** 6, until_idle=True) for s in uniform])
 
+    def test_turns(self) -> None:
+        orders = [points.draw_turns(4, seed) for seed in range(400)]
+        self.assertEqual(orders, [points.draw_turns(4, seed) for seed in range(400)])
+        self.assertEqual({str(one) for order in orders for one in order},
+                         {f"turns=0:{rest}" for rest in ("1:3:2", "2:1:3", "2:3:1", "3:1:2", "3:2:1")})
+        self.assertTrue(180 < sum(not order for order in orders) < 300)
+        self.assertFalse(any(points.draw_turns(cpus, seed) for seed in range(50) for cpus in (1, 2)))
+
+    def test_turns_are_read_and_written(self) -> None:
+        turns = points.Turns("0:2:3:1")
+        self.assertEqual(points.parse(str(turns)), turns)
+        self.assertEqual(turns.sentence(), "CPUs take turns in the order 0, 2, 3, 1")
+        self.assertEqual(points.parse("rmpopt@0#1:1us"), Stall("rmpopt", 0, 1, 1000))
+
 
 class Machine:
     """Stands in for the boots of a search: fails when CPU 1 stalls at interrupt 3 and at rmpopt 1 or 2."""
@@ -132,7 +147,7 @@ class Machine:
         report = given.boot["report"]
         report.mkdir(parents=True)
         (report / "report.json").write_text(json.dumps(
-            {"points": [{"site": site, "cpu": 1, "times": 3} for site in ("rmpopt", "interrupt")]}))
+            {"cpus": 4, "points": [{"site": site, "cpu": 1, "times": 3} for site in ("rmpopt", "interrupt")]}))
         (report / "events.jsonl").write_text('{"t": 12.5, "type": "end"}\n')
         (report / "command").write_text("qemu -kernel /nowhere/bzImage\n")
         at = {(stall.site, stall.occurrence) for stall in given.boot["stalls"]}
@@ -165,7 +180,7 @@ class SearchTest(unittest.TestCase):
         self.assertTrue(failed)
         for run in failed:
             self.assertEqual(run.finding, "WARNING: at N")
-            self.assertEqual(len(run.minimised or []), 2)
+            self.assertEqual(len(run.minimised or []), 2, "without an order of turns")
             self.assertTrue((self.top / "out" / f"seed-{run.seed}").is_dir())
         passed = next(run for run in runs if not run.failed)
         self.assertFalse((self.top / "out" / f"seed-{passed.seed}").exists())
@@ -199,6 +214,24 @@ class SearchTest(unittest.TestCase):
         with mock.patch("rmpopt_cli.scenarios.runner.perform", return_value=failed), \
                 self.assertRaisesRegex(Failure, "fails without any stall: a bug"):
             self.explore(self.of())
+
+    def test_turns_that_matter_are_replayed(self) -> None:
+        boots = self.machine.perform
+
+        def perform(scenario: Scenario, given: Given) -> Outcome:
+            outcome = boots(scenario, given)
+            return outcome if given.machine.get("turns") else Outcome("s", "pass", "", 1.0, [], outcome.report)
+
+        with mock.patch("rmpopt_cli.scenarios.runner.perform", perform):
+            self.explore(self.of(range(1, 2000), minimise=True, enough=1))
+        replay = r"replay: .* --turns 0(:\d){3} (--stall \S+ ){2}--scenario"
+        self.assertTrue(any(re.search(replay, line) for line in self.said))
+        self.said.clear()
+        fixed = self.of(range(1, 101), minimise=True)
+        fixed.output, fixed.given = self.top / "fixed", Given({}, {"turns": "0:1:2:3"})
+        self.explore(fixed)
+        self.assertTrue(self.said)
+        self.assertFalse(any("take turns" in line for line in self.said))
 
     def test_replay(self) -> None:
         unlucky = [stalls.parse("interrupt@1#3:1ms"), stalls.parse("rmpopt@1#2:1ms")]

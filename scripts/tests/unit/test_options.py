@@ -8,7 +8,7 @@ from rmpopt_cli import cli
 from rmpopt_cli.base import options
 from rmpopt_cli.base.errors import BadInput
 from rmpopt_cli.guest.given import FIXED
-from rmpopt_cli.guest.machine import MachineOptions, parse_seed, plugin_argument, show_size
+from rmpopt_cli.guest.machine import MachineOptions, check_turns, parse_seed, plugin_argument, show_size
 from rmpopt_cli.guest.request import Request
 
 
@@ -91,6 +91,16 @@ class PluginTest(unittest.TestCase):
                 parse_seed(wrong)
         with self.assertRaisesRegex(BadInput, "--seed needs one host thread"):
             MachineOptions(seed=1, thread="multi").check()
+
+    def test_turns(self) -> None:
+        self.assertIn("turns=0:2:1", self.told(seed=0, turns=check_turns("0:2:1")))
+        self.assertNotIn("turns", self.told(seed=0))
+        for wrong in ("", "0", "1:0", "0:2", "0:1:1", "0,1", "0:1:", "0:x"):
+            with self.assertRaisesRegex(BadInput, "--turns"):
+                check_turns(wrong)
+        for machine in (MachineOptions(turns="0:1"), MachineOptions(turns="0:1", seed=1, no_plugin=True)):
+            with self.assertRaisesRegex(BadInput, "--turns needs --seed and the plugin"):
+                machine.check()
 
     def test_places(self) -> None:
         self.assertTrue(plugin_argument(MachineOptions(), {"log": Path("/l"), "report": Path("/r")})
