@@ -32,6 +32,7 @@ enum {
     RMP_FAIL_PERMISSION = 2,
     RMP_FAIL_INUSE = 3,
     RMP_FAIL_OVERLAP = 4,
+    RMP_FAIL_BADADDR = 7,
 };
 
 enum { RMPOPT_VERIFY = 0, RMPOPT_REPORT = 1 };

@@ -201,6 +201,17 @@ static void save_area_values(const void *unused)
     EXPECT_NO_TRAP(try_wrmsr(MSR_VM_HSAVE_PA, before));
 }
 
+static void vmrun_needs_a_save_area(const void *unused)
+{
+    uint64_t before = rdmsr(MSR_VM_HSAVE_PA);
+    (void)unused;
+
+    wrmsr(MSR_VM_HSAVE_PA, 0);
+    expect_vmrun_gp0((uint64_t)guest.vmcb);
+    wrmsr(MSR_VM_HSAVE_PA, before);
+    expect_guest_runs();
+}
+
 static void assign_range(uint64_t spa, unsigned pages)
 {
     for (unsigned i = 0; i < pages; i++)
@@ -509,6 +520,7 @@ static const struct test_case cases[] = {
     TEST(vmload_from_an_assigned_page, "APM2 table 15-39: VMLOAD reads only, not checked"),
     TEST(save_area_assigned, "APM2 table 15-39: WRMSR VM_HSAVE_PA, #GP(0)"),
     TEST(save_area_values, "APM2 15.30.4: low 12 bits and bits above MAXPHYADDR, #GP(0)"),
+    TEST(vmrun_needs_a_save_area, "APM3 VMRUN: VM_HSAVE_PA is 0, #GP(0)"),
     TEST(nested_tables_assigned, "APM2 table 15-39: nCR3, not checked"),
     TEST(io_permission_map_assigned, "APM2 table 15-39: IOPM, not checked"),
     TEST(msr_permission_map_assigned, "APM2 table 15-39: MSRPM, not checked"),

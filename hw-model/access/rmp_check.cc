@@ -84,12 +84,13 @@ bool is_denied_in_use(const machine &m, const rmp_access &a) noexcept
 
 /// APM vol. 2, 15.36.7: reads and walks need the read permission, A/D updates and writes the write
 /// permission, fetches that of their privilege; supervisor shadow stacks one of their own on top.
+/// Write without read permission is not legal, and no access to data is allowed with it.
 std::uint8_t permission_needed(const rmp_access &a) noexcept
 {
     if (a.kind == rmp_access_kind::fetch) {
         return a.user ? vmpl_perm::user_exec : vmpl_perm::supervisor_exec;
     }
-    const std::uint8_t data = is_write(a) ? vmpl_perm::write : vmpl_perm::read;
+    const std::uint8_t data = is_write(a) ? vmpl_perm::read | vmpl_perm::write : vmpl_perm::read;
     return static_cast<std::uint8_t>(data | (a.shadow_stack && !is_walk(a) ? vmpl_perm::sss : 0));
 }
 
@@ -180,8 +181,8 @@ rmp_verdict check_private(const machine &m, unsigned thread, const rmp_access &a
     const std::uint8_t needed = permission_needed(a);
     const bool vmpl_en = m.core_of(thread).vmpl_en.load(std::memory_order_relaxed);
     if (vmpl_en && (permissions(e, a) & needed) != needed) {
-        // Bit 37 is the SSS bit of the permission mask that failed.
-        const bool sss = (permissions(e, a) & vmpl_perm::sss) != 0;
+        // Bit 37 is the SSS bit of the permission mask that failed, for guests that use it.
+        const bool sss = a.vmpl_sss && (permissions(e, a) & vmpl_perm::sss) != 0;
         return denied(a, rmp_rule::guest_vmpl,
                       rmp_error::rmp | rmp_error::vmpl | (sss ? rmp_error::shadow_stack : 0));
     }

@@ -44,7 +44,8 @@ struct rmp_access {
     std::uint64_t gpa = 0;     ///< without C-bit
     unsigned vmpl = 0;         ///< 0..3
     bool user = false;         ///< CPL 3
-    bool shadow_stack = false; ///< supervisor shadow stack access while VmplSSS is active
+    bool vmpl_sss = false;     ///< VmplSSS is active
+    bool shadow_stack = false; ///< supervisor shadow stack access; only while VmplSSS is active
 };
 
 enum class rmp_outcome : std::uint8_t {

@@ -42,8 +42,8 @@ constexpr std::array fail_input_or_cut{fail_input, cut};
 constexpr std::array first_or_last{first, last};
 constexpr std::array fail_permission_or_fail_overlap{fail_permission, fail_overlap};
 constexpr std::array fail_overlap_or_fail_permission{fail_overlap, fail_permission};
-constexpr std::array fail_permission_or_fail_badaddr{fail_permission, fail_badaddr};
-constexpr std::array success_or_fail_permission{success, fail_permission};
+constexpr std::array fail_badaddr_or_fail_permission{fail_badaddr, fail_permission};
+constexpr std::array fail_permission_or_ud{fail_permission, ud};
 constexpr std::array set_or_keep{set, keep};
 constexpr std::array allow_or_fault{allow, fault};
 constexpr std::array access_or_write{access, write};
@@ -83,6 +83,8 @@ constexpr std::array knobs{
     knob<&policy::snpoff_exec>("snpoff-exec", ud_or_cf0,
                                "RMPOPT on a core with RMPOPT_EN set after firmware cleared SNP_EN",
                                "not documented; as RMPUPDATE and PSMASH without SNP_EN"),
+    knob<&policy::rmpopt_guest>("rmpopt-guest", ud_or_gp, "RMPOPT in guest mode",
+                                "not documented; no intercept for it is known"),
     knob<&policy::rmpopt_flags>("rmpopt-flags", keep_or_clear,
                                 "OF, SF, ZF, AF and PF after RMPOPT; CF is its result",
                                 "not documented; Linux declares all flags clobbered"),
@@ -116,9 +118,9 @@ constexpr std::array knobs{
         "shared-update", clear_or_keep,
         "the region's RMPOPT bits when RMPUPDATE leaves an unassigned page unassigned",
         "AMD's cover letters say any RMPUPDATE, mails say pages that become assigned (2026-02-17)"),
-    knob<&policy::guest_exec>("guest-exec", ud_or_gp,
-                              "RMPUPDATE, PSMASH, RMPREAD and RMPOPT in guest mode",
-                              "not documented; no intercept for them is known"),
+    knob<&policy::guest_exec>(
+        "guest-exec", fail_permission_or_ud, "RMPUPDATE, PSMASH and RMPREAD in guest mode",
+        "Microsoft's reference: 2 says that the current ASID is not zero; no intercept is known"),
     knob<&policy::spa_align>("spa-align", fail_input_or_round,
                              "RMPUPDATE and RMPREAD of an address inside a 4 KB page",
                              "not in the published pseudo-code of RMPUPDATE"),
@@ -142,14 +144,10 @@ constexpr std::array knobs{
         "validated, VMSA and VMPL bits when RMPUPDATE repeats what a guest's entry says already",
         "APM vol. 2, 15.36.6 and 15.36.7 are about changes only; a formal model (VeriSMo) keeps "
         "them"),
-    knob<&policy::psmash_kind>("psmash-kind", fail_permission_or_fail_badaddr,
+    knob<&policy::psmash_kind>("psmash-kind", fail_badaddr_or_fail_permission,
                                "result of PSMASH on an entry that is not an assigned 2 MB page",
-                               "sources differ: FAIL_PERMISSION (2) or FAIL_BADADDR (7)"),
-    knob<&policy::rmpread_firmware>(
-        "rmpread-firmware", success_or_fail_permission,
-        "RMPREAD of an entry that the secure processor owns: assigned, immutable, ASID 0",
-        "Microsoft lists FAIL_PERMISSION for RMPREAD without saying when; Linux reads such "
-        "entries"),
+                               "Microsoft's reference: 7 is a page that cannot be expanded, and 2 "
+                               "an ASID that is not zero; older sources have 2"),
     knob<&policy::status_flags>(
         "status-flags", set_or_keep,
         "OF, SF, ZF, AF and PF after RMPUPDATE and RMPREAD: set from EAX or left alone",

@@ -31,6 +31,7 @@ enum class snpoff_exec : std::uint8_t {
     ud,
     cf0
 }; ///< RMPOPT: SNP_EN is clear, RMPOPT_EN is still set
+enum class rmpopt_guest : std::uint8_t { ud, gp };       ///< RMPOPT: in guest mode
 enum class rmpopt_flags : std::uint8_t { keep, clear };  ///< RMPOPT: arithmetic flags other than CF
 enum class uncovered_region : std::uint8_t { cf1, cf0 }; ///< RMPOPT: region without any RMP entry
 enum class hv_fixed : std::uint8_t {
@@ -58,7 +59,10 @@ enum class shared_update : std::uint8_t {
 }; ///< RMPOPT bits at an RMPUPDATE from unassigned to unassigned
 
 // RMPUPDATE, PSMASH, RMPREAD.
-enum class guest_exec : std::uint8_t { ud, gp }; ///< host instructions and RMPOPT in guest mode
+enum class guest_exec : std::uint8_t {
+    fail_permission,
+    ud
+}; ///< RMPUPDATE, PSMASH and RMPREAD in guest mode
 enum class spa_align : std::uint8_t {
     fail_input,
     round
@@ -81,13 +85,9 @@ enum class same_update : std::uint8_t {
     clear
 }; ///< RMPUPDATE: guest's state when nothing else changes
 enum class psmash_kind : std::uint8_t {
-    fail_permission,
-    fail_badaddr
-}; ///< PSMASH: entry that is no assigned 2 MB page
-enum class rmpread_firmware : std::uint8_t {
-    success,
+    fail_badaddr,
     fail_permission
-};                                                    ///< RMPREAD: page of the secure processor
+}; ///< PSMASH: entry that is no assigned 2 MB page
 enum class status_flags : std::uint8_t { set, keep }; ///< flags after RMPUPDATE and RMPREAD
 
 // Accesses and instructions of guests.
@@ -132,6 +132,7 @@ struct policy {
     choice::reserved_function reserved_function{};
     choice::cpl cpl{};
     choice::snpoff_exec snpoff_exec{};
+    choice::rmpopt_guest rmpopt_guest{};
     choice::rmpopt_flags rmpopt_flags{};
     choice::uncovered_region uncovered_region{};
     choice::hv_fixed hv_fixed{};
@@ -149,7 +150,6 @@ struct policy {
     choice::overlap_in_2m overlap_in_2m{};
     choice::same_update same_update{};
     choice::psmash_kind psmash_kind{};
-    choice::rmpread_firmware rmpread_firmware{};
     choice::status_flags status_flags{};
     choice::inuse_write inuse_write{};
     choice::walk_fault walk_fault{};

@@ -154,8 +154,10 @@ class hostile_commands
             fields = {context, address(), address()};
             break;
         case snp_page_unsmash:
-        case snp_page_md_init:
             fields[0] = address();
+            break;
+        case snp_page_md_init:
+            fields = {context, address()};
             break;
         case snp_page_set_state:
         case snp_vlek_load:

@@ -9,10 +9,15 @@ fault host_insn_fault(const machine &m, const insn_context &ctx)
     if (!ctx.long_mode || !m.snp_enabled(ctx.thread)) {
         return fault::ud;
     }
-    if (ctx.guest_mode) {
-        return m.choices().guest_exec == choice::guest_exec::gp ? fault::gp0 : fault::ud;
+    if (ctx.guest_mode && m.choices().guest_exec == choice::guest_exec::ud) {
+        return fault::ud;
     }
     return ctx.cpl != 0 ? fault::gp0 : fault::none;
+}
+
+std::optional<rmp_status> refused_in_guest(const insn_context &ctx)
+{
+    return ctx.guest_mode ? std::optional(rmp_status::fail_permission) : std::nullopt;
 }
 
 std::uint32_t status_flags(rmp_status status)

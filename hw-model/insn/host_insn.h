@@ -7,6 +7,8 @@
 
 #include "hw-model/machine/machine.h"
 
+#include <optional>
+
 namespace rmpopt::hw
 {
 
@@ -35,6 +37,10 @@ struct insn_context {
 /// The #UD or #GP(0) that RMPUPDATE or PSMASH raises before it looks at its operands. Mode and
 /// SNP_EN are checked before guest mode and privilege (APM vol. 3).
 fault host_insn_fault(const machine &m, const insn_context &ctx);
+/// In guest mode RMPUPDATE, PSMASH and RMPREAD then do nothing but return FAIL_PERMISSION, which
+/// says that the current ASID is not zero (Microsoft's reference of the intrinsics). Without a
+/// value the instruction is executed.
+std::optional<rmp_status> refused_in_guest(const insn_context &ctx);
 /// The arithmetic flags after an RMP instruction that returns `status`: OF, SF, ZF, AF and PF as
 /// after a logical operation with that result. CF does not change (APM vol. 3, PSMASH).
 std::uint32_t status_flags(rmp_status status);

@@ -18,9 +18,9 @@ rmp_status do_psmash(machine &m, spa_t spa)
     }
     rmp_entry e = rmp.load(spa);
     if (!e.assigned || e.immutable || !e.size_2m) {
-        return m.choices().psmash_kind == choice::psmash_kind::fail_badaddr
-                   ? rmp_status::fail_badaddr
-                   : rmp_status::fail_permission;
+        return m.choices().psmash_kind == choice::psmash_kind::fail_permission
+                   ? rmp_status::fail_permission
+                   : rmp_status::fail_badaddr;
     }
     e.size_2m = false;
     for (unsigned i = 1; i < pages_per_2m; ++i) {

@@ -42,7 +42,7 @@ std::optional<fault> refused(const machine &m, const insn_context &ctx, spa_t ra
         return p.snpoff_exec == choice::snpoff_exec::ud ? fault::ud : fault::none;
     }
     if (ctx.guest_mode) {
-        return p.guest_exec == choice::guest_exec::gp ? fault::gp0 : fault::ud;
+        return p.rmpopt_guest == choice::rmpopt_guest::gp ? fault::gp0 : fault::ud;
     }
     if (ctx.cpl != 0) {
         return p.cpl == choice::cpl::gp ? fault::gp0 : fault::ud;

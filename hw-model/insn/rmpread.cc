@@ -18,10 +18,6 @@ rmp_status rmpread(machine &m, spa_t rax, rmp_record &out)
         return rmp_status::fail_input;
     }
     const rmp_entry e = m.rmp().load(spa);
-    const bool of_firmware = e.assigned && e.immutable && e.asid == 0;
-    if (of_firmware && m.choices().rmpread_firmware == choice::rmpread_firmware::fail_permission) {
-        return rmp_status::fail_permission;
-    }
     out = {.gpa = e.gpa,
            .assigned = e.assigned,
            .size_2m = e.size_2m,

@@ -100,7 +100,7 @@ rmp_entry updated(const machine &m, const rmp_entry &old, const rmp_record &r)
     e.immutable = r.immutable;
     e.lock = false;
     e.asid = static_cast<std::uint16_t>(r.asid % rmp_entry::asid_limit);
-    e.gpa = rmp_entry::decode({.lo = r.gpa & ~(page_4k - 1)}).gpa;
+    e.gpa = align_down(r.gpa, page_4k) & ((1ull << m.cpu().gpa_bits) - 1);
     const bool same = old.assigned && old.asid == e.asid && old.gpa == e.gpa &&
                       old.size_2m == e.size_2m && e.asid != 0;
     if (!same || m.choices().same_update == choice::same_update::clear) {

@@ -31,6 +31,11 @@ fault vmcb_check(const machine &m, unsigned thread, spa_t vmcb) noexcept
     return !m.snp_enabled(thread) || is_hypervisor_owned(m, vmcb) ? fault::none : fault::gp0;
 }
 
+fault vmrun_check(const machine &m, unsigned thread, spa_t vmcb) noexcept
+{
+    return m.thread(thread).vm_hsave_pa == 0 ? fault::gp0 : vmcb_check(m, thread, vmcb);
+}
+
 bool vmrun_pages_valid(const machine &m, unsigned thread, const vmrun_pages &pages) noexcept
 {
     if (!m.snp_enabled(thread)) {

@@ -23,6 +23,10 @@ namespace rmpopt::hw
 /// own checks.
 fault vmcb_check(const machine &m, unsigned thread, spa_t vmcb) noexcept;
 
+/// The same for VMRUN, which also needs a host save area: #GP(0) while VM_HSAVE_PA is 0 (AMD's
+/// manual as quoted by V. Kuznetsov, 2021-06-28; KVM does so for nested guests).
+fault vmrun_check(const machine &m, unsigned thread, spa_t vmcb) noexcept;
+
 /// The VMSA of an SNP guest's VMRUN.
 struct snp_vmsa {
     spa_t spa = 0;

@@ -13,8 +13,10 @@ namespace
 // Families and models by generation as Linux 7.3 groups them. ASID counts as those parts report
 // them in CPUID 8000_001F ECX, seen in public bug reports (AMDESE/AMDSEV, issue 271): 509 on Milan,
 // 1006 on Genoa and, assumed, later. The split between SEV and SEV-ES is a BIOS setting, 100 here:
-// not documented. tcb_snp stays below the level (0x1b on family 19h, 4 on 1Ah) from which Linux
-// stops offering plain SEV-ES guests, so that all guest types remain testable.
+// not documented. An RMP entry holds GPA bits 50:12 as far as physical addresses go: 48 bits on
+// Milan, 52 on Genoa (T. Lendacky, coconut-svsm issue 22). tcb_snp stays below the level (0x1b on
+// family 19h, 4 on 1Ah) from which Linux stops offering plain SEV-ES guests, so that all guest
+// types remain testable.
 constexpr std::array<cpu_model, 4> table{{
     {.name = "venice",
      .description = "Zen 6 EPYC: segmented RMP, RMPREAD, RMPOPT",
@@ -52,6 +54,7 @@ constexpr std::array<cpu_model, 4> table{{
      .family = 0x19,
      .model_first = 0x00,
      .model_last = 0x0f,
+     .gpa_bits = 48,
      .asids = 509,
      .min_sev_asid = 100,
      .tcb_snp = 0x16},

@@ -20,6 +20,7 @@ struct cpu_model {
     bool segmented_rmp = false;                 ///< CPUID 8000_001F EAX[23], leaf 8000_0025
     bool rmpread = false;                       ///< CPUID 8000_001F EAX[21]
     bool rmpopt = false;                        ///< CPUID 8000_0025 EDX[0]
+    unsigned gpa_bits = 51;                     ///< of the GPA that an RMP entry holds
     unsigned asids = 0;                         ///< CPUID 8000_001F ECX
     unsigned min_sev_asid = 0;                  ///< CPUID 8000_001F EDX; SNP uses 1..min-1
     unsigned segment_shift = 36;                ///< log2 bytes covered by one segment

@@ -125,11 +125,15 @@ msr_result write_rmp_bound(machine &m, unsigned thread, std::atomic<std::uint64_
     return msr_result::done;
 }
 
-/// RMP_CFG is locked by SNP_EN; a segment size outside CPUID 8000_0025's limits raises #GP(0).
+/// RMP_CFG is locked by SNP_EN; bits 63:14 and 7:1 must be zero, and a segment size outside CPUID
+/// 8000_0025's limits raises #GP(0) (APM vol. 2, 15.36.22.2).
 msr_result write_rmp_cfg(machine &m, unsigned thread, std::uint64_t value)
 {
     const std::scoped_lock lock(m.rmp_lock());
     if (!m.cpu().segmented_rmp || m.snp_enabled(thread)) {
+        return msr_result::gp0;
+    }
+    if ((value & ~(rmp_cfg_seg_en | rmp_cfg_shift_bits)) != 0) {
         return msr_result::gp0;
     }
     const unsigned shift = rmp_cfg_shift(value);
@@ -137,7 +141,7 @@ msr_result write_rmp_cfg(machine &m, unsigned thread, std::uint64_t value)
         (shift < rmp_segment_shift_min || shift > rmp_segment_shift_max)) {
         return msr_result::gp0;
     }
-    m.core_of(thread).rmp_cfg = value & (rmp_cfg_seg_en | 0x3f00);
+    m.core_of(thread).rmp_cfg = value;
     return msr_result::done;
 }
 

@@ -34,7 +34,7 @@ inline constexpr std::uint64_t hwcr_smmlock = 1ull << 0;
 inline constexpr std::uint64_t hwcr_tsc_freq_sel = 1ull << 24;
 inline constexpr std::uint64_t hwcr_reset = hwcr_smmlock | hwcr_tsc_freq_sel;
 
-inline constexpr std::uint64_t rmp_cfg_seg_en = 1;
+inline constexpr std::uint64_t rmp_cfg_seg_en = 1, rmp_cfg_shift_bits = 0x3f00;
 inline constexpr std::uint64_t rmp_end_low_bits = 0x1fff;
 constexpr std::uint64_t rmp_cfg_value(unsigned segment_shift)
 {
@@ -42,7 +42,7 @@ constexpr std::uint64_t rmp_cfg_value(unsigned segment_shift)
 }
 constexpr unsigned rmp_cfg_shift(std::uint64_t value)
 {
-    return (value >> 8) & 0x3f;
+    return (value & rmp_cfg_shift_bits) >> 8;
 }
 
 enum class msr_result : std::uint8_t {

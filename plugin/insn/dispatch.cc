@@ -114,6 +114,13 @@ void complete_with_status(const insn_event &event, hw::rmp_status status, std::u
     complete(event, hw::status_flags(status), mask);
 }
 
+void refuse_in_guest(const insn_event &event, std::uint32_t mask)
+{
+    if (const auto status = hw::refused_in_guest(event.model_context()); status.has_value()) {
+        complete_with_status(event, *status, mask);
+    }
+}
+
 void raise(const insn_event &event, hw::fault f)
 {
     event.cpu.raise(f == hw::fault::ud ? vector::ud : vector::gp, 0, event.ra);

@@ -112,6 +112,8 @@ void synchronise(insn_event &event);
 /// Continues after an RMP instruction with `status` in EAX and the flags in `mask` set accordingly.
 [[noreturn]] void complete_with_status(const insn_event &event, hw::rmp_status status,
                                        std::uint32_t mask);
+/// Continues after an RMP instruction that does not work in guest mode; returns outside it.
+void refuse_in_guest(const insn_event &event, std::uint32_t mask);
 /// Raises #UD or #GP(0) at the instruction; `f` must not be fault::none.
 [[noreturn]] void raise(const insn_event &event, hw::fault f);
 /// The same, but returns if there is no fault.

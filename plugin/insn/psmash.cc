@@ -10,6 +10,7 @@ namespace rmpopt
 void emulate_psmash(const insn_event &event)
 {
     raise_any(event, hw::host_insn_fault(event.machine(), event.model_context()));
+    refuse_in_guest(event, hw::status_flags_mask);
     if (!is_use_certain(event.reg(rax), hw::page_2m)) {
         execute_again(event);
     }

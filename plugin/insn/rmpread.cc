@@ -10,6 +10,7 @@ void emulate_rmpread(insn_event event)
 {
     hw::machine &m = event.machine();
     raise_any(event, hw::rmpread_fault(m, event.model_context()));
+    refuse_in_guest(event, hw::changed_flags(m));
     synchronise(event);
     hw::rmp_record record;
     const hw::rmp_status s = hw::rmpread(m, event.reg(rax), record);

@@ -25,6 +25,7 @@ void emulate_rmpupdate(insn_event event)
 {
     hw::machine &m = event.machine();
     raise_any(event, hw::host_insn_fault(m, event.model_context()));
+    refuse_in_guest(event, hw::changed_flags(m));
     std::array<std::byte, hw::rmp_record::bytes> raw;
     synchronise(event);
     raise_any(event, read_operand(m.memory(), event.cpu, event.reg(rcx), raw));

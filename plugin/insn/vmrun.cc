@@ -32,7 +32,7 @@ decision decide(const insn_event &event, hw::spa_t vmcb)
 {
     hw::machine &m = event.machine();
     const std::scoped_lock lock(m.rmp_lock());
-    decision d{.fault = hw::vmcb_check(m, event.cpu.index(), vmcb)};
+    decision d{.fault = hw::vmrun_check(m, event.cpu.index(), vmcb)};
     if (d.fault != hw::fault::none) {
         return d;
     }

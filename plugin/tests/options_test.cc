@@ -192,10 +192,10 @@ TEST(options, empty_path_is_refused)
 
 TEST(options, policy_is_taken_by_its_name)
 {
-    const parsed p = parse({"policy.oow=gp", "policy.psmash-kind=7"});
+    const parsed p = parse({"policy.oow=gp", "policy.psmash-kind=2"});
     EXPECT_EQ(p.error, "");
     EXPECT_EQ(p.opt.policy.out_of_window, hw::choice::out_of_window::gp);
-    EXPECT_EQ(p.opt.policy.psmash_kind, hw::choice::psmash_kind::fail_badaddr);
+    EXPECT_EQ(p.opt.policy.psmash_kind, hw::choice::psmash_kind::fail_permission);
 }
 
 TEST(options, policy_with_a_bad_value_is_refused)

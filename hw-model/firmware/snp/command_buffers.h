@@ -232,13 +232,20 @@ struct snp_page_move_buffer {
 };
 static_assert(sizeof(snp_page_move_buffer) == 32);
 
-/// SNP_PAGE_RECLAIM, SNP_PAGE_UNSMASH, SNP_PAGE_MD_INIT
+/// SNP_PAGE_RECLAIM, SNP_PAGE_UNSMASH
 struct snp_page_buffer {
-    static constexpr spa_t page_size = 1u << 0; ///< of SNP_PAGE_RECLAIM and SNP_PAGE_UNSMASH
+    static constexpr spa_t page_size = 1u << 0;
 
     paddr page_paddr;
 };
 static_assert(sizeof(snp_page_buffer) == 8);
+
+/// SNP_PAGE_MD_INIT (AMD's published definitions of the SNP commands)
+struct snp_page_md_init_buffer {
+    paddr gctx_paddr;
+    paddr page_paddr;
+};
+static_assert(sizeof(snp_page_md_init_buffer) == 16);
 
 /// SNP_PAGE_SET_STATE
 struct snp_page_set_state_buffer {

@@ -43,7 +43,7 @@ firmware_status snp_dbg_encrypt(firmware_call &c, const snp_dbg_buffer &b);
 // pages.cc
 firmware_status snp_page_reclaim(firmware_call &c, const snp_page_buffer &b);
 // page_purposes.cc
-firmware_status snp_page_md_init(firmware_call &c, const snp_page_buffer &b);
+firmware_status snp_page_md_init(firmware_call &c, const snp_page_md_init_buffer &b);
 firmware_status snp_page_set_state(firmware_call &c, const snp_page_set_state_buffer &b);
 
 } // namespace rmpopt::hw

@@ -16,16 +16,17 @@ bool may_be_fixed(const firmware_call &c, spa_t page)
 
 } // namespace
 
-/// AMD 56860, SNP_PAGE_MD_INIT: a firmware page becomes an empty metadata page.
-firmware_status snp_page_md_init(firmware_call &c, const snp_page_buffer &b)
+/// AMD 56860, SNP_PAGE_MD_INIT: a firmware page becomes an empty metadata page for a guest.
+firmware_status snp_page_md_init(firmware_call &c, const snp_page_md_init_buffer &b)
 {
     const spa_t page = b.page_paddr;
-    return in_order(
-        must(c.s.snp_init, invalid_platform_state), [&] { return check_firmware_page(c, page); },
-        [&] {
-            std::memset(c.m.memory().at(page, page_4k), 0, page_4k);
-            c.m.replace_entry(page, metadata_entry(), c.result.rmp_changes);
-        });
+    snp_guest *guest = nullptr;
+    return in_order([&] { return find_guest(c, b.gctx_paddr, guest); },
+                    [&] { return check_firmware_page(c, page); },
+                    [&] {
+                        std::memset(c.m.memory().at(page, page_4k), 0, page_4k);
+                        c.m.replace_entry(page, metadata_entry(), c.result.rmp_changes);
+                    });
 }
 
 /// AMD 56860, SNP_PAGE_SET_STATE: pages of a list become HV-fixed, all of them or none.

@@ -194,12 +194,15 @@ void PrintTo(const permission_row &r, std::ostream *os)
     *os << r.name;
 }
 
+/// Write permission alone is not legal (APM vol. 2, 15.36.7).
+constexpr std::uint8_t read_write = vmpl_perm::read | vmpl_perm::write;
+
 class vmpl_permission : public rmp_check_guest, public testing::WithParamInterface<permission_row>
 {
   protected:
     static constexpr std::uint8_t every = vmpl_perm::all | vmpl_perm::sss;
 
-    rmp_verdict with_mask(std::uint8_t mask, unsigned vmpl)
+    rmp_verdict with_mask(std::uint8_t mask, unsigned vmpl, bool vmpl_sss)
     {
         rmp_entry e = accepted();
         e.vmpl.fill(static_cast<std::uint8_t>(~mask & every));
@@ -209,6 +212,7 @@ class vmpl_permission : public rmp_check_guest, public testing::WithParamInterfa
         a.user = GetParam().user;
         a.shadow_stack = GetParam().shadow_stack;
         a.vmpl = vmpl;
+        a.vmpl_sss = vmpl_sss;
         return check(a);
     }
 };
@@ -218,12 +222,13 @@ TEST_P(vmpl_permission, decides_for_every_mask_and_vmpl)
     for (unsigned vmpl = 0; vmpl < 4; ++vmpl) {
         for (unsigned mask = 0; mask <= every; ++mask) {
             const bool may = (mask & GetParam().needed) == GetParam().needed;
-            const rmp_verdict v = with_mask(static_cast<std::uint8_t>(mask), vmpl);
+            const bool vmpl_sss = GetParam().shadow_stack || (vmpl + mask) % 2 != 0;
+            const rmp_verdict v = with_mask(static_cast<std::uint8_t>(mask), vmpl, vmpl_sss);
             EXPECT_EQ(v.rule, may ? rmp_rule::passed : rmp_rule::guest_vmpl)
                 << "VMPL " << vmpl << ", mask " << mask;
             EXPECT_EQ((v.error_bits & rmp_error::vmpl) != 0, !may);
             EXPECT_EQ((v.error_bits & rmp_error::shadow_stack) != 0,
-                      !may && (mask & vmpl_perm::sss) != 0);
+                      !may && vmpl_sss && (mask & vmpl_perm::sss) != 0);
         }
     }
 }
@@ -232,17 +237,17 @@ INSTANTIATE_TEST_SUITE_P(
     accesses, vmpl_permission,
     testing::Values(permission_row{"read", kind::read, false, false, vmpl_perm::read},
                     permission_row{"user_read", kind::read, true, false, vmpl_perm::read},
-                    permission_row{"write", kind::write, false, false, vmpl_perm::write},
+                    permission_row{"write", kind::write, false, false, read_write},
                     permission_row{"fetch", kind::fetch, false, false, vmpl_perm::supervisor_exec},
                     permission_row{"user_fetch", kind::fetch, true, false, vmpl_perm::user_exec},
                     permission_row{"walk_read", kind::walk_read, true, false, vmpl_perm::read},
-                    permission_row{"walk_write", kind::walk_write, true, false, vmpl_perm::write},
+                    permission_row{"walk_write", kind::walk_write, true, false, read_write},
                     permission_row{"walk_for_a_shadow_stack", kind::walk_read, false, true,
                                    vmpl_perm::read},
                     permission_row{"shadow_stack_read", kind::read, false, true,
                                    vmpl_perm::read | vmpl_perm::sss},
                     permission_row{"shadow_stack_write", kind::write, false, true,
-                                   vmpl_perm::write | vmpl_perm::sss}),
+                                   read_write | vmpl_perm::sss}),
     [](const auto &info) { return std::string(info.param.name); });
 
 TEST_F(rmp_check_guest, vmpl_that_does_not_exist_has_no_permission)

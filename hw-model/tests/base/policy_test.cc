@@ -60,7 +60,7 @@ TEST(policy, no_knob_takes_a_value_of_another)
 TEST(policy, empty_value_is_refused)
 {
     policy p;
-    EXPECT_EQ(set_policy(p, "psmash-kind", ""), "policy 'psmash-kind' cannot be ''; use 2 or 7");
+    EXPECT_EQ(set_policy(p, "psmash-kind", ""), "policy 'psmash-kind' cannot be ''; use 7 or 2");
 }
 
 TEST(policy, value_with_another_spelling_is_refused)

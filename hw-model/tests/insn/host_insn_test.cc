@@ -70,6 +70,12 @@ TEST_F(host_insn, rmpread_is_allowed_where_the_cpu_has_it)
     EXPECT_EQ(rmpread_fault(*m, {}), fault::none);
 }
 
+TEST_F(host_insn, only_a_guest_is_refused_by_a_status)
+{
+    EXPECT_EQ(refused_in_guest({}), std::nullopt);
+    EXPECT_EQ(refused_in_guest({.guest_mode = true}), rmp_status::fail_permission);
+}
+
 struct flag_case {
     rmp_status status;
     std::uint32_t flags;

@@ -36,35 +36,35 @@ TEST_F(psmash_test, refuses_a_page_that_is_not_covered)
 
 TEST_F(psmash_test, refuses_an_unassigned_page)
 {
-    expect_refused_psmash(low_2m, rmp_status::fail_permission);
+    expect_refused_psmash(low_2m, rmp_status::fail_badaddr);
 }
 
 TEST_F(psmash_test, refuses_a_4k_page)
 {
     ASSERT_EQ(assign(low_2m), rmp_status::success);
-    expect_refused_psmash(low_2m, rmp_status::fail_permission);
+    expect_refused_psmash(low_2m, rmp_status::fail_badaddr);
 }
 
 TEST_F(psmash_test, refuses_an_immutable_page)
 {
     ASSERT_EQ(update(low_2m, immutable(of_2m(guest_page()))), rmp_status::success);
-    expect_refused_psmash(low_2m, rmp_status::fail_permission);
+    expect_refused_psmash(low_2m, rmp_status::fail_badaddr);
 }
 
-TEST_F(psmash_test, refuses_with_7_when_the_policy_says_so)
+TEST_F(psmash_test, refuses_with_2_when_the_policy_says_so)
 {
     policy p;
-    p.psmash_kind = choice::psmash_kind::fail_badaddr;
+    p.psmash_kind = choice::psmash_kind::fail_permission;
     build("venice", rmp_layout::segmented, p);
     enable_snp();
-    expect_refused_psmash(low_2m, rmp_status::fail_badaddr);
+    expect_refused_psmash(low_2m, rmp_status::fail_permission);
 }
 
 TEST_F(psmash_test, refuses_a_page_that_is_smashed_already)
 {
     ASSERT_EQ(assign_2m(low_2m), rmp_status::success);
     ASSERT_EQ(psmash(*m, low_2m), rmp_status::success);
-    expect_refused_psmash(low_2m, rmp_status::fail_permission);
+    expect_refused_psmash(low_2m, rmp_status::fail_badaddr);
 }
 
 TEST_F(psmash_test, counts_refusals_apart)
@@ -131,7 +131,7 @@ TEST_F(psmash_test, refuses_an_unassigned_entry_with_a_size)
     rmp_entry e;
     e.size_2m = true;
     m->rmp().store(low_2m, e);
-    EXPECT_EQ(psmash(*m, low_2m), rmp_status::fail_permission);
+    EXPECT_EQ(psmash(*m, low_2m), rmp_status::fail_badaddr);
     EXPECT_EQ(entry(low_2m), e);
 }
 

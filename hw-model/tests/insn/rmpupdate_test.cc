@@ -268,6 +268,17 @@ TEST_F(rmpupdate_test, ends_the_guest_s_state_when_the_asid_changes)
     EXPECT_EQ(entry(low_2m).vmpl[1], 0);
 }
 
+TEST_F(rmpupdate_test, keeps_as_much_of_the_gpa_as_the_cpu_model_holds)
+{
+    const rmp_record everything{.gpa = ~0ull, .assigned = true, .asid = 3};
+    ASSERT_EQ(update(low_2m, everything), rmp_status::success);
+    EXPECT_EQ(entry(low_2m).gpa, 0x7fffffffff000u);
+    build("milan", rmp_layout::contiguous);
+    enable_snp();
+    ASSERT_EQ(update(low_2m, everything), rmp_status::success);
+    EXPECT_EQ(entry(low_2m).gpa, 0xfffffffff000u);
+}
+
 TEST_F(rmpupdate_test, ends_the_guest_s_state_when_the_gpa_changes)
 {
     ASSERT_EQ(assign(low_2m), rmp_status::success);

@@ -50,6 +50,17 @@ class svm_check : public machine_fixture
 
 // The VMCB.
 
+TEST_F(svm_check, vmrun_needs_a_host_save_area)
+{
+    EXPECT_EQ(vmrun_check(*m, 0, page), fault::gp0);
+    EXPECT_EQ(vmcb_check(*m, 0, page), fault::none) << "VMSAVE does not";
+    ASSERT_EQ(write_msr(0, msr::vm_hsave_pa, low_2m), msr_result::pass);
+    EXPECT_EQ(vmrun_check(*m, 0, page), fault::none);
+    EXPECT_EQ(vmrun_check(*m, 1, page), fault::gp0) << "each thread has its own";
+    set_entry(page, vmsa_entry());
+    EXPECT_EQ(vmrun_check(*m, 0, page), fault::gp0);
+}
+
 TEST_F(svm_check, vmcb_may_be_any_page_of_the_hypervisor)
 {
     EXPECT_EQ(vmcb_check(*m, 0, page), fault::none);

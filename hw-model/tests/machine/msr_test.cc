@@ -205,8 +205,17 @@ TEST_F(msr_test, rmp_bounds_ignore_writes_with_snp_en_when_the_policy_says_so)
 
 TEST_F(msr_test, rmp_cfg_keeps_enable_and_shift)
 {
-    ASSERT_EQ(write_msr(0, msr::rmp_cfg, ~0xff00ull | 0x2400), msr_result::done);
+    ASSERT_EQ(write_msr(0, msr::rmp_cfg, 0x2401), msr_result::done);
     EXPECT_EQ(read_msr(0, msr::rmp_cfg), 0x2401u);
+}
+
+TEST_F(msr_test, rmp_cfg_faults_for_each_reserved_bit)
+{
+    const std::uint64_t before = read_msr(0, msr::rmp_cfg);
+    for (unsigned bit = 1; bit < 64; bit = bit == 7 ? 14 : bit + 1) {
+        EXPECT_EQ(write_msr(0, msr::rmp_cfg, 0x2400 | 1ull << bit), msr_result::gp0) << bit;
+    }
+    EXPECT_EQ(read_msr(0, msr::rmp_cfg), before);
 }
 
 TEST_F(msr_test, rmp_cfg_accepts_the_smallest_and_the_largest_segment)

@@ -36,7 +36,7 @@ reference_page &reference::at(spa_t page)
 
 fault reference::host_fault(const insn_context &ctx) const
 {
-    if (!ctx.long_mode || !core_of(ctx.thread).snp_en || ctx.guest_mode) {
+    if (!ctx.long_mode || !core_of(ctx.thread).snp_en) {
         return fault::ud;
     }
     return ctx.cpl == 0 ? fault::none : fault::gp0;
@@ -93,7 +93,7 @@ rmp_status reference::psmash(spa_t spa)
         return rmp_status::fail_inuse;
     }
     if (!at(spa).part || at(spa).immutable) {
-        return rmp_status::fail_permission;
+        return rmp_status::fail_badaddr;
     }
     for (spa_t p = spa; p < spa + page_2m; p += page_4k) {
         at(p).part = at(p).first_of_2m = false;

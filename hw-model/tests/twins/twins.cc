@@ -114,6 +114,9 @@ bool twins::execute_instruction(const step &s)
     if (f != fault::none) {
         return true;
     }
+    if (s.ctx.guest_mode) {
+        return refused_in_guest(s.ctx) == rmp_status::fail_permission;
+    }
     if (s.what == op::rmpupdate) {
         return rmpupdate(*model_, s.spa, s.record, effects_) ==
                reference_.rmpupdate(s.spa, s.record);

@@ -321,9 +321,10 @@ class snp_page_purposes : public snp_guest_fixture
 
 TEST_F(snp_page_purposes, md_init_makes_an_empty_metadata_page)
 {
+    make_context();
     make_firmware(page);
     fill(page, 0x5a);
-    EXPECT_EQ(run_with(snp_page_md_init, page), success);
+    EXPECT_EQ(run_with(snp_page_md_init, context, page), success);
     EXPECT_EQ(state(page), page_state::metadata);
     EXPECT_TRUE(memory_is_zero(page, page_4k));
     EXPECT_EQ(reclaim(page), success);
@@ -331,15 +332,23 @@ TEST_F(snp_page_purposes, md_init_makes_an_empty_metadata_page)
 
 TEST_F(snp_page_purposes, md_init_takes_free_firmware_pages_of_4_kb_only)
 {
-    const auto md_init = [this](spa_t at) { return run_with(snp_page_md_init, at); };
+    const auto md_init = [this](spa_t at) { return run_with(snp_page_md_init, context, at); };
+    make_context();
     EXPECT_EQ(md_init(page), invalid_page_state);
     EXPECT_EQ(md_init(segment), invalid_page_state);
     EXPECT_EQ(md_init(page + 8), invalid_address);
     EXPECT_EQ(md_init(low.end()), invalid_address);
-    make_context();
     EXPECT_EQ(md_init(context), invalid_page_state);
     make_firmware(page_2mb, true);
     EXPECT_EQ(md_init(page_2mb), invalid_page_size);
+}
+
+TEST_F(snp_page_purposes, md_init_is_for_a_guest)
+{
+    make_firmware(page);
+    EXPECT_EQ(run_with(snp_page_md_init, context, page), invalid_guest) << "no context page";
+    EXPECT_EQ(run_with(snp_page_md_init, page, page), invalid_guest);
+    EXPECT_EQ(state(page), page_state::firmware);
 }
 
 TEST_F(snp_page_purposes, set_state_makes_pages_hv_fixed)

@@ -2,7 +2,7 @@
 // SNP_LAUNCH_START and SNP_LAUNCH_UPDATE.
 //
 // The digests are not from the model: they were computed with Python's hashlib, step by step as
-//   ld = sha384(ld + contents + struct.pack('<HBBBBBBQ', 112, type, imi, vmpl3, vmpl2, vmpl1, 0,
+//   ld = sha384(ld + contents + struct.pack('<HBBBBBBQ', 112, type, imi, 0, vmpl1, vmpl2, vmpl3,
 //                                           gpa)).digest()
 // from 48 zero bytes, where contents is sha384(page) for normal and VMSA pages, else 48 zero bytes.
 #include "snp_guest_fixture.h"
@@ -122,8 +122,8 @@ TEST_F(snp_launch_update_test, digest_is_as_computed_elsewhere)
     pre_guest(at, 0xfffffffff000);
     fill(at, 0x11);
     ASSERT_EQ(update(vmsa, at, 0, 0x0f030100), success);
-    EXPECT_EQ(digest(), "8a3e499a90f75863bae83b57c25264e99d65067898f3db66"
-                        "7cf9fd2d9207908a7dc261ee905292860b2eacb84801b66f");
+    EXPECT_EQ(digest(), "cbcfa7b1cd6fa4306d9f2e339181317a1b57c14ddf58eee4"
+                        "4da297411e87cdd0a888bad78fb7bb8d499b25626bca0a56");
 }
 
 TEST_F(snp_launch_update_test, a_2_mb_page_is_measured_as_512_pages)
