@@ -3,6 +3,7 @@
 #include "hw-model/firmware/snp/snp.h"
 
 #include <algorithm>
+#include <array>
 
 namespace rmpopt::hw
 {
@@ -68,6 +69,19 @@ firmware_status fill(const firmware_call &c, const snp_guest &guest, const updat
     }
 }
 
+/// What the digest takes in of 4 KB: of a VMSA all but the guest's TSC scale and offset, which
+/// firmware sets (Freax13/mushroom, whose digests agree with reports of hardware).
+std::array<std::byte, page_4k> digested(launch_page type, const std::byte *content)
+{
+    constexpr std::size_t tsc_fields = 0x2f0, tsc_bytes = 16;
+    std::array<std::byte, page_4k> out;
+    std::copy_n(content, out.size(), out.begin());
+    if (type == launch_page::vmsa) {
+        std::fill_n(out.begin() + tsc_fields, tsc_bytes, std::byte{});
+    }
+    return out;
+}
+
 /// 4 KB by 4 KB in ascending order, so that the digest does not depend on the size of pages.
 void measure(const firmware_call &c, snp_guest &guest, const update &u)
 {
@@ -75,7 +89,7 @@ void measure(const firmware_call &c, snp_guest &guest, const update &u)
     const std::byte *content = c.m.memory().at(u.page.spa, u.page.bytes());
     for (std::uint64_t offset = 0; offset < u.page.bytes(); offset += page_4k) {
         guest.launch_digest =
-            extend_digest(guest.launch_digest, part, std::span(content + offset, page_4k));
+            extend_digest(guest.launch_digest, part, digested(part.type, content + offset));
         part.gpa += page_4k;
     }
 }

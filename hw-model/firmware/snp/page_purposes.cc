@@ -2,11 +2,20 @@
 // Pages for other purposes: metadata of swapped guest pages, memory that stays the hypervisor's.
 #include "hw-model/firmware/snp/snp.h"
 
+#include <algorithm>
+
 namespace rmpopt::hw
 {
 
 namespace
 {
+
+bool are_2m_ranges(const std::vector<spa_range> &ranges)
+{
+    return std::ranges::all_of(ranges, [](const spa_range &r) {
+        return is_aligned(r.base, page_2m) && is_aligned(r.bytes, page_2m);
+    });
+}
 
 bool may_be_fixed(const firmware_call &c, spa_t page)
 {
@@ -29,7 +38,8 @@ firmware_status snp_page_md_init(firmware_call &c, const snp_page_md_init_buffer
                     });
 }
 
-/// AMD 56860, SNP_PAGE_SET_STATE: pages of a list become HV-fixed, all of them or none.
+/// AMD 56860, SNP_PAGE_SET_STATE: pages of a list become HV-fixed, all of them or none. It takes
+/// ranges of 2 MB only (AMD, in the patches for seamless firmware servicing; the status is ours).
 firmware_status snp_page_set_state(firmware_call &c, const snp_page_set_state_buffer &b)
 {
     std::vector<spa_range> ranges;
@@ -43,6 +53,7 @@ firmware_status snp_page_set_state(firmware_call &c, const snp_page_set_state_bu
         must(c.s.snp_init, invalid_platform_state), must(b.length == sizeof b, invalid_length),
         must(reserved_zero(b.reserved), invalid_param),
         [&] { return read_range_list(c, b.list_paddr, ranges); },
+        [&] { return must(are_2m_ranges(ranges), invalid_address); },
         [&] { return must(all_may_be_fixed(), invalid_page_state); },
         [&] {
             for_each_covered_page(c.m.rmp(), ranges, [&](spa_t p) {

@@ -353,31 +353,35 @@ TEST_F(snp_page_purposes, md_init_is_for_a_guest)
 
 TEST_F(snp_page_purposes, set_state_makes_pages_hv_fixed)
 {
-    EXPECT_EQ(set_fixed({{page, 2 * page_4k}, {uncovered, page_4k}}), success);
-    EXPECT_EQ(state(page), page_state::hv_fixed);
-    EXPECT_EQ(state(page + page_4k), page_state::hv_fixed);
-    EXPECT_EQ(state(page + 2 * page_4k), page_state::hypervisor);
+    EXPECT_EQ(set_fixed({{page_2mb, 2 * page_2m}, {uncovered, page_2m}}), success);
+    EXPECT_EQ(state(page_2mb), page_state::hv_fixed);
+    EXPECT_EQ(state(page_2mb + 2 * page_2m - page_4k), page_state::hv_fixed);
+    EXPECT_EQ(state(page_2mb - page_4k), page_state::hypervisor);
+    EXPECT_EQ(state(page_2mb + 2 * page_2m), page_state::hypervisor);
     EXPECT_TRUE(changes.ranges().empty()) << "the host writes them as before";
-    EXPECT_EQ(set_fixed({{page, page_4k}}), success) << "once more";
+    EXPECT_EQ(set_fixed({{page_2mb, page_2m}}), success) << "once more";
     EXPECT_TRUE(audit(*m).empty());
 }
 
 TEST_F(snp_page_purposes, set_state_changes_all_or_nothing)
 {
-    pre_guest(other_page);
-    EXPECT_EQ(set_fixed({{page, 2 * page_4k}}), invalid_page_state);
-    EXPECT_EQ(state(page), page_state::hypervisor);
-    EXPECT_EQ(state(other_page), page_state::pre_guest);
-    EXPECT_EQ(set_fixed({{segment, page_4k}}), invalid_page_state);
+    pre_guest(page_2mb + page_2m + 5 * page_4k);
+    EXPECT_EQ(set_fixed({{page_2mb, 2 * page_2m}}), invalid_page_state);
+    EXPECT_EQ(state(page_2mb), page_state::hypervisor);
+    EXPECT_EQ(state(page_2mb + page_2m + 5 * page_4k), page_state::pre_guest);
+    EXPECT_EQ(set_fixed({{align_down(segment, page_2m), page_2m}}), invalid_page_state);
     pre_guest(page_2mb, 0x600000, asid, true);
-    EXPECT_EQ(set_fixed({{page_2mb + page_4k, page_4k}}), invalid_page_state);
+    EXPECT_EQ(set_fixed({{page_2mb, page_2m}}), invalid_page_state);
 }
 
 TEST_F(snp_page_purposes, set_state_checks_its_fields)
 {
     EXPECT_EQ(set_fixed({}, 8), invalid_length);
     EXPECT_EQ(set_fixed({}, 16, 1), invalid_param);
-    EXPECT_EQ(set_fixed({{page + 8, page_4k}}), invalid_address);
+    EXPECT_EQ(set_fixed({{page_2mb + 8, page_2m}}), invalid_address);
+    EXPECT_EQ(set_fixed({{page_2mb + page_4k, page_2m}}), invalid_address);
+    EXPECT_EQ(set_fixed({{page_2mb, page_2m}, {page_2mb + page_2m, page_2m - page_4k}}),
+              invalid_address);
     EXPECT_EQ(run_with(snp_page_set_state, 16u, 0u, list + 8), invalid_address);
     m->memory().store<std::uint64_t>(list, 1000);
     EXPECT_EQ(run_with(snp_page_set_state, 16u, 0u, list), invalid_param);

@@ -126,6 +126,21 @@ TEST_F(snp_launch_update_test, digest_is_as_computed_elsewhere)
                         "4da297411e87cdd0a888bad78fb7bb8d499b25626bca0a56");
 }
 
+TEST_F(snp_launch_update_test, tsc_scale_and_offset_of_a_vmsa_are_not_measured)
+{
+    const auto digest_with = [this](type t, std::uint64_t offset) {
+        SetUp();
+        m->memory().store<std::uint64_t>(page + offset, 0x1234);
+        EXPECT_EQ(update(t, page), success);
+        return digest();
+    };
+    const std::string untouched = digest_with(vmsa, 0x1000); // behind the page
+    EXPECT_EQ(digest_with(vmsa, 0x2f0), digest_with(vmsa, 0x2f8));
+    EXPECT_NE(digest_with(vmsa, 0x2e8), untouched);
+    EXPECT_NE(digest_with(vmsa, 0x300), untouched);
+    EXPECT_NE(digest_with(normal, 0x2f0), digest_with(normal, 0x2f8));
+}
+
 TEST_F(snp_launch_update_test, a_2_mb_page_is_measured_as_512_pages)
 {
     pre_guest(page_2mb, 0x200000, asid, true);
