@@ -143,6 +143,9 @@ void observers::rdmsr(const place &where, std::uint32_t index, hw::msr_result r)
     if (r == hw::msr_result::gp0) {
         hw::count(settings_.machine->counters().msr_gp);
     }
+    if (watch_ != nullptr) {
+        watch_->rdmsr(index);
+    }
 }
 
 void observers::wrmsr(const place &where, std::uint32_t index, std::uint64_t value,

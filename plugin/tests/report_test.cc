@@ -150,6 +150,7 @@ TEST_F(report_test, lists_cpus_with_snp_and_with_rmpopt)
     build({0, 0, 1, 1});
     EXPECT_EQ(report()["snp_cpus"], "");
     EXPECT_EQ(report()["rmpopt_cpus"], "");
+    EXPECT_EQ(report()["rmpopt_possible"], true);
     m->core(1).snp_en = true;
     EXPECT_EQ(report()["snp_cpus"], "2-3");
     m->core(0).rmpopt.set_msr(hw::rmpopt_enable);

@@ -123,6 +123,42 @@ TEST_F(watch_test, a_kernel_that_does_not_use_rmpopt_gets_a_note)
     EXPECT_EQ(only().kind->level, severity::note);
 }
 
+TEST_F(watch_test, a_kernel_that_knows_rmpopt_and_never_enables_it)
+{
+    const auto after = [this](const std::function<void()> &used) {
+        begin();
+        initialise_snp();
+        used();
+        wait(bound + guest_second);
+        EXPECT_EQ(ids().back(), "rmpopt-never-enabled");
+        EXPECT_EQ(w->findings().back().kind->level, severity::error);
+        const std::string what = w->findings().back().what;
+        return what.substr(what.find("the kernel has "));
+    };
+    EXPECT_EQ(after([&] { w->rdmsr(hw::msr::rmpopt_base); }), "the kernel has only read it");
+    EXPECT_EQ(after([&] { wrmsr(0, hw::msr::rmpopt_base, 0); }),
+              "the kernel has written it without RMPOPT_EN");
+    EXPECT_EQ(after([&] {
+                  wrmsr(0, hw::msr::rmpopt_base, 3);
+                  w->rdmsr(hw::msr::rmpopt_base);
+              }),
+              "the kernel has tried to, and was refused");
+}
+
+TEST_F(watch_test, reading_another_register_says_nothing_of_rmpopt)
+{
+    initialise_snp();
+    w->rdmsr(hw::msr::rmp_base);
+    wait(bound + guest_second);
+    EXPECT_EQ(ids(), list{"rmpopt-unused"});
+    begin();
+    w->rdmsr(hw::msr::rmpopt_base);
+    w->reset();
+    initialise_snp();
+    wait(bound + guest_second);
+    EXPECT_EQ(ids(), list{"rmpopt-unused"}) << "another kernel";
+}
+
 TEST_F(watch_test, where_rmpopt_is_impossible_nobody_misses_it)
 {
     begin({}, "venice", hw::rmp_layout::contiguous);

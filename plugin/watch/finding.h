@@ -47,6 +47,8 @@ inline constexpr std::array finding_infos{
                  "look at the operands: RAX is a system physical address, RCX 0 or 1"},
     finding_info{"rmpopt-unused", severity::note,
                  "this kernel does not use RMPOPT, or has switched it off"},
+    finding_info{"rmpopt-never-enabled", severity::error,
+                 "a kernel that knows the register has to set RMPOPT_EN on each core after SNP_EN"},
     finding_info{"msr-refused", severity::error,
                  "the write raised #GP(0): set up the RMP registers before SNP_EN, and SNP_EN with "
                  "a segmented "

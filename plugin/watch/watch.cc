@@ -131,6 +131,7 @@ void watch::reset()
     dead_asids_.clear();
     dead_contexts_.clear();
     snp_was_on_ = snp_is_on_ = leftovers_due_ = false;
+    rmpopt_base_use_ = {};
 }
 
 void watch::tick()

@@ -57,6 +57,7 @@ class watch
 
     // Instructions, to be told after their execution.
     void rmpopt(const place &where, hw::spa_t rax, std::uint64_t rcx, const hw::rmpopt_result &r);
+    void rdmsr(std::uint32_t index);
     void wrmsr(const place &where, std::uint32_t index, std::uint64_t value, hw::msr_result r);
     void rmpupdate(const place &where, hw::spa_t spa, hw::rmp_status status);
     void psmash(const place &where, hw::spa_t spa, hw::rmp_status status);
@@ -174,8 +175,10 @@ class watch
     std::uint64_t pass_number_ = 0;
     std::deque<rmpopt_pass> passes_;
     std::uint64_t sibling_repeats_ = 0; ///< in the current pass
-    bool snp_was_on_ = false;           ///< SNP_EN was set since the reset
-    bool snp_is_on_ = false;            ///< ... and was still set at the last WRMSR of SYSCFG
+    /// What the kernel has done with RMPOPT_BASE while it was not enabled; empty: nothing.
+    std::string_view rmpopt_base_use_;
+    bool snp_was_on_ = false; ///< SNP_EN was set since the reset
+    bool snp_is_on_ = false;  ///< ... and was still set at the last WRMSR of SYSCFG
     bool leftovers_due_ = false;
     guest_time snp_init_at_ = 0, guest_end_at_ = 0, page_activity_at_ = 0, base_written_at_ = 0;
 };

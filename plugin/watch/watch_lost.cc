@@ -95,9 +95,16 @@ void watch::look_for_unused(guest_time at)
 {
     const bool possible =
         m().cpu().rmpopt && m().rmp().config().layout == hw::rmp_layout::segmented;
-    if (firmware_.snp_init && possible && !uses_rmpopt() && at > snp_init_at_ + settings_.bound) {
-        log_.add("rmpopt-unused", "", {}, at, std::nullopt,
-                 "SNP is initialised, but RMPOPT_BASE was not enabled on any core");
+    if (!firmware_.snp_init || !possible || uses_rmpopt() || at <= snp_init_at_ + settings_.bound) {
+        return;
+    }
+    constexpr std::string_view text =
+        "SNP is initialised, but RMPOPT_BASE was not enabled on any core";
+    if (rmpopt_base_use_.empty()) {
+        log_.add("rmpopt-unused", "", {}, at, std::nullopt, std::string(text));
+    } else {
+        log_.add("rmpopt-never-enabled", "", {}, at, std::nullopt,
+                 formatted("{}: the kernel has {}", text, rmpopt_base_use_));
     }
 }
 

@@ -57,6 +57,14 @@ std::optional<hw::spa_t> first_dirty_word(const hw::machine &m)
 
 } // namespace
 
+void watch::rdmsr(std::uint32_t index)
+{
+    const std::scoped_lock lock(lock_);
+    if (index == hw::msr::rmpopt_base && rmpopt_base_use_.empty()) {
+        rmpopt_base_use_ = "only read it";
+    }
+}
+
 void watch::wrmsr(const place &where, std::uint32_t index, std::uint64_t value, hw::msr_result r)
 {
     const std::scoped_lock lock(lock_);
@@ -86,6 +94,10 @@ void watch::note_rmpopt_base(const place &where, std::uint64_t value, hw::msr_re
     if (table.enabled()) {
         record.enabled_at = base_written_at_;
         record.was_enabled = true;
+    } else {
+        rmpopt_base_use_ = (value & hw::rmpopt_enable) == 0 ? "written it without RMPOPT_EN"
+                           : r == hw::msr_result::gp0       ? "tried to, and was refused"
+                                                            : "tried to, without effect";
     }
     if (m().choices().msr_rewrite == hw::choice::msr_rewrite::clear ||
         table.base() != record.base) { // the table is empty now

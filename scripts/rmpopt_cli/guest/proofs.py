@@ -46,8 +46,8 @@ def layout(dmesg: str) -> str:
     return "segmented" if _first(lines, SEGMENTED) else "contiguous" if _first(lines, CONTIGUOUS) else "none"
 
 
-def passes(dmesg: str) -> list[str]:
-    """The kernel's lines about RMPOPT."""
+def about_rmpopt(dmesg: str) -> list[str]:
+    """What the kernel says of RMPOPT."""
     return [line for line in messages(dmesg) if re.search(r"rmpopt", line, re.I) and "/.rmpopt/" not in line
             and not line.startswith("Linux version")]
 

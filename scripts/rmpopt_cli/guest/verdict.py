@@ -74,6 +74,11 @@ def _problem(request: Request, result: dict) -> str:
     return ""
 
 
+def _passes(report: dict | None) -> list[dict]:
+    """Those that the watch saw; it keeps the latest ones."""
+    return (report and report.get("watch") or {}).get("passes", [])
+
+
 def _stalls_missed(request: Request, space: Workspace) -> int:
     """How many of the stalls that were asked for did not come about, because the CPU was not at their points."""
     if not request.stalls:
@@ -89,9 +94,9 @@ def judge(request: Request, link: GuestLink, space: Workspace, ending: Ending,
     report = _plugin_report(space.plugin_report)
     found = proofs.find(dmesg) if request.machine.has_rmp else []
     result = {
-        "schema": 1, "outcome": ending.outcome, "status": ending.status, "message": ending.message,
+        "schema": 2, "outcome": ending.outcome, "status": ending.status, "message": ending.message,
         "guest": _facts(link), "proofs": [{"title": p.title, "line": p.line} for p in found],
-        "layout": proofs.layout(dmesg), "passes": proofs.passes(dmesg), "trouble": proofs.trouble(dmesg),
+        "layout": proofs.layout(dmesg), "passes": _passes(report), "about_rmpopt": proofs.about_rmpopt(dmesg), "trouble": proofs.trouble(dmesg),
         "module_problems": [" ".join(words[1:]) for words in link.words if words[0] == "module-failed"],
         "tables": _tables(link, report), "plugin": report, "findings": watch.findings(report, names),
         "stalls_missed": _stalls_missed(request, space), "output": link.text("output"), "starts": link.starts,

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ..base.console import error, note, say
 from ..base.errors import OK
-from . import proofs, watch
+from . import proofs, rmpopt_use, watch
 from .guest_link import Section
 from .request import Request
 
@@ -42,8 +42,6 @@ class View:
         for proof in proofs.find(dmesg):
             mark = "ok" if proof.seen else "--"
             self._print(f"[ {mark} ] {proof.title:22} {proof.line or 'the guest did not say so'}")
-        for line in proofs.passes(dmesg):
-            self._print(f"[ ok ] {'RMPOPT':22} {line}")
 
     def close(self, result: dict, qemu_messages: list[str]) -> None:
         if self._request.json:
@@ -55,6 +53,7 @@ class View:
             note(f"{result['stalls_missed']} of {len(self._request.stalls)} stalls did not come about: the CPU was not "
                  "that often at their points")
         if self._request.machine.has_rmp and result["guest"]["release"]:
+            self._rmpopt(result)
             self._tables(result)
         for line in watch.lines(result["findings"]):
             self._print(line)
@@ -62,11 +61,17 @@ class View:
         if result["status"] != OK:
             error(f"{result['message']} (report: {result['report']})")
 
+    def _rmpopt(self, result: dict) -> None:
+        use = rmpopt_use.of(result["plugin"], result["about_rmpopt"])
+        if use:
+            self._print(f"[ {use.mark} ] {'RMPOPT':22} {use.text}")
+        for line in result["about_rmpopt"]:
+            self._print(f"       {'the kernel says':22} {line}")
+
     def _tables(self, result: dict) -> None:
         both = result["tables"]
         if both["kernel"] is None:
-            self._print("This kernel has no rmpopt-table (it has no RMPOPT support, or switched it off); "
-                        "the plugin's own table:")
+            self._print("This kernel shows no table of its own; the plugin's:")
         for line in both["text"]:
             self._print(line)
         if both["kernel"] is not None and both["plugin"] is not None and not both["differ"]:

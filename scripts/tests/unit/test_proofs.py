@@ -17,7 +17,7 @@ BOOT = """\
 class ProofsTest(unittest.TestCase):
     def test_complete_boot(self) -> None:
         self.assertTrue(all(proof.seen for proof in proofs.find(BOOT)))
-        self.assertEqual(len(proofs.passes(BOOT)), 1)
+        self.assertEqual(len(proofs.about_rmpopt(BOOT)), 1)
         self.assertEqual(proofs.trouble(BOOT), [])
 
     def test_each_line_is_needed(self) -> None:

@@ -1,0 +1,33 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What the kernel did with RMPOPT, as the plugin saw it; what the kernel says of it proves nothing."""
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Use:
+    mark: str  # "ok", "--" or "!!"
+    text: str
+
+
+def of(report: dict | None, kernel_words: list[str]) -> Use | None:
+    """Nothing where the machine has no RMPOPT."""
+    if report is None or not report.get("rmpopt_possible"):
+        return None
+    counters, regions = report["counters"], report["regions"]
+    executed = counters["rmpopt_scans"] + counters["rmpopt_cached"]  # function 0, without an exception
+    if executed:
+        return Use("ok", f"executed {executed} times{_passes(report)}; "
+                   f"{sum(bool(region['optimised_cpus']) for region in regions)} of {len(regions)} regions are optimised")
+    if report["rmpopt_cpus"]:
+        return Use("--", f"enabled on CPUs {report['rmpopt_cpus']}, but not executed: this kernel has not asked for a pass, "
+                   "or waits with it")
+    if kernel_words:
+        return Use("!!", "not enabled on any core, whatever the kernel says of it")
+    return Use("--", "not enabled on any core")
+
+
+def _passes(report: dict) -> str:
+    if not report["watch"]:
+        return ""
+    count = report["watch"]["pass_count"]
+    return f" in {count} pass{'es' if count != 1 else ''}"
