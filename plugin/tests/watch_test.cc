@@ -434,9 +434,54 @@ TEST_F(watch_test, sibling_repeats)
 {
     initialise_snp();
     enable({0, 2});
-    pass({0, 1, 2});
-    EXPECT_EQ(ids(), list{"sibling-repeat"});
-    EXPECT_EQ(only().what, "CPU 1 repeats RMPOPT of its sibling, CPU 0");
+    pass({0, 1, 2, 3});
+    EXPECT_EQ(ids(), (list{"rmpopt-twice", "sibling-repeat"}));
+    EXPECT_EQ(w->findings().back().what, "CPU 3 repeats RMPOPT of its sibling, CPU 2");
+    EXPECT_EQ(w->pass_count(), 1u);
+}
+
+/// Linux 7.4: the whole range on some CPU, and then on one thread of each core.
+TEST_F(watch_test, one_core_may_start_a_pass_and_take_part_in_it)
+{
+    for (const unsigned leader : {0u, 1u, 2u, 3u}) {
+        begin();
+        initialise_snp();
+        enable({0, 2});
+        pass({leader});
+        pass({0, 2});
+        EXPECT_EQ(ids(), list{"rmpopt-twice"}) << leader;
+        EXPECT_EQ(only().kind->level, severity::note);
+        EXPECT_TRUE(only().what.ends_with("3 more than needed")) << only().what;
+        EXPECT_EQ(w->pass_count(), 1u);
+        EXPECT_EQ(w->passes().front().executed, 9u);
+        wait(10 * guest_second);
+        launch_guest(7, {64 * mb});
+        pass({leader});
+        pass({0, 2});
+        EXPECT_EQ(ids(), list{"rmpopt-twice"}) << "after a change";
+        EXPECT_EQ(w->pass_count(), 2u);
+        wait(10 * guest_second);
+        pass({leader});
+        pass({0, 2});
+        EXPECT_EQ(ids(), (list{"rmpopt-twice", "useless-pass"})) << "without one";
+    }
+}
+
+TEST_F(watch_test, a_third_time_is_another_pass)
+{
+    bring_up();
+    pass({0});
+    EXPECT_EQ(w->pass_count(), 1u);
+    pass({0});
+    EXPECT_EQ(w->pass_count(), 2u);
+}
+
+TEST_F(watch_test, two_passes_without_a_pause)
+{
+    bring_up();
+    pass({0, 2});
+    EXPECT_EQ(w->pass_count(), 2u);
+    EXPECT_EQ(ids(), (list{"rmpopt-twice", "useless-pass"}));
 }
 
 TEST_F(watch_test, siblings_may_report)

@@ -64,6 +64,10 @@ inline constexpr std::array finding_infos{
         "write RMPOPT_BASE on one thread of every core, including cores that come online later"},
     finding_info{"lost-optimisation", severity::error,
                  "only RMPOPT on that core, after the region's last change, sets its bit again"},
+    finding_info{
+        "rmpopt-twice", severity::note,
+        "a pass that runs on one core first, for the others to find its results, may leave "
+        "that core out when it runs on all"},
     finding_info{"sibling-repeat", severity::warning,
                  "both threads of a core share one table: RMPOPT on one of them is enough"},
     finding_info{"useless-pass", severity::warning,

@@ -20,6 +20,7 @@
 #include "watch/finding.h"
 
 #include <deque>
+#include <optional>
 #include <set>
 
 namespace rmpopt
@@ -33,12 +34,16 @@ struct firmware_view {
     std::vector<hw::spa_range> memory; ///< what firmware keeps for itself while it is initialised
 };
 
-/// A pass: RMPOPT (function 0) of many regions in a row, on one or more cores.
+/// A pass: RMPOPT (function 0) of many regions in a row, on one or more cores. One of them may do
+/// it twice: Linux 7.4 starts on one core, so that the others find the result of its scan, and then
+/// runs on all of them.
 struct rmpopt_pass {
     guest_time start = 0, end = 0;
     std::uint64_t executed = 0;
     std::uint64_t optimised = 0; ///< ... with CF = 1
     std::set<unsigned> cores;
+    std::optional<unsigned> leader; ///< the core that does it twice
+    std::uint64_t doubled = 0;      ///< ... and how often it did
     std::uint64_t repeated = 0; ///< ... on a region that had not changed since the core's last one
 };
 
@@ -92,6 +97,7 @@ class watch
         guest_time at = 0;
         unsigned thread = 0;
         std::uint64_t pass = 0;
+        unsigned times = 0; ///< in that pass
         bool optimised = false;
     };
     struct core_record {
@@ -130,8 +136,10 @@ class watch
     // watch_rmpopt.cc
     void note_refused(const place &where, hw::spa_t rax, hw::fault f);
     void verified(const place &where, hw::spa_t region, bool optimised);
+    bool may_lead(const verification &last, unsigned core);
     rmpopt_pass &current_pass(const verification &last, unsigned thread, guest_time at);
     void note_repeat(const place &where, const verification &last, hw::spa_t region);
+    void note_leader(const place &where, hw::spa_t region);
     bool holds_dead_pages(hw::spa_t region) const;
 
     // watch_lost.cc

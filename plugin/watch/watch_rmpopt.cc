@@ -57,6 +57,7 @@ void watch::verified(const place &where, hw::spa_t region, bool optimised)
     verification &last = cores_[core].regions[number];
     const guest_time at = now();
     rmpopt_pass &pass = current_pass(last, *where.cpu, at);
+    const unsigned times = last.pass == pass_number_ ? last.times + 1 : 1;
     pass.end = at;
     ++pass.executed;
     pass.optimised += optimised ? 1 : 0;
@@ -72,14 +73,28 @@ void watch::verified(const place &where, hw::spa_t region, bool optimised)
             .at = at,
             .thread = *where.cpu,
             .pass = pass_number_,
+            .times = times,
             .optimised = optimised};
 }
 
+/// True when the core may return to a region once more in the current pass.
+bool watch::may_lead(const verification &last, unsigned core)
+{
+    if (last.times > 1) {
+        return false;
+    }
+    std::optional<unsigned> &leader = passes_.back().leader;
+    leader = leader.value_or(core);
+    return leader == core;
+}
+
 /// The current pass. A new one begins after a pause, or when a CPU returns to a region that it has
-/// already visited in this pass.
+/// already visited in this pass, unless its core leads the pass.
 rmpopt_pass &watch::current_pass(const verification &last, unsigned thread, guest_time at)
 {
-    const bool again = last.generation != 0 && last.pass == pass_number_ && last.thread == thread;
+    const bool in_pass = last.generation != 0 && last.pass == pass_number_;
+    const bool leads = in_pass && may_lead(last, m().cpus().core_of_thread[thread]);
+    const bool again = in_pass && !leads && last.thread == thread;
     if (passes_.empty() || again || at > passes_.back().end + pass_gap) {
         previous_pass_generation_ = last_pass_generation_;
         last_pass_generation_ = generation_;
@@ -99,8 +114,11 @@ rmpopt_pass &watch::current_pass(const verification &last, unsigned thread, gues
 void watch::note_repeat(const place &where, const verification &last, hw::spa_t region)
 {
     rmpopt_pass &pass = passes_.back();
-    if (last.pass == pass_number_ && last.thread != *where.cpu) {
-        if (++sibling_repeats_ > regions_.size() / 2) {
+    const unsigned core = m().cpus().core_of_thread[*where.cpu];
+    if (last.pass == pass_number_) {
+        if (pass.leader == core) {
+            note_leader(where, region);
+        } else if (++sibling_repeats_ > regions_.size() / 2) {
             log_.add(
                 "sibling-repeat", formatted("{}", *where.cpu), where, now(), region,
                 formatted("CPU {} repeats RMPOPT of its sibling, CPU {}", *where.cpu, last.thread));
@@ -113,6 +131,18 @@ void watch::note_repeat(const place &where, const verification &last, hw::spa_t 
                  formatted("pass {} repeats RMPOPT though nothing has changed since the start of "
                            "the pass before",
                            pass_number_));
+    }
+}
+
+void watch::note_leader(const place &where, hw::spa_t region)
+{
+    rmpopt_pass &pass = passes_.back();
+    if (++pass.doubled == regions_.size() / 2 + 1) {
+        log_.add(
+            "rmpopt-twice", "", where, now(), region,
+            formatted("one core, that of CPU {}, executes RMPOPT twice in a pass: {} more than "
+                      "needed",
+                      *where.cpu, regions_.size()));
     }
 }
 
