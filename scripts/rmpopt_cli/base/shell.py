@@ -15,6 +15,11 @@ GRACE = 15.0  # seconds for a program to end in good order
 PLAIN_LOCALE = {"LC_ALL": "C.UTF-8", "LANGUAGE": "C"}
 
 
+def tied_to_us(argv: Sequence[str | Path]) -> list[str | Path]:
+    """The kernel kills this program when the thread ends that starts it, however we end."""
+    return ["setpriv", "--pdeathsig", "KILL", "--", *argv]
+
+
 def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
     return {**os.environ, **PLAIN_LOCALE, **(extra or {})}
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ..base.errors import QEMU_FAILED, TEST_FAILED, TIMEOUT, BadInput, Failure
 from ..base.options import option
-from ..base.shell import environment, last_line
+from ..base.shell import environment, last_line, tied_to_us
 from ..provision.cache import Cache
 from ..provision.qemu import Qemu
 from . import machine
@@ -67,7 +67,7 @@ def execute(cache: Cache, qemu: Qemu, test: BareMetalTest) -> tuple[int, str]:
     check_elf(test.elf)
     with tempfile.TemporaryDirectory(prefix="rmpopt-") as scratch:
         log = Path(scratch, "plugin.log")
-        process = subprocess.Popen(command(cache, qemu, test, log), stdin=subprocess.DEVNULL,
+        process = subprocess.Popen(tied_to_us(command(cache, qemu, test, log)), stdin=subprocess.DEVNULL,
                                    stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, errors="replace",
                                    env=environment())
         output, problem = _end(process, test)

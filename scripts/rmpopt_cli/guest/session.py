@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ..base.errors import GUEST_DIED, OK, QEMU_FAILED, SETUP_FAILED, TIMEOUT
 from ..base.parallel import stopping
-from ..base.shell import environment, last_line
+from ..base.shell import environment, last_line, tied_to_us
 from .guest_link import GuestLink
 from .proofs import panic
 from .workspace import Workspace
@@ -49,7 +49,7 @@ class Session:
     def run(self) -> Ending:
         with self._space.qemu_log.open("wb") as log:
             try:
-                process = subprocess.Popen(self._argv, stdin=None if self._interactive else subprocess.DEVNULL,
+                process = subprocess.Popen(tied_to_us(self._argv), stdin=None if self._interactive else subprocess.DEVNULL,
                                            stdout=self._stdout(), stderr=log, env=environment())
             except OSError as problem:
                 return Ending(QEMU_FAILED, "qemu-failed", f"QEMU can't be started: {problem.strerror}")

@@ -100,6 +100,20 @@ class TogetherTest(unittest.TestCase):
         self.assertEqual(status, 143, told)
         self.assertLess(time.monotonic() - begun, 20)
 
+    def test_nothing_outlives_us_even_if_we_are_killed(self) -> None:
+        script = ("import os, signal, subprocess, time\n"
+                  "from rmpopt_cli.base.shell import tied_to_us\n"
+                  "program = subprocess.Popen(tied_to_us(['sh', '-c', 'echo started; exec sleep 60']), stdout=subprocess.PIPE)\n"
+                  "program.stdout.readline()\n"
+                  "print(program.pid, flush=True)\n"
+                  "os.kill(os.getpid(), signal.SIGKILL)\n")
+        status, text, told = output([sys.executable, "-c", script], cwd=Path(__file__).parents[2])
+        self.assertEqual(status, -9, told)
+        deadline = time.monotonic() + 10
+        while Path(f"/proc/{int(text)}/exe").exists():  # a zombie, which waits for init, has none
+            self.assertLess(time.monotonic(), deadline, "sleep goes on")
+            time.sleep(0.05)
+
 
 if __name__ == "__main__":
     unittest.main()
