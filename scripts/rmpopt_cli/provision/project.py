@@ -56,10 +56,20 @@ def problem(log: Path) -> str:
     return errors[0].strip() if errors else last_line("\n".join(lines))
 
 
+def _is_configured() -> bool:
+    """For this checkout: a copy of one, or one that was moved, has a build directory that builds in the old place."""
+    try:
+        places = json.loads((BUILD / "meson-info" / "meson-info.json").read_text())["directories"]
+    except (OSError, ValueError, KeyError):
+        return False
+    is_here = [Path(places[name]).resolve() for name in ("source", "build")] == [CHECKOUT, BUILD]
+    return is_here and (BUILD / "build.ninja").exists()
+
+
 def _configure(log: Path, tests: bool) -> None:
-    current = _current()
+    configured = _is_configured()
+    current = _current() if configured else {}
     wanted = _wanted(current, tests)
-    configured = (BUILD / "build.ninja").exists()
     if configured and all(current.get(name) == value for name, value in wanted.items()):
         return
     options = [f"-D{name}={value}" for name, value in wanted.items()]
@@ -67,7 +77,7 @@ def _configure(log: Path, tests: bool) -> None:
         words: list[str | Path] = ["meson", "configure", *options, BUILD]
     else:
         say("configuring the project")
-        shutil.rmtree(BUILD, ignore_errors=True)  # left by a configuration that failed
+        shutil.rmtree(BUILD, ignore_errors=True)  # of another place, or left by a configuration that failed
         words = ["meson", "setup", *options, BUILD, CHECKOUT]
     if logged(words, log, cwd=CHECKOUT) != 0:
         raise Failure(f"meson: {problem(log)} (log: {log})")

@@ -2,6 +2,7 @@
 """A process that finds a lock taken waits and names the holder. Caches and checkouts do not damage what they share."""
 import contextlib
 import io
+import json
 import subprocess
 import sys
 import tempfile
@@ -104,13 +105,24 @@ class BuildTest(Scratch):
     def configured(self, checkout: Path, buildtype: str = "release") -> None:
         listed = {"buildtype": buildtype, "b_ndebug": "false", "werror": "false", "tests": "true"}
         text = ", ".join(f'{{"name": "{n}", "type": "string", "value": "{v}"}}' for n, v in listed.items())
-        (checkout / "build" / "meson-info" / "intro-buildoptions.json").write_text(f"[{text}]")
+        info = checkout / "build" / "meson-info"
+        (info / "intro-buildoptions.json").write_text(f"[{text}]")
+        (info / "meson-info.json").write_text(
+            json.dumps({"directories": {"source": str(checkout), "build": str(checkout / "build")}}))
 
     def test_another_cache_does_not_configure_anew(self) -> None:
         checkout, calls = self.checkout("tree"), []
         self.configured(checkout)
         self.build(checkout, self.top / "two", calls)
         self.assertEqual([words[3] for words in calls], ["ninja"])
+
+    def test_a_checkout_that_was_moved_is_configured_anew(self) -> None:
+        checkout, calls = self.checkout("tree"), []
+        self.configured(checkout)
+        moved = checkout.rename(self.top / "moved")
+        self.build(moved, self.top / "cache", calls)
+        self.assertEqual([words[:2] for words in calls], [["meson", "setup"], ["nice", "-n"]])
+        self.assertFalse((moved / "build").exists())
 
     def test_other_options_are_replaced(self) -> None:
         checkout, calls = self.checkout("tree"), []
