@@ -62,7 +62,7 @@ def _is_configured() -> bool:
         places = json.loads((BUILD / "meson-info" / "meson-info.json").read_text())["directories"]
     except (OSError, ValueError, KeyError):
         return False
-    is_here = [Path(places[name]).resolve() for name in ("source", "build")] == [CHECKOUT, BUILD]
+    is_here = [Path(places[name]).resolve() for name in ("source", "build")] == [CHECKOUT, BUILD.resolve()]
     return is_here and (BUILD / "build.ninja").exists()
 
 
