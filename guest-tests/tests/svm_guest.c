@@ -371,6 +371,10 @@ static void rmp_instruction_in_guest(const void *code)
     if (snp_unmet())
         SKIP(snp_unmet());
     load_rmp_instruction(code);
+    if (code == &code_rmpread && !cpu_has_rmpread()) {
+        EXPECT_EQ(svm_run(&guest), EXIT_EXCEPTION(VECTOR_UD));
+        return;
+    }
     EXPECT_EQ(svm_run(&guest), EXIT_HLT);
     EXPECT_EQ(guest.vmcb->rax, RMP_FAIL_PERMISSION);
 }

@@ -201,6 +201,7 @@ TEST_F(events_test, hlt_is_told_when_interrupts_are_off)
 TEST_F(events_test, vmrun_is_told_once)
 {
     qemu.reg[rax] = low_2m;
+    write_msr(0, hw::msr::vm_hsave_pa, low_2m);
     EXPECT_FALSE(execute({0x0f, 0x01, 0xd8}));
     EXPECT_EQ(heard(), words{"vmrun"});
     m->memory().store(low_2m + 0x90, std::uint64_t{1u << 1}); // an SEV guest
