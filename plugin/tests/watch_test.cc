@@ -440,32 +440,36 @@ TEST_F(watch_test, sibling_repeats)
     EXPECT_EQ(w->pass_count(), 1u);
 }
 
-/// Linux 7.4: the whole range on some CPU, and then on one thread of each core.
-TEST_F(watch_test, one_core_may_start_a_pass_and_take_part_in_it)
+class pass_leader : public watch_test, public testing::WithParamInterface<unsigned>
 {
-    for (const unsigned leader : {0u, 1u, 2u, 3u}) {
-        begin();
-        initialise_snp();
-        enable({0, 2});
-        pass({leader});
+};
+
+/// Linux 7.4: the whole range on some CPU, and then on one thread of each core.
+TEST_P(pass_leader, takes_part_in_the_pass_that_it_starts)
+{
+    const auto merged_pass = [this] {
+        pass({GetParam()});
         pass({0, 2});
-        EXPECT_EQ(ids(), list{"rmpopt-twice"}) << leader;
-        EXPECT_EQ(only().kind->level, severity::note);
-        EXPECT_TRUE(only().what.ends_with("3 more than needed")) << only().what;
-        EXPECT_EQ(w->pass_count(), 1u);
-        EXPECT_EQ(w->passes().front().executed, 9u);
-        wait(10 * guest_second);
-        launch_guest(7, {64 * mb});
-        pass({leader});
-        pass({0, 2});
-        EXPECT_EQ(ids(), list{"rmpopt-twice"}) << "after a change";
-        EXPECT_EQ(w->pass_count(), 2u);
-        wait(10 * guest_second);
-        pass({leader});
-        pass({0, 2});
-        EXPECT_EQ(ids(), (list{"rmpopt-twice", "useless-pass"})) << "without one";
-    }
+    };
+    initialise_snp();
+    enable({0, 2});
+    merged_pass();
+    EXPECT_EQ(ids(), list{"rmpopt-twice"});
+    EXPECT_EQ(only().kind->level, severity::note);
+    EXPECT_TRUE(only().what.ends_with("3 more than needed")) << only().what;
+    EXPECT_EQ(w->pass_count(), 1u);
+    EXPECT_EQ(w->passes().front().executed, 9u);
+    wait(10 * guest_second);
+    launch_guest(7, {64 * mb});
+    merged_pass();
+    EXPECT_EQ(ids(), list{"rmpopt-twice"}) << "after a change";
+    EXPECT_EQ(w->pass_count(), 2u);
+    wait(10 * guest_second);
+    merged_pass();
+    EXPECT_EQ(ids(), (list{"rmpopt-twice", "useless-pass"})) << "without one";
 }
+
+INSTANTIATE_TEST_SUITE_P(on_each_thread, pass_leader, testing::Values(0, 1, 2, 3));
 
 TEST_F(watch_test, a_third_time_is_another_pass)
 {

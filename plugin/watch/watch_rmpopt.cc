@@ -77,10 +77,11 @@ void watch::verified(const place &where, hw::spa_t region, bool optimised)
             .optimised = optimised};
 }
 
-/// True when the core may return to a region once more in the current pass.
+/// True when the core may return to a region once more in the current pass. When something has
+/// changed since the pass began, it has a reason for another one.
 bool watch::may_lead(const verification &last, unsigned core)
 {
-    if (last.times > 1) {
+    if (last.times > 1 || generation_ != last_pass_generation_) {
         return false;
     }
     std::optional<unsigned> &leader = passes_.back().leader;
