@@ -430,11 +430,17 @@ TEST_F(watch_test, nothing_is_lost_after_reset)
 
 // Wasted work
 
+/// Region by region, as in one call of all CPUs.
 TEST_F(watch_test, sibling_repeats)
 {
     initialise_snp();
     enable({0, 2});
-    pass({0, 1, 2, 3});
+    pass({0});
+    for (const hw::spa_t region : {region_0, region_1, region_2}) {
+        for (const unsigned cpu : {1u, 2u, 3u}) {
+            rmpopt(cpu, region);
+        }
+    }
     EXPECT_EQ(ids(), (list{"rmpopt-twice", "sibling-repeat"}));
     EXPECT_EQ(w->findings().back().what, "CPU 3 repeats RMPOPT of its sibling, CPU 2");
     EXPECT_EQ(w->pass_count(), 1u);
@@ -484,6 +490,14 @@ TEST_F(watch_test, two_passes_without_a_pause)
 {
     bring_up();
     pass({0, 2});
+    EXPECT_EQ(w->pass_count(), 2u);
+    EXPECT_EQ(ids(), (list{"rmpopt-twice", "useless-pass"}));
+}
+
+TEST_F(watch_test, two_passes_without_a_pause_but_another_thread_of_a_core)
+{
+    bring_up();
+    pass({0, 3});
     EXPECT_EQ(w->pass_count(), 2u);
     EXPECT_EQ(ids(), (list{"rmpopt-twice", "useless-pass"}));
 }

@@ -90,12 +90,16 @@ bool watch::may_lead(const verification &last, unsigned core)
 }
 
 /// The current pass. A new one begins after a pause, or when a CPU returns to a region that it has
-/// already visited in this pass, unless its core leads the pass.
+/// already visited in this pass, unless its core leads the pass; or when a second core returns to
+/// one after the leader has been through twice, perhaps on its other thread, as the first may have
+/// gone offline.
 rmpopt_pass &watch::current_pass(const verification &last, unsigned thread, guest_time at)
 {
     const bool in_pass = last.generation != 0 && last.pass == pass_number_;
     const bool leads = in_pass && may_lead(last, m().cpus().core_of_thread[thread]);
-    const bool again = in_pass && !leads && last.thread == thread;
+    const bool follows =
+        sibling_repeats_ == 0 && !passes_.empty() && passes_.back().doubled > regions_.size() / 2;
+    const bool again = in_pass && !leads && (last.thread == thread || follows);
     if (passes_.empty() || again || at > passes_.back().end + pass_gap) {
         previous_pass_generation_ = last_pass_generation_;
         last_pass_generation_ = generation_;
