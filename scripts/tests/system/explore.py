@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from rmpopt_cli.explore import search
-from rmpopt_cli.guest import stalls
+from rmpopt_cli.explore import points, search
 from rmpopt_cli.guest.given import Given
 from rmpopt_cli.scenarios.catalogue import Scenario
 from .command import Checks, scratch
@@ -61,9 +60,9 @@ def _problem(unlucky: Unlucky) -> str | None:
         found = [run for run in failed if run.finding == unlucky.finding]
         if not found:
             return f"not {unlucky.finding} but {', '.join(run.finding for run in failed) or 'nothing'} was found"
-        fewer = [stalls.parse(text) for text in found[0].minimised or []]
+        fewer = [points.parse(text) for text in found[0].minimised or []]
         if not 1 <= len(fewer) <= 3:
-            return f"the minimised run has {len(fewer)} stalls"
+            return f"the minimised run has {len(fewer)} perturbations"
         told: list[str] = []
         search.replay(wanted, fewer, REPLAYS, told.append)
         alike = sum(f"fail: {unlucky.finding}" in line for line in told)
