@@ -86,13 +86,12 @@ has_word() { grep -q "$1" /proc/cmdline; }
 check_shut_down() {
 	if has_word rmpopt.x86_shutdown; then
 		check "$1: SNP_EN cleared" snp_is_off
+		[ -e $table ] && check "$1: RMPOPT disabled" rmpopt_is_off
 	else
 		check "$1: SNP_EN stays" snp_is_on
+		[ -e $table ] && check "$1: RMPOPT stays enabled" rmpopt_is_on
 	fi
-	if [ -e $table ]; then
-		check "$1: RMPOPT disabled" rmpopt_is_off
-		check "$1: rmpopt-table closed" table_is_closed
-	fi
+	[ -e $table ] && check "$1: rmpopt-table closed" table_is_closed
 	check "$1: no damage" no_damage
 }
 

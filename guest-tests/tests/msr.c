@@ -201,7 +201,9 @@ static void rmpopt_base_without_snp(const void *unused)
     EXPECT_EQ(rdmsr(MSR_RMPOPT_BASE), 0);
     EXPECT_GP0(try_wrmsr(MSR_RMPOPT_BASE, RMPOPT_EN));
     EXPECT_EQ(rdmsr(MSR_RMPOPT_BASE), 0);
-    EXPECT_NO_TRAP(try_wrmsr(MSR_RMPOPT_BASE, 0));
+    EXPECT_GP0(try_wrmsr(MSR_RMPOPT_BASE, 0));
+    EXPECT_GP0(try_wrmsr(MSR_RMPOPT_BASE, PAGE_1G));
+    EXPECT_EQ(rdmsr(MSR_RMPOPT_BASE), 0);
 }
 
 static void snp_en_with_misaligned_rmp_base(const void *unused)
@@ -330,17 +332,14 @@ static void rmpopt_base_reads_back(const void *unused)
     (void)unused;
     if (!cpu_has_rmpopt())
         SKIP("no RMPOPT");
+    wrmsr(MSR_RMPOPT_BASE, 3 * PAGE_1G);
+    EXPECT_EQ(rdmsr(MSR_RMPOPT_BASE), 3 * PAGE_1G);
+    wrmsr(MSR_RMPOPT_BASE, 0);
+    EXPECT_EQ(rdmsr(MSR_RMPOPT_BASE), 0);
     if (!rmp_is_segmented()) {
         EXPECT_GP0(try_wrmsr(MSR_RMPOPT_BASE, RMPOPT_EN));
         EXPECT_EQ(rdmsr(MSR_RMPOPT_BASE), 0);
-        return;
     }
-    wrmsr(MSR_RMPOPT_BASE, RMPOPT_EN);
-    EXPECT_EQ(rdmsr(MSR_RMPOPT_BASE), RMPOPT_EN);
-    wrmsr(MSR_RMPOPT_BASE, 3 * PAGE_1G | RMPOPT_EN);
-    EXPECT_EQ(rdmsr(MSR_RMPOPT_BASE), 3 * PAGE_1G | RMPOPT_EN);
-    wrmsr(MSR_RMPOPT_BASE, 0);
-    EXPECT_EQ(rdmsr(MSR_RMPOPT_BASE), 0);
 }
 
 static void rmpopt_base_reserved_bits(const void *unused)
@@ -348,12 +347,10 @@ static void rmpopt_base_reserved_bits(const void *unused)
     (void)unused;
     if (!cpu_has_rmpopt() || !rmp_is_segmented())
         SKIP("no RMPOPT");
-    wrmsr(MSR_RMPOPT_BASE, RMPOPT_EN);
     for (unsigned bit = 1; bit < 30; bit++) {
-        try_wrmsr(MSR_RMPOPT_BASE, 1ul << bit | RMPOPT_EN);
-        EXPECT_EQ(rdmsr(MSR_RMPOPT_BASE), RMPOPT_EN);
+        try_wrmsr(MSR_RMPOPT_BASE, PAGE_1G | 1ul << bit);
+        EXPECT_EQ(rdmsr(MSR_RMPOPT_BASE), 0);
     }
-    wrmsr(MSR_RMPOPT_BASE, 0);
 }
 
 static void rmpopt_base_is_per_core(const void *unused)
@@ -364,13 +361,23 @@ static void rmpopt_base_is_per_core(const void *unused)
     if (!cpu_has_rmpopt() || !rmp_is_segmented())
         SKIP("no RMPOPT");
     wrmsr(MSR_RMPOPT_BASE, PAGE_1G | RMPOPT_EN);
+    EXPECT_EQ(rdmsr(MSR_RMPOPT_BASE), PAGE_1G | RMPOPT_EN);
     if (sibling >= 0)
         EXPECT_EQ(rdmsr_on((unsigned)sibling, MSR_RMPOPT_BASE), PAGE_1G | RMPOPT_EN);
     if (other >= 0)
         EXPECT_EQ(rdmsr_on((unsigned)other, MSR_RMPOPT_BASE), 0);
-    wrmsr(MSR_RMPOPT_BASE, 0);
-    if (sibling >= 0)
-        EXPECT_EQ(rdmsr_on((unsigned)sibling, MSR_RMPOPT_BASE), 0);
+}
+
+static void rmpopt_base_stays_once_enabled(const void *unused)
+{
+    (void)unused;
+    if (!cpu_has_rmpopt() || !rmp_is_segmented())
+        SKIP("no RMPOPT");
+    EXPECT_GP0(try_wrmsr(MSR_RMPOPT_BASE, 0));
+    EXPECT_GP0(try_wrmsr(MSR_RMPOPT_BASE, PAGE_1G));
+    EXPECT_GP0(try_wrmsr(MSR_RMPOPT_BASE, RMPOPT_EN));
+    EXPECT_NO_TRAP(try_wrmsr(MSR_RMPOPT_BASE, PAGE_1G | RMPOPT_EN));
+    EXPECT_EQ(rdmsr(MSR_RMPOPT_BASE), PAGE_1G | RMPOPT_EN);
 }
 
 static const uint32_t syscfg = MSR_SYSCFG, rmp_base = MSR_RMP_BASE, efer = MSR_EFER,
@@ -399,7 +406,7 @@ static const struct test_case cases[] = {
     TEST(msr_number_is_ecx, "APM3 RDMSR: RCX[63:32] is ignored"),
     TEST(user_mode_can_not_access, "APM3 RDMSR, WRMSR: #GP(0) at CPL > 0, nothing changes"),
     TEST(segment_size_outside_the_limits, "APM2 15.36.22: #GP(0) outside 8000_0025 EAX"),
-    TEST(rmpopt_base_without_snp, "AMD mail 2026-06-19: RMPOPT_EN only with SNP_EN"),
+    TEST(rmpopt_base_without_snp, "AMD mail 2026-06-19, Linux 7.4: only with SNP_EN"),
     TEST(snp_en_with_misaligned_rmp_base, "APM2 15.36.22: SNP_EN needs RMP_BASE 1 MiB aligned"),
     TEST(mfdm_is_per_thread, "Linux 7.3 snp_prepare: MFDM is per thread"),
     TEST(snp_en_is_per_core, "AMD mail 2026-06-23: SNP_EN is set core by core"),
@@ -416,5 +423,6 @@ static const struct test_case cases[] = {
     TEST(rmpopt_base_reads_back, "AMD mail 2026-06-19: enable with SNP_EN and segmented RMP"),
     TEST(rmpopt_base_reserved_bits, "AMD RMPOPT series: base is 1 GiB aligned, bit 0 enables"),
     TEST(rmpopt_base_is_per_core, "AMD mail 2026-03-30: one RMPOPT_BASE for both threads"),
+    TEST(rmpopt_base_stays_once_enabled, "Linux 7.4: until SNP is disabled; policy rmpopt-locked"),
 };
 TEST_SUITE_IF(cases, snp_unmet);

@@ -36,6 +36,7 @@ constexpr std::array cf1_or_cf0{cf1, cf0};
 constexpr std::array clean_or_block{clean, block};
 constexpr std::array gp_or_ignore{gp, ignore};
 constexpr std::array clear_or_keep{clear, keep};
+constexpr std::array gp_or_ignore_or_allow{gp, ignore, allow};
 constexpr std::array ud_or_gp{ud, gp};
 constexpr std::array fail_input_or_round{fail_input, round};
 constexpr std::array fail_input_or_cut{fail_input, cut};
@@ -81,7 +82,8 @@ constexpr std::array knobs{
     knob<&policy::cpl>("cpl", gp_or_ud, "RMPOPT at CPL > 0",
                        "not documented; RMPUPDATE and PSMASH raise #GP(0)"),
     knob<&policy::snpoff_exec>("snpoff-exec", ud_or_cf0,
-                               "RMPOPT on a core with RMPOPT_EN set after firmware cleared SNP_EN",
+                               "RMPOPT without SNP_EN where the policy shutdown-msr has kept "
+                               "RMPOPT_EN",
                                "not documented; as RMPUPDATE and PSMASH without SNP_EN"),
     knob<&policy::rmpopt_guest>("rmpopt-guest", ud_or_gp, "RMPOPT in guest mode",
                                 "not documented; no intercept for it is known"),
@@ -98,8 +100,16 @@ constexpr std::array knobs{
         "AMD's text names assigned pages only (2026-02-17); with block a scan reads every entry"),
     knob<&policy::wrmsr_nosnp>(
         "wrmsr-nosnp", gp_or_ignore,
-        "WRMSR that enables RMPOPT_BASE without SNP_EN or with a contiguous RMP",
-        "AMD, 2026-06-19: it cannot be enabled then; how the write is refused is not documented"),
+        "WRMSR RMPOPT_BASE without SNP_EN, or one that enables it with a contiguous RMP",
+        "AMD, 2026-06-19, and Linux 7.4 (x86/sev, 2026-09-18): neither is possible; how the write "
+        "is "
+        "refused is not documented"),
+    knob<&policy::rmpopt_locked>(
+        "rmpopt-locked", gp_or_ignore_or_allow,
+        "WRMSR that clears RMPOPT_EN or moves the base while RMPOPT_EN is set",
+        "Linux 7.4 (x86/sev, 2026-09-18): RMPOPT_EN cannot be cleared while SNP is enabled; how "
+        "the "
+        "write is refused, and whether the base may be moved, is not documented"),
     knob<&policy::msr_reserved>(
         "msr-reserved", gp_or_ignore,
         "WRMSR RMPOPT_BASE with bits 29:1 or bits above the physical address width set",
@@ -114,6 +124,9 @@ constexpr std::array knobs{
     knob<&policy::shutdown_table>(
         "shutdown-table", keep_or_clear, "all RMPOPT tables when firmware clears SNP_EN",
         "not documented; no RMP check follows, and the next SNP_INIT clears them"),
+    knob<&policy::shutdown_msr>(
+        "shutdown-msr", clear_or_keep, "RMPOPT_BASE of all cores when firmware clears SNP_EN",
+        "Linux 7.4 (x86/sev, 2026-09-18): it stays enabled until SNP is disabled"),
     knob<&policy::shared_update>(
         "shared-update", clear_or_keep,
         "the region's RMPOPT bits when RMPUPDATE leaves an unassigned page unassigned",

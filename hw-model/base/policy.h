@@ -39,7 +39,12 @@ enum class hv_fixed : std::uint8_t {
     block
 }; ///< RMPOPT: region with unassigned immutable pages
 
-enum class wrmsr_nosnp : std::uint8_t { gp, ignore };  ///< RMPOPT_BASE: enabled without SNP_EN
+enum class wrmsr_nosnp : std::uint8_t { gp, ignore }; ///< RMPOPT_BASE: written without SNP_EN
+enum class rmpopt_locked : std::uint8_t {
+    gp,
+    ignore,
+    allow
+}; ///< RMPOPT_BASE: cleared or moved while it is enabled
 enum class msr_reserved : std::uint8_t { gp, ignore }; ///< RMPOPT_BASE: reserved bits set
 enum class msr_rewrite : std::uint8_t {
     clear,
@@ -49,6 +54,7 @@ enum class init_msr : std::uint8_t {
     keep,
     clear
 }; ///< RMPOPT_BASE and table when a thread gets INIT
+enum class shutdown_msr : std::uint8_t { clear, keep }; ///< RMPOPT_BASE when firmware clears SNP_EN
 enum class shutdown_table : std::uint8_t {
     keep,
     clear
@@ -139,9 +145,11 @@ struct policy {
     choice::wrmsr_nosnp wrmsr_nosnp{};
     choice::msr_reserved msr_reserved{};
     choice::msr_rewrite msr_rewrite{};
+    choice::rmpopt_locked rmpopt_locked{};
     choice::init_msr init_msr{};
     choice::shutdown_table shutdown_table{};
     choice::shared_update shared_update{};
+    choice::shutdown_msr shutdown_msr{};
     choice::guest_exec guest_exec{};
     choice::spa_align spa_align{};
     choice::asid_high asid_high{};

@@ -219,6 +219,9 @@ void machine::firmware_clear_snp_en()
     for (core_state &core : cores()) {
         core.snp_en.store(false, std::memory_order_release);
         core.vmpl_en = false;
+        if (choices().shutdown_msr == choice::shutdown_msr::clear) {
+            core.rmpopt.set_msr(0);
+        }
     }
     if (choices().shutdown_table == choice::shutdown_table::clear) {
         clear_rmpopt_tables();

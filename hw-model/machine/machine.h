@@ -131,8 +131,8 @@ class machine
     void clear_rmpopt_tables();
 
     /// Firmware's x86 shutdown clears SNP_EN on all cores. RMP lock held. Host-writability
-    /// changes are the caller's to report. RMPOPT_BASE stays; the policy
-    /// `shutdown-table` decides about the tables. Neither has an effect until SNP_EN is set again.
+    /// changes are the caller's to report. The policies `shutdown-msr` and
+    /// `shutdown-table` decide about RMPOPT_BASE and the tables.
     void firmware_clear_snp_en();
 
     /// A guest starts to run on `thread` or leaves it. RMP lock held.

@@ -145,8 +145,8 @@ msr_result write_rmp_cfg(machine &m, unsigned thread, std::uint64_t value)
     return msr_result::done;
 }
 
-/// RMPOPT_EN can only be set while SNP_EN is set and the RMP is segmented (AMD, 2026-06-19).
-/// Writing 0 is always possible.
+/// RMPOPT_BASE can be written only while SNP_EN is set, and enabled only if the RMP is segmented
+/// (AMD, 2026-06-19). Once enabled it stays as it is until SNP is disabled (Linux 7.4, x86/sev).
 msr_result write_rmpopt_base(machine &m, unsigned thread, std::uint64_t value)
 {
     core_state &core = m.core_of(thread);
@@ -161,12 +161,15 @@ msr_result write_rmpopt_base(machine &m, unsigned thread, std::uint64_t value)
         value &= ~reserved & ((1ull << m.phys_bits()) - 1);
     }
     const std::scoped_lock lock(m.rmp_lock());
-    const bool may_enable = core.snp_en.load() && (core.rmp_cfg & rmp_cfg_seg_en) != 0;
-    if ((value & rmpopt_enable) != 0 && !may_enable) {
+    const bool enables = (value & rmpopt_enable) != 0;
+    if (!core.snp_en.load() || (enables && (core.rmp_cfg & rmp_cfg_seg_en) == 0)) {
         return refused(m.choices().wrmsr_nosnp);
     }
-    const bool other_base = core.rmpopt.base() != align_down(value, region_1g);
-    if (m.choices().msr_rewrite == choice::msr_rewrite::clear || other_base) {
+    const bool changes_enabled = core.rmpopt.enabled() && value != core.rmpopt.msr();
+    if (changes_enabled && m.choices().rmpopt_locked != choice::rmpopt_locked::allow) {
+        return refused(m.choices().rmpopt_locked);
+    }
+    if (m.choices().msr_rewrite == choice::msr_rewrite::clear) {
         core.rmpopt.clear_all();
     }
     core.rmpopt.set_msr(value);

@@ -12,11 +12,11 @@ class probe_machine : public machine_fixture
 {
   public:
     using machine_fixture::assign, machine_fixture::assign_2m, machine_fixture::enable_rmpopt,
-        machine_fixture::entry, machine_fixture::guest_page, machine_fixture::hold,
-        machine_fixture::hole, machine_fixture::immutable, machine_fixture::low_2m,
-        machine_fixture::m, machine_fixture::optimise, machine_fixture::read_msr,
-        machine_fixture::release, machine_fixture::reports, machine_fixture::rmp_base,
-        machine_fixture::update, machine_fixture::write_msr;
+        machine_fixture::enable_snp, machine_fixture::entry, machine_fixture::guest_page,
+        machine_fixture::hold, machine_fixture::hole, machine_fixture::immutable,
+        machine_fixture::low_2m, machine_fixture::m, machine_fixture::optimise,
+        machine_fixture::read_msr, machine_fixture::release, machine_fixture::reports,
+        machine_fixture::rmp_base, machine_fixture::update, machine_fixture::write_msr;
 
     explicit probe_machine(const policy &choices) : choices_(choices) {}
 

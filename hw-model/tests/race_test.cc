@@ -123,6 +123,7 @@ TEST_F(race_test, psmash_and_rmpread_are_atomic)
 
 TEST_F(race_test, base_may_move_while_siblings_use_the_table)
 {
+    start({.rmpopt_locked = choice::rmpopt_locked::allow});
     constexpr spa_t bases[] = {0, 2 * region_1g, 4096 * region_1g, 200000 * region_1g};
     race(
         [&](unsigned i) {

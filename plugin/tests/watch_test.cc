@@ -188,13 +188,18 @@ TEST_F(watch_test, lost_wrmsr)
     EXPECT_EQ(ids(), list{"msr-lost"});
 }
 
-TEST_F(watch_test, zero_into_rmpopt_base_is_never_wrong)
+TEST_F(watch_test, rmpopt_base_that_is_cleared)
 {
+    initialise_snp();
     wrmsr(0, hw::msr::rmpopt_base, 0);
+    EXPECT_EQ(ids(), list{}) << "it was not enabled yet";
+    enable({0, 2});
+    wrmsr(0, hw::msr::rmpopt_base, 0);
+    EXPECT_EQ(ids(), list{"msr-refused"});
+    begin({.rmpopt_locked = hw::choice::rmpopt_locked::ignore});
     bring_up();
-    m->firmware_clear_snp_en();
     wrmsr(0, hw::msr::rmpopt_base, 0);
-    EXPECT_EQ(ids(), list{});
+    EXPECT_EQ(ids(), list{"msr-lost"});
 }
 
 TEST_F(watch_test, registers_that_differ_at_snp_init)
@@ -302,7 +307,8 @@ TEST_F(watch_test, a_reset_of_the_secure_processor_ends_its_guests)
 
 TEST_F(watch_test, another_base_forgets_the_last_pass)
 {
-    begin({.msr_rewrite = hw::choice::msr_rewrite::keep});
+    begin({.rmpopt_locked = hw::choice::rmpopt_locked::allow,
+           .msr_rewrite = hw::choice::msr_rewrite::keep});
     bring_up();
     enable({0, 2}, hw::region_1g);
     enable({0, 2}, 0);

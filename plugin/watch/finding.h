@@ -49,10 +49,10 @@ inline constexpr std::array finding_infos{
                  "this kernel does not use RMPOPT, or has switched it off"},
     finding_info{"rmpopt-never-enabled", severity::error,
                  "a kernel that knows the register has to set RMPOPT_EN on each core after SNP_EN"},
-    finding_info{"msr-refused", severity::error,
-                 "the write raised #GP(0): set up the RMP registers before SNP_EN, and SNP_EN with "
-                 "a segmented "
-                 "RMP before RMPOPT_EN"},
+    finding_info{
+        "msr-refused", severity::error,
+        "the write raised #GP(0): set up the RMP registers before SNP_EN, enable RMPOPT_BASE "
+        "after it with a segmented RMP, and leave it so until SNP is disabled"},
     finding_info{
         "msr-lost", severity::error,
         "the register does not hold the value that was written: read it back, or check the "

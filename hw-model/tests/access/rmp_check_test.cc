@@ -333,9 +333,8 @@ TEST_F(rmpopt_skip, does_not_see_pages_in_use)
 
 TEST_F(rmpopt_skip, needs_rmpopt_en)
 {
-    build("venice", rmp_layout::segmented, {.msr_rewrite = choice::msr_rewrite::keep});
-    enable_snp();
-    enable_rmpopt();
+    start(
+        {.rmpopt_locked = choice::rmpopt_locked::allow, .msr_rewrite = choice::msr_rewrite::keep});
     ASSERT_TRUE(optimise(0, low.base).cf);
     ASSERT_EQ(write_msr(0, msr::rmpopt_base, 0), msr_result::done);
     EXPECT_TRUE(m->core(0).rmpopt.test(page)) << "the table is kept";

@@ -66,7 +66,8 @@ TEST_F(policy_edge, blocking_hv_fixed_pages_sees_each_page_and_no_other_region)
 
 TEST_F(policy_edge, kept_table_is_cleared_by_another_base)
 {
-    start({.msr_rewrite = choice::msr_rewrite::keep});
+    start(
+        {.rmpopt_locked = choice::rmpopt_locked::allow, .msr_rewrite = choice::msr_rewrite::keep});
     ASSERT_TRUE(optimise(0, gb).cf);
     enable_rmpopt(gb);
     EXPECT_FALSE(reports(0, gb));

@@ -37,7 +37,9 @@ TEST_F(rmpopt_test, is_undefined_outside_64_bit_mode)
 
 TEST_F(rmpopt_test, is_undefined_on_a_core_that_is_not_enabled)
 {
-    ASSERT_EQ(write_msr(2, msr::rmpopt_base, 0), msr_result::done);
+    build("venice");
+    enable_snp();
+    ASSERT_EQ(write_msr(0, msr::rmpopt_base, rmpopt_enable), msr_result::done);
     EXPECT_EQ(fault_of({.thread = 2}), fault::ud);
     EXPECT_EQ(fault_of({.thread = 3}, 0, 1), fault::ud);
     EXPECT_EQ(fault_of({.thread = 0}), fault::none);
@@ -52,7 +54,8 @@ TEST_F(rmpopt_test, is_undefined_with_a_contiguous_rmp)
 
 TEST_F(rmpopt_test, is_undefined_rather_than_privileged_when_not_enabled)
 {
-    ASSERT_EQ(write_msr(0, msr::rmpopt_base, 0), msr_result::done);
+    build("venice");
+    enable_snp();
     EXPECT_EQ(fault_of({.cpl = 3}), fault::ud);
 }
 
@@ -60,11 +63,14 @@ TEST_F(rmpopt_test, is_undefined_when_firmware_has_cleared_snp_en)
 {
     m->firmware_clear_snp_en();
     EXPECT_EQ(fault_of({}), fault::ud);
+    start({.shutdown_msr = choice::shutdown_msr::keep});
+    m->firmware_clear_snp_en();
+    EXPECT_EQ(fault_of({}), fault::ud);
 }
 
 TEST_F(rmpopt_test, returns_cf_0_without_snp_en_when_the_policy_says_so)
 {
-    start({.snpoff_exec = choice::snpoff_exec::cf0});
+    start({.snpoff_exec = choice::snpoff_exec::cf0, .shutdown_msr = choice::shutdown_msr::keep});
     ASSERT_TRUE(optimise(0, 0).cf);
     m->firmware_clear_snp_en();
     EXPECT_EQ(fault_of({}), fault::none);
@@ -122,7 +128,8 @@ TEST_F(rmpopt_test, faults_outside_the_window_when_the_policy_says_so)
 
 TEST_F(rmpopt_test, faults_below_the_window_when_the_policy_says_so)
 {
-    start({.out_of_window = choice::out_of_window::gp});
+    build("venice", rmp_layout::segmented, {.out_of_window = choice::out_of_window::gp});
+    enable_snp();
     enable_rmpopt(2 * gb);
     EXPECT_EQ(fault_of({}, gb), fault::gp0);
 }
@@ -326,6 +333,8 @@ TEST_F(rmpopt_test, nothing_sets_a_bit_again_but_rmpopt)
 
 TEST_F(rmpopt_test, window_can_start_anywhere)
 {
+    build("venice");
+    enable_snp();
     enable_rmpopt(2 * gb);
     EXPECT_TRUE(optimise(0, high.base).cf);
     EXPECT_FALSE(optimise(0, low.base).cf);
@@ -336,6 +345,8 @@ TEST_F(rmpopt_test, window_can_start_anywhere)
 
 TEST_F(rmpopt_test, rmpupdate_clears_the_bit_whatever_the_base_of_the_core)
 {
+    build("venice");
+    enable_snp();
     ASSERT_EQ(write_msr(0, msr::rmpopt_base, gb | 1), msr_result::done);
     ASSERT_EQ(write_msr(2, msr::rmpopt_base, 2 * gb | 1), msr_result::done);
     ASSERT_TRUE(optimise(0, high.base).cf);
@@ -347,6 +358,9 @@ TEST_F(rmpopt_test, rmpupdate_clears_the_bit_whatever_the_base_of_the_core)
 
 TEST_F(rmpopt_test, result_is_taken_over_between_cores_with_different_bases)
 {
+    build("venice");
+    enable_snp();
+    ASSERT_EQ(write_msr(0, msr::rmpopt_base, 1), msr_result::done);
     ASSERT_EQ(write_msr(2, msr::rmpopt_base, 2 * gb | 1), msr_result::done);
     ASSERT_TRUE(optimise(0, high.base).cf);
     ASSERT_TRUE(optimise(2, high.base).cf);

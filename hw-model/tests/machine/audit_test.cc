@@ -138,6 +138,8 @@ TEST_F(audit_test, finds_the_bit_of_each_core)
 
 TEST_F(audit_test, finds_a_bit_at_another_window_base)
 {
+    build("venice");
+    enable_snp();
     enable_rmpopt(high.base);
     ASSERT_TRUE(optimise(0, high.base).cf);
     store_firmware_page(high_2m);

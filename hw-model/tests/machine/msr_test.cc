@@ -291,25 +291,99 @@ TEST_F(msr_test, rmpopt_base_cannot_be_enabled_with_a_contiguous_rmp)
     EXPECT_EQ(write_msr(0, msr::rmpopt_base, 1), msr_result::gp0);
 }
 
-TEST_F(msr_test, rmpopt_base_ignores_an_enable_without_snp_en_when_the_policy_says_so)
+TEST_F(msr_test, rmpopt_base_with_a_contiguous_rmp_takes_what_does_not_enable_it)
+{
+    build("venice", rmp_layout::contiguous);
+    enable_snp();
+    EXPECT_EQ(write_msr(0, msr::rmpopt_base, 5 * gb), msr_result::done);
+    EXPECT_EQ(read_msr(0, msr::rmpopt_base), 5 * gb);
+}
+
+TEST_F(msr_test, rmpopt_base_cannot_be_written_without_snp_en)
+{
+    enable_snp(0);
+    for (const std::uint64_t value : {std::uint64_t{0}, 5 * gb}) {
+        EXPECT_EQ(write_msr(2, msr::rmpopt_base, value), msr_result::gp0);
+    }
+    EXPECT_EQ(read_msr(2, msr::rmpopt_base), 0u);
+}
+
+TEST_F(msr_test, rmpopt_base_ignores_a_write_without_snp_en_when_the_policy_says_so)
 {
     build("venice", rmp_layout::segmented, {.wrmsr_nosnp = choice::wrmsr_nosnp::ignore});
-    EXPECT_EQ(write_msr(0, msr::rmpopt_base, 1), msr_result::done);
+    for (const std::uint64_t value : {std::uint64_t{1}, 5 * gb}) {
+        EXPECT_EQ(write_msr(0, msr::rmpopt_base, value), msr_result::done);
+    }
     EXPECT_EQ(read_msr(0, msr::rmpopt_base), 0u);
 }
 
-TEST_F(msr_test, rmpopt_base_can_be_zeroed_after_firmware_cleared_snp_en)
+TEST_F(msr_test, rmpopt_base_takes_a_base_before_it_is_enabled)
+{
+    enable_snp();
+    EXPECT_EQ(write_msr(0, msr::rmpopt_base, 5 * gb), msr_result::done);
+    EXPECT_EQ(write_msr(0, msr::rmpopt_base, 3 * gb), msr_result::done);
+    EXPECT_EQ(write_msr(0, msr::rmpopt_base, 0), msr_result::done);
+    EXPECT_EQ(write_msr(0, msr::rmpopt_base, 2 * gb | 1), msr_result::done);
+    EXPECT_EQ(read_msr(0, msr::rmpopt_base), 2 * gb | 1);
+}
+
+TEST_F(msr_test, rmpopt_base_stays_once_it_is_enabled)
 {
     enable_all();
-    m->firmware_clear_snp_en();
+    ASSERT_TRUE(optimise(0, 0).cf);
+    for (const std::uint64_t value : {std::uint64_t{0}, gb, gb | 1}) {
+        EXPECT_EQ(write_msr(0, msr::rmpopt_base, value), msr_result::gp0);
+        EXPECT_EQ(write_msr(1, msr::rmpopt_base, value), msr_result::gp0) << "the sibling";
+    }
+    EXPECT_EQ(read_msr(0, msr::rmpopt_base), 1u);
+    EXPECT_TRUE(reports(0, 0));
+}
+
+TEST_F(msr_test, rmpopt_base_ignores_a_change_while_enabled_when_the_policy_says_so)
+{
+    start({.rmpopt_locked = choice::rmpopt_locked::ignore});
+    ASSERT_TRUE(optimise(0, 0).cf);
+    for (const std::uint64_t value : {std::uint64_t{0}, gb | 1}) {
+        EXPECT_EQ(write_msr(0, msr::rmpopt_base, value), msr_result::done);
+    }
+    EXPECT_EQ(read_msr(0, msr::rmpopt_base), 1u);
+    EXPECT_TRUE(reports(0, 0));
+}
+
+TEST_F(msr_test, rmpopt_base_can_be_changed_while_enabled_when_the_policy_says_so)
+{
+    start({.rmpopt_locked = choice::rmpopt_locked::allow});
+    EXPECT_EQ(write_msr(0, msr::rmpopt_base, gb | 1), msr_result::done);
+    EXPECT_EQ(read_msr(0, msr::rmpopt_base), gb | 1);
     EXPECT_EQ(write_msr(0, msr::rmpopt_base, 0), msr_result::done);
     EXPECT_EQ(read_msr(0, msr::rmpopt_base), 0u);
 }
 
-TEST_F(msr_test, rmpopt_base_takes_a_base_without_enable_at_any_time)
+TEST_F(msr_test, rmpopt_base_falls_with_snp_en)
 {
-    EXPECT_EQ(write_msr(0, msr::rmpopt_base, 5 * gb), msr_result::done);
-    EXPECT_EQ(read_msr(0, msr::rmpopt_base), 5 * gb);
+    enable_all();
+    m->firmware_clear_snp_en();
+    for (unsigned t = 0; t < m->cpus().threads(); ++t) {
+        EXPECT_EQ(read_msr(t, msr::rmpopt_base), 0u);
+    }
+    EXPECT_EQ(write_msr(0, msr::rmpopt_base, 0), msr_result::gp0);
+}
+
+TEST_F(msr_test, rmpopt_base_outlives_snp_en_when_the_policy_says_so)
+{
+    start({.shutdown_msr = choice::shutdown_msr::keep});
+    m->firmware_clear_snp_en();
+    EXPECT_EQ(read_msr(0, msr::rmpopt_base), 1u);
+}
+
+TEST_F(msr_test, bits_of_another_base_do_not_outlive_snp_en)
+{
+    build("venice");
+    enable_snp();
+    enable_rmpopt(gb);
+    ASSERT_TRUE(optimise(0, gb).cf);
+    m->firmware_clear_snp_en();
+    EXPECT_FALSE(m->core(0).rmpopt.test(0));
 }
 
 TEST_F(msr_test, rmpopt_base_faults_for_each_reserved_low_bit)
@@ -331,6 +405,7 @@ TEST_F(msr_test, rmpopt_base_faults_above_the_physical_address_width)
 TEST_F(msr_test, rmpopt_base_follows_the_width_that_the_guest_sees)
 {
     build("venice", rmp_layout::segmented, {}, 40);
+    enable_snp();
     EXPECT_EQ(write_msr(0, msr::rmpopt_base, 1ull << 40), msr_result::gp0);
     EXPECT_EQ(write_msr(0, msr::rmpopt_base, 1ull << 39), msr_result::done);
 }
@@ -372,9 +447,8 @@ TEST_F(msr_test, rmpopt_base_rewritten_keeps_the_table_when_the_policy_says_so)
 
 TEST_F(msr_test, rmpopt_base_moved_clears_the_table_even_then)
 {
-    build("venice", rmp_layout::segmented, {.msr_rewrite = choice::msr_rewrite::keep});
-    enable_snp();
-    enable_rmpopt();
+    start(
+        {.rmpopt_locked = choice::rmpopt_locked::allow, .msr_rewrite = choice::msr_rewrite::keep});
     ASSERT_TRUE(optimise(0, 0).cf);
     ASSERT_EQ(write_msr(0, msr::rmpopt_base, gb | 1), msr_result::done);
     EXPECT_FALSE(reports(0, gb));

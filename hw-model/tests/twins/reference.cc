@@ -149,7 +149,8 @@ msr_result reference::write_rmpopt_base(unsigned thread, std::uint64_t value)
     reference_core &core = core_of(thread);
     const bool reserved = value % region_1g > 1 || value >= 1ull << world::phys_bits;
     const bool possible = core.snp_en && world_.layout == rmp_layout::segmented;
-    if (reserved || (value % 2 != 0 && !possible)) {
+    const bool locked = core.rmpopt_base % 2 != 0 && value != core.rmpopt_base;
+    if (reserved || !core.snp_en || (value % 2 != 0 && !possible) || locked) {
         return msr_result::gp0;
     }
     core.rmpopt_base = value;
@@ -215,6 +216,7 @@ void reference::shutdown()
 {
     for (reference_core &core : cores_) {
         core.snp_en = false;
+        core.rmpopt_base = 0;
     }
 }
 

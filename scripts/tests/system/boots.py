@@ -130,8 +130,8 @@ BAD_INPUT = (
 AGAIN = "msr.allow_writes=on kvm.enable_virt_at_load=0"  # to initialise SNP again with everything built in
 X86_SHUTDOWN = ("--policy", "x86-snp-shutdown=on")
 UP = {"psp.state": "init", "psp.snp_state": "init", "snp_cpus": "0-3", "rmpopt_cpus": "0-3", "counters.rmp_faults": 0}
-# The state that a crashed kernel leaves: SNP_EN is set, but neither firmware nor RMPOPT is in use.
-CRASHED = {**UP, "psp.state": "uninit", "psp.snp_state": "uninit", "rmpopt_cpus": ""}
+# The state that a crashed kernel leaves: firmware is not in use, but SNP_EN and with it RMPOPT_BASE stay set.
+CRASHED = {**UP, "psp.state": "uninit", "psp.snp_state": "uninit"}
 
 
 def _lifecycle(name: str, part: str, append: str = "", *words: str, starts: int = 1,
@@ -156,7 +156,7 @@ SECOND_KERNEL = (
     _lifecycle("kexec, full shutdown", "kexec", f"{AGAIN} retain_initrd rmpopt.x86_shutdown", *X86_SHUTDOWN, starts=2),
     _lifecycle("panic and kdump", "panic", "retain_initrd crashkernel=256M", "--mem", "3G", starts=2, plugin=CRASHED),
     _lifecycle("panic and kdump, full shutdown", "panic", "retain_initrd crashkernel=256M rmpopt.x86_shutdown",
-               *X86_SHUTDOWN, "--mem", "3G", starts=2, plugin={**CRASHED, "snp_cpus": ""}),
+               *X86_SHUTDOWN, "--mem", "3G", starts=2, plugin={**CRASHED, "snp_cpus": "", "rmpopt_cpus": ""}),
 )
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from rmpopt_cli.explore import points, search
 from rmpopt_cli.guest.given import Given
-from rmpopt_cli.scenarios.catalogue import Scenario
+from rmpopt_cli.scenarios.catalogue import X86_SHUTDOWN, Scenario
 from .command import Checks, scratch
 from .report import deviations
 
@@ -26,6 +26,7 @@ class Unlucky:
     script: str
     finding: str
     first: int  # seed from which on the search begins, so that the test is short
+    policies: tuple[str, ...] = ()  # of the machine
 
     @property
     def name(self) -> str:
@@ -38,7 +39,7 @@ UNLUCKY = (
     Unlucky("quick,no-recheck,first-exit,armed-early",
             "background hold 256K 2; sleep 0.012; background hold 256K 2; await; sleep 0.02", "lost-optimisation", 16),
     Unlucky("quick,no-recheck,pass-outlives-stop",
-            "background hold 256K 1; sleep 1.04; unbind_psp; await", "rmpopt-disabled", 11),
+            "background hold 256K 1; sleep 1.04; unbind_psp; await", "rmpopt-after-shutdown", 1, X86_SHUTDOWN),
     Unlucky("quick,no-recheck,mask-read-twice",
             "offline 3; background hold 256K 1; sleep 1.045; offline 2; await", "lost-optimisation", 88),
 )
@@ -47,7 +48,8 @@ UNLUCKY = (
 def _search(unlucky: Unlucky, output: Path) -> search.Search:
     scenario = Scenario(unlucky.name, "", unlucky.script, guests=True, rmpopt=False, complete=False, quiet=QUIET,
                         allowed=("useless-pass",))  # passes are dense here
-    given = Given({"kernel": "variants", "append": f"rmpopt.mistake={unlucky.mistakes}"})
+    given = Given({"kernel": "variants", "append": f"rmpopt.mistake={unlucky.mistakes}"},
+                  {"policies": unlucky.policies})
     return search.Search(scenario, given, [], list(range(unlucky.first, MOST_SEEDS + 1)), output, at=["*rmpopt*"],
                          longest=LONGEST, minimise=True, until=unlucky.finding)
 

@@ -105,14 +105,14 @@ TEST_F(snp_x86_shutdown, unlocks_registers)
     EXPECT_EQ(m->thread(3).syscfg & syscfg_mfdm, 0u);
 }
 
-TEST_F(snp_x86_shutdown, leaves_rmpopt_useless_and_its_register_clearable)
+TEST_F(snp_x86_shutdown, leaves_rmpopt_disabled)
 {
     snp_up_and_flushed();
     ASSERT_EQ(write(0, msr::rmpopt_base, rmpopt_enable), msr_result::done);
     EXPECT_EQ(shutdown_ex(iommu | x86), success);
     EXPECT_EQ(rmpopt(*m, {}, 0, 0).exception, fault::ud);
+    EXPECT_EQ(m->core(0).rmpopt.msr(), 0u);
     EXPECT_EQ(write(0, msr::rmpopt_base, rmpopt_enable), msr_result::gp0);
-    EXPECT_EQ(write(0, msr::rmpopt_base, 0), msr_result::done);
 }
 
 TEST_F(snp_x86_shutdown, makes_software_prepare_again)
