@@ -24,7 +24,8 @@ constexpr policy_value cf0{"cf0", "CF=0, no exception"}, cf1{"cf1", "CF=1, no ex
     fail_overlap{"4", "EAX=4, FAIL_OVERLAP"}, fail_badaddr{"7", "EAX=7, FAIL_BADADDR"},
     allow{"allow", "allowed"}, fault{"fault", "#PF with the RMP bit"},
     access{"access", "as the access that needed it"}, write{"write", "always a write"},
-    off{"off", "not offered"}, on{"on", "offered"};
+    any{"any", "accepted"}, only_4k{"4k", "VMEXIT_INVALID"}, off{"off", "not offered"},
+    on{"on", "offered"};
 
 constexpr std::array cf0_or_gp{cf0, gp};
 constexpr std::array round_or_gp{round, gp};
@@ -35,8 +36,8 @@ constexpr std::array keep_or_clear{keep, clear};
 constexpr std::array cf1_or_cf0{cf1, cf0};
 constexpr std::array clean_or_block{clean, block};
 constexpr std::array gp_or_ignore{gp, ignore};
-constexpr std::array clear_or_keep{clear, keep};
 constexpr std::array gp_or_ignore_or_allow{gp, ignore, allow};
+constexpr std::array clear_or_keep{clear, keep};
 constexpr std::array ud_or_gp{ud, gp};
 constexpr std::array fail_input_or_round{fail_input, round};
 constexpr std::array fail_input_or_cut{fail_input, cut};
@@ -52,6 +53,8 @@ constexpr std::array gp_or_fail_permission{gp, fail_permission};
 constexpr std::array fail_permission_or_success{fail_permission, success};
 constexpr std::array bytes_or_mb{bytes, mb};
 constexpr std::array off_or_on{off, on};
+constexpr std::array on_or_off{on, off};
+constexpr std::array any_or_only_4k{any, only_4k};
 
 template <auto member>
 constexpr policy_knob knob(std::string_view name, std::span<const policy_value> values,
@@ -121,12 +124,12 @@ constexpr std::array knobs{
     knob<&policy::init_msr>("init-msr", keep_or_clear,
                             "RMPOPT_BASE and the table of a core when one of its threads gets INIT",
                             "not documented; the core's other thread keeps using both"),
-    knob<&policy::shutdown_table>(
-        "shutdown-table", keep_or_clear, "all RMPOPT tables when firmware clears SNP_EN",
-        "not documented; no RMP check follows, and the next SNP_INIT clears them"),
     knob<&policy::shutdown_msr>(
         "shutdown-msr", clear_or_keep, "RMPOPT_BASE of all cores when firmware clears SNP_EN",
         "Linux 7.4 (x86/sev, 2026-09-18): it stays enabled until SNP is disabled"),
+    knob<&policy::shutdown_table>(
+        "shutdown-table", keep_or_clear, "all RMPOPT tables when firmware clears SNP_EN",
+        "not documented; no RMP check follows, and the next SNP_INIT clears them"),
     knob<&policy::shared_update>(
         "shared-update", clear_or_keep,
         "the region's RMPOPT bits when RMPUPDATE leaves an unassigned page unassigned",
@@ -168,6 +171,11 @@ constexpr std::array knobs{
     knob<&policy::inuse_write>("inuse-write", allow_or_fault,
                                "host write to the VMCB or VMSA of a running guest",
                                "APM vol. 2, 15.36.12 says that it may fault"),
+    knob<&policy::vmsa_size>(
+        "vmsa-size", any_or_only_4k,
+        "VMRUN of an SNP guest whose VMSA lies inside a 2 MB RMP entry",
+        "APM vol. 2, table 15-41 has no Page-Size check for it; the text before it says that such "
+        "checks take 4 KB"),
     knob<&policy::walk_fault>(
         "walk-fault", access_or_write,
         "the W bit in the error code when the RMP forbids the accessed-bit update of a page walk",
@@ -193,6 +201,9 @@ constexpr std::array knobs{
         "segment-unit", bytes_or_mb,
         "CPUID 8000_0025 EAX: limits of the segment size as log2 of bytes or of MB",
         "APM vol. 2 reads like MB; Linux compares them with RMP_CFG, which is log2 bytes"),
+    knob<&policy::sme>("sme", on_or_off, "SME (CPUID 8000_001F EAX[0])",
+                       "every EPYC has it; but nothing is encrypted here, and a kernel with "
+                       "mem_encrypt=on would set the C-bit, which is an address bit here"),
     knob<&policy::x86_snp_shutdown>(
         "x86-snp-shutdown", off_or_on,
         "X86_SNP_SHUTDOWN of SNP_SHUTDOWN_EX (SNP_FEATURE_INFO ECX[1]): SNP_EN cleared on all "

@@ -101,6 +101,7 @@ enum class inuse_write : std::uint8_t {
     allow,
     fault
 }; ///< host write to the VMCB or VMSA of a running guest
+enum class vmsa_size : std::uint8_t { any, small };     ///< VMRUN: SNP VMSA inside a 2 MB entry
 enum class walk_fault : std::uint8_t { access, write }; ///< W bit in the fault of an A/D update
 enum class not_snp_guest : std::uint8_t {
     ud,
@@ -124,7 +125,8 @@ enum class rmp_msr_locked : std::uint8_t {
 enum class segment_unit : std::uint8_t {
     bytes,
     mb
-}; ///< CPUID 8000_0025 EAX: unit of the segment sizes
+};                                         ///< CPUID 8000_0025 EAX: unit of the segment sizes
+enum class sme : std::uint8_t { on, off }; ///< CPUID 8000_001F EAX[0]
 enum class x86_snp_shutdown : std::uint8_t {
     off,
     on
@@ -143,13 +145,13 @@ struct policy {
     choice::uncovered_region uncovered_region{};
     choice::hv_fixed hv_fixed{};
     choice::wrmsr_nosnp wrmsr_nosnp{};
+    choice::rmpopt_locked rmpopt_locked{};
     choice::msr_reserved msr_reserved{};
     choice::msr_rewrite msr_rewrite{};
-    choice::rmpopt_locked rmpopt_locked{};
     choice::init_msr init_msr{};
+    choice::shutdown_msr shutdown_msr{};
     choice::shutdown_table shutdown_table{};
     choice::shared_update shared_update{};
-    choice::shutdown_msr shutdown_msr{};
     choice::guest_exec guest_exec{};
     choice::spa_align spa_align{};
     choice::asid_high asid_high{};
@@ -160,6 +162,7 @@ struct policy {
     choice::psmash_kind psmash_kind{};
     choice::status_flags status_flags{};
     choice::inuse_write inuse_write{};
+    choice::vmsa_size vmsa_size{};
     choice::walk_fault walk_fault{};
     choice::not_snp_guest not_snp_guest{};
     choice::pvalidate_vmpl pvalidate_vmpl{};
@@ -167,6 +170,7 @@ struct policy {
     choice::guest_size_order guest_size_order{};
     choice::rmp_msr_locked rmp_msr_locked{};
     choice::segment_unit segment_unit{};
+    choice::sme sme{};
     choice::x86_snp_shutdown x86_snp_shutdown{};
 
     bool operator==(const policy &) const = default;

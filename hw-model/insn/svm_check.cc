@@ -15,13 +15,13 @@ bool is_hypervisor_owned(const machine &m, std::optional<spa_t> spa) noexcept
 }
 
 /// The page must have an entry, belong to the guest at the right GPA, be marked as VMSA, and not be
-/// immutable. The manual says that the page counts as 4 KB. We take that to mean that a 2 MB entry
-/// does not match, as for the guest's accesses. The manual does not require it to be validated.
+/// immutable (APM vol. 2, table 15-41). The manual does not require it to be validated.
 bool is_vmsa_of(const machine &m, const snp_vmsa &v) noexcept
 {
     const rmp_entry e = rmp_owner(m.rmp(), v.spa); // reads as not assigned if there is no entry
     return e.assigned && e.asid != 0 && e.asid == v.asid && e.gpa == align_down(v.gpa, page_4k) &&
-           !e.immutable && !e.size_2m && e.vmsa;
+           !e.immutable && e.vmsa &&
+           (!e.size_2m || m.choices().vmsa_size == choice::vmsa_size::any);
 }
 
 } // namespace

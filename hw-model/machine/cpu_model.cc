@@ -16,7 +16,11 @@ namespace
 // not documented. An RMP entry holds GPA bits 50:12 as far as physical addresses go: 48 bits on
 // Milan, 52 on Genoa (T. Lendacky, coconut-svsm issue 22). tcb_snp stays below the level (0x1b on
 // family 19h, 4 on 1Ah) from which Linux stops offering plain SEV-ES guests, so that all guest
-// types remain testable.
+// types remain testable. Firmware versions: 1.55.25 is the one that Linux was tried with; Genoa
+// tells whether it has checked for aliases from 1.55.38 on (virtee/sev), Turin is assumed to be as
+// old; 1.58.5 comes from the log of a machine with a segmented RMP (AMDESE/AMDSEV, README).
+// Ciphertext hiding is of Zen 5 (Linux, kvm_amd.ciphertext_hiding_asids); that the same parts can
+// switch RAPL off, and that only Zen 6 has EFR2[13], is assumed.
 constexpr std::array<cpu_model, 4> table{{
     {.name = "venice",
      .description = "Zen 6 EPYC: segmented RMP, RMPREAD, RMPOPT",
@@ -29,7 +33,11 @@ constexpr std::array<cpu_model, 4> table{{
      .rmpopt = true,
      .asids = 1006,
      .min_sev_asid = 100,
-     .tcb_snp = 3},
+     .tcb_snp = 3,
+     .firmware = {.minor = 58, .build = 5},
+     .ciphertext_hiding = true,
+     .rapl_disable = true,
+     .iommu_page_mode_0 = true},
     {.name = "turin",
      .description = "Zen 5 EPYC: segmented RMP, RMPREAD",
      .family = 0x1a,
@@ -40,7 +48,10 @@ constexpr std::array<cpu_model, 4> table{{
      .rmpread = true,
      .asids = 1006,
      .min_sev_asid = 100,
-     .tcb_snp = 3},
+     .tcb_snp = 3,
+     .firmware = {.build = 38},
+     .ciphertext_hiding = true,
+     .rapl_disable = true},
     {.name = "genoa",
      .description = "Zen 4 EPYC: contiguous RMP, raw entries",
      .family = 0x19,
@@ -48,7 +59,8 @@ constexpr std::array<cpu_model, 4> table{{
      .model_last = 0x1f,
      .asids = 1006,
      .min_sev_asid = 100,
-     .tcb_snp = 0x16},
+     .tcb_snp = 0x16,
+     .firmware = {.build = 38}},
     {.name = "milan",
      .description = "Zen 3 EPYC: contiguous RMP, raw entries",
      .family = 0x19,

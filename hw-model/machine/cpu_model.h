@@ -11,6 +11,11 @@
 namespace rmpopt::hw
 {
 
+/// Version of the secure processor's API.
+struct firmware_version {
+    std::uint8_t major = 1, minor = 55, build = 25;
+};
+
 struct cpu_model {
     std::string_view name;
     std::string_view description;
@@ -27,6 +32,10 @@ struct cpu_model {
     unsigned cacheable_segments = 64;           ///< CPUID 8000_0025 EBX[9:0], 1..512
     bool rst_hard_limit = false;                ///< EBX[10]: no segments beyond those
     std::uint8_t tcb_snp = 0;                   ///< firmware's SNP security version
+    firmware_version firmware{};
+    bool ciphertext_hiding = false; ///< SNP_FEATURE_INFO ECX[3]
+    bool rapl_disable = false;      ///< SNP_FEATURE_INFO ECX[2]
+    bool iommu_page_mode_0 = false; ///< EFR2[13]: SNP with IOMMU domains in passthrough mode
 };
 
 std::span<const cpu_model> cpu_models();

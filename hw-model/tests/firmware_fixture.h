@@ -165,10 +165,21 @@ class firmware_fixture : public testing::Test
         return run_with(firmware_command::snp_init_ex, flags, 0u, list, std::uint64_t{0},
                         std::array<std::uint64_t, 5>{});
     }
+    /// SNP_INIT_EX with ciphertext hiding: ASIDs up to `max_snp_asid` are for SNP guests.
+    firmware_status init_hiding(std::uint64_t max_snp_asid)
+    {
+        return run_with(firmware_command::snp_init_ex, 1u | 1u << 3, 0u, spa_t{0}, max_snp_asid,
+                        std::array<std::uint64_t, 5>{});
+    }
     void snp_up()
     {
         enable_snp();
         ASSERT_EQ(status_of(firmware_command::snp_init), firmware_status::success);
+    }
+    void snp_down()
+    {
+        ASSERT_EQ(status_of(firmware_command::snp_df_flush), firmware_status::success);
+        ASSERT_EQ(shutdown_ex(0), firmware_status::success);
     }
     firmware_status reclaim(spa_t operand)
     {

@@ -12,9 +12,9 @@ namespace rmpopt
 namespace
 {
 
-hw::spa_t announce_snp(const hw::memory_view &memory)
+hw::spa_t announce_snp(const hw::machine &m)
 {
-    const iommu_setup iommu = announce_iommu_snp(memory);
+    const iommu_setup iommu = announce_iommu_snp(m.memory(), m.cpu().iommu_page_mode_0);
     if (!iommu.error.empty()) {
         log("{}: Linux will not enable SNP", iommu.error);
     }
@@ -49,7 +49,7 @@ void set_up_rmp(const boot_hand_over &h)
 
 hw::spa_t hand_over(const boot_hand_over &h)
 {
-    const hw::spa_t iommu = announce_snp(h.machine->memory());
+    const hw::spa_t iommu = announce_snp(*h.machine);
     if (h.layout == hw::rmp_layout::none) {
         log("no RMP, as asked");
     } else {

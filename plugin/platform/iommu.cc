@@ -88,7 +88,7 @@ void mend_checksum(const memory_view &memory, spa_t table, std::uint32_t length)
 
 } // namespace
 
-iommu_setup announce_iommu_snp(const memory_view &memory)
+iommu_setup announce_iommu_snp(const memory_view &memory, bool page_mode_0)
 {
     constexpr std::uint64_t first_block = 48, block_base = 8, block_efr = 24, block_efr2 = 32;
     constexpr std::uint64_t efr_snp = 1ull << 63, efr2_snp_page_mode_0 = 1ull << 13;
@@ -111,7 +111,7 @@ iommu_setup announce_iommu_snp(const memory_view &memory)
                 setup.register_base = memory.load<std::uint64_t>(block + block_base).value_or(0);
             }
             set_bits(memory, block + block_efr, efr_snp);
-            set_bits(memory, block + block_efr2, efr2_snp_page_mode_0);
+            set_bits(memory, block + block_efr2, page_mode_0 ? efr2_snp_page_mode_0 : 0);
             ++setup.blocks;
         }
         o += bytes;

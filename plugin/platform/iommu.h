@@ -20,10 +20,10 @@ struct iommu_setup {
     std::string error;           ///< why SNP could not be announced; empty on success
 };
 
-/// Sets EFR[SNPSup] and EFR2[13] (SNP page mode 0) in every IVHD of type 11h or 40h of the ACPI
-/// IVRS and updates the checksum. That suffices: Linux reads SNP support from the IVRS, not from
-/// the IOMMU's registers.
-iommu_setup announce_iommu_snp(const hw::memory_view &memory);
+/// Sets EFR[SNPSup], and EFR2[13] (SNP page mode 0) if the CPU model has it, in every IVHD of type
+/// 11h or 40h of the ACPI IVRS and updates the checksum. That suffices: Linux reads SNP support
+/// from the IVRS, not from the IOMMU's registers.
+iommu_setup announce_iommu_snp(const hw::memory_view &memory, bool page_mode_0);
 
 /// Raw values of the registers that hold the addresses of the IOMMU's buffers.
 struct iommu_registers {

@@ -104,7 +104,7 @@ class ivrs_test : public testing::Test
 TEST_F(ivrs_test, ivhd_11h_announces_snp)
 {
     set_blocks({{.type = 0x11}});
-    const iommu_setup s = announce_iommu_snp(memory());
+    const iommu_setup s = announce_iommu_snp(memory(), true);
     EXPECT_EQ(s.error, "");
     EXPECT_EQ(s.blocks, 1u);
     EXPECT_EQ(s.register_base, 0xfed80000u);
@@ -112,10 +112,18 @@ TEST_F(ivrs_test, ivhd_11h_announces_snp)
     EXPECT_EQ(efr2(), snp_page_mode_0);
 }
 
+TEST_F(ivrs_test, snp_page_mode_0_is_not_of_every_cpu_model)
+{
+    set_blocks({{.type = 0x11}});
+    announce_iommu_snp(memory(), false);
+    EXPECT_EQ(efr(), snp_sup);
+    EXPECT_EQ(efr2(), 0u);
+}
+
 TEST_F(ivrs_test, ivhd_40h_announces_snp)
 {
     set_blocks({{.type = 0x40, .length = 64}});
-    EXPECT_EQ(announce_iommu_snp(memory()).blocks, 1u);
+    EXPECT_EQ(announce_iommu_snp(memory(), true).blocks, 1u);
     EXPECT_EQ(efr(), snp_sup);
 }
 
@@ -124,7 +132,7 @@ TEST_F(ivrs_test, other_feature_bits_stay)
     set_blocks({{}});
     put<std::uint64_t>(ivrs + 48 + 24, 0xf77ef22294ada);
     put<std::uint64_t>(ivrs + 48 + 32, 5);
-    announce_iommu_snp(memory());
+    announce_iommu_snp(memory(), true);
     EXPECT_EQ(efr(), snp_sup | 0xf77ef22294ada);
     EXPECT_EQ(efr2(), snp_page_mode_0 | 5);
 }
@@ -133,16 +141,16 @@ TEST_F(ivrs_test, checksum_is_mended)
 {
     set_blocks({{}, {.type = 0x40}});
     ASSERT_EQ(sum(), 0);
-    announce_iommu_snp(memory());
+    announce_iommu_snp(memory(), true);
     EXPECT_EQ(sum(), 0);
 }
 
 TEST_F(ivrs_test, announcing_twice_changes_nothing_more)
 {
     set_blocks({{}});
-    announce_iommu_snp(memory());
+    announce_iommu_snp(memory(), true);
     const auto before = bytes_at(ivrs, 88);
-    EXPECT_EQ(announce_iommu_snp(memory()).error, "");
+    EXPECT_EQ(announce_iommu_snp(memory(), true).error, "");
     EXPECT_EQ(bytes_at(ivrs, 88), before);
 }
 
@@ -150,7 +158,7 @@ TEST_F(ivrs_test, ivhd_10h_has_no_such_fields_and_stays)
 {
     set_blocks({{.type = 0x10, .length = 24}, {.type = 0x11}});
     const auto before = bytes_at(ivrs + 48, 24);
-    EXPECT_EQ(announce_iommu_snp(memory()).blocks, 1u);
+    EXPECT_EQ(announce_iommu_snp(memory(), true).blocks, 1u);
     EXPECT_EQ(bytes_at(ivrs + 48, 24), before);
     EXPECT_EQ(efr(24), snp_sup);
 }
@@ -159,14 +167,14 @@ TEST_F(ivrs_test, memory_blocks_stay)
 {
     set_blocks({{.type = 0x20, .length = 40}, {.type = 0x11}});
     const auto before = bytes_at(ivrs + 48, 40);
-    announce_iommu_snp(memory());
+    announce_iommu_snp(memory(), true);
     EXPECT_EQ(bytes_at(ivrs + 48, 40), before);
 }
 
 TEST_F(ivrs_test, register_base_is_that_of_the_first_iommu)
 {
     set_blocks({{.register_base = 0xfed80000}, {.register_base = 0xfed90000}});
-    const iommu_setup s = announce_iommu_snp(memory());
+    const iommu_setup s = announce_iommu_snp(memory(), true);
     EXPECT_EQ(s.blocks, 2u);
     EXPECT_EQ(s.register_base, 0xfed80000u);
 }
@@ -175,65 +183,66 @@ TEST_F(ivrs_test, table_is_found_through_the_xsdt)
 {
     use_xsdt();
     set_blocks({{}});
-    EXPECT_EQ(announce_iommu_snp(memory()).error, "");
+    EXPECT_EQ(announce_iommu_snp(memory(), true).error, "");
 }
 
 TEST_F(ivrs_test, missing_table_is_an_error)
 {
     put_text(ivrs, "XXXX");
-    EXPECT_EQ(announce_iommu_snp(memory()).error, "no ACPI IVRS table; add -device amd-iommu");
+    EXPECT_EQ(announce_iommu_snp(memory(), true).error,
+              "no ACPI IVRS table; add -device amd-iommu");
 }
 
 TEST_F(ivrs_test, missing_rsdp_is_an_error)
 {
     put_text(rsdp, "RSD PTX ");
-    EXPECT_NE(announce_iommu_snp(memory()).error, "");
+    EXPECT_NE(announce_iommu_snp(memory(), true).error, "");
 }
 
 TEST_F(ivrs_test, table_without_blocks_is_an_error)
 {
-    EXPECT_EQ(announce_iommu_snp(memory()).error,
+    EXPECT_EQ(announce_iommu_snp(memory(), true).error,
               "the ACPI IVRS table has no IVHD of type 11h or 40h");
 }
 
 TEST_F(ivrs_test, table_with_only_ivhd_10h_is_an_error)
 {
     set_blocks({{.type = 0x10, .length = 24}});
-    EXPECT_NE(announce_iommu_snp(memory()).error, "");
+    EXPECT_NE(announce_iommu_snp(memory(), true).error, "");
 }
 
 TEST_F(ivrs_test, root_table_outside_ram_is_an_error)
 {
     put<std::uint32_t>(rsdp + 16, 0xf0000000);
-    EXPECT_NE(announce_iommu_snp(memory()).error, "");
+    EXPECT_NE(announce_iommu_snp(memory(), true).error, "");
 }
 
 TEST_F(ivrs_test, pointers_outside_ram_are_skipped)
 {
     set_blocks({{}});
     put<std::uint32_t>(rsdt + 36, 0xfffffffc);
-    EXPECT_EQ(announce_iommu_snp(memory()).error, "");
+    EXPECT_EQ(announce_iommu_snp(memory(), true).error, "");
 }
 
 TEST_F(ivrs_test, root_table_of_gigabytes_is_an_error)
 {
     put_header(rsdt, "RSDT", 0xffffffff);
     put<std::uint32_t>(rsdt + 40, 0);
-    EXPECT_NE(announce_iommu_snp(memory()).error, "");
+    EXPECT_NE(announce_iommu_snp(memory(), true).error, "");
 }
 
 TEST_F(ivrs_test, block_of_length_0_ends_the_table)
 {
     set_blocks({{}, {.type = 0x11, .length = 0}});
     put_header(ivrs, "IVRS", 200);
-    EXPECT_EQ(announce_iommu_snp(memory()).blocks, 1u);
+    EXPECT_EQ(announce_iommu_snp(memory(), true).blocks, 1u);
 }
 
 TEST_F(ivrs_test, block_too_short_for_the_fields_stays)
 {
     set_blocks({{.type = 0x11, .length = 39}, {}});
     const auto before = bytes_at(ivrs + 48, 39);
-    EXPECT_EQ(announce_iommu_snp(memory()).blocks, 1u);
+    EXPECT_EQ(announce_iommu_snp(memory(), true).blocks, 1u);
     EXPECT_EQ(bytes_at(ivrs + 48, 39), before);
 }
 
@@ -242,7 +251,7 @@ TEST_F(ivrs_test, block_that_leaves_its_table_stays)
     set_blocks({{}});
     put_header(ivrs, "IVRS", 48 + 20);
     const auto behind = bytes_at(ivrs + 48 + 20, 64);
-    EXPECT_EQ(announce_iommu_snp(memory()).blocks, 0u);
+    EXPECT_EQ(announce_iommu_snp(memory(), true).blocks, 0u);
     EXPECT_EQ(bytes_at(ivrs + 48 + 20, 64), behind);
 }
 
@@ -253,7 +262,7 @@ TEST_F(ivrs_test, table_that_leaves_ram_is_an_error)
     put_header(end, "IVRS", 48 + 40);
     put<std::uint8_t>(end + 48, 0x11);
     put<std::uint16_t>(end + 48 + 2, 40);
-    const iommu_setup s = announce_iommu_snp(memory());
+    const iommu_setup s = announce_iommu_snp(memory(), true);
     EXPECT_NE(s.error, "");
     EXPECT_EQ(s.blocks, 0u);
 }
@@ -263,14 +272,14 @@ TEST_F(ivrs_test, table_of_gigabytes_is_an_error)
     set_blocks({{}});
     put_header(ivrs, "IVRS", 0xffffffff);
     const auto before = bytes_at(ivrs, 88);
-    EXPECT_NE(announce_iommu_snp(memory()).error, "");
+    EXPECT_NE(announce_iommu_snp(memory(), true).error, "");
     EXPECT_EQ(bytes_at(ivrs, 88), before);
 }
 
 TEST_F(ivrs_test, table_shorter_than_its_header_is_an_error)
 {
     put_header(ivrs, "IVRS", 7);
-    EXPECT_NE(announce_iommu_snp(memory()).error, "");
+    EXPECT_NE(announce_iommu_snp(memory(), true).error, "");
 }
 
 // iommu_buffers.

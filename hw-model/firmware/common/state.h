@@ -20,9 +20,6 @@ namespace rmpopt::hw
 
 using enum firmware_status;
 
-/// Firmware version as all platform status commands report it.
-inline constexpr std::uint8_t api_major = 1, api_minor = 55, api_build = 25;
-
 /// An SEV certificate (AMD 55766, appendix C), whose fields only the commands on certificates know.
 using sev_cert = std::array<std::byte, 2084>;
 
@@ -53,6 +50,9 @@ struct volatile_state {
     std::uint64_t reported_tcb = 0;
     bool mask_chip_id = false, mask_chip_key = false;
     bool vlek_loaded = false;
+    bool alias_check_complete = false;
+    bool rapl_disabled = false;
+    unsigned max_snp_asid = 0; ///< 0: ciphertext hiding is off
 };
 
 struct firmware_state : volatile_state {

@@ -69,12 +69,13 @@ void put_signature(sev_cert &cert, std::size_t offset, key_usage signer)
 
 } // namespace
 
-sev_cert make_cert(key_usage key, std::uint32_t generation, key_usage signer_1, key_usage signer_2)
+sev_cert make_cert(const firmware_version &api, key_usage key, std::uint32_t generation,
+                   key_usage signer_1, key_usage signer_2)
 {
     sev_cert cert{};
     put(cert, cert_field::version, cert_version);
-    put(cert, cert_field::api_major, api_major);
-    put(cert, cert_field::api_minor, api_minor);
+    put(cert, cert_field::api_major, api.major);
+    put(cert, cert_field::api_minor, api.minor);
     put(cert, cert_field::key_usage, static_cast<std::uint32_t>(key));
     put(cert, cert_field::key_algorithm, algorithm_of(key));
     put_key(cert, key, generation);

@@ -37,7 +37,8 @@ inline constexpr std::size_t public_key_bytes = signature_1 - public_key;
 
 /// The certificate of a key. `generation` tells keys apart that follow each other; a signer
 /// key_usage::invalid leaves the signature out.
-sev_cert make_cert(key_usage key, std::uint32_t generation, key_usage signer_1, key_usage signer_2);
+sev_cert make_cert(const firmware_version &api, key_usage key, std::uint32_t generation,
+                   key_usage signer_1, key_usage signer_2);
 
 /// Version and use of the key are as they must be.
 bool is_cert_for(const sev_cert &cert, key_usage usage);

@@ -13,10 +13,10 @@ namespace
 constexpr std::uint32_t session_bytes = 128; ///< nonce, wrapped keys, their IV and MAC, policy MAC
 
 /// The guest asks for an API of at least this version: major in 23:16, minor in 31:24.
-bool api_suffices(std::uint32_t policy)
+bool api_suffices(const firmware_version &api, std::uint32_t policy)
 {
     const std::uint32_t major = policy >> 16 & 0xff, minor = policy >> 24;
-    return major < api_major || (major == api_major && minor <= api_minor);
+    return major < api.major || (major == api.major && minor <= api.minor);
 }
 
 /// AMD 55766, LAUNCH_START and guest policy. Which status a policy gets that asks for SEV-ES on a
@@ -25,7 +25,7 @@ firmware_status check_policy(const firmware_call &c, std::uint32_t policy)
 {
     const bool es_missing = (policy & sev_policy::es) != 0 && !c.s.platform_es;
     return in_order(must((policy & sev_policy::reserved) == 0, invalid_param),
-                    must(!es_missing && api_suffices(policy), policy_failure));
+                    must(!es_missing && api_suffices(c.m.cpu().firmware, policy), policy_failure));
 }
 
 /// A guest may share the key of another one of the same policy, if that does not forbid it. Handle

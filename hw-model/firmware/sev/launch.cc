@@ -41,9 +41,10 @@ sev_nonce nonce_of(const sev_guest &guest)
 }
 
 /// HMAC(4, API major, API minor, build, policy, launch digest, nonce; TIK).
-sha256_digest measure_of(const sev_guest &guest, const sev_nonce &nonce)
+sha256_digest measure_of(const firmware_version &api, const sev_guest &guest,
+                         const sev_nonce &nonce)
 {
-    constexpr std::array<std::uint8_t, 4> prefix{4, api_major, api_minor, api_build};
+    const std::array<std::uint8_t, 4> prefix{4, api.major, api.minor, api.build};
     const sha256_digest digest = guest.content.digest();
     return hmac_sha256(transport_integrity_key,
                        {std::as_bytes(std::span(prefix)),
@@ -108,7 +109,7 @@ firmware_status launch_measure(firmware_call &c, launch_measure_buffer &b)
         [&] { return check_sev_outputs(c, {out}); },
         [&] {
             const sev_nonce nonce = nonce_of(*guest);
-            guest->measure = measure_of(*guest, nonce);
+            guest->measure = measure_of(c.m.cpu().firmware, *guest, nonce);
             guest->state = sev_guest_state::launch_secret;
             c.m.memory().store(out.base,
                                launch_measurement{.measure = guest->measure, .mnonce = nonce});

@@ -94,12 +94,12 @@ firmware_status platform_status(firmware_call &c, platform_status_buffer &b)
 {
     return in_order([&] { return check_output(c, c.buffer.base, c.buffer.bytes, false); },
                     [&] {
-                        b = {.api_major = api_major,
-                             .api_minor = api_minor,
+                        b = {.api_major = c.m.cpu().firmware.major,
+                             .api_minor = c.m.cpu().firmware.minor,
                              .state = phase_of(c.s),
                              .flags = (c.s.identity.owned ? b.owned : 0) |
                                       (c.s.platform_es ? b.config_es : 0),
-                             .build = api_build,
+                             .build = c.m.cpu().firmware.build,
                              .guest_count = static_cast<std::uint32_t>(c.s.sev_guests.size())};
                         c.write_back = true;
                     });

@@ -14,19 +14,20 @@ using cert_chain = std::array<sev_cert, 3>;
 static_assert(sizeof(cert_chain) == chain_bytes);
 
 /// The platform's own certificate of its endorsement key, before an owner signs it.
-sev_cert own_pek(const platform_identity &id)
+sev_cert own_pek(const firmware_version &api, const platform_identity &id)
 {
-    return make_cert(key_usage::pek, id.pek_generation, key_usage::oca, key_usage::cek);
+    return make_cert(api, key_usage::pek, id.pek_generation, key_usage::oca, key_usage::cek);
 }
 
-cert_chain chain_of(const platform_identity &id)
+cert_chain chain_of(const firmware_version &api, const platform_identity &id)
 {
-    const sev_cert cek = make_cert(key_usage::cek, 0, key_usage::ask, key_usage::invalid);
+    const sev_cert cek = make_cert(api, key_usage::cek, 0, key_usage::ask, key_usage::invalid);
     if (id.owned) {
         return {id.owner_pek, id.owner_oca, cek};
     }
-    return {own_pek(id),
-            make_cert(key_usage::oca, id.pek_generation, key_usage::oca, key_usage::invalid), cek};
+    return {own_pek(api, id),
+            make_cert(api, key_usage::oca, id.pek_generation, key_usage::oca, key_usage::invalid),
+            cek};
 }
 
 /// Copies a certificate from memory before anything looks at it.
@@ -86,8 +87,9 @@ firmware_status pek_csr(firmware_call &c, pek_csr_buffer &b)
         [&] { return check_room(fits, answer_length); },
         [&] { return check_sev_outputs(c, {out}); },
         [&] {
-            const sev_cert csr = make_cert(key_usage::pek, c.s.identity.pek_generation,
-                                           key_usage::invalid, key_usage::invalid);
+            const sev_cert csr =
+                make_cert(c.m.cpu().firmware, key_usage::pek, c.s.identity.pek_generation,
+                          key_usage::invalid, key_usage::invalid);
             c.m.memory().write(out.base, csr.data(), csr.size());
             answer_length();
         });
@@ -105,7 +107,7 @@ firmware_status pek_cert_import(firmware_call &c, const pek_cert_import_buffer &
         [&] { return read_cert(c, b.oca_cert_paddr, b.oca_cert_len, oca); },
         [&] {
             return must(is_cert_for(pek, key_usage::pek) && is_cert_for(oca, key_usage::oca) &&
-                            is_same_key(pek, own_pek(c.s.identity)),
+                            is_same_key(pek, own_pek(c.m.cpu().firmware, c.s.identity)),
                         invalid_certificate);
         },
         [&] {
@@ -135,9 +137,10 @@ firmware_status pdh_cert_export(firmware_call &c, pdh_cert_export_buffer &b)
             return check_sev_outputs(c, {pdh_out, chain_out});
         },
         [&] {
-            const sev_cert pdh = make_cert(key_usage::pdh, c.s.identity.pdh_generation,
-                                           key_usage::pek, key_usage::invalid);
-            const cert_chain chain = chain_of(c.s.identity);
+            const sev_cert pdh =
+                make_cert(c.m.cpu().firmware, key_usage::pdh, c.s.identity.pdh_generation,
+                          key_usage::pek, key_usage::invalid);
+            const cert_chain chain = chain_of(c.m.cpu().firmware, c.s.identity);
             c.m.memory().write(pdh_out.base, pdh.data(), pdh.size());
             c.m.memory().write(chain_out.base, chain.data(), chain_bytes);
             answer_lengths();

@@ -54,7 +54,8 @@ static_assert(sizeof(snp_platform_status_buffer) == 8);
 struct snp_platform_status_structure {
     static constexpr std::uint8_t is_rmp_init = 1u << 0, alias_check_complete = 1u << 1;
     static constexpr std::uint32_t mask_chip_id = 1u << 0, mask_chip_key = 1u << 1,
-                                   vlek_en = 1u << 2, feature_info = 1u << 3;
+                                   vlek_en = 1u << 2, feature_info = 1u << 3, rapl_dis = 1u << 4,
+                                   ciphertext_hiding_cap = 1u << 5, ciphertext_hiding_en = 1u << 6;
 
     std::uint8_t api_major, api_minor;
     std::uint8_t state; ///< 0 UNINIT, 1 INIT
@@ -91,7 +92,8 @@ struct snp_feature_info_buffer {
 static_assert(sizeof(snp_feature_info_buffer) == 16);
 /// What SNP_FEATURE_INFO returns: registers as of CPUID 8000_0024.
 struct feature_info {
-    static constexpr std::uint32_t ecx_x86_snp_shutdown = 1u << 1;
+    static constexpr std::uint32_t ecx_x86_snp_shutdown = 1u << 1, ecx_rapl_disable = 1u << 2,
+                                   ecx_ciphertext_hiding = 1u << 3;
 
     std::uint32_t eax, ebx, ecx, edx;
 };

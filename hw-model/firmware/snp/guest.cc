@@ -18,13 +18,14 @@ std::uint64_t pages_of(const machine &m, std::uint32_t asid)
 
 /// AMD 56860, SNP_ACTIVATE: the guest, then the ASID, then whether it can be bound now. Pages that
 /// a former owner left behind would become this guest's. ASIDs from the lowest one of plain SEV on
-/// are not for guests with encrypted state (CPUID 8000_001F EDX).
+/// are not for guests with encrypted state (CPUID 8000_001F EDX), and with ciphertext hiding those
+/// above MAX_SNP_ASID are not for SNP guests.
 firmware_status check_activation(const firmware_call &c, const snp_guest &guest, std::uint32_t asid)
 {
+    const unsigned last = c.s.max_snp_asid != 0 ? c.s.max_snp_asid : c.m.cpu().min_sev_asid - 1;
     return in_order(
         must(guest.state != snp_guest_state::init, invalid_guest_state),
-        must(!guest.active(), active),
-        [&] { return check_free_asid(c, asid, 1, c.m.cpu().min_sev_asid - 1); },
+        must(!guest.active(), active), [&] { return check_free_asid(c, asid, 1, last); },
         [&] { return must(pages_of(c.m, asid) == 0, invalid_config); });
 }
 

@@ -15,9 +15,8 @@ constexpr std::uint64_t known_policy =
     guest_policy::must_be_one | guest_policy::migrate_ma | guest_policy::debug |
     guest_policy::single_socket | guest_policy::cxl_allow | guest_policy::aes_256_xts |
     guest_policy::rapl_disable | guest_policy::ciphertext_hiding;
-/// What this platform cannot promise: SNP_FEATURE_INFO does not offer it.
-constexpr std::uint64_t absent_features =
-    guest_policy::aes_256_xts | guest_policy::rapl_disable | guest_policy::ciphertext_hiding;
+/// Later versions of the ABI know more.
+constexpr std::uint8_t minor_with_page_swap_disable = 58;
 
 bool smt_is_on(const machine &m)
 {
@@ -25,18 +24,33 @@ bool smt_is_on(const machine &m)
 }
 
 /// The version that the guest asks for at least.
-bool firmware_is_too_old(std::uint64_t policy)
+bool is_too_old(const firmware_version &firmware, std::uint64_t policy)
 {
     const std::uint64_t wanted = policy & (guest_policy::abi_major | guest_policy::abi_minor);
-    return wanted > (std::uint64_t{api_major} << 8 | api_minor);
+    return wanted > (std::uint64_t{firmware.major} << 8 | firmware.minor);
+}
+
+std::uint64_t policy_bits(const firmware_version &firmware)
+{
+    return known_policy |
+           (firmware.minor >= minor_with_page_swap_disable ? guest_policy::page_swap_disable : 0);
+}
+
+/// What SNP_INIT_EX has not switched on, the platform cannot promise. Pages are never swapped.
+std::uint64_t absent_features(const firmware_state &s)
+{
+    return guest_policy::aes_256_xts | (s.rapl_disabled ? 0 : guest_policy::rapl_disable) |
+           (s.max_snp_asid != 0 ? 0 : guest_policy::ciphertext_hiding);
 }
 
 /// AMD 56860, SNP_LAUNCH_START and guest policy.
 firmware_status check_policy(const firmware_call &c, std::uint64_t policy)
 {
+    const firmware_version &firmware = c.m.cpu().firmware;
     const bool well_formed =
-        (policy & ~known_policy) == 0 && (policy & guest_policy::must_be_one) != 0;
-    const bool can_be_kept = !firmware_is_too_old(policy) && (policy & absent_features) == 0 &&
+        (policy & ~policy_bits(firmware)) == 0 && (policy & guest_policy::must_be_one) != 0;
+    const bool can_be_kept = !is_too_old(firmware, policy) &&
+                             (policy & absent_features(c.s)) == 0 &&
                              ((policy & guest_policy::smt) != 0 || !smt_is_on(c.m));
     return in_order(must(well_formed, invalid_param), must(can_be_kept, policy_failure));
 }

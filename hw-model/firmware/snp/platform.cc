@@ -54,10 +54,12 @@ firmware_status check_platform(const machine &m)
         must(rmp_bounds_are_aligned(m), invalid_config), must(rmp_is_usable(m), rmp_init_failed));
 }
 
+/// Hardware with aliased memory would not get this far.
 void begin_snp(firmware_call &c)
 {
     c.s.snp_init = true;
     c.s.rmp_init = true;
+    c.s.alias_check_complete = true;
     // ASIDs of a life before this one may still tag cache lines and data fabric entries.
     c.s.asids.require_flush_of_all();
     require_wbinvd(c);
@@ -118,6 +120,8 @@ void end_snp(firmware_call &c, std::uint32_t flags)
     }
     forget_guests(c);
     c.s.vlek_loaded = false;
+    c.s.rapl_disabled = false;
+    c.s.max_snp_asid = 0;
     if ((flags & snp_shutdown_ex_buffer::x86_snp_shutdown) != 0) {
         shut_down_x86(c);
     }
@@ -171,19 +175,28 @@ firmware_status snp_init(firmware_call &c)
                     [&] { return initialise(c, true, {}); });
 }
 
-/// AMD 56860, SNP_INIT_EX.
+/// AMD 56860, SNP_INIT_EX. How an impossible MAX_SNP_ASID is refused is not documented.
 firmware_status snp_init_ex(firmware_call &c, const snp_init_ex_buffer &b)
 {
     const std::uint32_t optional = b.rapl_dis | b.ciphertext_hiding_en | b.tio_en;
     const std::uint32_t known = b.init_rmp | b.list_paddr_en | optional;
+    const std::uint32_t offered = (c.m.cpu().rapl_disable ? b.rapl_dis : 0) |
+                                  (c.m.cpu().ciphertext_hiding ? b.ciphertext_hiding_en : 0);
     const bool has_list = (b.flags & b.list_paddr_en) != 0;
+    const bool hides = (b.flags & b.ciphertext_hiding_en) != 0;
+    const bool some_asids = b.max_snp_asid > 0 && b.max_snp_asid < c.m.cpu().min_sev_asid;
     std::vector<spa_range> fixed;
     return in_order(
         must(may_initialise(c), invalid_platform_state),
         must((b.flags & ~known) == 0 && reserved_zero(b.reserved_04, b.reserved_12), invalid_param),
-        must((b.flags & optional) == 0, unsupported), // SNP_FEATURE_INFO offers none of them
+        must((b.flags & optional & ~offered) == 0, unsupported),
+        must(!hides || some_asids, invalid_param),
         [&] { return has_list ? read_range_list(c, b.list_paddr, fixed) : success; },
-        [&] { return initialise(c, (b.flags & b.init_rmp) != 0, std::move(fixed)); });
+        [&] { return initialise(c, (b.flags & b.init_rmp) != 0, std::move(fixed)); },
+        [&] {
+            c.s.rapl_disabled = (b.flags & b.rapl_dis) != 0;
+            c.s.max_snp_asid = hides ? b.max_snp_asid : 0;
+        });
 }
 
 /// AMD 56860, SNP_SHUTDOWN_EX. Without an initialised SNP there is nothing to do, which is no
@@ -205,22 +218,25 @@ firmware_status snp_shutdown_ex(firmware_call &c, const snp_shutdown_ex_buffer &
                     [&] { return c.s.snp_init ? shut_down() : success; });
 }
 
-/// AMD 56860, SNP_PLATFORM_STATUS. Hardware with aliased memory would not get this far, so the
-/// alias check counts as done.
+/// AMD 56860, SNP_PLATFORM_STATUS.
 firmware_status snp_platform_status(firmware_call &c, const snp_platform_status_buffer &b)
 {
     using status = snp_platform_status_structure;
     const auto flag = [](bool set, auto bit) { return set ? bit : decltype(bit){}; };
     const status out{
-        .api_major = api_major,
-        .api_minor = api_minor,
+        .api_major = c.m.cpu().firmware.major,
+        .api_minor = c.m.cpu().firmware.minor,
         .state = static_cast<std::uint8_t>(c.s.snp_init ? 1 : 0),
-        .rmp_flags = static_cast<std::uint8_t>(flag(c.s.rmp_init, status::is_rmp_init) |
-                                               status::alias_check_complete),
-        .build_id = api_build,
+        .rmp_flags =
+            static_cast<std::uint8_t>(flag(c.s.rmp_init, status::is_rmp_init) |
+                                      flag(c.s.alias_check_complete, status::alias_check_complete)),
+        .build_id = c.m.cpu().firmware.build,
         .flags = status::feature_info | flag(c.s.mask_chip_id, status::mask_chip_id) |
                  flag(c.s.mask_chip_key, status::mask_chip_key) |
-                 flag(c.s.vlek_loaded, status::vlek_en),
+                 flag(c.s.vlek_loaded, status::vlek_en) |
+                 flag(c.s.rapl_disabled, status::rapl_dis) |
+                 flag(c.m.cpu().ciphertext_hiding, status::ciphertext_hiding_cap) |
+                 flag(c.s.max_snp_asid != 0, status::ciphertext_hiding_en),
         .guest_count = static_cast<std::uint32_t>(c.s.guests.size()),
         .current_tcb_version = c.s.current_tcb,
         .reported_tcb_version = c.s.reported_tcb,
@@ -260,7 +276,7 @@ firmware_status snp_commit(firmware_call &c, const snp_commit_buffer &b)
                     must(b.length == sizeof b, invalid_length));
 }
 
-/// AMD 56860, SNP_FEATURE_INFO. X86 shutdown is the only optional feature.
+/// AMD 56860, SNP_FEATURE_INFO.
 firmware_status snp_feature_info(firmware_call &c, const snp_feature_info_buffer &b)
 {
     const spa_t out = b.feature_info_paddr;
@@ -271,10 +287,13 @@ firmware_status snp_feature_info(firmware_call &c, const snp_feature_info_buffer
         must(!crosses, invalid_address),
         [&] { return check_output(c, out, sizeof(feature_info), false); },
         [&] {
+            const cpu_model &cpu = c.m.cpu();
             const feature_info features{
                 .eax = 0,
                 .ebx = 0,
-                .ecx = offers_x86_shutdown(c) ? feature_info::ecx_x86_snp_shutdown : 0,
+                .ecx = (offers_x86_shutdown(c) ? feature_info::ecx_x86_snp_shutdown : 0) |
+                       (cpu.rapl_disable ? feature_info::ecx_rapl_disable : 0) |
+                       (cpu.ciphertext_hiding ? feature_info::ecx_ciphertext_hiding : 0),
                 .edx = 0};
             c.m.memory().store(out, features);
         });

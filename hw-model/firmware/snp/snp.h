@@ -18,7 +18,7 @@ inline constexpr std::uint64_t abi_minor = 0xff, abi_major = 0xff00, smt = 1u <<
                                must_be_one = 1u << 17, migrate_ma = 1u << 18, debug = 1u << 19,
                                single_socket = 1u << 20, cxl_allow = 1u << 21,
                                aes_256_xts = 1u << 22, rapl_disable = 1u << 23,
-                               ciphertext_hiding = 1u << 24;
+                               page_swap_disable = 1u << 25, ciphertext_hiding = 1u << 24;
 } // namespace guest_policy
 
 // platform.cc

@@ -4,6 +4,7 @@
 #include "hw-model/access/rmp_check.h"
 #include "hw-model/firmware/firmware.h"
 #include "hw-model/insn/guest_insn.h"
+#include "hw-model/insn/svm_check.h"
 #include "hw-model/machine/cpuid.h"
 #include "machine_fixture.h"
 #include "policy_probe.h"
@@ -273,6 +274,18 @@ std::string inuse_write(probe_machine &w)
     return v.outcome == rmp_outcome::page_fault ? "#PF" : "allowed";
 }
 
+std::string vmsa_size(probe_machine &w)
+{
+    w.start();
+    rmp_entry e;
+    e.assigned = e.size_2m = e.vmsa = true;
+    e.asid = 7;
+    e.gpa = 0x200000;
+    w.m->rmp().store(w.low_2m, e);
+    const snp_vmsa vmsa{.spa = w.low_2m + page_4k, .asid = 7, .gpa = 0x201000};
+    return vmrun_pages_valid(*w.m, 0, {.vmsa = vmsa, .snp_active = true}) ? "runs" : "invalid";
+}
+
 std::string walk_fault(probe_machine &w)
 {
     w.start();
@@ -334,6 +347,14 @@ std::string segment_unit(probe_machine &w)
     return std::to_string(r.eax & 0x3f) + " " + std::to_string(r.eax >> 6 & 0x3f);
 }
 
+std::string sme(probe_machine &w)
+{
+    w.build_only();
+    cpuid_regs regs;
+    adjust_cpuid(*w.m, 0x8000001f, regs);
+    return (regs.eax & 1) != 0 ? "SME" : "none";
+}
+
 // Firmware.
 
 std::string x86_snp_shutdown(probe_machine &w)
@@ -392,6 +413,7 @@ const probe probes[] = {
     {"psmash-kind", psmash_kind, {{"7", "7"}, {"2", "2"}}},
     {"status-flags", status_flags_of, {{"set", "all"}, {"keep", "none"}}},
     {"inuse-write", inuse_write, {{"allow", "allowed"}, {"fault", "#PF"}}},
+    {"vmsa-size", vmsa_size, {{"any", "runs"}, {"4k", "invalid"}}},
     {"walk-fault", walk_fault, {{"access", "no W"}, {"write", "W"}}},
     {"not-snp-guest", not_snp_guest, {{"ud", "ud ud ud"}, {"gp", "gp gp gp"}}},
     {"pvalidate-vmpl", pvalidate_vmpl, {{"gp", "gp"}, {"2", "2"}}},
@@ -399,7 +421,8 @@ const probe probes[] = {
     {"guest-size-order", guest_size_order, {{"first", "6"}, {"last", "npf"}}},
     {"rmp-msr-locked", rmp_msr_locked, {{"gp", "gp, unchanged"}, {"ignore", "done, unchanged"}}},
     {"segment-unit", segment_unit, {{"bytes", "30 42"}, {"mb", "10 22"}}},
-    {"x86-snp-shutdown", x86_snp_shutdown, {{"off", "0, INVALID_PARAM"}, {"on", "2, SUCCESS"}}},
+    {"sme", sme, {{"on", "SME"}, {"off", "none"}}},
+    {"x86-snp-shutdown", x86_snp_shutdown, {{"off", "12, INVALID_PARAM"}, {"on", "14, SUCCESS"}}},
 };
 
 std::string observe(const probe &p, const policy &choices)

@@ -40,9 +40,9 @@ TEST_F(firmware_commands, status_tells_version_and_state)
 {
     ASSERT_EQ(run(platform_status, command_page), 0);
     EXPECT_EQ(load<std::uint8_t>(command_page), 1);
-    EXPECT_EQ(load<std::uint8_t>(command_page + 1), 55);
+    EXPECT_EQ(load<std::uint8_t>(command_page + 1), 58);
     EXPECT_EQ(load<std::uint8_t>(command_page + 2), 0);
-    EXPECT_EQ(load<std::uint8_t>(command_page + 7), 25);
+    EXPECT_EQ(load<std::uint8_t>(command_page + 7), 5);
     ASSERT_EQ(platform_init_es(tmr, 2 * mb), success);
     ASSERT_EQ(run(platform_status, command_page), 0);
     EXPECT_EQ(load<std::uint8_t>(command_page + 2), 1);

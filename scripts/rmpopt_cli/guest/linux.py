@@ -126,13 +126,21 @@ def _points(request: Request, kernel_image: Path) -> list[str]:
     return words
 
 
+def _hides_sme(request: Request) -> bool:
+    """The C-bit is a bit of the address here. A kernel that is told to encrypt its memory must not find SME, or its
+    first page table would be its last."""
+    chosen = any(policy.startswith("sme=") for policy in request.machine.policies)
+    return "mem_encrypt=on" in request.append.split() and not chosen
+
+
 def _arguments(cache: Cache, request: Request, qemu: Qemu, space: workspace.Workspace,
                kernel_image: Path) -> list[str]:
     places = {"log": space.plugin_log, "report": space.plugin_report, "events": space.events,
               "control": space.control_socket}
     if request.machine.seed is not None:
         places["schedule"] = space.schedule
-    return [*machine.command(cache, qemu, request.machine, places, _points(request, kernel_image),
+    return [*machine.command(cache, qemu, request.machine, places,
+                             [*_points(request, kernel_image), *(["policy.sme=off"] if _hides_sme(request) else [])],
                              may_reboot=request.reboots > 0, has_psp=request.machine.has_rmp),
             *_serial_ports(space, request), "-kernel", str(kernel_image), "-initrd", str(space.initrd),
             "-append", _command_line(request), *request.machine.qemu_options]
@@ -169,6 +177,8 @@ def boot(cache: Cache, request: Request, view: View | None = None) -> dict:
     """Boots, and returns what result.json holds. Without a view nothing is printed. May run in any thread."""
     request.check()
     prepared = _prepare(cache, request, dry_run=False)
+    if view and _hides_sme(request):
+        note("mem_encrypt=on: nothing is encrypted here, so the kernel finds no SME (policy sme=off)")
     try:
         return _boot(prepared, view)
     finally:

@@ -83,9 +83,9 @@ TEST_F(sev_guests, policies_that_cannot_be_kept_are_refused)
     EXPECT_EQ(try_start(1u << 6), invalid_param);
     EXPECT_EQ(try_start(1u << 15), invalid_param);
     EXPECT_EQ(try_start(2u << 16), policy_failure) << "API 2.0";
-    EXPECT_EQ(try_start(1u << 16 | 56u << 24), policy_failure) << "API 1.56";
+    EXPECT_EQ(try_start(1u << 16 | 59u << 24), policy_failure) << "API 1.59";
     EXPECT_EQ(phase(), 1) << "none started";
-    EXPECT_EQ(try_start(1u << 16 | 55u << 24), success);
+    EXPECT_EQ(try_start(1u << 16 | 58u << 24), success);
     EXPECT_EQ(try_start(99u << 24), success) << "API 0.99";
     ASSERT_EQ(status_of(shutdown), success);
     platform_up_es();

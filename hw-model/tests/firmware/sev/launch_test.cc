@@ -18,6 +18,9 @@ using enum firmware_status;
 class sev_launch : public sev_fixture
 {
   protected:
+    /// The HMACs below begin with the version of the API: 1.55.25.
+    void SetUp() override { build("milan", rmp_layout::contiguous); }
+
     static constexpr spa_t data_page = 0x30000, header_page = 0x50000, packet_page = 0x52000;
     static constexpr std::uint32_t measure_bytes = 48, report_bytes = 208;
 

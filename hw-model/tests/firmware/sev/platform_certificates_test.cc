@@ -115,7 +115,7 @@ TEST_F(sev_platform, exports_well_formed_certificates)
          {chain_page + 2 * std::uint64_t{cert}, 0x1004, 2, 0x13, 0x1000}}};
     for (const expectation &e : certs) {
         EXPECT_EQ(load<std::uint32_t>(e.at), 1u) << "version";
-        EXPECT_EQ(load<std::uint16_t>(e.at + 4), 0x3701) << "API 1.55";
+        EXPECT_EQ(load<std::uint16_t>(e.at + 4), 0x3a01) << "API 1.58";
         EXPECT_EQ(load<std::uint32_t>(e.at + 8), e.usage);
         EXPECT_EQ(load<std::uint32_t>(e.at + 12), e.algorithm);
         EXPECT_EQ(load<std::uint32_t>(e.at + 16), 2u) << "curve P-384";

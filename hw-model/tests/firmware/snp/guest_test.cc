@@ -106,6 +106,17 @@ TEST_F(snp_guests, activate_needs_a_launch)
     EXPECT_EQ(activate(context), invalid_guest_state);
 }
 
+TEST_F(snp_guests, activate_takes_asids_up_to_max_snp_asid_with_ciphertext_hiding)
+{
+    snp_down();
+    ASSERT_EQ(init_hiding(9), success);
+    ASSERT_EQ(status_of(snp_df_flush), success);
+    make_context();
+    ASSERT_EQ(start(context), success);
+    EXPECT_EQ(activate(context, 10), invalid_asid);
+    EXPECT_EQ(activate(context, 9), success);
+}
+
 TEST_F(snp_guests, activate_takes_asids_for_encrypted_state_only)
 {
     make_context();

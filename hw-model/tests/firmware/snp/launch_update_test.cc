@@ -4,8 +4,8 @@
 // The digests are not from the model: they were computed with Python's hashlib, step by step as
 //   ld = sha384(ld + contents + struct.pack('<HBBBBBBQ', 112, type, imi, 0, vmpl1, vmpl2, vmpl3,
 //                                           gpa)).digest()
-// from 48 zero bytes, where contents is sha384(page) for normal pages and for VMSAs (with bytes 0x2f0
-// to 0x2ff zeroed), else 48 zero bytes.
+// from 48 zero bytes, where contents is sha384(page) for normal pages and for VMSAs (with bytes
+// 0x2f0 to 0x2ff zeroed), else 48 zero bytes.
 #include "snp_guest_fixture.h"
 
 #include "hw-model/machine/audit.h"
@@ -40,16 +40,42 @@ TEST_F(snp_launch_start_test, checks_the_policy)
 {
     make_context();
     EXPECT_EQ(start(context, policy & ~(1ull << 17)), invalid_param) << "must be one";
-    EXPECT_EQ(start(context, policy | 1ull << 25), invalid_param) << "a later version's";
+    EXPECT_EQ(start(context, policy | 1ull << 26), invalid_param) << "a later version's";
     EXPECT_EQ(start(context, policy | 1ull << 63), invalid_param);
     EXPECT_EQ(start(context, policy & ~(1ull << 16)), policy_failure) << "SMT is on";
-    EXPECT_EQ(start(context, policy | 1u << 8 | 56), policy_failure) << "version 1.56";
+    EXPECT_EQ(start(context, policy | 1u << 8 | 59), policy_failure) << "version 1.59";
     EXPECT_EQ(start(context, policy | 2u << 8), policy_failure) << "version 2.0";
     for (const unsigned feature : {22, 23, 24}) {
         EXPECT_EQ(start(context, policy | 1ull << feature), policy_failure) << feature;
     }
     EXPECT_EQ(guest().state, snp_guest_state::init);
-    EXPECT_EQ(start(context, policy | 1ull << 21 | 1ull << 20 | 1u << 8 | 55), success);
+    EXPECT_EQ(start(context, policy | 1ull << 21 | 1ull << 20 | 1u << 8 | 58), success);
+}
+
+TEST_F(snp_launch_start_test, a_policy_may_demand_what_snp_init_ex_switched_on)
+{
+    constexpr std::uint64_t no_rapl = 1ull << 23, no_ciphertext = 1ull << 24;
+    snp_down();
+    ASSERT_EQ(init_hiding(9), success);
+    make_context();
+    EXPECT_EQ(start(context, policy | no_rapl), policy_failure);
+    EXPECT_EQ(start(context, policy | no_ciphertext), success);
+    ASSERT_EQ(run_with(snp_decommission, context), success);
+    snp_down();
+    ASSERT_EQ(init_ex(1u | 1u << 2), success);
+    make_context();
+    EXPECT_EQ(start(context, policy | no_ciphertext), policy_failure);
+    EXPECT_EQ(start(context, policy | no_rapl), success);
+}
+
+TEST_F(snp_launch_start_test, page_swap_disable_is_a_policy_from_1_58_on)
+{
+    make_context();
+    EXPECT_EQ(start(context, policy | 1ull << 25), success);
+    build("genoa", rmp_layout::contiguous);
+    snp_up();
+    make_context();
+    EXPECT_EQ(start(context, policy | 1ull << 25), invalid_param);
 }
 
 TEST_F(snp_launch_start_test, a_policy_without_smt_runs_where_there_is_none)

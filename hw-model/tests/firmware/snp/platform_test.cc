@@ -11,7 +11,7 @@ namespace
 using enum firmware_command;
 using enum firmware_status;
 
-constexpr std::uint32_t init_rmp = 1, list_enable = 2;
+constexpr std::uint32_t init_rmp = 1, list_enable = 2, rapl_off = 4, hide_ciphertext = 8, tio = 16;
 
 using snp_platform = firmware_fixture;
 
@@ -145,9 +145,7 @@ TEST_F(snp_platform, init_ex_checks_its_flags)
     enable_snp();
     EXPECT_EQ(init_ex(init_rmp | 1u << 5), invalid_param);
     EXPECT_EQ(init_ex(init_rmp | 1u << 31), invalid_param);
-    for (const std::uint32_t optional : {1u << 2, 1u << 3, 1u << 4}) {
-        EXPECT_EQ(init_ex(init_rmp | optional), unsupported) << "not in SNP_FEATURE_INFO";
-    }
+    EXPECT_EQ(init_ex(init_rmp | tio), unsupported) << "not in SNP_FEATURE_INFO";
     EXPECT_EQ(run_with(snp_init_ex, init_rmp, 1u, 0ull, 0ull, std::array<std::uint64_t, 5>{}),
               invalid_param)
         << "reserved";
@@ -178,14 +176,81 @@ TEST_F(snp_platform, init_ex_checks_its_list)
     EXPECT_EQ(init_ex(init_rmp | list_enable, {}), success);
 }
 
+TEST_F(snp_platform, options_of_init_ex_that_the_parts_lack_are_unsupported)
+{
+    build("genoa", rmp_layout::contiguous);
+    enable_snp();
+    EXPECT_EQ(init_ex(init_rmp | rapl_off), unsupported);
+    EXPECT_EQ(init_ex(init_rmp | hide_ciphertext), unsupported);
+    EXPECT_EQ(init_ex(init_rmp), success);
+}
+
+TEST_F(snp_platform, options_of_init_ex_show_in_the_status)
+{
+    const auto flags = [this] {
+        make_firmware(output_page);
+        EXPECT_EQ(run_with(snp_platform_status, output_page), success);
+        return load<std::uint32_t>(output_page + 8) & 0x70;
+    };
+    enable_snp();
+    ASSERT_EQ(init_ex(init_rmp), success);
+    EXPECT_EQ(flags(), 1u << 5) << "ciphertext hiding is possible";
+    snp_down();
+    ASSERT_EQ(init_ex(init_rmp | rapl_off), success);
+    EXPECT_EQ(flags(), 1u << 4 | 1u << 5);
+    snp_down();
+    ASSERT_EQ(init_hiding(7), success);
+    EXPECT_EQ(flags(), 1u << 5 | 1u << 6);
+    snp_down();
+    ASSERT_EQ(init_ex(init_rmp), success);
+    EXPECT_EQ(flags(), 1u << 5) << "each initialisation decides anew";
+}
+
+TEST_F(snp_platform, ciphertext_hiding_needs_asids_for_snp_guests)
+{
+    enable_snp();
+    for (const unsigned bad : {0u, m->cpu().min_sev_asid, 0xffffu}) {
+        EXPECT_EQ(init_hiding(bad), invalid_param) << bad;
+    }
+    EXPECT_EQ(init_hiding(m->cpu().min_sev_asid - 1), success);
+}
+
+TEST_F(snp_platform, alias_check_is_complete_after_the_first_init)
+{
+    const auto complete = [this] {
+        EXPECT_EQ(run_with(snp_platform_status, output_page), success);
+        return (load<std::uint8_t>(output_page + 3) & 2) != 0;
+    };
+    EXPECT_FALSE(complete());
+    snp_up();
+    make_firmware(output_page);
+    EXPECT_TRUE(complete());
+    snp_down();
+    EXPECT_TRUE(complete()) << "until reset";
+    fw->reset();
+    EXPECT_FALSE(complete());
+}
+
+TEST_F(snp_platform, version_is_that_of_the_cpu_model)
+{
+    for (const auto &[name, minor, number] :
+         {std::tuple{"venice", 58, 5}, {"turin", 55, 38}, {"milan", 55, 25}}) {
+        build(name,
+              std::string_view(name) == "milan" ? rmp_layout::contiguous : rmp_layout::segmented);
+        EXPECT_EQ(run_with(snp_platform_status, output_page), success);
+        EXPECT_EQ(load<std::uint8_t>(output_page + 1), minor) << name;
+        EXPECT_EQ(load<std::uint32_t>(output_page + 4), static_cast<unsigned>(number)) << name;
+    }
+}
+
 TEST_F(snp_platform, status_before_init_goes_anywhere_in_ram)
 {
     EXPECT_EQ(run_with(snp_platform_status, output_page + 0xbc), success);
     EXPECT_EQ(load<std::uint8_t>(output_page + 0xbc), 1);
-    EXPECT_EQ(load<std::uint8_t>(output_page + 0xbc + 1), 55);
+    EXPECT_EQ(load<std::uint8_t>(output_page + 0xbc + 1), 58);
     EXPECT_EQ(load<std::uint8_t>(output_page + 0xbc + 2), 0) << "uninitialised";
     EXPECT_EQ(load<std::uint8_t>(output_page + 0xbc + 3) & 1, 0) << "RMP uninitialised";
-    EXPECT_EQ(load<std::uint32_t>(output_page + 0xbc + 4), 25u);
+    EXPECT_EQ(load<std::uint32_t>(output_page + 0xbc + 4), 5u);
     EXPECT_NE(load<std::uint32_t>(output_page + 0xbc + 8) & 8, 0u) << "SNP_FEATURE_INFO exists";
     EXPECT_TRUE(memory_is_zero(output_page + 0xbc + 32, 16));
     EXPECT_EQ(run_with(snp_platform_status, low.end() - 16), invalid_address);
@@ -218,9 +283,14 @@ TEST_F(snp_platform, status_reports_security_versions_where_each_family_has_them
     }
 }
 
-TEST_F(snp_platform, feature_info_offers_nothing)
+TEST_F(snp_platform, feature_info_offers_what_the_parts_have)
 {
     m->memory().store(output_page, ~0ull);
+    EXPECT_EQ(run_with(snp_feature_info, 16u, 0u, output_page), success);
+    EXPECT_TRUE(memory_is_zero(output_page, 8));
+    EXPECT_EQ(load<std::uint32_t>(output_page + 8), 1u << 2 | 1u << 3);
+    EXPECT_TRUE(memory_is_zero(output_page + 12, 4));
+    build("milan", rmp_layout::contiguous);
     EXPECT_EQ(run_with(snp_feature_info, 16u, 0u, output_page), success);
     EXPECT_TRUE(memory_is_zero(output_page, 16));
 }
