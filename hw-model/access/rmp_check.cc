@@ -34,10 +34,12 @@ bool checks_are_on(const machine &m, unsigned thread, const rmp_access &a) noexc
     return a.who == initiator::device ? m.snp_enabled_somewhere() : m.snp_enabled(thread);
 }
 
-/// APM vol. 2, tables 15-39 and 15-41 list writes, everything private, and DMA.
-bool is_checked(const rmp_access &a) noexcept
+/// APM vol. 2, tables 15-39 and 15-41 list writes, accesses to page tables, everything private, and
+/// DMA.
+bool is_checked(const machine &m, const rmp_access &a) noexcept
 {
-    return is_write(a) || is_private(a) || a.who == initiator::device;
+    const bool table = is_walk(a) && m.choices().plain_walk_read == choice::plain_walk_read::check;
+    return is_write(a) || table || is_private(a) || a.who == initiator::device;
 }
 
 /// The RMPOPT table serves writes in hypervisor mode and of non-SNP guests (AMD, RMPOPT series,
@@ -56,12 +58,13 @@ bool is_skipped(const machine &m, unsigned thread, const rmp_access &a) noexcept
 }
 
 /// A large mapping lets one write permission reach 512 pages, so all of them count. The base entry
-/// says how many of the other 511 are assigned. Exempt are A/D updates, always checked as 4 KB (APM
-/// vol. 2, table 15-39), and non-SNP guests, whose page size is not checked (AMD, linux-coco).
-bool is_checked_as_2m(const rmp_access &a) noexcept
+/// says how many of the other 511 are assigned. Accesses to page tables count as 4 KB (APM vol. 2,
+/// table 15-39, about A/D updates), and so does what devices do.
+bool is_checked_as_2m(const machine &m, const rmp_access &a) noexcept
 {
-    return a.large_mapping && !is_walk(a) &&
-           (a.who == initiator::host || a.who == initiator::snp_guest);
+    const bool exempt = a.who == initiator::nonsnp_guest &&
+                        m.choices().plain_guest_2m == choice::plain_guest_2m::allow;
+    return a.large_mapping && !is_walk(a) && a.who != initiator::device && !exempt;
 }
 
 bool has_assigned_page(const rmp_table &rmp, spa_t spa) noexcept
@@ -141,7 +144,7 @@ rmp_verdict check_shared(const machine &m, const rmp_access &a) noexcept
         return denied(a, a.who == initiator::device ? rmp_rule::device_page
                                                     : rmp_rule::hypervisor_owned);
     }
-    if (is_checked_as_2m(a) && has_assigned_page(m.rmp(), a.spa)) {
+    if (is_checked_as_2m(m, a) && has_assigned_page(m.rmp(), a.spa)) {
         return denied(a, rmp_rule::hypervisor_owned_2m);
     }
     if (is_denied_in_use(m, a)) {
@@ -228,7 +231,7 @@ rmp_verdict rmp_check(const machine &m, unsigned thread, const rmp_access &a) no
     if (!checks_are_on(m, thread, a)) {
         return allowed(rmp_rule::snp_disabled, false);
     }
-    if (!is_checked(a)) {
+    if (!is_checked(m, a)) {
         return allowed(rmp_rule::unchecked_access, false);
     }
     if (is_skipped(m, thread, a)) {

@@ -101,6 +101,14 @@ enum class inuse_write : std::uint8_t {
     allow,
     fault
 }; ///< host write to the VMCB or VMSA of a running guest
+enum class plain_walk_read : std::uint8_t {
+    check,
+    allow
+}; ///< page-table read of the host or a plain guest in an assigned page
+enum class plain_guest_2m : std::uint8_t {
+    check,
+    allow
+}; ///< write of a plain guest under a large nested mapping
 enum class vmsa_size : std::uint8_t { any, small };     ///< VMRUN: SNP VMSA inside a 2 MB entry
 enum class walk_fault : std::uint8_t { access, write }; ///< W bit in the fault of an A/D update
 enum class not_snp_guest : std::uint8_t {
@@ -125,8 +133,7 @@ enum class rmp_msr_locked : std::uint8_t {
 enum class segment_unit : std::uint8_t {
     bytes,
     mb
-};                                         ///< CPUID 8000_0025 EAX: unit of the segment sizes
-enum class sme : std::uint8_t { on, off }; ///< CPUID 8000_001F EAX[0]
+}; ///< CPUID 8000_0025 EAX: unit of the segment sizes
 enum class x86_snp_shutdown : std::uint8_t {
     off,
     on
@@ -162,6 +169,8 @@ struct policy {
     choice::psmash_kind psmash_kind{};
     choice::status_flags status_flags{};
     choice::inuse_write inuse_write{};
+    choice::plain_walk_read plain_walk_read{};
+    choice::plain_guest_2m plain_guest_2m{};
     choice::vmsa_size vmsa_size{};
     choice::walk_fault walk_fault{};
     choice::not_snp_guest not_snp_guest{};
@@ -170,7 +179,6 @@ struct policy {
     choice::guest_size_order guest_size_order{};
     choice::rmp_msr_locked rmp_msr_locked{};
     choice::segment_unit segment_unit{};
-    choice::sme sme{};
     choice::x86_snp_shutdown x86_snp_shutdown{};
 
     bool operator==(const policy &) const = default;

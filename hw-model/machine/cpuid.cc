@@ -33,9 +33,8 @@ cpuid_regs encryption_regs(const machine &m)
 {
     const cpu_model &p = m.cpu();
     cpuid_regs r;
-    r.eax = (m.choices().sme == choice::sme::on ? sme : 0) | sev | page_flush_msr | sev_es |
-            sev_snp | vmpl | hw_coherency | (p.rmpread ? rmpread : 0) |
-            (p.segmented_rmp ? segmented_rmp : 0);
+    r.eax = sme | sev | page_flush_msr | sev_es | sev_snp | vmpl | hw_coherency |
+            (p.rmpread ? rmpread : 0) | (p.segmented_rmp ? segmented_rmp : 0);
     r.ebx = c_bit | address_reduction(m) << 6 | vmpls << 12;
     r.ecx = p.asids;
     r.edx = p.min_sev_asid;

@@ -125,6 +125,11 @@ class machine
     /// Preconditions: rmp_lock() held; rmp().covers(spa).
     void replace_entry(spa_t spa, const rmp_entry &entry, rmp_changes &changes);
 
+    /// True when the CPU has RMPOPT and the RMP is segmented, without which it cannot be enabled.
+    bool rmpopt_is_possible() const
+    {
+        return cpu().rmpopt && rmp().config().layout == rmp_layout::segmented;
+    }
     /// The bit of the region on all cores (RMPUPDATE's broadcast). RMP lock held.
     void clear_rmpopt_bit(spa_t spa);
     /// All bits on all cores (SNP_INIT). RMP lock held.

@@ -225,8 +225,7 @@ std::string render_report(const report_snapshot &s)
         out["cpu_core"] = m.cpus().core_of_thread;
         out["snp_enabled"] = m.snp_enabled_everywhere();
         out["snp_cpus"] = cpus_with(m, [](const hw::core_state &c) { return c.snp_en.load(); });
-        out["rmpopt_possible"] =
-            m.cpu().rmpopt && m.rmp().config().layout == hw::rmp_layout::segmented;
+        out["rmpopt_possible"] = m.rmpopt_is_possible();
         out["rmpopt_cpus"] =
             cpus_with(m, [](const hw::core_state &c) { return c.rmpopt.enabled(); });
         out["counters"] = counters(m.counters());

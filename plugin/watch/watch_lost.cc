@@ -93,9 +93,8 @@ void watch::look_for_lost_optimisations(guest_time at)
 
 void watch::look_for_unused(guest_time at)
 {
-    const bool possible =
-        m().cpu().rmpopt && m().rmp().config().layout == hw::rmp_layout::segmented;
-    if (!firmware_.snp_init || !possible || uses_rmpopt() || at <= snp_init_at_ + settings_.bound) {
+    if (!firmware_.snp_init || !m().rmpopt_is_possible() || uses_rmpopt() ||
+        at <= snp_init_at_ + settings_.bound) {
         return;
     }
     constexpr std::string_view text =

@@ -94,12 +94,13 @@ INSTANTIATE_TEST_SUITE_P(
         row{"host_read", initiator::host, kind::read, false, ok, 0, false},
         row{"host_write", initiator::host, kind::write, false, pf, rmp_error::rmp, true},
         row{"host_fetch", initiator::host, kind::fetch, false, ok, 0, false},
-        row{"host_walk_read", initiator::host, kind::walk_read, false, ok, 0, false},
+        row{"host_walk_read", initiator::host, kind::walk_read, false, pf, rmp_error::rmp, true},
         row{"host_walk_write", initiator::host, kind::walk_write, false, pf, rmp_error::rmp, true},
         row{"nonsnp_read", initiator::nonsnp_guest, kind::read, false, ok, 0, false},
         row{"nonsnp_write", initiator::nonsnp_guest, kind::write, false, npf, npf_final, true},
         row{"nonsnp_fetch", initiator::nonsnp_guest, kind::fetch, false, ok, 0, false},
-        row{"nonsnp_walk_read", initiator::nonsnp_guest, kind::walk_read, false, ok, 0, false},
+        row{"nonsnp_walk_read", initiator::nonsnp_guest, kind::walk_read, false, npf, npf_walk,
+            true},
         row{"nonsnp_walk_write", initiator::nonsnp_guest, kind::walk_write, false, npf, npf_walk,
             true},
         row{"snp_private_read", initiator::snp_guest, kind::read, true, npf, npf_private, true},
@@ -228,14 +229,23 @@ TEST_F(rmp_check_test, host_walk_write_is_checked_as_4k_in_a_large_mapping)
                       rmp_rule::hypervisor_owned);
 }
 
-TEST_F(rmp_check_test, non_snp_guests_have_no_size_check)
+TEST_F(rmp_check_test, large_nested_mappings_of_plain_guests_are_checked_whole)
 {
     ASSERT_EQ(assign(page + page_4k), rmp_status::success);
     rmp_access a = by(initiator::nonsnp_guest, kind::write, page);
-    a.large_mapping = true;
     expect_passed(a);
+    a.large_mapping = true;
+    expect_npf(a, rmp_rule::hypervisor_owned_2m, npf_final);
     a.spa = page + page_4k;
     expect_npf(a, rmp_rule::hypervisor_owned, npf_final);
+}
+
+TEST_F(rmp_check_test, large_mappings_do_not_count_for_reads_of_page_tables)
+{
+    ASSERT_EQ(assign(page + page_4k), rmp_status::success);
+    expect_passed({.kind = kind::walk_read, .spa = page, .large_mapping = true});
+    expect_page_fault({.kind = kind::walk_read, .spa = page + page_4k, .large_mapping = true},
+                      rmp_rule::hypervisor_owned);
 }
 
 TEST_F(rmp_check_test, devices_have_no_size_check)

@@ -274,6 +274,26 @@ std::string inuse_write(probe_machine &w)
     return v.outcome == rmp_outcome::page_fault ? "#PF" : "allowed";
 }
 
+std::string outcome_of(probe_machine &w, const rmp_access &a)
+{
+    w.start();
+    w.assign(w.low_2m + page_4k);
+    return rmp_check(*w.m, 0, a).outcome == rmp_outcome::allowed ? "allowed" : "denied";
+}
+
+std::string plain_walk_read(probe_machine &w)
+{
+    return outcome_of(w, {.kind = rmp_access_kind::walk_read, .spa = w.low_2m + page_4k});
+}
+
+std::string plain_guest_2m(probe_machine &w)
+{
+    return outcome_of(w, {.who = initiator::nonsnp_guest,
+                          .kind = rmp_access_kind::write,
+                          .spa = w.low_2m,
+                          .large_mapping = true});
+}
+
 std::string vmsa_size(probe_machine &w)
 {
     w.start();
@@ -347,14 +367,6 @@ std::string segment_unit(probe_machine &w)
     return std::to_string(r.eax & 0x3f) + " " + std::to_string(r.eax >> 6 & 0x3f);
 }
 
-std::string sme(probe_machine &w)
-{
-    w.build_only();
-    cpuid_regs regs;
-    adjust_cpuid(*w.m, 0x8000001f, regs);
-    return (regs.eax & 1) != 0 ? "SME" : "none";
-}
-
 // Firmware.
 
 std::string x86_snp_shutdown(probe_machine &w)
@@ -413,6 +425,8 @@ const probe probes[] = {
     {"psmash-kind", psmash_kind, {{"7", "7"}, {"2", "2"}}},
     {"status-flags", status_flags_of, {{"set", "all"}, {"keep", "none"}}},
     {"inuse-write", inuse_write, {{"allow", "allowed"}, {"fault", "#PF"}}},
+    {"plain-walk-read", plain_walk_read, {{"check", "denied"}, {"allow", "allowed"}}},
+    {"plain-guest-2m", plain_guest_2m, {{"check", "denied"}, {"allow", "allowed"}}},
     {"vmsa-size", vmsa_size, {{"any", "runs"}, {"4k", "invalid"}}},
     {"walk-fault", walk_fault, {{"access", "no W"}, {"write", "W"}}},
     {"not-snp-guest", not_snp_guest, {{"ud", "ud ud ud"}, {"gp", "gp gp gp"}}},
@@ -421,7 +435,6 @@ const probe probes[] = {
     {"guest-size-order", guest_size_order, {{"first", "6"}, {"last", "npf"}}},
     {"rmp-msr-locked", rmp_msr_locked, {{"gp", "gp, unchanged"}, {"ignore", "done, unchanged"}}},
     {"segment-unit", segment_unit, {{"bytes", "30 42"}, {"mb", "10 22"}}},
-    {"sme", sme, {{"on", "SME"}, {"off", "none"}}},
     {"x86-snp-shutdown", x86_snp_shutdown, {{"off", "12, INVALID_PARAM"}, {"on", "14, SUCCESS"}}},
 };
 

@@ -29,6 +29,8 @@ from .view import View
 T = TypeVar("T")
 SETTLE_SECONDS = 30
 MADE = {"variants": kernel.variants, "debug": kernel.debug}  # by the names that --kernel takes
+# With it, a kernel's first page table would be its last, whether or not CPUID offers SME.
+ENCRYPTS = "mem_encrypt=on"
 CONSOLE = "console=ttyS0 panic=-1 no_timer_check tsc=reliable"
 
 
@@ -115,7 +117,8 @@ def _serial_ports(space: workspace.Workspace, request: Request) -> list[str]:
 
 def _command_line(request: Request) -> str:
     level = "loglevel=7" if request.verbose else "loglevel=5"  # the status channel carries the whole of dmesg anyway
-    return " ".join(word for word in (CONSOLE, level, request.append, initramfs.KERNEL_WORDS) if word)
+    wanted = " ".join(word for word in request.append.split(" ") if word != ENCRYPTS)
+    return " ".join(word for word in (CONSOLE, level, wanted, initramfs.KERNEL_WORDS) if word)
 
 
 def _points(request: Request, kernel_image: Path) -> list[str]:
@@ -126,21 +129,13 @@ def _points(request: Request, kernel_image: Path) -> list[str]:
     return words
 
 
-def _hides_sme(request: Request) -> bool:
-    """The C-bit is a bit of the address here. A kernel that is told to encrypt its memory must not find SME, or its
-    first page table would be its last."""
-    chosen = any(policy.startswith("sme=") for policy in request.machine.policies)
-    return "mem_encrypt=on" in request.append.split() and not chosen
-
-
 def _arguments(cache: Cache, request: Request, qemu: Qemu, space: workspace.Workspace,
                kernel_image: Path) -> list[str]:
     places = {"log": space.plugin_log, "report": space.plugin_report, "events": space.events,
               "control": space.control_socket}
     if request.machine.seed is not None:
         places["schedule"] = space.schedule
-    return [*machine.command(cache, qemu, request.machine, places,
-                             [*_points(request, kernel_image), *(["policy.sme=off"] if _hides_sme(request) else [])],
+    return [*machine.command(cache, qemu, request.machine, places, _points(request, kernel_image),
                              may_reboot=request.reboots > 0, has_psp=request.machine.has_rmp),
             *_serial_ports(space, request), "-kernel", str(kernel_image), "-initrd", str(space.initrd),
             "-append", _command_line(request), *request.machine.qemu_options]
@@ -177,8 +172,8 @@ def boot(cache: Cache, request: Request, view: View | None = None) -> dict:
     """Boots, and returns what result.json holds. Without a view nothing is printed. May run in any thread."""
     request.check()
     prepared = _prepare(cache, request, dry_run=False)
-    if view and _hides_sme(request):
-        note("mem_encrypt=on: nothing is encrypted here, so the kernel finds no SME (policy sme=off)")
+    if view and ENCRYPTS in request.append.split():
+        note(f"{ENCRYPTS} is left out: the C-bit is a bit of the address here, and nothing is encrypted")
     try:
         return _boot(prepared, view)
     finally:

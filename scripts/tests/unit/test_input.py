@@ -7,8 +7,9 @@ import unittest
 from pathlib import Path
 
 from rmpopt_cli.base.errors import BadInput
-from rmpopt_cli.guest import image, machine, workspace
+from rmpopt_cli.guest import image, linux, machine, workspace
 from rmpopt_cli.guest.bare_metal import check_elf
+from rmpopt_cli.guest.request import Request
 from rmpopt_cli.provision.debian_kernel import modules_in_order
 
 
@@ -110,6 +111,12 @@ class MachineTest(Scratch):
         long, fits = (workspace.Workspace(Path("/r"), Path("/" + "x" * (n - len(name)))) for n in (107, 106))
         self.refused("longer than 107", workspace.fitting, long)
         self.assertIs(workspace.fitting(fits), fits)
+
+
+class KernelWordsTest(unittest.TestCase):
+    def test_no_kernel_is_told_to_encrypt(self) -> None:
+        line = linux._command_line(Request(append="iommu=pt mem_encrypt=on,x mem_encrypt=on x=\"a  b\""))
+        self.assertIn(" iommu=pt mem_encrypt=on,x x=\"a  b\" ", line)
 
 
 class SocketTest(Scratch):
