@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
  * Lets a script in the guest start and stop the plugin's measurement and name its phases. Does
- * nothing on a machine without the plugin. Exit status 0, or 2 for bad arguments.
+ * nothing on a machine without the plugin. Exit status 0, or 2 for bad arguments; with --due, 1 for
+ * no.
  */
 #include "rmpopt_mark.h"
 
@@ -25,7 +26,8 @@ static void usage(const char *what)
         "       rmpopt-mark --on tlb   measure each store, and model TLBs\n"
         "       rmpopt-mark --off      measure no longer\n"
         "       rmpopt-mark --points on|off   count points for --stall, or no longer\n"
-        "       rmpopt-mark --end      the run is over: with --seed the machine powers off here\n",
+        "       rmpopt-mark --end      the run is over: with --seed the machine powers off here\n"
+        "       rmpopt-mark --due      is RMPOPT enabled, but not executed yet?\n",
         what);
     exit(USAGE);
 }
@@ -80,6 +82,8 @@ int main(int argc, char *argv[])
         rmpopt_mark_points(!strcmp(argv[2], "on"));
     else if (!strcmp(word, "--end") && argc == 2)
         rmpopt_mark_end();
+    else if (!strcmp(word, "--due") && argc == 2)
+        return rmpopt_mark_due() ? EXIT_SUCCESS : EXIT_FAILURE;
     else if (argc > 2)
         usage("too many words");
     else

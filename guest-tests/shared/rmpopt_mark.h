@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Controls the plugin's measurement from inside the guest, by a NOP whose bytes spell "RMPO". On
- * any other machine, real or emulated, it does nothing; the guest cannot tell whether a plugin
- * executed it. It works in 64-bit mode at any privilege level and changes no register, flag or
- * memory. Thread-safe.
+ * any other machine, real or emulated, it does nothing. It works in 64-bit mode at any privilege
+ * level and changes no register, flag or memory, but for the answer to RMPOPT_MARK_DUE.
+ * Thread-safe.
  */
 #ifndef RMPOPT_MARK_H
 #define RMPOPT_MARK_H
@@ -18,18 +18,22 @@ enum rmpopt_mark_function {
     RMPOPT_MARK_OFF = 0x46464f4d,
     RMPOPT_MARK_POINTS = 0x53544e50, /* "PNTS", RDX 1: count, 0: no longer */
     RMPOPT_MARK_END = 0x21444e45,    /* "END!" */
+    RMPOPT_MARK_DUE = 0x3f455544,    /* "DUE?", answer in RAX */
 };
 
 enum { RMPOPT_MARK_LONGEST = 63 }; /* bytes of a name */
 
 /* nopl 0x4f504d52(%rax,%rax,1) */
-static inline void rmpopt_mark_call(enum rmpopt_mark_function function, const void *address,
-                                    uint64_t value)
+static inline uint64_t rmpopt_mark_call(enum rmpopt_mark_function function, const void *address,
+                                        uint64_t value)
 {
+    uint64_t rax = function;
+
     __asm__ volatile(".byte 0x0f, 0x1f, 0x84, 0x00, 0x52, 0x4d, 0x50, 0x4f"
-                     :
-                     : "a"((uint64_t)function), "D"(address), "d"(value)
+                     : "+a"(rax)
+                     : "D"(address), "d"(value)
                      : "memory");
+    return rax;
 }
 
 /*
@@ -67,6 +71,13 @@ static inline void rmpopt_mark_points(int on)
 static inline void rmpopt_mark_end(void)
 {
     rmpopt_mark_call(RMPOPT_MARK_END, NULL, 0);
+}
+
+/* 1 if RMPOPT is enabled on a core and has never been executed, so that a pass is to be expected.
+ */
+static inline int rmpopt_mark_due(void)
+{
+    return rmpopt_mark_call(RMPOPT_MARK_DUE, NULL, 0) == 1;
 }
 
 #endif

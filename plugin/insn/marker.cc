@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // The marker instruction: NOPL 0x4f504d52(%rax,%rax,1), which does nothing on any other machine.
-// EAX selects a function of measurements or of searches for races. No guest state changes. It works
-// at any privilege level in 64-bit mode.
+// EAX selects a function of measurements, of searches for races, or a question. No guest state
+// changes but the RAX of a question. It works at any privilege level in 64-bit mode.
 #include "insn/dispatch.h"
 
 #include <algorithm>
@@ -21,6 +21,7 @@ enum class marker : std::uint32_t {
     off = 0x46464f4d,    ///< "MOFF": stops the measurement
     points = 0x53544e50, ///< "PNTS": counts points for stalls, or with RDX = 0 no longer
     end = 0x21444e45,    ///< "END!": the run is over, and a deterministic machine powers off here
+    due = 0x3f455544,    ///< "DUE?": RAX becomes 1 if a pass is to be expected, 0 if not
 };
 constexpr std::size_t longest_name = 63;
 
@@ -40,6 +41,14 @@ void mark(const insn_event &event)
     std::ranges::replace_if(
         text, [](char c) { return !is_printable(c); }, '?');
     event.heard().phase(text);
+}
+
+/// RMPOPT is enabled somewhere, and nobody has executed it yet.
+bool pass_is_due(const hw::machine &m)
+{
+    const hw::counter_set &c = m.counters();
+    return c.rmpopt_scans + c.rmpopt_cached == 0 &&
+           std::ranges::any_of(m.cores(), [](const auto &core) { return core.rmpopt.enabled(); });
 }
 
 bool is_request(const insn_event &event, measure_request &request)
@@ -75,6 +84,10 @@ void emulate_marker(insn_event event)
         }
     } else if (function == marker::end) {
         event.env.end_run();
+    } else if (function == marker::due) {
+        synchronise(event);
+        event.reg(rax) = pass_is_due(event.machine()) ? 1 : 0;
+        complete(event);
     } else if (is_request(event, request)) {
         synchronise(event);
         event.env.set_measure(request);

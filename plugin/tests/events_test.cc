@@ -135,6 +135,21 @@ TEST_F(events_test, the_guest_can_say_that_its_work_is_done)
     EXPECT_TRUE(ended);
 }
 
+TEST_F(events_test, the_guest_can_ask_whether_a_pass_is_due)
+{
+    const auto due = [this] {
+        qemu.reg[rax] = 0x3f455544;
+        EXPECT_TRUE(execute({0x0f, 0x1f, 0x84, 0x00, 0x52, 0x4d, 0x50, 0x4f}));
+        return qemu.reg[rax];
+    };
+    enable_snp();
+    EXPECT_EQ(due(), 0u) << "RMPOPT is not enabled";
+    enable_rmpopt();
+    EXPECT_EQ(due(), 1u);
+    ASSERT_TRUE(optimise(0, 0).cf);
+    EXPECT_EQ(due(), 0u);
+}
+
 TEST_F(events_test, the_guest_can_say_when_points_count)
 {
     static constexpr std::initializer_list<std::uint8_t> marker{0x0f, 0x1f, 0x84, 0x00,

@@ -80,6 +80,18 @@ pass_is_over() {
 	dmesg | grep -q 'RMPOPT: pass over'
 }
 
+# Linux 7.4 makes its first pass 10 s after SNP_INIT. Who looks at a boot alone wants to see it.
+await_first_pass() {
+	rmpopt-mark --due || return 0
+	seconds=15
+	while rmpopt-mark --due; do
+		[ $seconds -eq 0 ] && word no-pass && return 0
+		seconds=$((seconds - 1))
+		sleep 1
+	done
+	show_table
+}
+
 # Someone who pasted the command has no host that reads sections: show it on the console, too.
 show_table() {
 	has_table || return 0
@@ -118,6 +130,7 @@ init)
 	exec 3>&-
 	exec /init
 	;;
+*) await_first_pass ;;
 esac
 section dmesg-end dmesg
 word 'done' $code

@@ -9,8 +9,8 @@ class Use:
     text: str
 
 
-def of(report: dict | None, kernel_words: list[str]) -> Use | None:
-    """Nothing where the machine has no RMPOPT."""
+def of(report: dict | None, kernel_words: list[str], awaited: bool = False) -> Use | None:
+    """Nothing where the machine has no RMPOPT. awaited: the guest has waited for the first pass, and none came."""
     if report is None or not report.get("rmpopt_possible"):
         return None
     counters, regions = report["counters"], report["regions"]
@@ -19,8 +19,9 @@ def of(report: dict | None, kernel_words: list[str]) -> Use | None:
         return Use("ok", f"executed {executed} times{_passes(report)}; "
                    f"{sum(bool(region['optimised_cpus']) for region in regions)} of {len(regions)} regions are optimised")
     if report["rmpopt_cpus"]:
-        return Use("--", f"enabled on CPUs {report['rmpopt_cpus']}, but not executed: this kernel has not asked for a pass, "
-                   "or waits with it")
+        why = ("no pass within 15 s of the boot's end" if awaited else
+               "this kernel has not asked for a pass, or waits with it")
+        return Use("--", f"enabled on CPUs {report['rmpopt_cpus']}, but not executed: {why}")
     if kernel_words:
         return Use("!!", "not enabled on any core, whatever the kernel says of it")
     return Use("--", "not enabled on any core")

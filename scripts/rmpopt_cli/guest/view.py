@@ -62,7 +62,7 @@ class View:
             error(f"{result['message']} (report: {result['report']})")
 
     def _rmpopt(self, result: dict) -> None:
-        use = rmpopt_use.of(result["plugin"], result["about_rmpopt"])
+        use = rmpopt_use.of(result["plugin"], result["about_rmpopt"], result["no_first_pass"])
         if use:
             self._print(f"[ {use.mark} ] {'RMPOPT':22} {use.text}")
         for line in result["about_rmpopt"]:

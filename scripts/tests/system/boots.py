@@ -80,6 +80,8 @@ LINUX = (
     Boot("audited, TLBs modelled", ("--audit", "1000", "--measure", "exact+tlb"), has_table=True),
     Boot("not enforced", ("--enforce", "off"), has_table=True),
     Boot("enforced strictly", ("--enforce", "strict"), has_table=True),
+    Boot("a kernel whose first pass comes late", ("--kernel", "variants", "--append", "rmpopt.mistake=merged-flow"),
+         plugin={"watch.pass_count": 1}, has_table=False),
     Boot("genoa: contiguous RMP, no RMPOPT", ("--persona", "genoa"), has_table=False),
     Boot("milan", ("--persona", "milan", "--mem", "2G"), has_table=False),
     Boot("turin", ("--persona", "turin"), has_table=False),

@@ -33,6 +33,10 @@ class RmpoptUseTest(unittest.TestCase):
         for words in ([], SAYS_SO):
             self.assertRegex(self.of(words, enabled="0-1", passes=0), r"^\[ -- \] enabled on CPUs 0-1, but not executed")
 
+    def test_a_kernel_that_makes_no_pass_for_long(self) -> None:
+        use = rmpopt_use.of(report(enabled="0-1", passes=0), SAYS_SO, awaited=True)
+        self.assertRegex(use.text if use else "", "no pass within 15 s")
+
     def test_a_machine_without_rmpopt(self) -> None:
         for none in (None, {}, {"rmpopt_possible": False}):
             self.assertIsNone(rmpopt_use.of(none, SAYS_SO))
