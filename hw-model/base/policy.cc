@@ -105,14 +105,12 @@ constexpr std::array knobs{
         "wrmsr-nosnp", gp_or_ignore,
         "WRMSR RMPOPT_BASE without SNP_EN, or one that enables it with a contiguous RMP",
         "AMD, 2026-06-19, and Linux 7.4 (x86/sev, 2026-09-18): neither is possible; how the write "
-        "is "
-        "refused is not documented"),
+        "is refused is not documented"),
     knob<&policy::rmpopt_locked>(
         "rmpopt-locked", gp_or_ignore_or_allow,
         "WRMSR that clears RMPOPT_EN or moves the base while RMPOPT_EN is set",
         "Linux 7.4 (x86/sev, 2026-09-18): RMPOPT_EN cannot be cleared while SNP is enabled; how "
-        "the "
-        "write is refused, and whether the base may be moved, is not documented"),
+        "the write is refused, and whether the base may be moved, is not documented"),
     knob<&policy::msr_reserved>(
         "msr-reserved", gp_or_ignore,
         "WRMSR RMPOPT_BASE with bits 29:1 or bits above the physical address width set",
@@ -178,8 +176,7 @@ constexpr std::array knobs{
         "only"),
     knob<&policy::plain_guest_2m>(
         "plain-guest-2m", check_or_allow,
-        "write of a plain guest under a nested mapping of 2 MB with an assigned page elsewhere in "
-        "it",
+        "write of a plain guest under a nested mapping of 2 MB that also has an assigned page",
         "APM vol. 2, 15.36.10 makes no exception for plain guests; AMD on linux-coco: their page "
         "size is not checked, which may mean the rule about sizes of mapping and entry"),
     knob<&policy::vmsa_size>(
