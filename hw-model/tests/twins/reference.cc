@@ -216,6 +216,9 @@ void reference::shutdown()
 {
     for (reference_core &core : cores_) {
         core.snp_en = false;
+        if (core.rmpopt_base >= region_1g) { // the window moves
+            core.optimised.clear();
+        }
         core.rmpopt_base = 0;
     }
 }
