@@ -2,8 +2,9 @@
 // RMPOPT_BASE and the table of one core: 2048 bits, one for each 1 GB region from the base on.
 // Both SMT threads of the core share it (AMD, 2026-03-04 and 2026-03-30, linux-crypto).
 //
-// Thread-safety: every member may be called from any thread. set() and set_msr() must be called with
-// the RMP lock held: only so can a bit not be set after the RMPUPDATE that should have cleared it.
+// Thread-safety: every member may be called from any thread. set() and set_msr() must be called
+// with the RMP lock held: only so can a bit not be set after the RMPUPDATE that should have cleared
+// it.
 #pragma once
 
 #include "hw-model/base/types.h"
