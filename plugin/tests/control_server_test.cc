@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "control/control_server.h"
+#include "scratch.h"
 
 #include <cstring>
 #include <filesystem>
@@ -78,7 +79,7 @@ class control_server_test : public testing::Test
             events);
     }
 
-    const std::string path = testing::TempDir() + "control-test.sock";
+    const std::string path = scratch_path("control-test.sock");
     event_log events;
     control_server server;
 };
@@ -174,7 +175,7 @@ TEST(ControlServer, SaysWhyItCannotListen)
     EXPECT_NE(start("/nonexistent/x.sock").find("control=/nonexistent/x.sock: the directory"),
               std::string::npos);
     EXPECT_NE(start(std::string("/tmp/").append(200, 'x')).find("longer than"), std::string::npos);
-    const std::string file = testing::TempDir() + "control-test.file";
+    const std::string file = scratch_path("control-test.file");
     std::ofstream(file) << "x";
     EXPECT_NE(start(file).find("is no socket"), std::string::npos);
     std::filesystem::remove(file);

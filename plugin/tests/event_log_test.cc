@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "report/event_log.h"
+#include "scratch.h"
 
 #include <cstdio>
 #include <fstream>
@@ -16,7 +17,7 @@ using nlohmann::json;
 class scratch_file
 {
   public:
-    scratch_file() : path_(testing::TempDir() + "event-log-test.jsonl") {}
+    scratch_file() : path_(scratch_path("event-log-test.jsonl")) {}
     ~scratch_file() { std::remove(path_.c_str()); }
     const std::string &path() const { return path_; }
     std::vector<std::string> lines() const

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "report/report.h"
+#include "scratch.h"
 #include "sparse_memory.h"
 
 #include "hw-model/insn/rmpupdate.h"
@@ -349,7 +350,7 @@ TEST(schedule_record, its_number_tells_what_when_where_and_in_which_order)
 
 TEST(schedule_record, its_file_has_all_events)
 {
-    const std::string path = testing::TempDir() + "schedule-test.bin";
+    const std::string path = scratch_path("schedule-test.bin");
     schedule_record s;
     ASSERT_EQ(s.open_file(path), "");
     s.add({100, happening::instruction, 1, {0x1000, 1}});

@@ -3,6 +3,7 @@
 metal), and whole boots."""
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -22,6 +23,7 @@ from . import (bad_input, boots, compilers, debugger, distros, experiments, expl
 from .command import Check, Checks
 
 SKIPPED = 77  # exit status by which Meson's tests skip
+FAILURES_SHOWN = 3  # of one program's
 # The same settings as Meson's: a sanitizer's finding must fail the test.
 STRICT = {"ASAN_OPTIONS": "halt_on_error=1:abort_on_error=1:print_summary=1",
           "UBSAN_OPTIONS": "halt_on_error=1:abort_on_error=1:print_summary=1:print_stacktrace=1"}
@@ -42,9 +44,15 @@ def _program(argv: list[str | Path], takes: float | None, extra_env: dict[str, s
     if status in (OK, SKIPPED):
         return None
     sys.stderr.write(told)
-    lines = [line.strip() for line in (text + "\n" + told).splitlines()]
-    bad = (line for line in lines if line.startswith(("not ok", "rmpopt: error")))
-    return f"status {status}: {next(bad, last_line(text + told))}"
+    return f"status {status}: " + what_failed(f"{text}\n{told}")
+
+
+def what_failed(text: str) -> str:
+    """The first complaints in what a test printed, be it KTAP, GoogleTest or a command of ours."""
+    lines = [line.strip() for line in text.splitlines()]
+    bad = [line for line in lines if line.startswith(("not ok", "rmpopt: error", "[  FAILED  ]"))]
+    shown = list(dict.fromkeys(re.sub(r" \(\d+ ms\)$", "", line) for line in bad))[:FAILURES_SHOWN]
+    return "; ".join(shown) or last_line(text)
 
 
 def unit_tests() -> Checks:
