@@ -23,6 +23,7 @@ RECIPE = "1"  # to be changed with the way of building, because it is part of th
 KIND = "kernel"
 FIXED = {"KBUILD_BUILD_USER": "rmpopt", "KBUILD_BUILD_HOST": "rmpopt", "KBUILD_BUILD_TIMESTAMP": "2026-01-01",
          "KBUILD_BUILD_VERSION": "1"}
+HAS_RMPOPT = "has RMPOPT itself"
 KEPT = ("arch/x86/boot/bzImage", "System.map", ".config", "vmlinux")
 
 
@@ -141,10 +142,15 @@ def build(cache: Cache, source: Path | None, patches: Path | None, fragment: Pat
     wanted = series.load(patches) if patches else None
     if source:  # not patched with our series, which is for Debian's source only
         return _with_given_source(cache, Recipe(linux_source.given(source), wanted or [], fragments))
-    return _with_debian_source(cache, wanted if wanted is not None else series.load(SERIES), fragments)
+    if wanted is not None:
+        return _with_debian_source(cache, wanted, fragments)
+    return _with_debian_source(cache, series.load(SERIES), fragments, or_as_it_is=True)
 
 
 def _with_given_source(cache: Cache, recipe: Recipe) -> Path:
+    if not recipe.patches:
+        note(f"{recipe.source.title} {HAS_RMPOPT}" if recipe.source.has_rmpopt() else
+             f"{recipe.source.title} knows no RMPOPT and is built without: --patches {SERIES} would add it")
     try:
         return ensure(cache, recipe)
     except series.DoesNotApply as problem:
@@ -153,7 +159,8 @@ def _with_given_source(cache: Cache, recipe: Recipe) -> Path:
 
 def find_reference(cache: Cache, source: Source) -> Path | None:
     """The reference kernel that was built from a source, if the cache has it."""
-    return cache.find(KIND, Recipe(source, series.load(SERIES), [KERNEL_FRAGMENT]).key())
+    keys = (Recipe(source, patches, [KERNEL_FRAGMENT]).key() for patches in (series.load(SERIES), []))
+    return next(filter(None, (cache.find(KIND, key) for key in keys)), None)
 
 
 def reference(cache: Cache) -> Path:
@@ -171,17 +178,20 @@ def variants(cache: Cache) -> Path:
     return _with_debian_source(cache, series.load(SERIES) + series.load(VARIANTS), [KERNEL_FRAGMENT]) / "bzImage"
 
 
-def _with_debian_source(cache: Cache, patches: list[series.Patch], fragments: list[Path]) -> Path:
+def _with_debian_source(cache: Cache, patches: list[series.Patch], fragments: list[Path],
+                        or_as_it_is: bool = False) -> Path:
+    """A kernel from the first source that the patches apply to, or else, where that is allowed, that has RMPOPT."""
     refusals = _Refusals(cache, patches)
     for source in linux_source.candidates(cache):
-        if source.identity in refusals.known:
-            continue
-        try:
-            return ensure(cache, Recipe(source, patches, fragments))
-        except series.DoesNotApply as problem:
-            reason = f"{source.title}: {problem}"
-            refusals.add(source.identity, reason)
-            note(reason)
+        if source.identity not in refusals.known:
+            try:
+                return ensure(cache, Recipe(source, patches, fragments))
+            except series.DoesNotApply as problem:
+                reason = f" {HAS_RMPOPT}, and" if source.has_rmpopt() else ":"
+                refusals.add(source.identity, f"{source.title}{reason} {problem}")
+                note(refusals.known[source.identity])
+        if or_as_it_is and HAS_RMPOPT in refusals.known[source.identity]:
+            return ensure(cache, Recipe(source, [], fragments))
     reasons = "; ".join(refusals.known.values()) or "the archive has none"
     raise Failure(f"no linux-source that the series applies to ({reasons}): "
                   "rebase the series or give a tree with --source")

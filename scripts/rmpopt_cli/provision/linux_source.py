@@ -5,11 +5,12 @@ import os
 import re
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..base.console import Progress
+from ..base.console import Progress, note
 from ..base.errors import BadInput, Failure
 from ..base.shell import environment, last_line, output
 from .archive import BINARY_SUITES, Archive, sort_versions, unpack_deb
@@ -17,6 +18,8 @@ from .cache import Cache, sha256_file
 
 KIND = "linux-source"
 OLDEST = (7, 3)
+DEBIAN = "debian "  # begins the identity of a Debian source
+FEATURES, RMPOPT = "arch/x86/include/asm/cpufeatures.h", "X86_FEATURE_RMPOPT"
 FAST_XZ = {"XZ_DEFAULTS": "--threads=0"}  # Debian's tarballs can be unpacked by several threads
 
 
@@ -51,6 +54,13 @@ class Source:
                     shutil.copy(self.path / name, where / name)
         elif names:
             _pick_from_tarball(self.path, names, where)
+
+    def has_rmpopt(self) -> bool:
+        """True when this Linux knows RMPOPT without our series, as 7.4 does."""
+        with tempfile.TemporaryDirectory() as scratch:
+            self.pick([FEATURES], Path(scratch))
+            header = Path(scratch) / FEATURES
+            return header.is_file() and RMPOPT in header.read_text(errors="replace")
 
 
 def _pick_from_tarball(tarball: Path, names: list[str], where: Path) -> None:
@@ -138,7 +148,7 @@ def _fetch(archive: Archive, package: str, version: str, cache: Cache) -> Source
 
 def _entry_source(entry: Path) -> Source:
     tarball = next(entry.glob("linux-source-*"))
-    return Source(tarball, "debian " + entry.name, f"Linux {entry.name} (Debian)")
+    return Source(tarball, DEBIAN + entry.name, f"Linux {entry.name} (Debian)")
 
 
 def cached(cache: Cache) -> list[Source]:
@@ -157,13 +167,31 @@ def candidates(cache: Cache) -> Iterator[Source]:
     for source in cached(cache):
         seen.add(source.version())
         yield source
+    for archive, package, version in _offered(cache):
+        if _version_of(package) not in seen:
+            seen.add(_version_of(package))
+            yield _fetch(archive, package, version, cache)
+
+
+def refresh(cache: Cache) -> None:
+    """Fetches the newest source of the first suite that has one, unless the cache has it or a newer one."""
+    try:
+        archive, package, version = next(_offered(cache))
+        held = {entry.identity for entry in cached(cache)}
+        if sort_versions({version, *(name.removeprefix(DEBIAN) for name in held)})[0] == version:
+            _fetch(archive, package, version, cache)
+    except StopIteration:
+        return
+    except Failure as problem:
+        note(f"looking for a newer linux-source: {problem}")
+
+
+def _offered(cache: Cache) -> Iterator[tuple[Archive, str, str]]:
+    """The archive's packages, by suite and newest first, each with its version."""
     for suites in BINARY_SUITES:
         archive = Archive(cache, suites)
         packages = [p for p in archive.names("linux-source-") if re.fullmatch(r"linux-source-\d+\.\d+", p)]
         for package in sorted(packages, key=_version_of, reverse=True):
-            if _version_of(package) < OLDEST or _version_of(package) in seen:
-                continue
-            version = archive.candidate(package)
+            version = archive.candidate(package) if _version_of(package) >= OLDEST else None
             if version:
-                seen.add(_version_of(package))
-                yield _fetch(archive, package, version, cache)
+                yield archive, package, version

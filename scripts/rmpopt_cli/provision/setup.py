@@ -8,7 +8,7 @@ from typing import TypeVar
 from ..base import console
 from ..base.parallel import together
 from ..base.paths import BUILD, MARK, PLUGIN
-from . import kernel, packages, project, qemu, selftests
+from . import kernel, linux_source, packages, project, qemu, selftests
 from .cache import Cache
 
 T = TypeVar("T")
@@ -92,6 +92,7 @@ def everything(cache: Cache) -> None:
     cache.drop_damaged()
 
     def kernels(where: Cache) -> None:
+        linux_source.refresh(where)
         kernel.reference(where)
         selftests.ensure(where)
 

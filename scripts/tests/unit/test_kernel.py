@@ -3,12 +3,14 @@
 import contextlib
 import io
 import os
+import shutil
 import tarfile
 import tempfile
 import unittest
 from pathlib import Path
 from unittest import mock
 
+from rmpopt_cli.base.errors import Failure
 from rmpopt_cli.provision import kernel, kernel_tree, linux_source, series
 from rmpopt_cli.provision.cache import Cache, sha256_text
 from rmpopt_cli.provision.kernel_tree import Tree
@@ -102,23 +104,117 @@ class KernelTest(unittest.TestCase):
         with mock.patch.object(Source, "unpack", side_effect=AssertionError), self.assertRaises(series.DoesNotApply):
             self.build(source, patch("other", "series"))
 
-    def test_other_sources_of_the_same_version_are_not_tried(self) -> None:
-        tried = []
+    def with_rmpopt(self) -> Source:
+        """A later Linux: its text is another, and it knows RMPOPT."""
+        tree = self.top / "later"
+        shutil.copytree(self.top / "linux", tree)
+        (tree / "text").write_text("merged\n")
+        header = tree / "arch/x86/include/asm/cpufeatures.h"
+        header.parent.mkdir(parents=True)
+        header.write_text("#define X86_FEATURE_RMPOPT (3*32+ 7)\n")
+        with tarfile.open(self.top / "later.tar", "w") as archive:
+            archive.add(tree, "linux")
+        return Source(self.top / "later.tar", "later", "Linux with RMPOPT")
+
+    def reference(self, *sources: Source, patches: Path | None = None) -> tuple[str, str]:
+        """The text of the kernel that is built from the first source that will do, and what was said."""
+        told = io.StringIO()
+        with mock.patch.object(linux_source, "candidates", lambda _: iter(sources)), \
+                mock.patch.object(kernel, "KERNEL_FRAGMENT", self.fragment), \
+                mock.patch.object(kernel, "SERIES", self.series()), contextlib.redirect_stderr(told):
+            built = kernel.build(self.cache, None, patches, None)
+            self.assertIn(built, [kernel.find_reference(self.cache, source) for source in sources])
+        return (built / "bzImage").read_text().strip(), told.getvalue()
+
+    def series(self) -> Path:
+        where = self.top / "series"
+        where.mkdir(exist_ok=True)
+        (where / "1.patch").write_bytes(patch("plain", "series").content)
+        return where
+
+    def test_a_source_that_has_rmpopt_is_built_as_it_is(self) -> None:
+        older = self.source()
+        later = self.with_rmpopt()
+        text, told = self.reference(later, older)
+        self.assertEqual(text, "merged")
+        self.assertIn("Linux with RMPOPT has RMPOPT itself, and patch 1.patch does not apply", told)
+        text, told = self.reference(later, older)
+        self.assertEqual((text, told), ("merged", ""))  # remembered
+
+    def test_a_source_without_rmpopt_that_the_series_does_not_fit_is_passed_over(self) -> None:
+        older = self.source()
+        later = self.with_rmpopt()
+        text, told = self.reference(Source(self.tarball_of(later, remove="arch"), "bare", "Linux that differs"), older)
+        self.assertEqual(text, "series")
+        self.assertIn("Linux that differs: patch 1.patch does not apply", told)
+
+    def tarball_of(self, source: Source, remove: str) -> Path:
+        where = self.top / "bare"
+        source.unpack(where)
+        shutil.rmtree(where / remove)
+        with tarfile.open(self.top / "bare.tar", "w") as archive:
+            archive.add(where, "linux")
+        return self.top / "bare.tar"
+
+    def test_a_series_of_the_user_is_never_left_out(self) -> None:
+        older = self.source()
+        self.assertEqual(self.reference(self.with_rmpopt(), older, patches=self.series())[0], "series")
+
+    def test_what_a_given_source_is_built_as_is_said(self) -> None:
+        self.source()
+        for source, says in ((self.with_rmpopt(), "later.tar has RMPOPT itself"),
+                             (Source(self.top / "linux.tar", "", ""), "linux.tar knows no RMPOPT")):
+            with contextlib.redirect_stderr(io.StringIO()) as told, \
+                    mock.patch.object(kernel, "KERNEL_FRAGMENT", self.fragment):
+                kernel.build(self.cache, source.path, None, None)
+            self.assertIn(says, told.getvalue())
+
+
+class CandidatesTest(unittest.TestCase):
+    """The order in which sources are tried, with a made-up archive."""
+
+    def setUp(self) -> None:
+        scratch = tempfile.TemporaryDirectory()
+        self.addCleanup(scratch.cleanup)
+        self.cache = Cache(Path(scratch.name))
+        self.fetched: list[str] = []
+        self.offered = {"linux-source-7.3": "7.3.9-1", "linux-source-7.4": "7.4.1-1", "linux-source-7.2": "7.2.3-1"}
+        test = self
 
         class FakeArchive:
             def __init__(self, *_: object) -> None: pass
-            def names(self, _: str) -> list[str]: return ["linux-source-7.3", "linux-source-7.4", "linux-source-7.2"]
-            def candidate(self, package: str) -> str: return package + "-2"
+            def names(self, _: str) -> list[str]: return list(test.offered)
+            def candidate(self, package: str) -> str: return test.offered[package]
 
-        def fetch(_: object, package: str, *rest: object) -> Source:
-            tried.append(package)
-            return Source(Path(package), package, package)
+        def fetch(_: object, package: str, version: str, __: object) -> Source:
+            self.fetched.append(version)
+            return Source(Path(package), "debian " + version, package)
 
-        here = Source(Path("linux-source-7.3.tar.xz"), "here", "here")
-        with mock.patch.multiple(linux_source, Archive=FakeArchive, _fetch=fetch, cached=lambda _: [here]):
-            found = list(linux_source.candidates(self.cache))
-        self.assertEqual(tried, ["linux-source-7.4"])
-        self.assertEqual(found[0], here)
+        self.held = [Source(Path("linux-source-7.3.tar.xz"), "debian 7.3.4-1", "here")]
+        self.enterContext(mock.patch.multiple(linux_source, Archive=FakeArchive, _fetch=fetch,
+                                              cached=lambda _: self.held))
+
+    def test_other_sources_of_the_same_version_are_not_tried(self) -> None:
+        found = list(linux_source.candidates(self.cache))
+        self.assertEqual(self.fetched, ["7.4.1-1"])
+        self.assertEqual(found[0], self.held[0])
+
+    def test_a_refresh_fetches_what_is_newer(self) -> None:
+        linux_source.refresh(self.cache)
+        self.assertEqual(self.fetched, ["7.4.1-1"])
+
+    def test_a_refresh_fetches_nothing_older_and_nothing_when_there_is_nothing(self) -> None:
+        self.held = [Source(Path("linux-source-7.5.tar.xz"), "debian 7.5.1-1", "here")]
+        linux_source.refresh(self.cache)
+        self.offered = {}
+        linux_source.refresh(self.cache)
+        self.assertEqual(self.fetched, [])
+
+    def test_without_a_network_a_refresh_says_so_and_nothing_is_lost(self) -> None:
+        with mock.patch.object(linux_source, "_offered", side_effect=Failure("no network")), \
+                contextlib.redirect_stderr(io.StringIO()) as told:
+            linux_source.refresh(self.cache)
+        self.assertIn("no network", told.getvalue())
 
 
 class TreeTest(unittest.TestCase):
