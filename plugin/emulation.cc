@@ -39,7 +39,7 @@ void refuse_any(const std::string &error)
 } // namespace
 
 emulation::emulation(options opt, unsigned vcpus)
-    : options_(std::move(opt)), vcpus_(vcpus), observers_(virtual_clock_ns)
+    : options_(std::move(opt)), cpu_(options_.cpu()), vcpus_(vcpus), observers_(virtual_clock_ns)
 {
 }
 
@@ -105,13 +105,13 @@ void emulation::start_machine(std::uintptr_t ra)
 void emulation::make_machine()
 {
     if (options_.probe.empty()) {
-        refuse_any(check_cpu(*options_.persona));
+        refuse_any(check_cpu(cpu_));
     }
     guest_ram_block block;
     refuse_any(find_guest_ram(block));
     refuse_any(ram_.map(block));
     machine_ = std::make_unique<hw::machine>(hw::machine::settings{
-        .cpu = options_.persona,
+        .cpu = &cpu_,
         .choices = options_.policy,
         .cpus = read_topology(vcpus_),
         .memory = ram_.hardware_view(),

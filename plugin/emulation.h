@@ -61,6 +61,7 @@ class emulation
     report_snapshot snapshot(bool complete) const;
 
     options options_;
+    hw::cpu_model cpu_;
     unsigned vcpus_;
     std::atomic<bool> started_{false};
     observers observers_;

@@ -166,6 +166,7 @@ struct option {
 /// All options. A new one is a row here and a field of `options`, which documents its meaning.
 constexpr std::array table{
     option{"persona", set_persona},
+    option{"rmpopt", set_switch<&options::rmpopt>},
     option{"rmp", set_rmp},
     option{"enforce", set_enforce},
     option{"audit", set_audit},
@@ -226,6 +227,13 @@ std::string check_combination(const options &o)
 }
 
 } // namespace
+
+hw::cpu_model options::cpu() const
+{
+    hw::cpu_model here = *persona;
+    here.rmpopt = here.rmpopt && rmpopt;
+    return here;
+}
 
 hw::rmp_layout options::layout() const
 {

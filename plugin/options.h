@@ -20,6 +20,7 @@ enum class rmp_choice : std::uint8_t { automatic, segmented, contiguous, none };
 
 struct options {
     const hw::cpu_model *persona = hw::find_cpu_model("venice");
+    bool rmpopt = true; ///< false: the CPU lacks RMPOPT even if others of its persona have it
     rmp_choice rmp = rmp_choice::automatic;
     hw::policy policy{};
     enforcement enforce = enforcement::on;
@@ -44,6 +45,8 @@ struct options {
     std::string probe;       ///< path of the probe's result; empty: run the guest
     std::string broken_fact; ///< for tests: name of a fact of QEMU that must fail; empty: none
 
+    /// The persona, with the features that it has here.
+    hw::cpu_model cpu() const;
     /// The layout that the BIOS sets up.
     hw::rmp_layout layout() const;
 };

@@ -78,6 +78,17 @@ TEST(options, empty_persona_is_refused)
     EXPECT_NE(parse({"persona="}).error, "");
 }
 
+TEST(options, rmpopt_may_be_left_out_of_a_persona)
+{
+    EXPECT_TRUE(parse({}).opt.cpu().rmpopt);
+    EXPECT_TRUE(parse({"rmpopt=on"}).opt.cpu().rmpopt);
+    const hw::cpu_model without = parse({"rmpopt=off", "persona=venice"}).opt.cpu();
+    EXPECT_FALSE(without.rmpopt);
+    EXPECT_TRUE(without.segmented_rmp) << "all else stays";
+    EXPECT_FALSE(parse({"rmpopt=on", "persona=turin"}).opt.cpu().rmpopt);
+    EXPECT_EQ(parse({"rmpopt=maybe"}).error, "option rmpopt: 'maybe' is not on or off");
+}
+
 TEST(options, rmp_auto_follows_the_persona)
 {
     EXPECT_EQ(parse({"rmp=auto", "persona=genoa"}).opt.layout(), hw::rmp_layout::contiguous);
@@ -212,7 +223,7 @@ TEST(options, unknown_policy_is_refused)
 TEST(options, unknown_option_is_refused_with_the_known_ones)
 {
     EXPECT_EQ(parse({"speed=fast"}).error,
-              "unknown option 'speed'; known: persona, rmp, enforce, "
+              "unknown option 'speed'; known: persona, rmpopt, rmp, enforce, "
               "audit, deterministic, watch, watch-bound, measure, tlb, psp, psp-latency, "
               "turns, points, points-code, stall, "
               "control, events, schedule, time-limit, log, report, probe, break, policy.NAME");

@@ -96,7 +96,7 @@ def _problem(result: dict, setting: Setting) -> str:
         return f"{result['message']}{more}"
     executed = ((result["plugin"] or {}).get("counters") or {}).get("rmpopt", 0)
     if not setting.rmpopt and executed:
-        return f"the kernel uses RMPOPT in spite of '{setting.append}'"
+        return "the kernel executes RMPOPT on a CPU that lacks it"
     if setting.rmpopt and not executed:
         return "the kernel does not use RMPOPT"
     if not result["plugin"] or not result["plugin"].get("snp_enabled"):

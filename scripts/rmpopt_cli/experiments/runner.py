@@ -65,13 +65,14 @@ def _mark(measure: str) -> str:
     return {"exact": "--on", "exact+tlb": "--on tlb"}.get(measure, f"--on {measure.removeprefix('sampled=')}")
 
 
-def _machine(experiment: Experiment) -> MachineOptions:
-    return MachineOptions(seed=0, memory=parse_size(experiment.memory), measure="exact")
+def _machine(experiment: Experiment, setting: Setting) -> MachineOptions:
+    return MachineOptions(seed=0, memory=parse_size(experiment.memory), measure="exact",
+                          rmpopt="on" if setting.rmpopt else "off")
 
 
 def request(experiment: Experiment, setting: Setting, seed: int, plan: Plan) -> Request:
     """The boot for one repetition of a setting."""
-    wanted = plan.given.onto(Request(append=setting.append, files=list(PROGRAMS), machine=_machine(experiment),
+    wanted = plan.given.onto(Request(files=list(PROGRAMS), machine=_machine(experiment, setting),
                                      timeout=TAKES_AT_MOST, report=_directory(plan, experiment, setting, seed)))
     wanted.machine.seed = (wanted.machine.seed or 0) + seed  # each repetition has its own
     wanted.command = script(experiment, setting, plan.phases_of(experiment), seed, _mark(wanted.machine.measure))
@@ -129,7 +130,7 @@ def _prepare(where: Path) -> None:
 
 
 def _summary(experiment: Experiment, plan: Plan, done: list[Boot], made: list[tables.Table]) -> dict:
-    machine = plan.given.onto(Request(machine=_machine(experiment))).machine
+    machine = plan.given.onto(Request(machine=_machine(experiment, experiment.settings[0]))).machine
     return {"name": experiment.name, "title": experiment.title, "measure": machine.measure,
             "memory": show_size(machine.memory), "repeat": plan.repeat,
             "settings": {s.name: s.title for s in plan.settings_of(experiment)},

@@ -40,6 +40,7 @@ class Table:
     rows: list[str]
     columns: list[str]
     rates: bool  # false: plain numbers
+    note: str = ""  # a line below the table
     values: dict[tuple[str, str], list[float]] = field(default_factory=dict)
 
     def of(self, row: str, column: str) -> list[float]:
@@ -60,7 +61,8 @@ class Table:
     def as_json(self) -> dict:
         cells = [{"row": row, "column": column, "mean": fmean(values), "low": min(values), "high": max(values),
                   "values": values} for (row, column), values in self.values.items() if values]
-        return {"title": self.title, "rates": self.rates, "rows": self.rows, "columns": self.columns, "cells": cells}
+        return {"title": self.title, "rates": self.rates, "rows": self.rows, "columns": self.columns, "cells": cells,
+                "note": self.note}
 
 
 def _rates(level: str, boots: Sequence[Boot], phases: Sequence[str], settings: Sequence[Setting],
@@ -85,6 +87,8 @@ def _work(boots: Sequence[Boot], phases: Sequence[str], settings: Sequence[Setti
         for phase in boot.phases:
             for key, value in boot.work(phase).items():
                 table.values.setdefault((row(phase, boot.setting), NAMES[key]), []).append(float(value))
+    idle = [name for name in table.rows if table.mean(name, NAMES["passes"]) == 0]
+    table.note = f"The kernel made no pass in: {'; '.join(idle)}." if idle else ""
     return table
 
 
@@ -115,7 +119,7 @@ def text(table: Table) -> str:
              " | ".join(f"{cell:>{width}}" for cell, width in zip(line[1:], widths[1:])) + " |" for line in rows]
     rule = f"|{'-' * (widths[0] + 2)}|" + "".join(f"{'-' * (width + 1)}:|" for width in widths[1:])
     lines.insert(1, rule)
-    return "\n".join([f"{table.title}, {table.boots}", "", *lines, ""])
+    return "\n".join([f"{table.title}, {table.boots}", "", *lines, "", *([table.note, ""] if table.note else [])])
 
 
 def _y(rate: float) -> float:

@@ -11,7 +11,7 @@ from .machine import MachineOptions
 from .request import Request
 
 CHOSEN = ("kernel", "modules", "append")  # fields of Request that the user may set
-FIXED = ("time", "thread", "watch", "no_plugin")  # fields of MachineOptions that the user may not set
+FIXED = ("time", "thread", "watch", "no_plugin", "rmpopt")  # fields of MachineOptions that the user may not set
 
 
 @dataclass

@@ -119,6 +119,8 @@ class MachineOptions:
     smp: str = option("4,cores=2,threads=2", "CPUs, as for QEMU's -smp", metavar="SPEC", parse=check_smp)
     memory: int = option(6 << 30, "guest memory, such as 6G", "--mem", "SIZE", parse=parse_size, show=show_size)
     persona: str = option("venice", "EPYC generation to emulate", choices=cpu.PERSONAS, plugin="persona")
+    rmpopt: str = option("on", "off: a CPU that is the same but for RMPOPT, which it lacks", choices=("on", "off"),
+                         plugin="rmpopt", untold="on")
     policies: list[str] = repeated("choose a behaviour that AMD leaves open ('rmpopt policies' lists them); may be "
                                    "repeated", "--policy", "NAME=VALUE", parse=check_policy, plugin="policy.")
     rmp: str = option("auto", "layout of the RMP", choices=("auto", "segmented", "contiguous", "none"), plugin="rmp")

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from rmpopt_cli.base.errors import Failure
-from rmpopt_cli.experiments.catalogue import EMPTY_AGAIN, EMPTY_FIRST, FULL
+from rmpopt_cli.experiments.catalogue import AFTER_GUEST, EMPTY_AGAIN, EMPTY_FIRST, FULL
 from .command import Checks, rmpopt, scratch
 
 CORES = 2  # of --smp 2
@@ -28,19 +28,23 @@ def _values(shown: dict, number: int = 0) -> dict[tuple[str, str], float]:
 
 
 def _passes() -> str | None:
-    """A first pass must read all entries of each clean region once, a second one none of them. With a full RMP, the
-    first entry of a region is enough. Firmware may get or return a page during the first pass."""
+    """A first pass must read all entries of each clean region once, a second one none of them, and one after a small
+    guest at most those of its regions. With a full RMP, the first entry of a region is enough. Firmware may get or return a
+    page during the first pass."""
     with scratch() as directory:
         shown = _run(directory, "passes", "--mem", "3G", "--smp", "2")
     values, [boot] = _values(shown), shown["boots"]
-    for phase in (EMPTY_FIRST, EMPTY_AGAIN, FULL):
+    for phase in (EMPTY_FIRST, EMPTY_AGAIN, AFTER_GUEST, FULL):
         passes, executed = values[phase, "passes"], values[phase, "RMPOPT"]
         if passes < 1 or executed != passes * boot["regions"] * CORES:
             return f"{phase}: {passes:.0f} passes, {executed:.0f} RMPOPT"
-    first, again, full = (values[phase, "2 MB entries"] for phase in (EMPTY_FIRST, EMPTY_AGAIN, FULL))
+    first, again, after, full = (values[phase, "2 MB entries"]
+                                 for phase in (EMPTY_FIRST, EMPTY_AGAIN, AFTER_GUEST, FULL))
     clean = values[EMPTY_FIRST, "that scan"] - values[EMPTY_AGAIN, "that scan"]
-    if clean < 1 or abs(first - again - clean * ENTRIES) > ENTRIES or not 0 < full < ENTRIES:
-        return f"2 MB entries: first {first:.0f}, second {again:.0f}, full {full:.0f}; {clean:.0f} clean regions"
+    if clean < 1 or abs(first - again - clean * ENTRIES) > ENTRIES or not 0 < full < ENTRIES or \
+            not again <= after <= first:
+        return f"2 MB entries: first {first:.0f}, second {again:.0f}, after a guest {after:.0f}, full {full:.0f}; " \
+               f"{clean:.0f} clean regions"
     return None
 
 

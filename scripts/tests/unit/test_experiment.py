@@ -131,7 +131,7 @@ class BootTest(unittest.TestCase):
         self.assertEqual(self.problem(phase("files"), said="# FAIL no guests in 3\n", status=1), "no guests in 3")
         self.assertEqual(self.problem(phase("files"), said="a\nlast\n", status=1), "status: last")
         self.assertIn("does not use RMPOPT", self.problem(phase("files"), executed=0))
-        self.assertIn("in spite of 'clearcpuid=rmpopt'", self.problem(phase("files"), setting="off"))
+        self.assertIn("on a CPU that lacks it", self.problem(phase("files"), setting="off"))
         self.assertEqual(self.problem(phase("files"), setting="off", executed=0), "")
         self.assertIn("did not measure files", self.problem(phase("forks")))
         self.assertIn("did not measure files", self.problem(phase("files", end=None)))
@@ -177,6 +177,15 @@ class TablesTest(unittest.TestCase):
         self.assertEqual(work.rows, ["files, none", "files, often"])
         self.assertEqual(work.of("files, often", "2 MB entries"), [1000.0])
         self.assertIn("1,000", tables.text(work))
+        self.assertEqual(work.note, "")
+
+    def test_phases_without_a_pass_are_named(self) -> None:
+        passes = known("passes")
+        shown = result(phase(""), phase(EMPTY_AGAIN, start=3.0, end=4.0), phase(FULL))
+        [work] = tables.of(passes, [boot(shown, passes, wanted=(EMPTY_FIRST, EMPTY_AGAIN, FULL))],
+                           (EMPTY_FIRST, EMPTY_AGAIN, FULL), passes.settings)
+        self.assertTrue(tables.text(work).endswith(f"\n\nThe kernel made no pass in: {EMPTY_AGAIN}.\n"))
+        self.assertEqual(work.as_json()["note"], work.note)
 
     def test_picture(self) -> None:
         drawn = tables.picture(self.made(several()))
@@ -232,7 +241,9 @@ class RunTest(unittest.TestCase):
     def test_request(self) -> None:
         given = Given({"append": "extra=1"}, {"measure": "sampled=50", "smp": "2"})
         told = experiment.request(WORKLOADS, WORKLOADS.setting("off"), 2, Plan(given=given, output=Path("/o")))
-        self.assertEqual(told.append, "clearcpuid=rmpopt extra=1")
+        self.assertEqual((told.append, told.machine.rmpopt), ("extra=1", "off"))
+        on = experiment.request(WORKLOADS, WORKLOADS.setting("on"), 2, Plan(output=Path("/o")))
+        self.assertEqual(on.machine.rmpopt, "on")
         self.assertIn("seed=2 on='--on 50'", told.command)
         self.assertEqual((told.machine.smp, told.machine.seed, told.machine.memory), ("2", 2, 8 << 30))
         self.assertEqual(told.report, Path("/o/workloads/off.2"))
