@@ -27,10 +27,14 @@ bool is_private(const rmp_access &a) noexcept
            (a.encrypted || is_walk(a) || a.kind == rmp_access_kind::fetch);
 }
 
-/// The core's SNP_EN governs its checks (AMD, 2026-06-23). A device has no core: SNP_INIT makes the
-/// IOMMU check, and demands SNP_EN on all cores.
+/// The core's SNP_EN governs its checks (AMD, 2026-06-23), alone or from SNP_INIT on: policy
+/// `checks-from`. A device has no core: SNP_INIT makes the IOMMU check, and demands SNP_EN on all
+/// cores.
 bool checks_are_on(const machine &m, unsigned thread, const rmp_access &a) noexcept
 {
+    if (m.choices().checks_from == choice::checks_from::snp_init && !m.snp_initialised()) {
+        return false;
+    }
     return a.who == initiator::device ? m.snp_enabled_somewhere() : m.snp_enabled(thread);
 }
 

@@ -25,7 +25,9 @@ constexpr policy_value cf0{"cf0", "CF=0, no exception"}, cf1{"cf1", "CF=1, no ex
     allow{"allow", "allowed"}, fault{"fault", "#PF with the RMP bit"},
     access{"access", "as the access that needed it"}, write{"write", "always a write"},
     check{"check", "checked"}, any{"any", "accepted"}, only_4k{"4k", "VMEXIT_INVALID"},
-    off{"off", "not offered"}, on{"on", "offered"};
+    off{"off", "not offered"}, on{"on", "offered"}, never{"never", "never"},
+    once{"once", "EAX=4, FAIL_OVERLAP, and the next attempt is executed"},
+    snp_en{"snp-en", "with its SNP_EN"}, snp_init{"snp-init", "with SNP_EN, once SNP_INIT is done"};
 
 constexpr std::array cf0_or_gp{cf0, gp};
 constexpr std::array round_or_gp{round, gp};
@@ -55,6 +57,8 @@ constexpr std::array bytes_or_mb{bytes, mb};
 constexpr std::array off_or_on{off, on};
 constexpr std::array any_or_only_4k{any, only_4k};
 constexpr std::array check_or_allow{check, allow};
+constexpr std::array never_or_once{never, once};
+constexpr std::array snp_en_or_snp_init{snp_en, snp_init};
 
 template <auto member>
 constexpr policy_knob knob(std::string_view name, std::span<const policy_value> values,
@@ -153,6 +157,11 @@ constexpr std::array knobs{
         "overlap-in-2m", fail_overlap_or_fail_permission,
         "4 KB RMPUPDATE inside an assigned 2 MB page, not at its first 4 KB",
         "not in the published pseudo-code; hardware checks it (AMD, 2021-07), the code is unknown"),
+    knob<&policy::overlap_transient>(
+        "overlap-transient", never_or_once,
+        "RMPUPDATE in a 2 MB range that an update of another core holds; made up here, at each "
+        "change from one range to another",
+        "Linux, rmpupdate(): concurrent updates of a range may overlap, so it tries again"),
     knob<&policy::same_update>(
         "same-update", keep_or_clear,
         "validated, VMSA and VMPL bits when RMPUPDATE repeats what a guest's entry says already",
@@ -166,6 +175,10 @@ constexpr std::array knobs{
         "status-flags", set_or_keep,
         "OF, SF, ZF, AF and PF after RMPUPDATE and RMPREAD: set from EAX or left alone",
         "APM vol. 3 says that PSMASH sets them; assumed to be the same here"),
+    knob<&policy::checks_from>(
+        "checks-from", snp_en_or_snp_init, "from when on a core checks its accesses",
+        "APM vol. 2, 15.36.4, and AMD, 2025-02: with SNP_EN; Linux, 2026-09 (x86/sev): not before "
+        "SNP_INIT"),
     knob<&policy::inuse_write>("inuse-write", allow_or_fault,
                                "host write to the VMCB or VMSA of a running guest",
                                "APM vol. 2, 15.36.12 says that it may fault"),

@@ -86,6 +86,10 @@ enum class overlap_in_2m : std::uint8_t {
     fail_overlap,
     fail_permission
 }; ///< RMPUPDATE: 4 KB inside an assigned 2 MB page
+enum class overlap_transient : std::uint8_t {
+    never,
+    once
+}; ///< RMPUPDATE: FAIL_OVERLAP because another core is at work in the 2 MB range
 enum class same_update : std::uint8_t {
     keep,
     clear
@@ -96,7 +100,8 @@ enum class psmash_kind : std::uint8_t {
 }; ///< PSMASH: entry that is no assigned 2 MB page
 enum class status_flags : std::uint8_t { set, keep }; ///< flags after RMPUPDATE and RMPREAD
 
-// Accesses and instructions of guests.
+// Accesses, and instructions of guests.
+enum class checks_from : std::uint8_t { snp_en, snp_init }; ///< when a core begins to check
 enum class inuse_write : std::uint8_t {
     allow,
     fault
@@ -165,9 +170,11 @@ struct policy {
     choice::inuse_order inuse_order{};
     choice::immutable_in_2m immutable_in_2m{};
     choice::overlap_in_2m overlap_in_2m{};
+    choice::overlap_transient overlap_transient{};
     choice::same_update same_update{};
     choice::psmash_kind psmash_kind{};
     choice::status_flags status_flags{};
+    choice::checks_from checks_from{};
     choice::inuse_write inuse_write{};
     choice::plain_walk_read plain_walk_read{};
     choice::plain_guest_2m plain_guest_2m{};

@@ -112,6 +112,7 @@ constexpr std::array command_table{
     entry<snp_launch_finish>(firmware_command::snp_launch_finish, "SNP_LAUNCH_FINISH"),
     entry<snp_dbg_decrypt>(firmware_command::snp_dbg_decrypt, "SNP_DBG_DECRYPT"),
     entry<snp_dbg_encrypt>(firmware_command::snp_dbg_encrypt, "SNP_DBG_ENCRYPT"),
+    entry<snp_verify_mitigation>(firmware_command::snp_verify_mitigation, "SNP_VERIFY_MITIGATION"),
     entry<swap_not_offered>(firmware_command::snp_page_swap_out, "SNP_PAGE_SWAP_OUT"),
     entry<swap_not_offered>(firmware_command::snp_page_swap_in, "SNP_PAGE_SWAP_IN"),
     entry<snp_page_move>(firmware_command::snp_page_move, "SNP_PAGE_MOVE"),

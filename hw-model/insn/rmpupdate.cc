@@ -114,7 +114,8 @@ rmp_entry updated(const machine &m, const rmp_entry &old, const rmp_record &r)
 rmp_status do_rmpupdate(machine &m, spa_t rax, const rmp_record &record, rmp_changes &changes)
 {
     const spa_t spa = operand_spa(m, rax);
-    const rmp_status s = check_rmpupdate(m, spa, record);
+    const rmp_status s =
+        m.meets_other_update(spa) ? rmp_status::fail_overlap : check_rmpupdate(m, spa, record);
     if (s == rmp_status::success) {
         m.replace_entry(spa, updated(m, m.rmp().load(spa), record), changes);
     }

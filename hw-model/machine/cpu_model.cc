@@ -19,6 +19,7 @@ namespace
 // types remain testable. Firmware versions: 1.55.25 is the one that Linux was tried with; Genoa
 // tells whether it has checked for aliases from 1.55.38 on (virtee/sev), Turin is assumed to be as
 // old; 1.58.5 comes from the log of a machine with a segmented RMP (AMDESE/AMDSEV, README).
+// SNP_VERIFY_MITIGATION is of ABI 1.58 (Linux 7.3); which mitigations there are is not public.
 // Ciphertext hiding is of Zen 5 (Linux, kvm_amd.ciphertext_hiding_asids); that the same parts can
 // switch RAPL off, and that only Zen 6 has EFR2[13], is assumed.
 constexpr std::array<cpu_model, 4> table{{
@@ -37,6 +38,7 @@ constexpr std::array<cpu_model, 4> table{{
      .firmware = {.minor = 58, .build = 5},
      .ciphertext_hiding = true,
      .rapl_disable = true,
+     .mitigations = 1,
      .iommu_page_mode_0 = true},
     {.name = "turin",
      .description = "Zen 5 EPYC: segmented RMP, RMPREAD",

@@ -35,6 +35,7 @@ struct cpu_model {
     firmware_version firmware{};
     bool ciphertext_hiding = false; ///< SNP_FEATURE_INFO ECX[3]
     bool rapl_disable = false;      ///< SNP_FEATURE_INFO ECX[2]
+    std::uint64_t mitigations = 0;  ///< SNP_VERIFY_MITIGATION, FEATURE_INFO ECX[13]; 0: not offered
     bool iommu_page_mode_0 = false; ///< EFR2[13]: SNP with IOMMU domains in passthrough mode
 };
 

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cassert>
+#include <utility>
 
 namespace rmpopt::hw
 {
@@ -78,6 +79,8 @@ machine::machine(settings s)
 void machine::reset()
 {
     const std::scoped_lock lock(rmp_lock_);
+    snp_initialised_.store(false, std::memory_order_release);
+    last_update_range_ = 0;
     for (core_state &core : cores()) {
         core.snp_en.store(false);
         core.vmpl_en = false;
@@ -214,8 +217,16 @@ void machine::clear_rmpopt_tables()
     }
 }
 
+bool machine::meets_other_update(spa_t spa)
+{
+    const spa_t range = align_down(spa, page_2m);
+    const bool other = range != std::exchange(last_update_range_, range);
+    return other && choices().overlap_transient == choice::overlap_transient::once;
+}
+
 void machine::firmware_clear_snp_en()
 {
+    snp_initialised_.store(false, std::memory_order_release);
     for (core_state &core : cores()) {
         core.snp_en.store(false, std::memory_order_release);
         core.vmpl_en = false;

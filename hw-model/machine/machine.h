@@ -135,6 +135,13 @@ class machine
     /// All bits on all cores (SNP_INIT). RMP lock held.
     void clear_rmpopt_tables();
 
+    /// SNP_INIT is done; the policy `checks-from` may have waited for it.
+    void firmware_initialised() { snp_initialised_.store(true, std::memory_order_release); }
+    /// True from SNP_INIT until firmware clears SNP_EN, or a reset. Takes no lock.
+    bool snp_initialised() const { return snp_initialised_.load(std::memory_order_acquire); }
+    /// For the policy `overlap-transient`: whether an RMPUPDATE of `spa` meets one of another core.
+    /// It does not at the next attempt. RMP lock held.
+    bool meets_other_update(spa_t spa);
     /// Firmware's x86 shutdown clears SNP_EN on all cores. RMP lock held. Host-writability
     /// changes are the caller's to report. The policies `shutdown-msr` and
     /// `shutdown-table` decide about RMPOPT_BASE and the tables.
@@ -176,6 +183,8 @@ class machine
     /// are filled before it is counted and emptied after.
     std::atomic<unsigned> guests_running_{0};
     std::vector<spa_range> iommu_buffers_;
+    std::atomic<bool> snp_initialised_{false};
+    spa_t last_update_range_ = 0; ///< 2 MB range of the last RMPUPDATE
 };
 
 } // namespace rmpopt::hw

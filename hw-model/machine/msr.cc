@@ -191,12 +191,21 @@ msr_result write_vm_hsave_pa(machine &m, unsigned thread, std::uint64_t value)
     return msr_result::pass;
 }
 
+/// VM_PAGE_FLUSH writes back a page that the cache holds for an ASID (Linux, KVM's SEV code:
+/// address and ASID, and a fault is possible). No cache is modelled, so what is left are the ASIDs;
+/// that those that no guest can have raise #GP(0) is assumed.
+msr_result write_vm_page_flush(const machine &m, std::uint64_t value)
+{
+    const std::uint64_t asid = value & vm_page_flush_asid;
+    return asid == 0 || asid > m.cpu().asids ? msr_result::gp0 : msr_result::done;
+}
+
 } // namespace
 
 bool is_modelled_msr(std::uint32_t index)
 {
     static constexpr std::array held{
-        msr::syscfg,   msr::hwcr,    msr::vm_hsave_pa, msr::sev_status,
+        msr::syscfg,   msr::hwcr,    msr::vm_hsave_pa, msr::vm_page_flush, msr::sev_status,
         msr::rmp_base, msr::rmp_end, msr::rmp_cfg,     msr::rmpopt_base,
     };
     for (const std::uint32_t h : held) {
@@ -221,6 +230,8 @@ msr_result rdmsr(const machine &m, unsigned thread, std::uint32_t index, std::ui
     case msr::sev_status: // zero outside guests (APM vol. 2, 15.34.10)
         value = 0;
         return msr_result::done;
+    case msr::vm_page_flush: // can only be written
+        return msr_result::gp0;
     case msr::rmp_base:
         value = core.rmp_base;
         return msr_result::done;
@@ -252,6 +263,8 @@ msr_result wrmsr(machine &m, unsigned thread, std::uint32_t index, std::uint64_t
         return msr_result::done;
     case msr::sev_status:
         return msr_result::gp0;
+    case msr::vm_page_flush:
+        return write_vm_page_flush(m, value);
     case msr::rmp_base:
         return write_rmp_bound(m, thread, core.rmp_base, value & rmp_address_mask);
     case msr::rmp_end:

@@ -16,6 +16,7 @@ inline constexpr std::uint32_t iorr_first = 0xc0010016, iorr_last = 0xc0010019;
 inline constexpr std::uint32_t top_mem = 0xc001001a, top_mem2 = 0xc001001d;
 inline constexpr std::uint32_t vm_hsave_pa = 0xc0010117;
 inline constexpr std::uint32_t smm_key = 0xc0010119;
+inline constexpr std::uint32_t vm_page_flush = 0xc001011e;
 inline constexpr std::uint32_t sev_status = 0xc0010131;
 inline constexpr std::uint32_t rmp_base = 0xc0010132;
 inline constexpr std::uint32_t rmp_end = 0xc0010133;
@@ -33,6 +34,8 @@ inline constexpr std::uint64_t syscfg_reset = 1ull << 18 | 1ull << 20 | syscfg_m
 inline constexpr std::uint64_t hwcr_smmlock = 1ull << 0;
 inline constexpr std::uint64_t hwcr_tsc_freq_sel = 1ull << 24;
 inline constexpr std::uint64_t hwcr_reset = hwcr_smmlock | hwcr_tsc_freq_sel;
+
+inline constexpr std::uint64_t vm_page_flush_asid = 0xfff; ///< above it a linear address
 
 inline constexpr std::uint64_t rmp_cfg_seg_en = 1, rmp_cfg_shift_bits = 0x3f00;
 inline constexpr std::uint64_t rmp_end_low_bits = 0x1fff;

@@ -93,6 +93,7 @@ enum class firmware_command : std::uint16_t {
     snp_launch_finish = 0xa2,
     snp_dbg_decrypt = 0xb0,
     snp_dbg_encrypt = 0xb1,
+    snp_verify_mitigation = 0xb2,
     snp_page_swap_out = 0xc0,
     snp_page_swap_in = 0xc1,
     snp_page_move = 0xc2,

@@ -53,6 +53,7 @@ struct volatile_state {
     bool alias_check_complete = false;
     bool rapl_disabled = false;
     unsigned max_snp_asid = 0; ///< 0: ciphertext hiding is off
+    std::uint64_t mitigations_verified = 0;
 };
 
 struct firmware_state : volatile_state {

@@ -93,11 +93,34 @@ static_assert(sizeof(snp_feature_info_buffer) == 16);
 /// What SNP_FEATURE_INFO returns: registers as of CPUID 8000_0024.
 struct feature_info {
     static constexpr std::uint32_t ecx_x86_snp_shutdown = 1u << 1, ecx_rapl_disable = 1u << 2,
-                                   ecx_ciphertext_hiding = 1u << 3;
+                                   ecx_ciphertext_hiding = 1u << 3,
+                                   ecx_verify_mitigation = 1u << 13;
 
     std::uint32_t eax, ebx, ecx, edx;
 };
 static_assert(sizeof(feature_info) == 16);
+
+/// SNP_VERIFY_MITIGATION
+struct snp_verify_mitigation_buffer {
+    static constexpr std::uint16_t status = 0, verify = 1;
+    static constexpr std::uint32_t dst_paddr_en = 1u << 0, src_paddr_en = 1u << 1;
+
+    std::uint32_t length;
+    std::uint16_t subcommand;
+    reserved_bytes<2> reserved_06;
+    std::uint64_t vector;
+    std::uint32_t flags;
+    reserved_bytes<4> reserved_14;
+    paddr src_paddr, dst_paddr;
+    reserved_bytes<24> reserved_28;
+};
+static_assert(sizeof(snp_verify_mitigation_buffer) == 64);
+/// What SNP_VERIFY_MITIGATION returns.
+struct mitigation_result {
+    std::uint64_t mit_verified_vector, mit_supported_vector;
+    std::uint32_t mit_failure_status;
+};
+static_assert(sizeof(mitigation_result) == 20);
 
 /// SNP_VLEK_LOAD
 struct snp_vlek_load_buffer {

@@ -20,6 +20,7 @@ firmware_status snp_df_flush(firmware_call &c);
 firmware_status snp_config(firmware_call &c, const snp_config_buffer &b);
 firmware_status snp_commit(firmware_call &c, const snp_commit_buffer &b);
 firmware_status snp_feature_info(firmware_call &c, const snp_feature_info_buffer &b);
+firmware_status snp_verify_mitigation(firmware_call &c, const snp_verify_mitigation_buffer &b);
 // load.cc
 firmware_status snp_vlek_load(firmware_call &c, const snp_vlek_load_buffer &b);
 firmware_status snp_download_firmware_ex(firmware_call &c,

@@ -4,6 +4,7 @@
 #include "hw-model/machine/msr.h"
 
 #include <algorithm>
+#include <bit>
 
 namespace rmpopt::hw
 {
@@ -63,6 +64,7 @@ void begin_snp(firmware_call &c)
     // ASIDs of a life before this one may still tag cache lines and data fabric entries.
     c.s.asids.require_flush_of_all();
     require_wbinvd(c);
+    c.m.firmware_initialised();
     c.result.snp_init = true;
     c.result.own_memory = own_memory_of(c.m, c.s);
 }
@@ -293,9 +295,44 @@ firmware_status snp_feature_info(firmware_call &c, const snp_feature_info_buffer
                 .ebx = 0,
                 .ecx = (offers_x86_shutdown(c) ? feature_info::ecx_x86_snp_shutdown : 0) |
                        (cpu.rapl_disable ? feature_info::ecx_rapl_disable : 0) |
-                       (cpu.ciphertext_hiding ? feature_info::ecx_ciphertext_hiding : 0),
+                       (cpu.ciphertext_hiding ? feature_info::ecx_ciphertext_hiding : 0) |
+                       (cpu.mitigations != 0 ? feature_info::ecx_verify_mitigation : 0),
                 .edx = 0};
             c.m.memory().store(out, features);
+        });
+}
+
+/// Linux 7.3, ccp driver. One mitigation is verified at a time, and once verified it stays so until
+/// a reset; a mitigation that firmware does not know cannot be verified. No mitigation takes input,
+/// so a source is ignored.
+firmware_status snp_verify_mitigation(firmware_call &c, const snp_verify_mitigation_buffer &b)
+{
+    using buffer = snp_verify_mitigation_buffer;
+    constexpr std::uint32_t not_known = 1;
+    const std::uint64_t supported = c.m.cpu().mitigations;
+    const bool verifies = b.subcommand == buffer::verify;
+    const bool answers = (b.flags & buffer::dst_paddr_en) != 0;
+    const spa_t out = b.dst_paddr;
+    const bool crosses =
+        align_down(out, page_4k) != align_down(out + sizeof(mitigation_result) - 1, page_4k);
+    return in_order(
+        must(supported != 0, invalid_command), must(b.length == sizeof b, invalid_length),
+        must((verifies || b.subcommand == buffer::status) &&
+                 (b.flags & ~(buffer::dst_paddr_en | buffer::src_paddr_en)) == 0 &&
+                 reserved_zero(b.reserved_06, b.reserved_14, b.reserved_28) &&
+                 (!verifies || std::has_single_bit(b.vector)),
+             invalid_param),
+        must(!answers || !crosses, invalid_address),
+        [&] { return answers ? check_output(c, out, sizeof(mitigation_result), false) : success; },
+        [&] {
+            c.s.mitigations_verified |= verifies ? b.vector & supported : 0;
+            const mitigation_result result{
+                .mit_verified_vector = c.s.mitigations_verified,
+                .mit_supported_vector = supported,
+                .mit_failure_status = verifies && (b.vector & supported) == 0 ? not_known : 0};
+            if (answers) {
+                c.m.memory().store(out, result);
+            }
         });
 }
 

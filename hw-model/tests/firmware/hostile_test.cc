@@ -86,14 +86,15 @@ class firmware_hostile : public firmware_fixture
 
 TEST_F(firmware_hostile, cannot_get_at_the_rmp_or_at_guests)
 {
-    constexpr std::array commands{platform_status,   get_id,           snp_platform_status,
-                                  snp_feature_info,  snp_page_reclaim, snp_config,
-                                  snp_df_flush,      shutdown,         init,
-                                  download_firmware, snp_commit,       snp_activate,
-                                  snp_gctx_create,   snp_decommission, snp_launch_start,
-                                  snp_launch_update, snp_guest_status, snp_page_move,
-                                  snp_page_unsmash,  snp_page_md_init, snp_dbg_decrypt,
-                                  snp_dbg_encrypt,   snp_vlek_load,    snp_page_set_state};
+    constexpr std::array commands{platform_status,      get_id,           snp_platform_status,
+                                  snp_feature_info,     snp_page_reclaim, snp_config,
+                                  snp_df_flush,         shutdown,         init,
+                                  download_firmware,    snp_commit,       snp_activate,
+                                  snp_gctx_create,      snp_decommission, snp_launch_start,
+                                  snp_launch_update,    snp_guest_status, snp_page_move,
+                                  snp_page_unsmash,     snp_page_md_init, snp_dbg_decrypt,
+                                  snp_dbg_encrypt,      snp_vlek_load,    snp_page_set_state,
+                                  snp_verify_mitigation};
     snp_up();
     hand_page_to_guest();
     for (int i = 0; i < 20000; ++i) {

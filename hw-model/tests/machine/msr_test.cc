@@ -310,6 +310,22 @@ TEST_F(msr_test, vm_hsave_pa_takes_0_whoever_owns_page_0)
     EXPECT_EQ(write_msr(0, msr::vm_hsave_pa, 0), msr_result::pass);
 }
 
+// VM_PAGE_FLUSH.
+
+TEST_F(msr_test, vm_page_flush_cannot_be_read)
+{
+    EXPECT_EQ(rdmsr(*m, 0, msr::vm_page_flush, ignored), msr_result::gp0);
+}
+
+TEST_F(msr_test, vm_page_flush_takes_an_address_and_the_asid_of_a_guest)
+{
+    constexpr std::uint64_t address = 0xffff888012345000;
+    EXPECT_EQ(write_msr(0, msr::vm_page_flush, address | 1), msr_result::done);
+    EXPECT_EQ(write_msr(0, msr::vm_page_flush, address | m->cpu().asids), msr_result::done);
+    EXPECT_EQ(write_msr(0, msr::vm_page_flush, address), msr_result::gp0) << "the host";
+    EXPECT_EQ(write_msr(0, msr::vm_page_flush, address | (m->cpu().asids + 1)), msr_result::gp0);
+}
+
 class locked_msr : public machine_fixture, public testing::WithParamInterface<std::uint32_t>
 {
 };

@@ -288,7 +288,7 @@ TEST_F(snp_platform, feature_info_offers_what_the_parts_have)
     m->memory().store(output_page, ~0ull);
     EXPECT_EQ(run_with(snp_feature_info, 16u, 0u, output_page), success);
     EXPECT_TRUE(memory_is_zero(output_page, 8));
-    EXPECT_EQ(load<std::uint32_t>(output_page + 8), 1u << 2 | 1u << 3);
+    EXPECT_EQ(load<std::uint32_t>(output_page + 8), 1u << 2 | 1u << 3 | 1u << 13);
     EXPECT_TRUE(memory_is_zero(output_page + 12, 4));
     build("milan", rmp_layout::contiguous);
     EXPECT_EQ(run_with(snp_feature_info, 16u, 0u, output_page), success);
@@ -308,6 +308,69 @@ TEST_F(snp_platform, feature_info_checks_its_operands)
     snp_up();
     EXPECT_EQ(run_with(snp_feature_info, 16u, 0u, output_page), success) << "the hypervisor's";
     EXPECT_EQ(run_with(snp_feature_info, 16u, 0u, segment), invalid_page_state) << "the RMP";
+}
+
+class snp_verify_mitigation_test : public snp_platform
+{
+  protected:
+    static constexpr std::uint16_t ask = 0, verify = 1;
+    static constexpr std::uint32_t answers = 1;
+
+    firmware_status call(std::uint16_t subcommand, std::uint64_t vector, spa_t out = output_page,
+                         std::uint32_t flags = answers)
+    {
+        m->memory().store(output_page, ~0ull);
+        return run_with(snp_verify_mitigation, 64u, std::uint32_t{subcommand}, vector,
+                        std::uint64_t{flags}, std::uint64_t{0}, out, std::uint64_t{0},
+                        std::uint64_t{0}, std::uint64_t{0});
+    }
+    std::uint64_t verified() { return load<std::uint64_t>(output_page); }
+    std::uint64_t supported() { return load<std::uint64_t>(output_page + 8); }
+    std::uint32_t failure() { return load<std::uint32_t>(output_page + 16); }
+};
+
+TEST_F(snp_verify_mitigation_test, one_is_verified_until_a_reset)
+{
+    snp_up();
+    ASSERT_EQ(call(ask, 0), success);
+    EXPECT_EQ(verified(), 0u);
+    EXPECT_EQ(supported(), 1u);
+    ASSERT_EQ(call(verify, 1), success);
+    EXPECT_EQ(verified(), 1u);
+    EXPECT_EQ(failure(), 0u);
+    ASSERT_EQ(call(ask, 0), success);
+    EXPECT_EQ(verified(), 1u) << "it stays so";
+    fw->reset();
+    ASSERT_EQ(call(ask, 0), success);
+    EXPECT_EQ(verified(), 0u);
+}
+
+TEST_F(snp_verify_mitigation_test, one_that_is_unknown_is_not_verified)
+{
+    ASSERT_EQ(call(verify, 2), success);
+    EXPECT_EQ(verified(), 0u);
+    EXPECT_NE(failure(), 0u);
+}
+
+TEST_F(snp_verify_mitigation_test, checks_its_operands)
+{
+    EXPECT_EQ(call(2, 1), invalid_param);
+    EXPECT_EQ(call(verify, 0), invalid_param);
+    EXPECT_EQ(call(verify, 3), invalid_param) << "two at a time";
+    EXPECT_EQ(call(ask, 0, output_page, 4), invalid_param) << "a reserved flag";
+    EXPECT_EQ(run_with(snp_verify_mitigation, 63u), invalid_length);
+    EXPECT_EQ(call(ask, 0, output_page - 19), invalid_address) << "crosses a page";
+    EXPECT_EQ(call(ask, 0, output_page - 20), success);
+    EXPECT_EQ(call(ask, 0, uncovered), invalid_address);
+    snp_up();
+    EXPECT_EQ(call(ask, 0, segment), invalid_page_state) << "the RMP";
+    EXPECT_EQ(call(ask, 0, segment, 0), success) << "nothing is written there";
+}
+
+TEST_F(snp_verify_mitigation_test, is_unknown_to_older_firmware)
+{
+    build("turin", rmp_layout::segmented);
+    EXPECT_EQ(call(ask, 0), invalid_command);
 }
 
 TEST_F(snp_platform, df_flush_needs_init)
