@@ -38,10 +38,10 @@ void secure_processor::prepare(std::uint16_t command)
         (id != hw::firmware_command::snp_init && id != hw::firmware_command::snp_init_ex)) {
         return;
     }
-    auto buffers = read_iommu_buffers(iommu_base_);
-    if (buffers.has_value()) {
+    auto iommu = read_iommu(iommu_base_);
+    if (iommu.has_value()) {
         const std::scoped_lock lock(machine_->rmp_lock());
-        machine_->set_iommu_buffers(*std::move(buffers));
+        machine_->set_iommu(*std::move(iommu));
     }
 }
 

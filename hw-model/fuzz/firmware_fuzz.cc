@@ -40,7 +40,7 @@ class attack
                 fw_.note_wbinvd(in_.pick(4));
                 break;
             case 2:
-                in_.pick(8) == 0 ? reset() : set_iommu_buffers();
+                in_.pick(8) == 0 ? reset() : set_iommu();
                 break;
             case 3:
                 write_rmp_by_hand();
@@ -92,10 +92,11 @@ class attack
         judge_.note_reset();
     }
 
-    void set_iommu_buffers()
+    void set_iommu()
     {
         const std::scoped_lock lock(m_.rmp_lock());
-        m_.set_iommu_buffers({{align_down(draw_.address(), page_4k), in_.pick(4) * page_4k}});
+        m_.set_iommu({.enabled = in_.pick(8) != 0,
+                      .buffers = {{align_down(draw_.address(), page_4k), in_.pick(4) * page_4k}}});
     }
 
     /// Without SNP_EN the RMP is memory as any other.

@@ -97,7 +97,7 @@ void machine::reset()
         leave_guest(t);
     }
     rmp_.configure({});
-    iommu_buffers_.clear();
+    iommu_ = {};
 }
 
 void machine::reset_rmpopt(core_state &core)

@@ -2,7 +2,7 @@
 // The SNP-relevant state of one machine: memory, RMP, cores and their registers.
 //
 // Thread-safety: `rmp_lock()` guards every change of the RMP, of RMPOPT bits that get set, of the
-// IOMMU's buffers, of pages in use and of SNP_EN. Readers need no lock for the const members of
+// IOMMU's state, of pages in use and of SNP_EN. Readers need no lock for the const members of
 // rmp_table, rmpopt_table::test(), snp_enabled() and page_in_use_as(). It is a leaf lock: nothing
 // outside the model is called while it is held.
 #pragma once
@@ -57,6 +57,12 @@ struct thread_state {
     std::array<std::optional<std::uint64_t>, 11> fixed_mtrrs{};
     bool in_guest = false;     ///< counted in the machine's number of running guests; RMP lock
     pages_in_use_slots in_use; ///< empty in hypervisor mode
+};
+
+/// What SNP_INIT looks at in the IOMMU.
+struct iommu_state {
+    bool enabled = true;              ///< also where it is not known
+    std::vector<spa_range> buffers{}; ///< that it writes: event log, PPR log, completion-wait page
 };
 
 class machine
@@ -157,9 +163,9 @@ class machine
     /// load while no guest runs.
     bool page_in_use_as(spa_t page, page_use kind) const noexcept;
 
-    /// Buffers that the IOMMU writes: event log, PPR log, completion-wait page. RMP lock held.
-    const std::vector<spa_range> &iommu_buffers() const { return iommu_buffers_; }
-    void set_iommu_buffers(std::vector<spa_range> ranges) { iommu_buffers_ = std::move(ranges); }
+    /// The IOMMU when it was last looked at. RMP lock held.
+    const iommu_state &iommu() const { return iommu_; }
+    void set_iommu(iommu_state state) { iommu_ = std::move(state); }
 
     /// INIT of one logical CPU: MSRs keep their values (APM vol. 2, 14.1.3); a guest that it was
     /// running is gone. The policy `init-msr` decides about RMPOPT_BASE and the
@@ -182,7 +188,7 @@ class machine
     /// Logical CPUs with pages in use. Changed under the RMP lock, read without it. A CPU's slots
     /// are filled before it is counted and emptied after.
     std::atomic<unsigned> guests_running_{0};
-    std::vector<spa_range> iommu_buffers_;
+    iommu_state iommu_;
     std::atomic<bool> snp_initialised_{false};
     spa_t last_update_range_ = 0; ///< 2 MB range of the last RMPUPDATE
 };

@@ -124,11 +124,13 @@ iommu_setup announce_iommu_snp(const memory_view &memory, bool page_mode_0)
     return setup;
 }
 
-std::vector<spa_range> iommu_buffers(const iommu_registers &regs)
+iommu_state state_of_iommu(const iommu_registers &regs)
 {
+    constexpr std::uint64_t iommu_en = 1;
     constexpr std::uint64_t address_mask = ((1ull << 52) - 1) & ~(page_4k - 1);
     constexpr unsigned length_shift = 56, length_mask = 0xf, min_length = 8;
-    std::vector<spa_range> out;
+    iommu_state state{.enabled = (regs.control & iommu_en) != 0};
+    std::vector<spa_range> &out = state.buffers;
     for (const std::uint64_t log : {regs.event_base, regs.ppr_base}) {
         const unsigned length = (log >> length_shift) & length_mask; // log2 of 16-byte entries
         if ((log & address_mask) != 0 && length >= min_length) {
@@ -140,7 +142,7 @@ std::vector<spa_range> iommu_buffers(const iommu_registers &regs)
     if (last != 0 && first <= last) {
         out.push_back({first, last - first + page_4k});
     }
-    return out;
+    return state;
 }
 
 } // namespace rmpopt

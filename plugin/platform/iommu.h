@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// What SNP needs of the IOMMU: its SNP support in the ACPI IVRS, and the buffers that it writes.
+// What SNP needs of the IOMMU: its SNP support in the ACPI IVRS, whether it is on, and the buffers
+// that it writes.
 //
 // Pure functions, independent of QEMU. announce_iommu_snp() is not thread-safe: it is called while
 // the boot CPU is about to enter long mode and no other CPU runs.
 #pragma once
 
 #include "hw-model/base/memory_view.h"
+#include "hw-model/machine/machine.h"
 
 #include <string>
-#include <vector>
 
 namespace rmpopt
 {
@@ -25,15 +26,17 @@ struct iommu_setup {
 /// from the IVRS, not from the IOMMU's registers.
 iommu_setup announce_iommu_snp(const hw::memory_view &memory, bool page_mode_0);
 
-/// Raw values of the registers that hold the addresses of the IOMMU's buffers.
+/// Raw values of the IOMMU's control register and of those that hold the addresses of its buffers.
 struct iommu_registers {
+    std::uint64_t control = 0;    ///< 0x18
     std::uint64_t event_base = 0; ///< 0x10
     std::uint64_t ppr_base = 0;   ///< 0x38
     std::uint64_t excl_base = 0;  ///< 0x20; completion-wait range when SNP is on
     std::uint64_t excl_limit = 0; ///< 0x28
 };
 
-/// Pages that the IOMMU writes: event log, PPR log, completion-wait range.
-std::vector<hw::spa_range> iommu_buffers(const iommu_registers &regs);
+/// Whether the IOMMU is on, and the pages that it writes: event log, PPR log, completion-wait
+/// range.
+hw::iommu_state state_of_iommu(const iommu_registers &regs);
 
 } // namespace rmpopt

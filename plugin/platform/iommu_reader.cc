@@ -7,7 +7,7 @@
 namespace rmpopt
 {
 
-std::optional<std::vector<hw::spa_range>> read_iommu_buffers(hw::spa_t base)
+std::optional<hw::iommu_state> read_iommu(hw::spa_t base)
 {
     if (base == 0) {
         return std::nullopt;
@@ -17,7 +17,8 @@ std::optional<std::vector<hw::spa_range>> read_iommu_buffers(hw::spa_t base)
     read_system_memory(base + 0x38, &r.ppr_base, 8);
     read_system_memory(base + 0x20, &r.excl_base, 8);
     read_system_memory(base + 0x28, &r.excl_limit, 8);
-    return iommu_buffers(r);
+    read_system_memory(base + 0x18, &r.control, 8);
+    return state_of_iommu(r);
 }
 
 } // namespace rmpopt

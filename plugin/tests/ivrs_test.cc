@@ -282,60 +282,70 @@ TEST_F(ivrs_test, table_shorter_than_its_header_is_an_error)
     EXPECT_NE(announce_iommu_snp(memory(), true).error, "");
 }
 
-// iommu_buffers.
+// state_of_iommu.
 
-TEST(iommu_buffers, event_and_ppr_logs_have_their_encoded_lengths)
+TEST(state_of_iommu, it_is_on_when_its_control_register_says_so)
+{
+    EXPECT_FALSE(state_of_iommu({}).enabled);
+    EXPECT_TRUE(state_of_iommu({.control = 1}).enabled);
+    EXPECT_FALSE(state_of_iommu({.control = ~1ull}).enabled);
+}
+
+TEST(state_of_iommu, event_and_ppr_logs_have_their_encoded_lengths)
 {
     const auto r =
-        iommu_buffers({.event_base = 9ull << 56 | 0x10000, .ppr_base = 15ull << 56 | 0x80000});
+        state_of_iommu({.event_base = 9ull << 56 | 0x10000, .ppr_base = 15ull << 56 | 0x80000})
+            .buffers;
     const std::vector<spa_range> expected{{0x10000, 8192}, {0x80000, 512 * 1024}};
     EXPECT_EQ(r, expected);
 }
 
-TEST(iommu_buffers, smallest_log_is_a_page)
+TEST(state_of_iommu, smallest_log_is_a_page)
 {
-    EXPECT_EQ(iommu_buffers({.event_base = 8ull << 56 | 0x10000}),
+    EXPECT_EQ(state_of_iommu({.event_base = 8ull << 56 | 0x10000}).buffers,
               (std::vector<spa_range>{{0x10000, 4096}}));
 }
 
-TEST(iommu_buffers, reserved_lengths_are_no_log)
+TEST(state_of_iommu, reserved_lengths_are_no_log)
 {
     for (std::uint64_t length = 0; length < 8; ++length) {
-        EXPECT_TRUE(iommu_buffers({.event_base = length << 56 | 0x10000}).empty()) << length;
+        EXPECT_TRUE(state_of_iommu({.event_base = length << 56 | 0x10000}).buffers.empty())
+            << length;
     }
 }
 
-TEST(iommu_buffers, flags_of_a_log_are_no_address)
+TEST(state_of_iommu, flags_of_a_log_are_no_address)
 {
-    EXPECT_EQ(iommu_buffers({.event_base = 0xf8ull << 56 | 0xfff | 0x10000}),
+    EXPECT_EQ(state_of_iommu({.event_base = 0xf8ull << 56 | 0xfff | 0x10000}).buffers,
               (std::vector<spa_range>{{0x10000, 4096}}));
 }
 
-TEST(iommu_buffers, registers_never_written_are_no_buffers)
+TEST(state_of_iommu, registers_never_written_are_no_buffers)
 {
-    EXPECT_TRUE(iommu_buffers({}).empty());
-    EXPECT_TRUE(iommu_buffers({.event_base = 8ull << 56}).empty());
+    EXPECT_TRUE(state_of_iommu({}).buffers.empty());
+    EXPECT_TRUE(state_of_iommu({.event_base = 8ull << 56}).buffers.empty());
 }
 
-TEST(iommu_buffers, completion_wait_range_includes_its_last_page)
+TEST(state_of_iommu, completion_wait_range_includes_its_last_page)
 {
-    EXPECT_EQ(iommu_buffers({.excl_base = 0x20000 | 3, .excl_limit = 0x22fff}),
+    EXPECT_EQ(state_of_iommu({.excl_base = 0x20000 | 3, .excl_limit = 0x22fff}).buffers,
               (std::vector<spa_range>{{0x20000, 0x3000}}));
 }
 
-TEST(iommu_buffers, completion_wait_range_without_base_is_the_limit_s_page)
+TEST(state_of_iommu, completion_wait_range_without_base_is_the_limit_s_page)
 {
-    EXPECT_EQ(iommu_buffers({.excl_limit = 0x22000}), (std::vector<spa_range>{{0x22000, 4096}}));
+    EXPECT_EQ(state_of_iommu({.excl_limit = 0x22000}).buffers,
+              (std::vector<spa_range>{{0x22000, 4096}}));
 }
 
-TEST(iommu_buffers, completion_wait_range_without_limit_is_none)
+TEST(state_of_iommu, completion_wait_range_without_limit_is_none)
 {
-    EXPECT_TRUE(iommu_buffers({.excl_base = 0x22000}).empty());
+    EXPECT_TRUE(state_of_iommu({.excl_base = 0x22000}).buffers.empty());
 }
 
-TEST(iommu_buffers, completion_wait_range_that_ends_before_it_starts_is_none)
+TEST(state_of_iommu, completion_wait_range_that_ends_before_it_starts_is_none)
 {
-    EXPECT_TRUE(iommu_buffers({.excl_base = 0x30000, .excl_limit = 0x22000}).empty());
+    EXPECT_TRUE(state_of_iommu({.excl_base = 0x30000, .excl_limit = 0x22000}).buffers.empty());
 }
 
 } // namespace

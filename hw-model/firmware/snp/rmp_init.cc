@@ -180,7 +180,7 @@ std::vector<spa_range> rebuild_rmp(machine &m, std::vector<spa_range> fixed, rmp
     for_each_covered_page(m.rmp(), own,
                           [&](spa_t p) { m.replace_entry(p, firmware_entry(), changes); });
 
-    std::vector<spa_range> iommu = m.iommu_buffers();
+    std::vector<spa_range> iommu = m.iommu().buffers;
     normalise(iommu);
     for_each_covered_page(m.rmp(), iommu, [&](spa_t p) {
         if (state_of(m.rmp().load(p)) != page_state::firmware) {

@@ -126,7 +126,7 @@ TEST_F(firmware_results, tells_the_pages_that_are_handed_back)
 TEST_F(firmware_results, tells_the_iommu_buffers_that_shutdown_hands_back)
 {
     ASSERT_EQ(shutdown_ex(0), firmware_status::success);
-    m->set_iommu_buffers({{page, page_2m}});
+    m->set_iommu({.buffers = {{page, page_2m}}});
     ASSERT_EQ(status_of(firmware_command::snp_init), firmware_status::success);
     EXPECT_NE(std::ranges::find(*result.own_memory, spa_range{page, page_2m}),
               result.own_memory->end());
@@ -138,8 +138,9 @@ TEST_F(firmware_results, tells_the_iommu_buffers_that_shutdown_hands_back)
 TEST_F(firmware_results, tells_iommu_buffers_that_overlap_or_touch_as_one)
 {
     ASSERT_EQ(shutdown_ex(0), firmware_status::success);
-    m->set_iommu_buffers(
-        {{page + page_4k, 2 * page_4k}, {page, 2 * page_4k}, {page + 3 * page_4k, page_4k}});
+    m->set_iommu({.buffers = {{page + page_4k, 2 * page_4k},
+                              {page, 2 * page_4k},
+                              {page + 3 * page_4k, page_4k}}});
     ASSERT_EQ(status_of(firmware_command::snp_init), firmware_status::success);
     EXPECT_EQ(result.own_memory->back(), (spa_range{page, 4 * page_4k}));
     EXPECT_EQ(result.own_memory->size(), m->rmp().table_memory().size() + 1);

@@ -326,7 +326,7 @@ TEST_F(machine_test, bios_sets_the_contiguous_registers_of_all_threads)
 TEST_F(machine_test, reset_returns_the_registers_to_power_on)
 {
     enable_all();
-    m->set_iommu_buffers({{0x1000, 0x1000}});
+    m->set_iommu({.buffers = {{0x1000, 0x1000}}});
     ASSERT_EQ(write_msr(0, msr::hwcr, 0), msr_result::done);
     ASSERT_EQ(write_msr(0, msr::vm_hsave_pa, low_2m), msr_result::pass);
     m->reset();
@@ -338,7 +338,7 @@ TEST_F(machine_test, reset_returns_the_registers_to_power_on)
     EXPECT_EQ(read_msr(0, msr::rmp_end), 0x1fffu);
     EXPECT_EQ(read_msr(0, msr::rmp_cfg), 0u);
     EXPECT_EQ(read_msr(0, msr::rmpopt_base), 0u);
-    EXPECT_TRUE(m->iommu_buffers().empty());
+    EXPECT_TRUE(m->iommu().buffers.empty());
 }
 
 TEST_F(machine_test, reset_leaves_no_page_covered)

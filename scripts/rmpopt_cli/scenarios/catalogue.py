@@ -47,6 +47,7 @@ class Scenario:
     script: str = ""
     smp: str = "4,cores=2,threads=2"
     memory: str = "3G"
+    rmp: str = "auto"
     append: str = ""
     policies: tuple[str, ...] = ()
     guests: bool = False  # launches SNP guests
@@ -66,6 +67,8 @@ SCENARIOS = (
     Scenario("boot-no-smt", "boot with the second thread of each core off", append="nosmt", rmpopt=False,
              complete=False),
     Scenario("boot-segments", "memory that takes more than one segment of the RMP", memory="68G"),
+    Scenario("boot-contiguous", "a contiguous RMP on a CPU with RMPOPT, which can't be used there", "guest hold 1M 2",
+             rmp="contiguous", guests=True, rmpopt=False, complete=False),
     Scenario("guest", "a guest comes and goes", "guest hold 2M 5", guests=True),
     Scenario("guests-last-exit", "several guests, the last exit counts",
              "background hold 1M 4; background hold 1M 9; background hold 1M 13; await", guests=True),

@@ -40,6 +40,7 @@ VARIANTS = (
     Variant("unequal-bases", "boot", ("rmpopt-base-unequal", "lost-optimisation")),
     Variant("bad-function", "boot", ("rmpopt-refused",)),
     Variant("base-before-snp", "boot", ("msr-refused",)),
+    Variant("contiguous-too", "boot-contiguous", ("msr-refused",)),
     Variant("base-before-snp", "boot", ("msr-lost",), policies=("wrmsr-nosnp=ignore",)),
     Variant("dirty-rmp", "boot", ("dirty-rmp",)),
     Variant("unequal-hwcr", "boot", ("msr-unequal",)),

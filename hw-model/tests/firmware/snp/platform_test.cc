@@ -41,6 +41,15 @@ TEST_F(snp_platform, init_needs_mfdm_and_mem_encrypt)
     EXPECT_EQ(status_of(snp_init), success);
 }
 
+TEST_F(snp_platform, init_needs_the_iommu)
+{
+    enable_snp();
+    m->set_iommu({.enabled = false});
+    EXPECT_EQ(status_of(snp_init), invalid_config);
+    m->set_iommu({.enabled = true});
+    EXPECT_EQ(status_of(snp_init), success);
+}
+
 TEST_F(snp_platform, init_checks_registers_of_every_cpu)
 {
     enable_snp();
@@ -425,7 +434,7 @@ TEST_F(snp_platform, shutdown_waits_for_the_sev_platform)
 TEST_F(snp_platform, shutdown_hands_back_iommu_pages_when_asked)
 {
     const spa_t log = 8 * mb;
-    m->set_iommu_buffers({{log, 2 * page_4k}});
+    m->set_iommu({.buffers = {{log, 2 * page_4k}}});
     snp_up();
     ASSERT_EQ(status_of(snp_df_flush), success);
     ASSERT_EQ(state(log + page_4k), page_state::firmware_iommu);
@@ -440,7 +449,7 @@ TEST_F(snp_platform, shutdown_hands_back_iommu_pages_when_asked)
 TEST_F(snp_platform, shutdown_keeps_iommu_pages_otherwise)
 {
     const spa_t log = 8 * mb;
-    m->set_iommu_buffers({{log, page_4k}});
+    m->set_iommu({.buffers = {{log, page_4k}}});
     snp_up();
     ASSERT_EQ(status_of(snp_df_flush), success);
     EXPECT_EQ(shutdown_ex(0), success);

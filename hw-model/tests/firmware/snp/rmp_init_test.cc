@@ -125,11 +125,11 @@ TEST_F(snp_rmp_init, a_hostile_list_costs_one_pass)
 
 TEST_F(snp_rmp_init, iommu_buffers_are_firmwares_with_a_tag)
 {
-    m->set_iommu_buffers({{8 * mb, 2 * page_4k},
-                          {9 * mb + 0x800, 8},         // inside one page
-                          {rmp_base, page_4k},         // the RMP's; stays so
-                          {low.end(), page_4k},        // no RAM
-                          {uncovered + mb, page_4k}}); // no entry
+    m->set_iommu({.buffers = {{8 * mb, 2 * page_4k},
+                              {9 * mb + 0x800, 8},          // inside one page
+                              {rmp_base, page_4k},          // the RMP's; stays so
+                              {low.end(), page_4k},         // no RAM
+                              {uncovered + mb, page_4k}}}); // no entry
     snp_up();
     expect_range({8 * mb, 2 * page_4k}, page_state::firmware_iommu);
     EXPECT_EQ(entry(8 * mb).gpa, page_4k);

@@ -23,7 +23,7 @@ class snp_x86_shutdown : public firmware_fixture
     void SetUp() override
     {
         build("venice", rmp_layout::segmented, {.x86_snp_shutdown = choice::x86_snp_shutdown::on});
-        m->set_iommu_buffers({{iommu_log, page_4k}});
+        m->set_iommu({.buffers = {{iommu_log, page_4k}}});
     }
     void snp_up_and_flushed()
     {
