@@ -93,7 +93,9 @@ void machine::reset()
         threads_[t].syscfg = syscfg_reset;
         threads_[t].hwcr = hwcr_reset;
         threads_[t].vm_hsave_pa = 0;
-        threads_[t].fixed_mtrrs = {};
+        for (written_msr &r : threads_[t].memory_msrs) {
+            r.written = false;
+        }
         leave_guest(t);
     }
     rmp_.configure({});

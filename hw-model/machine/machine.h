@@ -19,7 +19,6 @@
 #include <atomic>
 #include <memory>
 #include <mutex>
-#include <optional>
 #include <span>
 #include <vector>
 
@@ -46,15 +45,21 @@ struct core_state {
     rmpopt_table rmpopt;
 };
 
+/// A register of the emulator's, as software wrote it.
+struct written_msr {
+    std::atomic<bool> written{false}; ///< false: it is as the emulator or the BIOS left it
+    std::atomic<std::uint64_t> value{0};
+};
+/// MTRRs, IORRs, TOP_MEM and TOP_MEM2; msr.cc has their numbers.
+inline constexpr std::size_t memory_msr_count = 34;
+
 /// State of one logical CPU. Its registers are written by the CPU itself; firmware reads them at
 /// any moment.
 struct thread_state {
     std::atomic<std::uint64_t> syscfg{0}; ///< without SNP_EN and VMPL_EN, which are the core's
     std::atomic<std::uint64_t> hwcr{0};
     std::atomic<std::uint64_t> vm_hsave_pa{0};
-    /// Fixed MTRRs as software wrote them, in the order of their numbers; those that it did not
-    /// write are the emulator's.
-    std::array<std::optional<std::uint64_t>, 11> fixed_mtrrs{};
+    std::array<written_msr, memory_msr_count> memory_msrs{};
     bool in_guest = false;     ///< counted in the machine's number of running guests; RMP lock
     pages_in_use_slots in_use; ///< empty in hypervisor mode
 };

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <array>
 #include <atomic>
+#include <span>
 
 namespace rmpopt::hw
 {
@@ -15,22 +16,28 @@ namespace
 
 constexpr std::uint64_t rmp_address_mask = ((1ull << 52) - 1) & ~rmp_end_low_bits; // [51:13]
 
-/// MTRRfix64K, MTRRfix16K, MTRRfix4K (APM vol. 2, 7.7.2).
-constexpr std::array<std::uint32_t, 11> fixed_mtrrs{0x250, 0x258, 0x259, 0x268, 0x269, 0x26a,
-                                                    0x26b, 0x26c, 0x26d, 0x26e, 0x26f};
+/// What lies where in memory: MTRRfix64K, MTRRfix16K and MTRRfix4K, eight pairs of variable MTRRs,
+/// MTRRdefType (APM vol. 2, 7.7.2), IORRs, TOP_MEM and TOP_MEM2 (7.9).
+constexpr std::array<std::uint32_t, memory_msr_count> memory_msrs{
+    0x250, 0x258,      0x259,      0x268,      0x269,      0x26a,        0x26b,        0x26c, 0x26d,
+    0x26e, 0x26f,      0x200,      0x201,      0x202,      0x203,        0x204,        0x205, 0x206,
+    0x207, 0x208,      0x209,      0x20a,      0x20b,      0x20c,        0x20d,        0x20e, 0x20f,
+    0x2ff, 0xc0010016, 0xc0010017, 0xc0010018, 0xc0010019, msr::top_mem, msr::top_mem2};
+constexpr std::size_t fixed_mtrrs = 11; ///< come first
 
 bool is_fixed_mtrr(std::uint32_t index)
 {
-    return std::ranges::find(fixed_mtrrs, index) != fixed_mtrrs.end();
+    const std::span fixed = std::span(memory_msrs).first(fixed_mtrrs);
+    return std::ranges::find(fixed, index) != fixed.end();
 }
 
 /// INIT leaves MTRRs as they are (APM vol. 2, 14.1.3). QEMU's do not survive it, and a kernel that
 /// puts them right when a CPU comes back online would run into the lock. So what software writes is
-/// kept here; nothing depends on it. nullptr for other registers.
-template <class Thread> auto *kept_mtrr(Thread &cpu, std::uint32_t index)
+/// kept here; only SNP_INIT depends on it. nullptr for other registers.
+template <class Thread> auto *kept_msr(Thread &cpu, std::uint32_t index)
 {
-    const auto *const found = std::ranges::find(fixed_mtrrs, index);
-    return found == fixed_mtrrs.end() ? nullptr : &cpu.fixed_mtrrs[found - fixed_mtrrs.begin()];
+    const auto *const found = std::ranges::find(memory_msrs, index);
+    return found == memory_msrs.end() ? nullptr : &cpu.memory_msrs[found - memory_msrs.begin()];
 }
 
 /// Registers that SNP_EN locks (APM vol. 2, 15.36.2); apart from RMP_CFG the emulator holds them.
@@ -213,7 +220,26 @@ bool is_modelled_msr(std::uint32_t index)
             return true;
         }
     }
-    return is_locked_by_snp(index);
+    return is_locked_by_snp(index) || std::ranges::find(memory_msrs, index) != memory_msrs.end();
+}
+
+std::optional<unequal_msr> unequal_memory_msr(const machine &m)
+{
+    for (std::size_t i = 0; i < memory_msrs.size(); ++i) {
+        std::optional<unsigned> first;
+        for (unsigned t = 0; t < m.cpus().threads(); ++t) {
+            const written_msr &here = m.thread(t).memory_msrs[i];
+            if (!here.written) {
+                continue;
+            }
+            const std::uint64_t value = m.thread(first.value_or(t)).memory_msrs[i].value;
+            if (here.value != value) {
+                return unequal_msr{memory_msrs[i], *first, t, value, here.value};
+            }
+            first = first.value_or(t);
+        }
+    }
+    return std::nullopt;
 }
 
 msr_result rdmsr(const machine &m, unsigned thread, std::uint32_t index, std::uint64_t &value)
@@ -245,9 +271,12 @@ msr_result rdmsr(const machine &m, unsigned thread, std::uint32_t index, std::ui
         value = core.rmpopt.msr();
         return m.cpu().rmpopt ? msr_result::done : msr_result::gp0;
     default:
-        const auto *kept = kept_mtrr(m.thread(thread), index);
-        value = kept != nullptr ? kept->value_or(value) : value;
-        return kept != nullptr && kept->has_value() ? msr_result::done : msr_result::pass;
+        if (const written_msr *kept = kept_msr(m.thread(thread), index);
+            kept != nullptr && kept->written) {
+            value = kept->value;
+            return msr_result::done;
+        }
+        return msr_result::pass;
     }
 }
 
@@ -280,8 +309,9 @@ msr_result wrmsr(machine &m, unsigned thread, std::uint32_t index, std::uint64_t
         if (m.snp_enabled(thread) && is_locked_by_snp(index)) {
             return msr_result::gp0;
         }
-        if (auto *kept = kept_mtrr(m.thread(thread), index)) {
-            *kept = value;
+        if (written_msr *kept = kept_msr(m.thread(thread), index)) {
+            kept->value = value;
+            kept->written = true;
         }
         return msr_result::pass;
     }

@@ -5,6 +5,8 @@
 
 #include "hw-model/machine/machine.h"
 
+#include <optional>
+
 namespace rmpopt::hw
 {
 
@@ -56,6 +58,16 @@ enum class msr_result : std::uint8_t {
 
 /// False when rdmsr() and wrmsr() always answer `pass`, so that the register need not be watched.
 bool is_modelled_msr(std::uint32_t index);
+
+/// A register with two values.
+struct unequal_msr {
+    std::uint32_t index;
+    unsigned first, other; ///< threads
+    std::uint64_t first_value, other_value;
+};
+/// The first of MTRRs, IORRs, TOP_MEM and TOP_MEM2 that software wrote with different values on two
+/// CPUs; SNP_INIT refuses that. One that it did not write is the BIOS's, alike everywhere.
+std::optional<unequal_msr> unequal_memory_msr(const machine &m);
 
 /// RDMSR of one logical CPU.
 msr_result rdmsr(const machine &m, unsigned thread, std::uint32_t index, std::uint64_t &value);

@@ -49,6 +49,16 @@ TEST_F(watch_msr_test, registers_that_differ_at_snp_init)
     EXPECT_EQ(only().cpu, 2u);
 }
 
+TEST_F(watch_msr_test, registers_about_memory_that_differ_at_snp_init)
+{
+    wrmsr(0, hw::msr::top_mem, 0x80000000);
+    wrmsr(3, hw::msr::top_mem, 0x40000000);
+    set_snp_en();
+    command(hw::firmware_command::snp_init_ex, 3);
+    EXPECT_EQ(ids(), list{"msr-unequal"});
+    EXPECT_EQ(only().what, "TOP_MEM is 0x80000000 on CPU 0 and 0x40000000 on CPU 3 at SNP_INIT");
+}
+
 TEST_F(watch_msr_test, one_core_without_rmpopt_base)
 {
     initialise_snp();

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <array>
+#include <span>
 
 namespace rmpopt
 {
@@ -20,17 +21,25 @@ struct msr_name {
     std::uint32_t index;
     std::string_view name;
 };
-constexpr std::array names{
+/// What firmware compares at SNP_INIT, besides what says where memory lies.
+constexpr std::array compared{
     msr_name{hw::msr::syscfg, "SYSCFG"},           msr_name{hw::msr::hwcr, "HWCR"},
     msr_name{hw::msr::vm_hsave_pa, "VM_HSAVE_PA"}, msr_name{hw::msr::rmp_base, "RMP_BASE"},
     msr_name{hw::msr::rmp_end, "RMP_END"},         msr_name{hw::msr::rmp_cfg, "RMP_CFG"},
-    msr_name{hw::msr::rmpopt_base, "RMPOPT_BASE"},
 };
+constexpr std::array others{msr_name{hw::msr::rmpopt_base, "RMPOPT_BASE"},
+                            msr_name{hw::msr::top_mem, "TOP_MEM"},
+                            msr_name{hw::msr::top_mem2, "TOP_MEM2"}};
 
 std::string name_of(std::uint32_t index)
 {
-    const auto *known = std::ranges::find(names, index, &msr_name::index);
-    return known == names.end() ? formatted("MSR {:#x}", index) : std::string(known->name);
+    for (const std::span<const msr_name> names : {std::span<const msr_name>(compared), {others}}) {
+        const auto known = std::ranges::find(names, index, &msr_name::index);
+        if (known != names.end()) {
+            return std::string(known->name);
+        }
+    }
+    return formatted("MSR {:#x}", index);
 }
 
 /// Address of the first nonzero word in the RMP's bookkeeping area or entries.
@@ -134,10 +143,9 @@ void watch::look_for_dirty_rmp(const place &where)
 /// Called at SNP_INIT, when firmware compares the registers, too.
 void watch::compare_msrs()
 {
-    for (const msr_name &r : names) {
+    for (const msr_name &r : compared) {
         std::uint64_t first = 0;
-        if (r.index == hw::msr::rmpopt_base ||
-            hw::rdmsr(m(), 0, r.index, first) != hw::msr_result::done) {
+        if (hw::rdmsr(m(), 0, r.index, first) != hw::msr_result::done) {
             continue;
         }
         for (unsigned t = 1; t < m().cpus().threads(); ++t) {
@@ -149,6 +157,11 @@ void watch::compare_msrs()
                                    first, other, t));
             }
         }
+    }
+    if (const auto r = hw::unequal_memory_msr(m())) {
+        log_.add("msr-unequal", name_of(r->index), {.cpu = r->other}, now(), std::nullopt,
+                 formatted("{} is {:#x} on CPU {} and {:#x} on CPU {} at SNP_INIT",
+                           name_of(r->index), r->first_value, r->first, r->other_value, r->other));
     }
 }
 

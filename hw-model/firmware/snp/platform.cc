@@ -52,7 +52,8 @@ firmware_status check_platform(const machine &m)
 {
     return in_order(
         must(cpus_are_prepared(m), invalid_config), must(cores_agree_on_rmp(m), hardware_platform),
-        must(m.iommu().enabled, invalid_config), // AMD, 2025-02
+        must(!unequal_memory_msr(m).has_value(), invalid_config), // AMD 56860, AMDSEV issue 107
+        must(m.iommu().enabled, invalid_config),                  // AMD, 2025-02
         must(rmp_bounds_are_aligned(m), invalid_config), must(rmp_is_usable(m), rmp_init_failed));
 }
 

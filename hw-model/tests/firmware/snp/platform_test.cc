@@ -50,6 +50,15 @@ TEST_F(snp_platform, init_needs_the_iommu)
     EXPECT_EQ(status_of(snp_init), success);
 }
 
+TEST_F(snp_platform, init_needs_registers_about_memory_to_be_alike)
+{
+    rmp_changes ignored;
+    wrmsr(*m, 0, msr::top_mem2, 5, ignored);
+    wrmsr(*m, 3, msr::top_mem2, 6, ignored);
+    enable_snp();
+    EXPECT_EQ(status_of(snp_init), invalid_config);
+}
+
 TEST_F(snp_platform, init_checks_registers_of_every_cpu)
 {
     enable_snp();
