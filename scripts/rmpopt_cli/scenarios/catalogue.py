@@ -48,6 +48,7 @@ class Scenario:
     smp: str = "4,cores=2,threads=2"
     memory: str = "3G"
     rmp: str = "auto"
+    qemu_options: tuple[str, ...] = ()
     append: str = ""
     policies: tuple[str, ...] = ()
     guests: bool = False  # launches SNP guests
@@ -67,6 +68,8 @@ SCENARIOS = (
     Scenario("boot-no-smt", "boot with the second thread of each core off", append="nosmt", rmpopt=False,
              complete=False),
     Scenario("boot-segments", "memory that takes more than one segment of the RMP", memory="68G"),
+    Scenario("boot-sparse", "RAM from 1 TiB on, and no segments of the RMP below it but the first", "guest hold 2M 2",
+             qemu_options=("-m", "3G,maxmem=1100G,slots=1"), guests=True),
     Scenario("boot-contiguous", "a contiguous RMP on a CPU with RMPOPT, which can't be used there", "guest hold 1M 2",
              rmp="contiguous", guests=True, rmpopt=False, complete=False),
     Scenario("guest", "a guest comes and goes", "guest hold 2M 5", guests=True),

@@ -51,7 +51,8 @@ def request(scenario: Scenario, given: Given) -> Request:
     """The boot of a scenario."""
     programs = (*(["snp-guest"] if scenario.guests else []), *scenario.files)
     machine = MachineOptions(seed=SEED, watch_bound=scenario.bound, smp=scenario.smp,
-                             memory=parse_size(scenario.memory), rmp=scenario.rmp, policies=list(scenario.policies))
+                             memory=parse_size(scenario.memory), rmp=scenario.rmp, policies=list(scenario.policies),
+                             qemu_options=list(scenario.qemu_options))
     return given.onto(Request(append=scenario.append, files=[PROGRAMS / name for name in programs], machine=machine,
                               timeout=TAKES_AT_MOST, command=_script(scenario)))
 
