@@ -35,7 +35,8 @@ def main() -> int:
             args.corpus.mkdir(parents=True, exist_ok=True)
             found = args.corpus
         # An input that breaks something is left as ./crash-...
-        return subprocess.run([args.fuzzer.resolve(), "-seed=1", f"-runs={args.runs}", f"-max_total_time={args.seconds}",
+        return subprocess.run([args.fuzzer.resolve(), "-seed=1", f"-runs={args.runs}",
+                               f"-max_total_time={args.seconds}",
                                f"-max_len={MAX_LEN}", "-print_final_stats=1", found, seeds], check=False).returncode
 
 

@@ -15,7 +15,8 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     parser = commands.add_parser("boot", help="boot a Linux kernel and check its use of SNP and RMPOPT",
                                  usage="rmpopt boot [options] [-- COMMAND...]")
     options.add(parser, Request)
-    parser.add_argument("--dry-run", action="store_true", help="build what is missing and print the QEMU command, ready to paste")
+    parser.add_argument("--dry-run", action="store_true",
+                        help="build what is missing and print the QEMU command, ready to paste")
     options.add(parser, MachineOptions)
     parser.add_argument("words", nargs="*", metavar="COMMAND", help="run this in the guest and return its status")
     parser.set_defaults(action=_boot)

@@ -60,12 +60,15 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     parser.add_argument("--mode", choices=points.MODES, default=points.UNIFORM,
                         help="uniform: drawn times (default); priorities: each stall lasts until all other CPUs are "
                              "idle, or --longest")
-    parser.add_argument("--minimise", action="store_true", help="of each run that fails, drop the stalls that do not matter")
+    parser.add_argument("--minimise", action="store_true",
+                        help="of each run that fails, drop the stalls that do not matter")
     parser.add_argument("--from-boot", action="store_true",
-                        help="stall CPUs from the moment when SNP is switched on, not only while the scenario's script runs")
+                        help="stall CPUs from the moment when SNP is switched on, not only while the scenario's script "
+                             "runs")
     parser.add_argument("--enough", type=_count("--enough", 10 ** 6), default=0, metavar="N",
                         help="end the search when N runs have failed")
-    parser.add_argument("--stall", action="append", default=[], type=stalls.parse, metavar="POINT:TIME", dest="replayed",
+    parser.add_argument("--stall", action="append", default=[], type=stalls.parse, metavar="POINT:TIME",
+                        dest="replayed",
                         help="do not search: execute the one run with these stalls")
     parser.add_argument("--repeat", type=_count("--repeat", 1000), default=1, metavar="N",
                         help="with --stall, how many times (1)")
@@ -73,7 +76,8 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
                         help="with --stall, wait for gdb before the first instruction: 'target remote :1234'")
     parser.add_argument("--jobs", type=int, default=0, metavar="N",
                         help="number of runs at the same time (default: one for each CPU)")
-    parser.add_argument("--shard", type=_shard, default="1/1", metavar="I/N", help="only every Nth seed, from the Ith on")
+    parser.add_argument("--shard", type=_shard, default="1/1", metavar="I/N",
+                        help="only every Nth seed, from the Ith on")
     parser.add_argument("--output", type=Path, metavar="DIR",
                         help="directory for results and reports; a search that was interrupted goes on there")
     parser.add_argument("--json", action="store_true", help="print the summary as JSON")

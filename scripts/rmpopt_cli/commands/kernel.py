@@ -19,8 +19,8 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     sub.add_argument("--patches", type=Path, metavar="DIR|MBOX",
                      help="series to apply (default: ours, or none with --source)")
     sub.add_argument("--config", type=_fragment, metavar="FRAGMENT",
-                     help='options on top of the reference configuration; "debug": the kernel\'s own checks of locks, RCU '
-                          "and hangs")
+                     help='options on top of the reference configuration; "debug": the kernel\'s own checks of locks, '
+                          "RCU and hangs")
     sub.add_argument("--output", type=Path, metavar="DIR",
                      help="copy bzImage, vmlinux, System.map and config to this directory")
     sub.set_defaults(action=_kernel_build)

@@ -138,7 +138,8 @@ after_guest '{FULL}'
 
 EXPERIMENTS = (
     Experiment("passes", "what a pass costs: the RMP empty for the first and the second time, after a guest, and full",
-               (EMPTY_FIRST, EMPTY_AGAIN, AFTER_GUEST, FULL), (ON,), PASSES_SCRIPT, memory="4G", rates=False, work=True),
+               (EMPTY_FIRST, EMPTY_AGAIN, AFTER_GUEST, FULL), (ON,), PASSES_SCRIPT, memory="4G", rates=False,
+               work=True),
     Experiment("spread", "a small guest in each region, against as many guests in one region", LOADS,
                (NONE, Setting("one region", "as many guests as there are regions, in one region",
                             "one=$(some 1 1000); list=$one\n"

@@ -80,8 +80,8 @@ def _occurrence(dice: random.Random, times: int) -> int:
 
 
 def draw(places: Iterable[Place], seed: int, most: int, longest: int, mode: str = UNIFORM) -> list[Stall]:
-    """From 1 to `most` stalls. Each kind of point is as likely as any other, then each place of that kind, and then each
-    time that the CPU was there; otherwise nearly all stalls would be in loops.
+    """From 1 to `most` stalls. Each kind of point is as likely as any other, then each place of that kind, and then
+    each time that the CPU was there; otherwise nearly all stalls would be in loops.
 
     With `priorities`, a stall is what a change of priority is in the search by Burckhardt and others ("A Randomized
     Scheduler with Probabilistic Guarantees of Finding Bugs", ASPLOS 2010): from there on, the CPU goes on only when no

@@ -16,7 +16,8 @@ SMALLEST_MEMORY = 256 << 20
 @dataclass
 class Request:
     kernel: str = option("", 'kernel to boot; "debian" takes Debian\'s own, "variants" one that makes mistakes on '
-                         'demand, "debug" one that checks its own locks (default: the reference kernel)', metavar="BZIMAGE")
+                         'demand, "debug" one that checks its own locks (default: the reference kernel)',
+                         metavar="BZIMAGE")
     modules: Path | None = option(None, "lib/modules/VERSION to load ccp and kvm_amd from", metavar="DIR", parse=Path)
     initrd: Path | None = option(None, "initrd to use; its /init runs unless COMMAND is given", metavar="F", parse=Path)
     files: list[Path] = repeated("put this file into the guest's /root; may be repeated", "--file", "F", parse=Path)

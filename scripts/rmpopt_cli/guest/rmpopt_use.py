@@ -16,8 +16,9 @@ def of(report: dict | None, kernel_words: list[str], awaited: bool = False) -> U
     counters, regions = report["counters"], report["regions"]
     executed = counters["rmpopt_scans"] + counters["rmpopt_cached"]  # function 0, without an exception
     if executed:
+        optimised = sum(bool(region["optimised_cpus"]) for region in regions)
         return Use("ok", f"executed {executed} times{_passes(report)}; "
-                   f"{sum(bool(region['optimised_cpus']) for region in regions)} of {len(regions)} regions are optimised")
+                   f"{optimised} of {len(regions)} regions are optimised")
     if report["rmpopt_cpus"]:
         why = ("no pass within 15 s of the boot's end" if awaited else
                "this kernel has not asked for a pass, or waits with it")

@@ -49,7 +49,8 @@ class Session:
     def run(self) -> Ending:
         with self._space.qemu_log.open("wb") as log:
             try:
-                process = subprocess.Popen(tied_to_us(self._argv), stdin=None if self._interactive else subprocess.DEVNULL,
+                process = subprocess.Popen(tied_to_us(self._argv),
+                                           stdin=None if self._interactive else subprocess.DEVNULL,
                                            stdout=self._stdout(), stderr=log, env=environment())
             except OSError as problem:
                 return Ending(QEMU_FAILED, "qemu-failed", f"QEMU can't be started: {problem.strerror}")

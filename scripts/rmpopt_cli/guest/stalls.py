@@ -53,8 +53,9 @@ def parse(text: str) -> Stall:
         site, cpu, occurrence, number, unit, idle = found.groups()
         if int(number) * UNITS[unit] <= LONGEST:
             return Stall(site, int(cpu), int(occurrence), int(number) * UNITS[unit], bool(idle))
-    raise BadInput(f"--stall {text}: give SITE@CPU#OCCURRENCE:TIME, such as rmpopt@2#17:300us or function+0x45@0#1:3ms, "
-                   f"with up to {LONGEST // 10 ** 9} s, and perhaps /idle; sites are {', '.join(EVENTS)} and places in the "
+    raise BadInput(f"--stall {text}: give SITE@CPU#OCCURRENCE:TIME, such as rmpopt@2#17:300us or "
+                   f"function+0x45@0#1:3ms, with up to {LONGEST // 10 ** 9} s, and perhaps /idle; sites are "
+                   f"{', '.join(EVENTS)} and places in the "
                    "kernel's code")
 
 

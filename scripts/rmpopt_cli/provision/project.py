@@ -87,7 +87,8 @@ def _compiler_cache(cache: Cache) -> dict[str, str]:
     """Settings of ccache, which Meson uses if it is installed: another checkout, in any place, reuses the results."""
     return {"CCACHE_DIR": str(cache.directory("ccache")), "CCACHE_BASEDIR": str(CHECKOUT), "CCACHE_NOHASHDIR": "1",
             "CCACHE_MAXSIZE": "2G",
-            "CCACHE_SLOPPINESS": "pch_defines,time_macros"}  # without it, nothing that uses a precompiled header is kept
+            # Without it, nothing that uses a precompiled header is kept.
+            "CCACHE_SLOPPINESS": "pch_defines,time_macros"}
 
 
 def build(cache: Cache, targets: Sequence[Path] = ()) -> None:

@@ -174,7 +174,8 @@ class Installation:
         progress.done(f"status {status}")
         if status != step.status:
             errors = [line for line in text.splitlines() if "error:" in line]
-            return f"status {status} instead of {step.status}: {(errors or [last_line(text)])[-1].strip()}; log: {self.log}"
+            said = (errors or [last_line(text)])[-1].strip()
+            return f"status {status} instead of {step.status}: {said}; log: {self.log}"
         return None if step.says in text else f"nothing about '{step.says}', but: {last_line(text)}"
 
 

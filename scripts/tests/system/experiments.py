@@ -29,8 +29,8 @@ def _values(shown: dict, number: int = 0) -> dict[tuple[str, str], float]:
 
 def _passes() -> str | None:
     """A first pass must read all entries of each clean region once, a second one none of them, and one after a small
-    guest at most those of its regions. With a full RMP, the first entry of a region is enough. Firmware may get or return a
-    page during the first pass."""
+    guest at most those of its regions. With a full RMP, the first entry of a region is enough. Firmware may get or
+    return a page during the first pass."""
     with scratch() as directory:
         shown = _run(directory, "passes", "--mem", "3G", "--smp", "2")
     values, [boot] = _values(shown), shown["boots"]

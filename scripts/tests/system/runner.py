@@ -18,8 +18,8 @@ from rmpopt_cli.base.paths import BUILD, CHECKOUT
 from rmpopt_cli.base.shell import last_line, output
 from rmpopt_cli.provision import kernel, setup
 from rmpopt_cli.provision.cache import Cache
-from . import (bad_input, boots, compilers, debugger, distros, experiments, explore, layout, measure, reoptimise, report,
-               scenarios, seeds)
+from . import (bad_input, boots, compilers, debugger, distros, experiments, explore, layout, measure, reoptimise,
+               report, scenarios, seeds)
 from .command import Check, Checks
 
 SKIPPED = 77  # exit status by which Meson's tests skip
@@ -101,15 +101,17 @@ def run_all(cache: Cache, pattern: str, as_json: bool) -> int:
              variants)
 
     def kernels(where: Cache) -> None:
-        if any(pattern in name for name, _ in variants + searches):  # first, because it also builds the reference kernel
+        # First, because it also builds the reference kernel.
+        if any(pattern in name for name, _ in variants + searches):
             kernel.variants(where)
         if any(pattern in name for name, _ in linux + alike):
             kernel.reference(where)
 
     setup.for_tests(cache, kernels)
+    built = meson_tests() + debugger.tests() + layout.tests()
     chosen = [(title, [(name, check) for name, check in checks if pattern in name], at_once)
               for title, checks, at_once in (("scripts", unit_tests(), jobs),
-                                             ("model, plugin, bare metal", meson_tests() + debugger.tests() + layout.tests(), jobs),
+                                             ("model, plugin, bare metal", built, jobs),
                                              ("compilers", compilers.tests(cache), 1),
                                              ("Linux", linux, 1), ("scenarios", alike, jobs),
                                              ("searches", searches, 1))]

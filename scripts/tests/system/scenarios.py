@@ -83,5 +83,5 @@ def variant_tests() -> Checks:
     merged = Given({"kernel": "variants", "append": f"rmpopt.mistake={MERGED_FLOW}"})
     good = [(f"watch/{MERGED_FLOW} {scenario.name}", partial(_scenario_problem, scenario, merged))
             for scenario in chosen(SCENARIOS, MERGED_FLOW_SCENARIOS, "scenario")]
-    return good + [(f"watch/variant {' '.join((variant.mistakes, *variant.policies))}", partial(variant_problem, variant))
-                   for variant in VARIANTS]
+    return good + [(f"watch/variant {' '.join((each.mistakes, *each.policies))}", partial(variant_problem, each))
+                   for each in VARIANTS]

@@ -39,7 +39,8 @@ class Mistakes(unittest.TestCase):
                 self.assertEqual(changed(line), mistakes)
 
     def test_statements_are_dropped(self) -> None:
-        code = "void f()\n{\n    m.call(a,\n           b);\n    p->x = c;\n    ++n;\n    if (d) {\n        return;\n    }\n}\n"
+        code = "void f()\n{\n    m.call(a,\n           b);\n    p->x = c;\n    ++n;\n    if (d) {\n" \
+               "        return;\n    }\n}\n"
         self.assertEqual(changed(code), [";", ";", ";", "if (!(d)) {", ";"])
 
     def test_a_function_does_not_lose_its_last_result(self) -> None:
@@ -49,15 +50,17 @@ class Mistakes(unittest.TestCase):
         self.assertEqual(changed("{\n    const int a = b;\n    int f(int a);\n    using x = y;\n}\n"), [])
 
     def test_what_no_test_can_notice_stays(self) -> None:
-        for line in ('log("a == 1");', "assert(a == f(1));", "static_assert(sizeof(a) == 1);", "// a == 1", "#if A == 1",
-                     "case status::good:", "vector<int> &&x"):
+        for line in ('log("a == 1");', "assert(a == f(1));", "static_assert(sizeof(a) == 1);", "// a == 1",
+                     "#if A == 1", "case status::good:", "vector<int> &&x"):
             with self.subTest(line):
                 self.assertEqual(changed(line), [])
 
     def test_only_functions_of_headers_are_touched(self) -> None:
-        code = "constexpr int a = 1;\nstruct s {\n    explicit s(int b) : b_{b} { c = 2; }\n    int b_ = 3;\n    int f() const\n" \
+        code = "constexpr int a = 1;\nstruct s {\n    explicit s(int b) : b_{b} { c = 2; }\n    int b_ = 3;\n" \
+               "    int f() const\n" \
                "    {\n        return b_ + 4;\n    }\n};\n"
-        self.assertEqual(changed(code, "x.h"), ["explicit s(int b) : b_{b} { c = 3; }", ";", "return b_ - 4;", "return b_ + 5;"])
+        self.assertEqual(changed(code, "x.h"), ["explicit s(int b) : b_{b} { c = 3; }", ";", "return b_ - 4;",
+                                                "return b_ + 5;"])
 
     def test_what_makes_no_difference_or_no_sense_is_not_made(self) -> None:
         self.assertNotIn("x = 1u >> 0;", changed("x = 1u << 0;"))

@@ -43,7 +43,8 @@ class Findings(unittest.TestCase):
     def test_readme_lists_each(self) -> None:
         rows = re.findall(r'finding_info\{"([\w-]+)"', (CHECKOUT / "plugin" / "watch" / "finding.h").read_text())
         self.assertGreater(len(rows), 10)
-        listed = re.findall(r"`([\w-]+)`", "\n".join(re.findall(r"^\| `.*?\|", (CHECKOUT / "README.md").read_text(), re.M)))
+        first_cells = re.findall(r"^\| `.*?\|", (CHECKOUT / "README.md").read_text(), re.M)
+        listed = re.findall(r"`([\w-]+)`", "\n".join(first_cells))
         self.assertEqual(set(rows) - set(listed), set())
 
 

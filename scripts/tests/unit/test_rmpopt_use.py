@@ -31,7 +31,8 @@ class RmpoptUseTest(unittest.TestCase):
 
     def test_a_kernel_that_waits(self) -> None:
         for words in ([], SAYS_SO):
-            self.assertRegex(self.of(words, enabled="0-1", passes=0), r"^\[ -- \] enabled on CPUs 0-1, but not executed")
+            self.assertRegex(self.of(words, enabled="0-1", passes=0),
+                             r"^\[ -- \] enabled on CPUs 0-1, but not executed")
 
     def test_a_kernel_that_makes_no_pass_for_long(self) -> None:
         use = rmpopt_use.of(report(enabled="0-1", passes=0), SAYS_SO, awaited=True)

@@ -103,7 +103,8 @@ class TogetherTest(unittest.TestCase):
     def test_nothing_outlives_us_even_if_we_are_killed(self) -> None:
         script = ("import os, signal, subprocess, time\n"
                   "from rmpopt_cli.base.shell import tied_to_us\n"
-                  "program = subprocess.Popen(tied_to_us(['sh', '-c', 'echo started; exec sleep 60']), stdout=subprocess.PIPE)\n"
+                  "program = subprocess.Popen(tied_to_us(['sh', '-c', 'echo started; exec sleep 60']),\n"
+                  "                           stdout=subprocess.PIPE)\n"
                   "program.stdout.readline()\n"
                   "print(program.pid, flush=True)\n"
                   "os.kill(os.getpid(), signal.SIGKILL)\n")
