@@ -15,11 +15,10 @@ ATTEMPTS = 5
 
 
 def run_natively(argv: list[str]) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run(argv, capture_output=True, text=True)
-    for _ in range(1, ATTEMPTS):
+    for _ in range(ATTEMPTS):
+        done = subprocess.run(argv, capture_output=True, text=True)
         if done.returncode >= 0:
             break
-        done = subprocess.run(argv, capture_output=True, text=True)
     return done
 
 

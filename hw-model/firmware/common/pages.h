@@ -23,6 +23,11 @@ rmp_entry governing_entry(const machine &m, spa_t page);
 bool in_use_by_firmware(const firmware_call &c, spa_t page);
 /// INVALID_ADDRESS when a page is not aligned, is no RAM or has no RMP entry.
 firmware_status check_page_address(const firmware_call &c, const page_operand &page);
+/// True when `bytes`, of which there is at least one, do not lie in a single 4 KB page.
+constexpr bool crosses_page(spa_t spa, std::uint64_t bytes)
+{
+    return align_down(spa, page_4k) != align_down(spa + bytes - 1, page_4k);
+}
 /// Whether firmware may write `bytes` at `spa`. Before SNP_INIT any RAM will do. After it the pages
 /// must be firmware-owned or, unless `firmware_only`, the hypervisor's.
 firmware_status check_output(const firmware_call &c, spa_t spa, std::uint64_t bytes,

@@ -53,9 +53,8 @@ void hand_back(firmware_call &c, spa_t out)
 
 firmware_status write_status(firmware_call &c, spa_t out, std::span<const std::byte> raw)
 {
-    const bool crosses = align_down(out, page_4k) != align_down(out + raw.size() - 1, page_4k);
     return in_order([&] { return check_output(c, out, raw.size(), true); },
-                    must(!c.s.snp_init || !crosses, invalid_address),
+                    must(!c.s.snp_init || !crosses_page(out, raw.size()), invalid_address),
                     [&] {
                         c.m.memory().write(out, raw.data(), raw.size());
                         if (c.s.snp_init && c.m.rmp().covers(out)) {

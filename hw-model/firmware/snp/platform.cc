@@ -134,6 +134,13 @@ void end_snp(firmware_call &c, std::uint32_t flags)
     c.result.own_memory = own_memory_of(c.m, c.s);
 }
 
+/// An answer that lies in one page, which may be the hypervisor's or firmware's.
+firmware_status check_answer(const firmware_call &c, spa_t out, std::uint64_t bytes)
+{
+    return in_order(must(!crosses_page(out, bytes), invalid_address),
+                    [&] { return check_output(c, out, bytes, false); });
+}
+
 } // namespace
 
 firmware_status read_range_list(const firmware_call &c, spa_t list, std::vector<spa_range> &out)
@@ -284,12 +291,9 @@ firmware_status snp_commit(firmware_call &c, const snp_commit_buffer &b)
 firmware_status snp_feature_info(firmware_call &c, const snp_feature_info_buffer &b)
 {
     const spa_t out = b.feature_info_paddr;
-    const bool crosses =
-        align_down(out, page_4k) != align_down(out + sizeof(feature_info) - 1, page_4k);
     return in_order(
         must(b.length == sizeof b, invalid_length), must(b.ecx_in == 0, invalid_param),
-        must(!crosses, invalid_address),
-        [&] { return check_output(c, out, sizeof(feature_info), false); },
+        [&] { return check_answer(c, out, sizeof(feature_info)); },
         [&] {
             const cpu_model &cpu = c.m.cpu();
             const feature_info features{
@@ -315,8 +319,6 @@ firmware_status snp_verify_mitigation(firmware_call &c, const snp_verify_mitigat
     const bool verifies = b.subcommand == buffer::verify;
     const bool answers = (b.flags & buffer::dst_paddr_en) != 0;
     const spa_t out = b.dst_paddr;
-    const bool crosses =
-        align_down(out, page_4k) != align_down(out + sizeof(mitigation_result) - 1, page_4k);
     return in_order(
         must(supported != 0, invalid_command), must(b.length == sizeof b, invalid_length),
         must((verifies || b.subcommand == buffer::status) &&
@@ -324,8 +326,7 @@ firmware_status snp_verify_mitigation(firmware_call &c, const snp_verify_mitigat
                  reserved_zero(b.reserved_06, b.reserved_14, b.reserved_28) &&
                  (!verifies || std::has_single_bit(b.vector)),
              invalid_param),
-        must(!answers || !crosses, invalid_address),
-        [&] { return answers ? check_output(c, out, sizeof(mitigation_result), false) : success; },
+        [&] { return answers ? check_answer(c, out, sizeof(mitigation_result)) : success; },
         [&] {
             c.s.mitigations_verified |= verifies ? b.vector & supported : 0;
             const mitigation_result result{
