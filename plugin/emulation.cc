@@ -165,6 +165,9 @@ void emulation::start_parts()
          .points = points,
          .reach_code = [this](std::uint64_t address,
                               unsigned cpu) { return observers_.reach_code(address, cpu); }});
+    for (const injection_request &r : options_.injections) {
+        inject(r);
+    }
     if (options_.time_limit != 0) {
         time_limit_.once(options_.time_limit * guest_second, [this] {
             log("the time limit of {} s of the guest's clock is over", options_.time_limit);

@@ -134,6 +134,11 @@ std::string add_code_range(options &o, std::string_view v)
     return parse_code_range(v, o.stalls.code.emplace_back());
 }
 
+std::string add_injection(options &o, std::string_view v)
+{
+    return parse_injection(v, o.injections.emplace_back());
+}
+
 std::string set_turns(options &o, std::string_view v)
 {
     std::vector<unsigned> &turns = o.turns;
@@ -178,6 +183,7 @@ constexpr std::array table{
     option{"psp", refuse_psp},
     option{"psp-latency", set_psp_latency},
     option{"turns", set_turns},
+    option{"inject", add_injection},
     option{"points", set_points},
     option{"points-code", add_code_range},
     option{"stall", add_stall},

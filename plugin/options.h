@@ -2,6 +2,7 @@
 // The plugin's name=value options.
 #pragma once
 
+#include "control/injection.h"
 #include "enforce/level.h"
 #include "hw-model/base/policy.h"
 #include "hw-model/machine/cpu_model.h"
@@ -36,6 +37,7 @@ struct options {
     stall_plan stalls;                       ///< needs `deterministic`
     /// The order in which CPUs take turns; empty: that of their numbers. Needs `deterministic`.
     std::vector<unsigned> turns;
+    std::vector<injection_request> injections; ///< that are in force from the start
     unsigned time_limit = 0; ///< seconds of the guest's clock until power-off; 0: none
     std::string control;     ///< path of the control socket; empty: none
     std::string events;      ///< path of the events; empty: none

@@ -179,13 +179,12 @@ std::uint64_t count(const json &request)
 
 std::uint16_t firmware_command(const std::string &name)
 {
-    for (unsigned id = 0; id <= 0xff; ++id) {
-        if (hw::firmware_command_name(static_cast<std::uint16_t>(id)) == name) {
-            return static_cast<std::uint16_t>(id);
-        }
+    const auto found = find_firmware_command(name);
+    if (!found.has_value()) {
+        throw control_error{"\"command\" is no command of firmware: give a name such as "
+                            "\"SNP_LAUNCH_START\""};
     }
-    throw control_error{"\"command\" is no command of firmware: give a name such as "
-                        "\"SNP_LAUNCH_START\""};
+    return *found;
 }
 
 injection_request injection_of(const control_target &t, const json &request)

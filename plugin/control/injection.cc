@@ -1,8 +1,76 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "control/injection.h"
 
+#include "base/format.h"
+#include "hw-model/firmware/firmware.h"
+
+#include <charconv>
+#include <limits>
+#include <ranges>
+#include <vector>
+
 namespace rmpopt
 {
+
+namespace
+{
+
+/// A decimal number, or a hexadecimal one with 0x.
+template <class T> bool parse_number(std::string_view text, T &number)
+{
+    const bool hex = text.starts_with("0x");
+    text.remove_prefix(hex ? 2 : 0);
+    const auto [end, error] =
+        std::from_chars(text.data(), text.data() + text.size(), number, hex ? 16 : 10);
+    return error == std::errc{} && end == text.data() + text.size();
+}
+
+} // namespace
+
+std::string parse_injection(std::string_view text, injection_request &out)
+{
+    std::vector<std::string_view> words;
+    for (const auto part : std::views::split(text, ':')) {
+        words.emplace_back(part.begin(), part.end());
+    }
+    const bool is_psp = text.starts_with("psp:");
+    const std::size_t status = is_psp ? 2 : 1; // its place among the words
+    if ((!is_psp && !text.starts_with("rmpupdate:")) || words.size() < status + 1 ||
+        words.size() > status + 2) {
+        return formatted("'{}' is not psp:COMMAND:STATUS[:COUNT] or rmpupdate:STATUS[:COUNT]",
+                         text);
+    }
+    if (is_psp) {
+        const auto command = find_firmware_command(words[1]);
+        if (!command.has_value()) {
+            return formatted("'{}' is no command of firmware; give a name such as SNP_INIT_EX",
+                             words[1]);
+        }
+        out.what = injection_request::kind::psp;
+        out.command = *command;
+    } else {
+        out.what = injection_request::kind::rmpupdate;
+    }
+    const std::uint32_t most = is_psp ? std::numeric_limits<std::uint16_t>::max()
+                                      : std::numeric_limits<std::uint32_t>::max();
+    if (!parse_number(words[status], out.status) || out.status > most) {
+        return formatted("'{}' is no status from 0 to {}", words[status], most);
+    }
+    if (words.size() > status + 1 && !parse_number(words.back(), out.count)) {
+        return formatted("'{}' is no count", words.back());
+    }
+    return {};
+}
+
+std::optional<std::uint16_t> find_firmware_command(std::string_view name)
+{
+    for (unsigned id = 0; id <= 0xff; ++id) {
+        if (hw::firmware_command_name(static_cast<std::uint16_t>(id)) == name) {
+            return static_cast<std::uint16_t>(id);
+        }
+    }
+    return std::nullopt;
+}
 
 std::optional<std::uint32_t> injections::failure::take()
 {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// Failures that are requested through the control socket to test how the guest's kernel handles
-// them: the next firmware commands or RMPUPDATEs fail without being executed.
+// Failures that are requested by an option or through the control socket, to test how the guest's
+// kernel handles them: the next firmware commands or RMPUPDATEs fail without being executed.
 //
 // Thread-safety: all members may be called by any thread.
 #pragma once
@@ -12,6 +12,8 @@
 #include <map>
 #include <mutex>
 #include <optional>
+#include <string>
+#include <string_view>
 
 namespace rmpopt
 {
@@ -25,6 +27,13 @@ struct injection_request {
     std::uint64_t count = 1;           ///< psp, rmpupdate: how many of them fail
     std::optional<std::uint64_t> gb{}; ///< rmpopt_clear: the region; all regions if empty
 };
+
+/// Parses "psp:COMMAND:STATUS" or "rmpupdate:STATUS", either with ":COUNT" after it. Returns an
+/// empty string, or what is wrong.
+std::string parse_injection(std::string_view text, injection_request &out);
+
+/// The firmware command of a name such as "SNP_INIT_EX".
+std::optional<std::uint16_t> find_firmware_command(std::string_view name);
 
 class injections
 {

@@ -57,6 +57,16 @@ TEST(options, stalls_need_a_deterministic_machine)
     EXPECT_NE(parse({"stall=rmpopt", "deterministic=on"}).error, "");
 }
 
+TEST(options, injections_are_several)
+{
+    const auto p = parse({"inject=psp:SNP_INIT_EX:0x3", "inject=rmpupdate:5:7"});
+    ASSERT_EQ(p.error, "");
+    ASSERT_EQ(p.opt.injections.size(), 2u);
+    EXPECT_EQ(p.opt.injections[0].status, 3u);
+    EXPECT_EQ(p.opt.injections[1].count, 7u);
+    EXPECT_TRUE(parse({"inject=psp:SNP_INIT"}).error.starts_with("option inject: 'psp:SNP_INIT'"));
+}
+
 TEST(options, turns_are_an_order_of_all_cpus)
 {
     EXPECT_EQ(parse({"turns=0:2:3:1", "deterministic=on"}).opt.turns,
@@ -225,7 +235,7 @@ TEST(options, unknown_option_is_refused_with_the_known_ones)
     EXPECT_EQ(parse({"speed=fast"}).error,
               "unknown option 'speed'; known: persona, rmpopt, rmp, enforce, "
               "audit, deterministic, watch, watch-bound, measure, tlb, psp, psp-latency, "
-              "turns, points, points-code, stall, "
+              "turns, inject, points, points-code, stall, "
               "control, events, schedule, time-limit, log, report, probe, break, policy.NAME");
 }
 

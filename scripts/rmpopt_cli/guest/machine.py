@@ -69,6 +69,13 @@ def check_policy(text: str) -> str:
     return text
 
 
+def check_injection(text: str) -> str:
+    """Checks the form only; the plugin knows the commands."""
+    if not re.fullmatch(r"(psp:[A-Z][A-Z0-9_]*|rmpupdate):(0x[0-9a-fA-F]+|\d+)(:\d+)?", text):
+        raise BadInput(f"--inject {text}: give psp:COMMAND:STATUS[:COUNT] or rmpupdate:STATUS[:COUNT]")
+    return text
+
+
 def parse_bound(text: str) -> int:
     if not text.isdecimal() or not 1 <= int(text) <= LONGEST_BOUND:
         raise BadInput(f"--watch-bound {text}: give seconds from 1 to {LONGEST_BOUND}")
@@ -147,6 +154,10 @@ class MachineOptions:
     psp_latency: str = option("none", "guest time that a command of the secure processor takes: none, typical (our "
                               "assumptions), or a time such as 20us", metavar="TIME", parse=check_latency,
                               plugin="psp-latency", untold="none")
+    injections: list[str] = repeated("let the first COUNT (1) firmware commands or RMPUPDATEs fail, such as "
+                                     "psp:SNP_INIT_EX:0x3:2 or rmpupdate:4; may be repeated ('ctl inject' does it "
+                                     "later)", "--inject", "FAULT:STATUS[:COUNT]", parse=check_injection,
+                                     plugin="inject=")
     guest_timeout: int = option(0, "seconds of guest time after which the machine powers off; 0: never", metavar="S",
                                 parse=parse_timeout, plugin="time-limit", untold=0)
     qemu: str | None = option(None, "QEMU to use", metavar="PATH")
@@ -173,10 +184,12 @@ class MachineOptions:
         return not self.no_plugin and self.rmp != "none"
 
     def check(self) -> None:
-        """Refuses options that exclude each other."""
+        """Refuses options that exclude each other or are not offered."""
         if self.has_virtual_time and self.thread == "multi":
             raise BadInput(f"{'--time virtual' if self.seed is None else '--seed'} needs one host thread: leave "
                            "--thread multi out")
+        if "-numa" in self.qemu_options:
+            raise BadInput("--qemu-opts -numa: NUMA is not offered yet: leave it out")
         if self.turns and (self.seed is None or self.no_plugin):
             raise BadInput("--turns needs --seed and the plugin")
 
