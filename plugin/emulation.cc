@@ -14,8 +14,10 @@
 #include "qemu/machine.h"
 #include "qemu/stale_code.h"
 #include "qemu/tlb_fill.h"
+#include "qemu/vcpu.h"
 #include "qemu/vcpu_stall.h"
 #include "qemu/vcpu_turns.h"
+#include "x86/page_tables.h"
 
 #include <array>
 #include <chrono>
@@ -142,6 +144,12 @@ void emulation::start_parts()
                       .watch_bound = options_.watch_bound * guest_second,
                       .audit = options_.audit,
                       .is_over = options_.deterministic ? is_end_requested : nullptr,
+                      .mapped_by_kernel =
+                          [this](const hw::memory_view &of) {
+                              const hw::spa_t end = machine_->memory().end();
+                              return mapped_by_kernel(of, vcpu::current().paging(), hw::region_1g,
+                                                      (end + hw::region_1g - 1) / hw::region_1g);
+                          },
                       .points = points});
     store_hooks::start(observers_.measuring());
     store_hooks::set_mode(options_.measure);

@@ -81,6 +81,7 @@ void observers::start_watch(const settings &s)
                 tell("finding",
                      {{"id", info.id}, {"severity", severity_name(info.level)}, {"what", f.what}});
             },
+        .mapped_by_kernel = s.mapped_by_kernel,
     });
 }
 

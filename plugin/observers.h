@@ -32,6 +32,8 @@ class observers final : public listener
         /// Keep a schedule; then only one vCPU at a time may execute. Events for which this returns
         /// true are left out: the guest has ended, and how far it still runs depends on the host.
         std::function<bool()> is_over{};
+        /// See watch::settings.
+        mapped_by_kernel_fn mapped_by_kernel{};
         stall_points *points = nullptr; ///< nullptr: CPUs do not stall
     };
 

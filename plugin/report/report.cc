@@ -167,6 +167,7 @@ ordered_json watch_json(const report_snapshot &s)
     ordered_json out{{"bound_seconds", s.watcher->bound() / guest_second},
                      {"pass_count", s.watcher->pass_count()},
                      {"passes", ordered_json::array()},
+                     {"unmapped", s.watcher->unmapped()},
                      {"findings", ordered_json::array()}};
     for (const rmpopt_pass &p : s.watcher->passes()) {
         out["passes"].push_back(pass_json(p));

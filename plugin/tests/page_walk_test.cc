@@ -284,6 +284,107 @@ TEST_F(page_walk_test, table_that_has_its_bits_need_not_be_writable)
     EXPECT_EQ(write().kind, outcome::ok);
 }
 
+class kernel_map_test : public page_walk_test
+{
+  protected:
+    static constexpr std::size_t parts = 8;
+    using map = std::vector<bool>;
+
+    void SetUp() override
+    {
+        at = 0xffff888000000000;
+        for (unsigned level = 4; level > 0; --level) {
+            set(level, tables[level - 1] | present | writable);
+        }
+        set(0, 0);
+    }
+    map mapped(std::uint64_t part_bytes = hw::region_1g) const
+    {
+        return mapped_by_kernel(large_memory, state, part_bytes, parts).value_or(map{});
+    }
+    /// What holds the tables, and much that nobody looks at.
+    hw::memory_view large_memory{
+        {{ram, bytes.size(), bytes.data()}, {hw::region_1g, 8 * hw::region_1g, bytes.data()}}};
+
+    static map only(std::initializer_list<std::size_t> some)
+    {
+        map out(parts);
+        for (const std::size_t part : some) {
+            out[part] = true;
+        }
+        return out;
+    }
+};
+
+TEST_F(kernel_map_test, nothing)
+{
+    EXPECT_EQ(mapped(), only({}));
+}
+
+TEST_F(kernel_map_test, pages_of_each_size)
+{
+    set(0, 3 * hw::region_1g | present | no_execute);
+    EXPECT_EQ(mapped(), only({3}));
+    set(1, 5 * hw::region_1g | present | large);
+    EXPECT_EQ(mapped(), only({5}));
+    set(2, 6 * hw::region_1g | present | large);
+    EXPECT_EQ(mapped(), only({6}));
+}
+
+TEST_F(kernel_map_test, a_page_of_several_parts_of_which_some_are_ram)
+{
+    set(1, 0 | present | large | 1 << 12 /* PAT */);
+    EXPECT_EQ(mapped(hw::page_2m / 4), only({2, 3}));
+}
+
+TEST_F(kernel_map_test, no_ram)
+{
+    set(0, 0x40000 | present);
+    EXPECT_EQ(mapped(), only({}));
+}
+
+TEST_F(kernel_map_test, beyond_the_last_part_and_not_present)
+{
+    set(0, 8 * hw::region_1g | present);
+    EXPECT_EQ(mapped(), only({}));
+    set(0, 3 * hw::region_1g);
+    EXPECT_EQ(mapped(), only({}));
+}
+
+TEST_F(kernel_map_test, the_lower_half_is_not_the_kernels)
+{
+    set(3, 0);
+    at = 0x7fff80000000;
+    for (unsigned level = 4; level > 0; --level) {
+        set(level, tables[level - 1] | present | writable);
+    }
+    set(0, 3 * hw::region_1g | present);
+    EXPECT_EQ(mapped(), only({}));
+}
+
+TEST_F(kernel_map_test, five_levels)
+{
+    set(0, 3 * hw::region_1g | present);
+    page_walk_test::five_levels();
+    EXPECT_EQ(mapped(), only({3}));
+}
+
+TEST_F(kernel_map_test, tables_outside_ram_and_in_circles)
+{
+    set(1, 0x7654321000 | present);
+    EXPECT_EQ(mapped(), only({}));
+    set(3, tables[3] | present);
+    EXPECT_EQ(mapped().size(), parts);
+}
+
+TEST_F(kernel_map_test, too_many_entries)
+{
+    set(0, 3 * hw::region_1g | present);
+    constexpr std::uint64_t four_tables = 4 * 512;
+    EXPECT_EQ(mapped_by_kernel(large_memory, state, hw::region_1g, parts, four_tables), only({3}));
+    EXPECT_FALSE(mapped_by_kernel(large_memory, state, hw::region_1g, parts, four_tables - 1));
+}
+
 } // namespace
 
 } // namespace rmpopt

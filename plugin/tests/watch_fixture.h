@@ -22,8 +22,15 @@ class watch_fixture : public hw::machine_fixture
                hw::rmp_layout layout = hw::rmp_layout::segmented)
     {
         build(persona, layout, choices);
-        w = std::make_unique<watch>(watch::settings{
-            .machine = m.get(), .clock = [this] { return time; }, .bound = bound, .on_new = {}});
+        w = std::make_unique<watch>(watch::settings{.machine = m.get(),
+                                                    .clock = [this] { return time; },
+                                                    .bound = bound,
+                                                    .on_new = {},
+                                                    .mapped_by_kernel =
+                                                        [this](const hw::memory_view &memory) {
+                                                            is_asked_for(memory);
+                                                            return mapped;
+                                                        }});
     }
     void wait(guest_time t)
     {
@@ -156,7 +163,9 @@ class watch_fixture : public hw::machine_fixture
 
     static constexpr std::uint64_t rip = 0xffffffff81234567;
     guest_time time = guest_second;
-    firmware_view firmware; ///< as a test wants it to be
+    std::function<void(const hw::memory_view &)> is_asked_for = [](const hw::memory_view &) {};
+    std::optional<std::vector<bool>> mapped; ///< by the kernel; nothing: not known
+    firmware_view firmware;                  ///< as a test wants it to be
     firmware_view told;
     std::unique_ptr<watch> w;
 

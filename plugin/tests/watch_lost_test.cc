@@ -24,6 +24,77 @@ TEST_F(watch_lost_test, no_pass_after_a_guest)
                            "RMPOPT came before the region's last change");
 }
 
+// Region 1 of this machine has no RAM, region 2 is the last one.
+
+TEST_F(watch_lost_test, what_the_kernel_leaves_alone_is_not_lost)
+{
+    mapped = {true, false, false};
+    initialise_snp();
+    enable({0, 2});
+    EXPECT_EQ(w->unmapped(), (std::vector<std::size_t>{1, 2}));
+    rmpopt(0, region_0);
+    rmpopt(2, region_0);
+    wait(bound + guest_second);
+    EXPECT_EQ(ids(), list{});
+}
+
+TEST_F(watch_lost_test, a_gap_below_what_the_kernel_maps_is_lost)
+{
+    mapped = {true, false, true};
+    initialise_snp();
+    enable({0, 2});
+    EXPECT_EQ(w->unmapped(), std::vector<std::size_t>{});
+    for (const unsigned cpu : {0, 2}) {
+        rmpopt(cpu, region_0);
+        rmpopt(cpu, region_2);
+    }
+    wait(bound + guest_second);
+    EXPECT_EQ(only().what, "1 GiB without assigned pages, but not optimised on CPUs 0-3: no pass "
+                           "since SNP_INIT or since RMPOPT was enabled");
+}
+
+TEST_F(watch_lost_test, ram_that_is_not_mapped_is_left_alone_wherever_it_is)
+{
+    mapped = {false, false, true};
+    initialise_snp();
+    enable({0, 2});
+    EXPECT_EQ(w->unmapped(), (std::vector<std::size_t>{0}));
+}
+
+TEST_F(watch_lost_test, a_kernel_maps_the_rmp_and_that_does_not_count)
+{
+    is_asked_for = [this](const hw::memory_view &memory) {
+        for (const hw::spa_range &part : m->rmp().table_memory()) {
+            EXPECT_EQ(memory.at(part.base, 1), nullptr);
+            EXPECT_EQ(memory.at(part.end() - 1, 1), nullptr);
+            EXPECT_NE(memory.at(part.base - 1, 1), nullptr);
+        }
+        EXPECT_NE(memory.at(low_2m, hw::page_2m), nullptr);
+        EXPECT_NE(memory.at(high_2m, hw::page_2m), nullptr);
+    };
+    initialise_snp();
+    enable({0, 2});
+}
+
+TEST_F(watch_lost_test, the_next_kernel_may_map_more)
+{
+    mapped = {true, false, false};
+    bring_up();
+    mapped = {true, true, true};
+    wait(guest_second);
+    enable({0, 2});
+    EXPECT_EQ(w->unmapped().size(), 2u) << "still the same round of writes";
+    wait(3 * guest_second);
+    enable({0, 2});
+    EXPECT_EQ(w->unmapped().size(), 0u);
+    mapped = {true, false, false};
+    w->reset();
+    EXPECT_EQ(w->unmapped().size(), 0u);
+    set_snp_en();
+    enable({0, 2});
+    EXPECT_EQ(w->unmapped().size(), 2u);
+}
+
 TEST_F(watch_lost_test, a_reset_of_the_secure_processor_ends_its_guests)
 {
     bring_up();

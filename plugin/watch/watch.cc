@@ -132,6 +132,8 @@ void watch::reset()
     dead_contexts_.clear();
     snp_was_on_ = snp_is_on_ = leftovers_due_ = false;
     rmpopt_base_use_ = {};
+    mapped_.clear();
+    base_written_at_ = 0;
 }
 
 void watch::tick()

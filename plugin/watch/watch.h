@@ -47,6 +47,9 @@ struct rmpopt_pass {
     std::uint64_t repeated = 0; ///< ... on a region that had not changed since the core's last one
 };
 
+using mapped_by_kernel_fn =
+    std::function<std::optional<std::vector<bool>>(const hw::memory_view &)>;
+
 class watch
 {
   public:
@@ -56,6 +59,9 @@ class watch
         /// How long a clean region may stay unoptimised, and a page of an ended guest assigned.
         guest_time bound = 30 * guest_second;
         std::function<void(const finding &)> on_new;
+        /// By 1 GB region, whether the kernel maps any of this memory there, on the CPU that calls
+        /// now; nothing when that cannot be found out.
+        mapped_by_kernel_fn mapped_by_kernel{};
     };
 
     explicit watch(settings s);
@@ -88,6 +94,9 @@ class watch
     /// The most recent passes, oldest first, and the number of all passes.
     std::vector<rmpopt_pass> passes() const;
     std::uint64_t pass_count() const;
+    /// GiB of the regions that the kernel leaves alone: it did not map them when it enabled RMPOPT.
+    /// mem= on its command line does that.
+    std::vector<std::size_t> unmapped() const;
     guest_time bound() const { return settings_.bound; }
 
   private:
@@ -132,6 +141,7 @@ class watch
     void look_for_dirty_rmp(const place &where);
     void compare_msrs();
     void compare_rmpopt_bases(guest_time at);
+    void look_what_is_mapped();
 
     // watch_rmpopt.cc
     void note_refused(const place &where, hw::spa_t rax, hw::fault f);
@@ -157,6 +167,7 @@ class watch
     std::map<std::string, std::set<unsigned>> losses_of(std::size_t region, guest_time at) const;
     std::string cause_of_loss(unsigned core, std::size_t region) const;
     bool is_clean(std::size_t region) const;
+    bool is_left_alone(std::size_t region) const;
     bool known_to_fail(std::size_t region) const;
 
     // watch_pages.cc
@@ -173,6 +184,8 @@ class watch
     firmware_view firmware_;
     std::vector<core_record> cores_;
     std::vector<region_record> regions_;
+    /// By region, by the kernel, or below its last RAM and without any; empty: all are.
+    std::vector<bool> mapped_;
     std::vector<bool> offline_; ///< by logical CPU; one that has never run counts as offline
     std::map<unsigned, failure> failures_;
     std::set<std::uint32_t> dead_asids_;

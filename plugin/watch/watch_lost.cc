@@ -22,6 +22,23 @@ bool watch::is_clean(std::size_t region) const
     return hw::region_is_clean(m().rmp(), region * hw::region_1g, looked_at);
 }
 
+bool watch::is_left_alone(std::size_t region) const
+{
+    return region < mapped_.size() && !mapped_[region];
+}
+
+std::vector<std::size_t> watch::unmapped() const
+{
+    const std::scoped_lock lock(lock_);
+    std::vector<std::size_t> out;
+    for (std::size_t r = 0; r < regions_.size(); ++r) {
+        if (is_left_alone(r)) {
+            out.push_back(r);
+        }
+    }
+    return out;
+}
+
 /// True when RMPOPT on some core has already reported, since the region's last change, that the
 /// region cannot be optimised.
 bool watch::known_to_fail(std::size_t region) const
@@ -76,7 +93,7 @@ void watch::look_for_lost_optimisations(guest_time at)
     std::map<loss, std::vector<std::size_t>> regions;
     for (std::size_t r = 0; r < regions_.size(); ++r) {
         const auto losses = losses_of(r, at);
-        if (losses.empty() || known_to_fail(r) || !is_clean(r)) {
+        if (losses.empty() || is_left_alone(r) || known_to_fail(r) || !is_clean(r)) {
             continue;
         }
         for (const auto &[cause, cores] : losses) {

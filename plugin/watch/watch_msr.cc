@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <array>
 #include <span>
+#include <utility>
 
 namespace rmpopt
 {
@@ -64,6 +65,35 @@ std::optional<hw::spa_t> first_dirty_word(const hw::machine &m)
     return std::nullopt;
 }
 
+hw::memory_view without(const hw::memory_view &memory, const std::vector<hw::spa_range> &parts)
+{
+    std::vector<hw::ram_range> out(memory.ranges().begin(), memory.ranges().end());
+    for (const hw::spa_range &part : parts) {
+        std::vector<hw::ram_range> kept;
+        for (const hw::ram_range &r : out) {
+            const hw::spa_t end = r.base + r.bytes;
+            const hw::spa_t before = std::clamp(part.base, r.base, end);
+            const hw::spa_t after = std::clamp(part.end(), r.base, end);
+            if (before > r.base) {
+                kept.push_back({r.base, before - r.base, r.host});
+            }
+            if (after < end) {
+                kept.push_back({after, end - after, r.host + (after - r.base)});
+            }
+        }
+        out = std::move(kept);
+    }
+    return hw::memory_view(std::move(out));
+}
+
+bool has_ram(const hw::memory_view &memory, std::size_t region)
+{
+    const hw::spa_t base = region * hw::region_1g;
+    return std::ranges::any_of(memory.ranges(), [&](const hw::ram_range &r) {
+        return r.base < base + hw::region_1g && base < r.base + r.bytes;
+    });
+}
+
 } // namespace
 
 void watch::rdmsr(std::uint32_t index)
@@ -99,8 +129,12 @@ void watch::note_rmpopt_base(const place &where, std::uint64_t value, hw::msr_re
                            table.msr(), value));
     }
     core_record &record = cores_[core];
-    base_written_at_ = now();
+    const guest_time before = std::exchange(base_written_at_, now());
     if (table.enabled()) {
+        const bool first_core = before == 0 || base_written_at_ > before + base_grace;
+        if (first_core && settings_.mapped_by_kernel) {
+            look_what_is_mapped();
+        }
         record.enabled_at = base_written_at_;
         record.was_enabled = true;
     } else {
@@ -114,6 +148,19 @@ void watch::note_rmpopt_base(const place &where, std::uint64_t value, hw::msr_re
     }
     record.base = table.base();
     ++generation_;
+}
+
+/// A pass covers the gaps between the kernel's memory as well, but nothing above it.
+void watch::look_what_is_mapped()
+{
+    // A kernel maps all of the RMP, wherever that is.
+    const hw::memory_view memory = without(m().memory(), m().rmp().table_memory());
+    mapped_ = settings_.mapped_by_kernel(memory).value_or(std::vector<bool>{});
+    bool is_below = false;
+    for (std::size_t r = mapped_.size(); r-- > 0;) {
+        is_below = is_below || mapped_[r];
+        mapped_[r] = mapped_[r] || (is_below && !has_ram(m().memory(), r));
+    }
 }
 
 void watch::note_syscfg(const place &where, std::uint64_t value)

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <unordered_set>
 
 namespace rmpopt
 {
@@ -176,6 +177,86 @@ std::optional<guest_path> find_guest_path(const hw::memory_view &memory, const g
         path->spa = path->gpa;
     }
     return path;
+}
+
+namespace
+{
+
+/// Follows all entries of a set of tables.
+class kernel_scan
+{
+  public:
+    kernel_scan(const hw::memory_view &memory, std::uint64_t part_bytes, std::size_t parts,
+                std::uint64_t most_entries)
+        : mapped(parts), memory_(memory), part_bytes_(part_bytes), left_(most_entries)
+    {
+    }
+
+    /// A table and those below it, from an entry on. False: there are too many.
+    bool follow(hw::spa_t table, unsigned level, unsigned first)
+    {
+        if (level >= seen_.size() || !seen_[level].insert(table).second) {
+            return true; // some kernels map one table in many places
+        }
+        std::byte *const at = memory_.at(table, hw::page_4k);
+        constexpr unsigned entries = 512;
+        if (at == nullptr) {
+            return true;
+        }
+        if (left_ < entries) {
+            return false;
+        }
+        left_ -= entries;
+        auto *const words = reinterpret_cast<std::uint64_t *>(at);
+        for (unsigned i = first; i < entries; ++i) {
+            const std::uint64_t entry = std::atomic_ref(words[i]).load(std::memory_order_relaxed);
+            const bool large = (level == 1 || level == 2) && (entry & pte_large) != 0;
+            if ((entry & pte_present) == 0) {
+                continue;
+            }
+            if (level == 0 || large) {
+                const std::uint64_t page = hw::page_4k << (9 * level);
+                mark(hw::align_down(entry & pte_address, page), page);
+            } else if (!follow(entry & pte_address, level - 1, 0)) {
+                return false;
+            }
+        }
+        return true;
+    }
+
+    std::vector<bool> mapped;
+
+  private:
+    void mark(hw::spa_t base, std::uint64_t bytes)
+    {
+        for (const hw::ram_range &ram : memory_.ranges()) {
+            const hw::spa_t first = std::max(base, ram.base);
+            const hw::spa_t end = std::min(base + bytes, ram.base + ram.bytes);
+            for (std::uint64_t part = first / part_bytes_; part * part_bytes_ < end; ++part) {
+                if (part < mapped.size() && first < end) {
+                    mapped[part] = true;
+                }
+            }
+        }
+    }
+
+    const hw::memory_view &memory_;
+    const std::uint64_t part_bytes_;
+    std::array<std::unordered_set<hw::spa_t>, 5> seen_; ///< tables of each level
+    std::uint64_t left_;                                ///< entries that may still be looked at
+};
+
+} // namespace
+
+std::optional<std::vector<bool>> mapped_by_kernel(const hw::memory_view &memory,
+                                                  const paging_state &state,
+                                                  std::uint64_t part_bytes, std::size_t parts,
+                                                  std::uint64_t most_entries)
+{
+    kernel_scan scan(memory, part_bytes, parts, most_entries);
+    const unsigned top = form_of(state, true).levels - 1;
+    return scan.follow(state.cr3 & pte_address, top, 256) ? std::optional(std::move(scan.mapped))
+                                                          : std::nullopt;
 }
 
 walk_result translate(const hw::memory_view &memory, const paging_state &state, std::uint64_t va,

@@ -9,6 +9,7 @@
 #include <array>
 #include <cstdint>
 #include <optional>
+#include <vector>
 
 namespace rmpopt
 {
@@ -75,5 +76,13 @@ walk_result translate(const hw::memory_view &memory, const paging_state &state, 
 walk_result walk(const hw::memory_view &memory, const paging_state &state, std::uint64_t va,
                  access_kind access, bool (*may_mark)(const void *data, hw::spa_t entry),
                  const void *data);
+
+/// In which parts of system memory, of `part_bytes` each and counted from 0, the upper half of the
+/// address space leads to RAM in long mode, whatever is allowed there. That half is the kernel's.
+/// Nothing when its tables have more than `most_entries`; so many take a fraction of a second.
+std::optional<std::vector<bool>> mapped_by_kernel(const hw::memory_view &memory,
+                                                  const paging_state &state,
+                                                  std::uint64_t part_bytes, std::size_t parts,
+                                                  std::uint64_t most_entries = 1u << 26);
 
 } // namespace rmpopt

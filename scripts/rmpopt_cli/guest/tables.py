@@ -66,8 +66,9 @@ def side_by_side(kernel: Table | None, plugin: Table | None, assigned: dict[int,
 
 
 def not_optimised(result: dict) -> list[int]:
-    """Regions (GiB) without assigned pages that some online CPU has no bit for."""
+    """Regions (GiB) without assigned pages that some online CPU has no bit for, and that the kernel uses at all."""
     online = frozenset(int(cpu) for cpu, siblings in result["guest"]["siblings"].items() if siblings)
     table = from_report(result["plugin"])
+    left_alone = (result["plugin"].get("watch") or {}).get("unmapped", [])
     return [region["gb"] for region in result["plugin"]["regions"]
-            if region["assigned_pages"] == 0 and not online <= table[region["gb"]]]
+            if region["assigned_pages"] == 0 and region["gb"] not in left_alone and not online <= table[region["gb"]]]
