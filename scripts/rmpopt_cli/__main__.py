@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Run as a directory ("python3 scripts/rmpopt_cli"): make the package importable first."""
+import os
+import signal
 import sys
 from pathlib import Path
 
@@ -8,6 +10,12 @@ if sys.version_info < (3, 11):
 
 sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
-from rmpopt_cli.cli import main  # noqa: E402  (the path above must be set first)
+try:
+    if os.environ.pop("RMPOPT_TAKES_SIGINT", None):
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    from rmpopt_cli.cli import main  # noqa: E402  (the path above must be set first)
+except KeyboardInterrupt:
+    print("rmpopt: error: interrupted before anything was done", file=sys.stderr)
+    sys.exit(130)
 
 sys.exit(main(sys.argv[1:]))

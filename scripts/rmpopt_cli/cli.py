@@ -1,10 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The verbs of the command line, and how the program ends."""
 import argparse
+import errno
+import os
 import signal
+import sys
 
-from .base.console import error
+from .base.console import drop_output, error
 from .base.errors import SETUP_FAILED, SIGNALLED, Failure
+from .base.paths import cache_root
 from .commands import boot, compare, ctl, experiment, explore, kernel, policies, report, run, scenario, setup, test, top
 
 VERBS = (setup, kernel, boot, run, scenario, explore, experiment, ctl, top, report, compare, policies, test)
@@ -29,17 +33,44 @@ def _stop(number: int, _frame: object) -> None:
     raise SystemExit(SIGNALLED + number)
 
 
+def _ensure_streams() -> None:
+    """Files that we open later must not take the numbers of streams that we were started without."""
+    for number in (0, 2):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_RDWR), number)
+    if sys.stderr is None:
+        sys.stderr = open(2, "w", closefd=False)
+    if sys.stdout is None:
+        raise Failure("stdout is closed: send it to /dev/null if you do not want it")
+
+
+def _explained(problem: OSError) -> str:
+    what = f"{problem.filename}: " if problem.filename else ""
+    if problem.errno == errno.EPIPE:
+        return "the reader of our output has ended: results are incomplete"
+    if problem.errno in (errno.ENOSPC, errno.EDQUOT):
+        return f"{what}{problem.strerror}: make room there; the cache is in {cache_root()}, RMPOPT_CACHE moves it"
+    return f"{what}{problem.strerror}"
+
+
 def main(words: list[str]) -> int:
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _stop)
     try:
+        _ensure_streams()
         arguments = parser().parse_args(words)
-        return arguments.action(arguments)
+        status = arguments.action(arguments)
+        sys.stdout.flush()
+        return status
     except Failure as problem:
         error(str(problem))
         return problem.status
     except KeyboardInterrupt:
         error("interrupted; the next run goes on from here")
         return SIGNALLED + signal.SIGINT
-    except BrokenPipeError:
+    except OSError as problem:
+        error(_explained(problem))
+        drop_output()
         return SETUP_FAILED

@@ -1,10 +1,25 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Progress messages on stderr; stdout carries only results."""
+import contextlib
+import os
 import sys
 import threading
 import time
 
 WIDTH = 110
+
+
+def _tell(text: str) -> None:
+    """Progress that nobody can read any more does not end the work."""
+    if sys.stderr is not None:
+        with contextlib.suppress(OSError):
+            sys.stderr.write(text)
+            sys.stderr.flush()
+
+
+def drop_output() -> None:
+    """What could not be written to stdout would be tried again when Python ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
 class _Line:
@@ -25,7 +40,7 @@ class _Line:
         with self.guard:
             erase = "\r\033[K" if self._drawn else ""
             self._drawn = False
-            print(erase + text, file=sys.stderr, flush=True)
+            _tell(erase + text + "\n")
 
     def draw(self) -> None:
         with self.guard:
@@ -35,11 +50,8 @@ class _Line:
                 return
             self._last = now
             text = self._text(now)
-            if tty:
-                print(f"\r\033[K{text[:WIDTH]}", end="", file=sys.stderr, flush=True)
-                self._drawn = True
-            else:
-                print(text, file=sys.stderr, flush=True)
+            _tell(f"\r\033[K{text[:WIDTH]}" if tty else text + "\n")
+            self._drawn = tty
 
     def _text(self, now: float) -> str:
         details = [f"{phase.detail} ({now - phase.start:.0f} s)" if len(self.phases) == 1 else

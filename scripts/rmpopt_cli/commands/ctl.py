@@ -2,10 +2,10 @@
 """The ctl command: talks to a running guest's plugin."""
 import argparse
 import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from ..base.console import drop_output
 from ..base.errors import OK, BadInput
 from ..guest.control_client import Control, find
 from ..guest.machine import check_measure
@@ -155,7 +155,7 @@ def run(arguments: argparse.Namespace) -> int:
         print(json.dumps(result, indent=1) if arguments.json else view(result))
         return OK
     except BrokenPipeError:  # the user left a pager
-        sys.stderr.close()
+        drop_output()
         return OK
     finally:
         control.close()
