@@ -2,6 +2,7 @@
 """The test command."""
 import argparse
 
+from ..base.errors import BadInput
 from ..provision.cache import Cache
 
 
@@ -11,11 +12,15 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     sub.add_argument("--distros", action="store_true",
                      help="instead, run the first commands in fresh installations of Debian 12, 13 and sid (PATTERN: "
                           "bookworm, trixie, sid); takes hours and needs root")
+    sub.add_argument("--kernels", action="store_true",
+                     help="instead, boot Debian's kernels of all versions in the archive with each persona")
     sub.add_argument("--json", action="store_true", help="print the results as JSON")
     sub.set_defaults(action=_test)
 
 
 def _test(arguments: argparse.Namespace) -> int:
     from tests.system import runner  # here, because no other verb needs the tests
-    run = runner.run_distros if arguments.distros else runner.run_all
+    if arguments.distros and arguments.kernels:
+        raise BadInput("--distros and --kernels exclude each other")
+    run = (runner.run_distros if arguments.distros else runner.run_kernels if arguments.kernels else runner.run_all)
     return run(Cache(), arguments.pattern, arguments.json)

@@ -22,7 +22,10 @@ class GuestLink:
     _pending: bytes = b""
     _before: int = 0  # number of sections from earlier kernels
     _open: Section | None = None
+    _current: set[str] = field(default_factory=set)
     LIVE = "output"
+    # After these words somebody else is at work in the guest.
+    OTHERS = (["hello"], ["shell"], ["handover"])
 
     def feed(self, data: bytes) -> None:
         self._pending += data
@@ -46,6 +49,11 @@ class GuestLink:
         recent = reversed(self.sections[self._before:])
         return next((s for s in recent if s.name == name and s.status is not None), None)
 
+    def is_current(self, name: str) -> bool:
+        """Whether the last section of a name tells how the guest is now: nothing has run in it since, and it has not
+        ended in another way than by saying that it is done."""
+        return name in self._current and self.said("done") is not None
+
     def _step(self) -> bool:
         return self._inside(self._open) if self._open else self._outside()
 
@@ -59,8 +67,12 @@ class GuestLink:
             words = line[len(mark):].decode(errors="replace").split()
             if words[:1] == ["begin"] and len(words) == 2:
                 self._open = Section(words[1])
+                if words[1] == self.LIVE:
+                    self._current.clear()
             elif words:
                 self.words.append(words)
+                if words in self.OTHERS:
+                    self._current.clear()
                 if words == ["hello"]:
                     self._before = len(self.sections)
         return True
@@ -91,6 +103,7 @@ class GuestLink:
     def _finish(self, section: Section, status: int | None) -> None:
         section.status = status
         self.sections.append(section)
+        self._current.add(section.name)
         self._open = None
         self.on_section(section)
 

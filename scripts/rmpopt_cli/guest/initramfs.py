@@ -133,6 +133,7 @@ def module_name(path: Path) -> str:
     return path.name.partition(".ko")[0] + ".ko"
 
 
-def joined(user: bytes, ours: bytes) -> bytes:
-    """The user's initrd followed by our archive; the kernel unpacks both."""
-    return _padded(user) + ours
+def joined(ours: bytes, user: bytes) -> bytes:
+    """Our archive, followed by the user's initrd. The kernel unpacks both; it stops at one that it cannot read, and
+    does not always find the end of a compressed one, so ours is the first."""
+    return _padded(ours) + user

@@ -16,8 +16,9 @@ from typing import TypeVar, cast
 from .. import reporting
 from ..base.console import note, warn
 from ..base.errors import OK, Failure
-from ..provision import debian_kernel, kernel, setup
+from ..provision import given_kernel, modules, setup
 from ..provision.cache import Cache
+from ..provision.debian_kernel import Kernel
 from ..provision.qemu import Qemu
 from . import initramfs, machine, stalls, symbols, workspace
 from .guest_link import GuestLink
@@ -28,7 +29,6 @@ from .view import View
 
 T = TypeVar("T")
 SETTLE_SECONDS = 30
-MADE = {"variants": kernel.variants, "debug": kernel.debug}  # by the names that --kernel takes
 # With it, a kernel's first page table would be its last, whether or not CPUID offers SME.
 ENCRYPTS = "mem_encrypt=on"
 CONSOLE = "console=ttyS0 panic=-1 no_timer_check tsc=reliable"
@@ -47,7 +47,7 @@ class Prepared:
 class Parts:
     """The files that a boot needs."""
     qemu: Qemu
-    kernel: debian_kernel.Kernel
+    kernel: Kernel
     tools: list[Path]
 
 
@@ -63,23 +63,15 @@ def _once(make: Callable[..., T], cache: Cache, *what: object) -> T:
         return cast(T, _ready[(make, *what)])
 
 
-def _kernel(cache: Cache, name: str) -> debian_kernel.Kernel:
-    if name == "debian":
-        return debian_kernel.ensure(cache)
-    if name in MADE:
-        return debian_kernel.Kernel(MADE[name](cache))
-    return debian_kernel.Kernel(Path(name).absolute() if name else kernel.reference(cache))
-
-
-def _made(cache: Cache, library: Path | None, qemu: str, kernel_name: str) -> tuple[Qemu, debian_kernel.Kernel]:
-    return setup.for_linux(cache, library, qemu, partial(_kernel, name=kernel_name))
+def _made(cache: Cache, library: Path | None, qemu: str, kernel: str, build: bool) -> tuple[Qemu, Kernel]:
+    return setup.for_linux(cache, library, qemu, partial(given_kernel.find, name=kernel, build=build))
 
 
 def parts(cache: Cache, request: Request) -> Parts:
     """Makes or finds them, which may take minutes."""
-    qemu, found = _once(_made, cache, request.machine.library, request.machine.qemu, request.kernel)
+    qemu, found = _once(_made, cache, request.machine.library, request.machine.qemu, request.kernel, request.build)
     if request.modules:
-        found = replace(found, modules=debian_kernel.modules_in_order(request.modules.absolute()))
+        found = replace(found, modules=modules.in_order(request.modules.absolute()))
     return Parts(qemu, found, setup.guest_tools())
 
 
@@ -97,7 +89,7 @@ def _initrd(request: Request, token: str, modules: list[Path], tools: list[Path]
               "modules": " ".join(initramfs.module_name(path) for path in modules), "pasted": "yes" if pasted else "",
               "columns": str(size.columns) if request.shell else "", "rows": str(size.lines) if request.shell else ""}
     ours = initramfs.build(config, request.command, modules, request.files, request.initrd is None, tools)
-    return initramfs.joined(request.initrd.read_bytes(), ours) if request.initrd else ours
+    return initramfs.joined(ours, request.initrd.read_bytes()) if request.initrd else ours
 
 
 def _quoted(path: Path) -> str:
@@ -205,7 +197,7 @@ def _boot(prepared: Prepared, view: View | None) -> dict:
     ending = session.run()
     result = judge(request, link, space, ending, symbols.for_kernel(request.symbols, prepared.kernel))
     result["seconds"] = {"init": round(session.seconds_to_init, 2), "total": round(time.monotonic() - started, 2)}
-    (space.report / "result.json").write_text(json.dumps(result, indent=1) + "\n")
+    (space.report / workspace.RESULT).write_text(json.dumps(result, indent=1) + "\n")
     if view:
         view.close(result, qemu_messages(space.qemu_log))
     _render(space.report, result, aloud=view is not None)

@@ -5,9 +5,11 @@ from dataclasses import dataclass
 
 SEGMENTED = r"Segmented RMP base table physical range"
 CONTIGUOUS = r"RMP table physical range"
+INITRD = r"compression method \S+ not configured|Initramfs unpacking failed"
 TROUBLE = re.compile(r"SNP cannot be supported|RMP table has not been reserved|RMP configuration not valid|"
                      r"SNP init failed|does not cover full system RAM|SEV-SNP: .* failed|RMP violation|"
-                     r"SEV-SNP disabled|Leaking PFN")
+                     r"SEV-SNP disabled|Leaking PFN|" + INITRD)
+HANDOVER_FAILED = "/.rmpopt/init: exec:"  # says our shell
 TIMESTAMP = re.compile(r"^(?:<\d+>)?\[\s*\d+\.\d+\]\s*")
 
 
@@ -57,6 +59,11 @@ def trouble(dmesg: str) -> list[str]:
 
 
 def panic(console: str) -> str:
-    """The reason of a kernel panic; "" if there was none."""
+    """The reason of a kernel panic, with what the kernel said of the initrd before it; "" if there was none."""
     found = re.search(r"Kernel panic - not syncing: (.*)", console)
-    return found.group(1).strip() if found else ""
+    if not found:
+        return ""
+    before = [line for line in messages(console) if re.search(INITRD, line)]
+    if HANDOVER_FAILED in console:
+        before.append("the initrd has no /init that can be executed")
+    return found.group(1).strip() + (f" ({'; '.join(before)})" if before else "")

@@ -4,21 +4,28 @@ import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ..base import host_memory
 from ..base.errors import BadInput
 from ..base.options import option, repeated, switch
-from . import image, schedule, stalls
-from .machine import MachineOptions
+from ..provision import given_kernel, image, modules
+from . import schedule, stalls
+from .machine import MachineOptions, show_size
 from .stalls import Stall
 
 SMALLEST_MEMORY = 256 << 20
+PAGE, STRUCT_PAGE, RMP_ENTRY = 4096, 64, 16
+KERNEL_TAKES = 512 << 20  # roughly, beside what it takes for each page
+GIB = 1 << 30
 
 
 @dataclass
 class Request:
-    kernel: str = option("", 'kernel to boot; "debian" takes Debian\'s own, "variants" one that makes mistakes on '
-                         'demand, "debug" one that checks its own locks (default: the reference kernel)',
-                         metavar="BZIMAGE")
-    modules: Path | None = option(None, "lib/modules/VERSION to load ccp and kvm_amd from", metavar="DIR", parse=Path)
+    kernel: str = option("", "kernel to boot: a bzImage, the tree where one was built, linux-image-*.deb; or a name: "
+                         "debian or debian:6.12 are Debian's own, variants makes mistakes on demand, debug checks its "
+                         "own locks (default: the reference kernel)", metavar="KERNEL")
+    build: bool = switch("run make in the tree that --kernel names, first")
+    modules: Path | None = option(None, "lib/modules/VERSION, or a tree, to load ccp and kvm_amd from (default: the "
+                                  "kernel's own, of a tree or a package)", metavar="DIR", parse=Path)
     initrd: Path | None = option(None, "initrd to use; its /init runs unless COMMAND is given", metavar="F", parse=Path)
     files: list[Path] = repeated("put this file into the guest's /root; may be repeated", "--file", "F", parse=Path)
     append: str = option("", "more words for the kernel command line", metavar="S")
@@ -45,10 +52,10 @@ class Request:
     def check(self) -> None:
         """Refuses bad input before anything long starts."""
         self.machine.check()
-        if self.machine.memory < SMALLEST_MEMORY:
-            raise BadInput(f"--mem: {self.machine.memory >> 20} MiB is too small for a Linux guest: give 1G or more")
-        if self.kernel not in ("", "debian", "variants", "debug"):
-            image.check_kernel(Path(self.kernel))
+        self.check_memory(host_memory.available())
+        given_kernel.check(self.kernel, self.build)
+        if self.modules:
+            modules.files(self.modules)
         if self.reboots < 0:
             raise BadInput(f"--reboots {self.reboots}: give how often the guest starts anew")
         if self.initrd:
@@ -68,6 +75,22 @@ class Request:
             raise BadInput("--shell and a command exclude each other")
         if self.shell and not sys.stdin.isatty():
             raise BadInput("--shell needs a terminal")
+
+    def _touched(self) -> int:
+        """How much of its memory the guest will have touched when it is up: the kernel writes its array of struct page,
+        and all of the RMP."""
+        each = STRUCT_PAGE + (RMP_ENTRY if self.machine.has_rmp else 0)
+        return min(self.machine.memory, self.machine.memory // PAGE * each + KERNEL_TAKES)
+
+    def check_memory(self, available: int) -> None:
+        """Refuses a guest that would fill the memory of this machine, of which so many bytes are available."""
+        memory = self.machine.memory
+        if memory < SMALLEST_MEMORY:
+            raise BadInput(f"--mem: {memory >> 20} MiB is too small for a Linux guest: give 1G or more")
+        if self._touched() > available:
+            raise BadInput(f"--mem {show_size(memory)}: its kernel alone will touch {self._touched() / GIB:.1f} GiB, "
+                           "with 64 bytes of struct page and 16 of RMP for each 4 KiB, but this machine has "
+                           f"{available / GIB:.1f} GiB left: give less")
 
     def _check_files(self) -> None:
         names: set[str] = set()

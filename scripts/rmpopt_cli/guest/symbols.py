@@ -67,8 +67,9 @@ def load(path: Path) -> Symbols:
 
 
 def for_kernel(given: Path | None, kernel: Path) -> Symbols | None:
-    """The symbols that the user gave, or those beside the kernel image."""
-    beside = kernel.parent / "System.map"
+    """The symbols that the user gave, or those beside the kernel image or at the top of the tree where it was built."""
+    was_built_here = kernel.parts[-4:-1] == ("arch", "x86", "boot")
+    beside = (kernel.parents[3] if was_built_here else kernel.parent) / "System.map"
     if given:
         return load(given)
     try:

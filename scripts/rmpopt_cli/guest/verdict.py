@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from ..base.errors import OK, VERDICT
-from . import proofs, schedule, symbols, tables, watch
+from . import hints, proofs, schedule, symbols, tables, watch
 from .guest_link import GuestLink
 from .request import Request
 from .session import Ending
@@ -41,13 +41,15 @@ def _facts(link: GuestLink) -> dict:
 
 
 def _tables(link: GuestLink, report: dict | None) -> dict:
-    """Both tables in Linux's notation, and the regions on which they differ."""
+    """Both tables in Linux's notation, and the regions on which they differ. The plugin's is as of the end, and so must
+    the kernel's be."""
     text = _text(link, "table")
-    kernel = tables.from_kernel(text) if text else None
+    kernel = tables.from_kernel(text) if text and link.is_current("table") else None
     plugin = tables.from_report(report) if report else None
     differ = tables.differences(kernel, plugin) if kernel is not None and plugin is not None else []
     assigned = {r["gb"]: r["assigned_pages"] for r in report.get("regions", [])} if report else {}
     return {"kernel": _plain(kernel), "plugin": _plain(plugin), "differ": differ, "assigned": assigned,
+            "lost": bool(text) and kernel is None,
             "text": tables.side_by_side(kernel, plugin, assigned) if kernel or plugin else []}
 
 
@@ -61,8 +63,8 @@ def _problem(request: Request, result: dict) -> str:
         return ""
     missing = [proof["title"] for proof in result["proofs"] if not proof["line"]]
     if missing and not request.command and not request.shell:
-        hints = result["trouble"] or ["the kernel did not say why: is it built with SNP host support?"]
-        return f"the guest did not show: {', '.join(missing)} ({hints[0]})"
+        reasons = [*result["trouble"][:1], *result["hints"][:1]] or ["the kernel did not say why"]
+        return f"the guest did not show: {', '.join(missing)} ({'; '.join(reasons)})"
     if result["tables"]["differ"]:
         regions = ", ".join(map(str, result["tables"]["differ"]))
         return f"kernel and plugin disagree on the regions at GiB {regions}"
@@ -93,10 +95,13 @@ def judge(request: Request, link: GuestLink, space: Workspace, ending: Ending,
     (space.report / "dmesg.txt").write_text(dmesg)
     report = _plugin_report(space.plugin_report)
     found = proofs.find(dmesg) if request.machine.has_rmp else []
+    facts = _facts(link)
+    layout = report["rmp"]["layout"] if report else "none"
+    advice = hints.of(hints.Seen(dmesg, facts["release"], layout)) if request.machine.has_rmp and dmesg else []
     result = {
         "schema": 2, "outcome": ending.outcome, "status": ending.status, "message": ending.message,
-        "guest": _facts(link), "proofs": [{"title": p.title, "line": p.line} for p in found],
-        "layout": proofs.layout(dmesg), "trouble": proofs.trouble(dmesg),
+        "guest": facts, "proofs": [{"title": p.title, "line": p.line} for p in found],
+        "layout": proofs.layout(dmesg), "trouble": proofs.trouble(dmesg), "hints": advice,
         "passes": _passes(report), "no_first_pass": link.said("no-pass") is not None,
         "about_rmpopt": proofs.about_rmpopt(dmesg),
         "module_problems": [" ".join(words[1:]) for words in link.words if words[0] == "module-failed"],

@@ -46,7 +46,8 @@ class View:
     def close(self, result: dict, qemu_messages: list[str]) -> None:
         if self._request.json:
             print(json.dumps(result, indent=1))
-        for line in [*result["module_problems"], *result["trouble"], *qemu_messages]:
+        for line in [*result["module_problems"], *result["trouble"], *qemu_messages,
+                     *(f"hint: {hint}" for hint in result["hints"])]:
             if line != result["message"]:
                 note(line)
         if result["stalls_missed"]:
@@ -71,7 +72,8 @@ class View:
     def _tables(self, result: dict) -> None:
         both = result["tables"]
         if both["kernel"] is None:
-            self._print("This kernel shows no table of its own; the plugin's:")
+            self._print("The kernel's table was not there at the end; the plugin's:" if both["lost"] else
+                        "This kernel shows no table of its own; the plugin's:")
         for line in both["text"]:
             self._print(line)
         if both["kernel"] is not None and both["plugin"] is not None and not both["differ"]:

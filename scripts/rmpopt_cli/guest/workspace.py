@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Directories of one boot: what is kept (report) and what QEMU needs while it runs."""
 import errno
+import fcntl
+import json
 import os
 import shutil
 import socket
@@ -8,14 +10,16 @@ import stat
 import tempfile
 import time
 from pathlib import Path
+from typing import IO
 
 from .. import reporting
-from ..base.errors import BadInput
+from ..base.errors import OK, BadInput
 from ..provision.cache import Cache
 
 SOCKET_PATH_LIMIT = 107  # struct sockaddr_un without its final NUL
 KEPT_REPORTS = 20
 SCHEDULE = "schedule.bin"
+RESULT = "result.json"
 ABANDONED_AFTER = 24 * 3600
 
 
@@ -24,6 +28,7 @@ class Workspace:
 
     def __init__(self, report: Path, run: Path) -> None:
         self.report, self.run = report, run
+        self._lock: IO[str] | None = None
         self.initrd = run / "initrd.cpio"
         self.control_socket = run / "control.sock"
         self.console = report / "console.log"
@@ -42,8 +47,20 @@ class Workspace:
             path.unlink(missing_ok=True)
         free_socket(self.control_socket)
 
+    def occupy(self) -> None:
+        """Refuses a report directory in which another boot writes."""
+        self._lock = (self.report / ".lock").open("w")
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as problem:
+            self.drop_run()
+            raise BadInput(f"--report {self.report}: another boot writes there: wait for it, or give another "
+                           "directory") from problem
+
     def drop_run(self) -> None:
         shutil.rmtree(self.run, ignore_errors=True)
+        if self._lock:
+            self._lock.close()
 
 
 def modified(path: Path) -> float:
@@ -54,10 +71,20 @@ def modified(path: Path) -> float:
         return 0
 
 
+def _went_well(report: Path) -> bool:
+    try:
+        return json.loads((report / RESULT).read_text())["status"] == OK
+    except (OSError, ValueError, KeyError, TypeError):
+        return False  # or is not over yet
+
+
 def prune(directory: Path, kept: int = KEPT_REPORTS) -> None:
-    """Removes all directories in it but the newest."""
+    """Removes all directories in it but the newest: so many of boots that went well, and so many others, which are
+    evidence."""
     reports = sorted((p for p in directory.iterdir() if p.is_dir()), key=modified)
-    for old in reports[:-kept]:
+    good = [report for report in reports if _went_well(report)]
+    others = [report for report in reports if report not in good]
+    for old in [*good[:-kept], *others[:-kept]]:
         shutil.rmtree(old, ignore_errors=True)
 
 
@@ -93,7 +120,9 @@ def create(cache: Cache, report: Path | None) -> Workspace:
     runs = cache.directory("run")
     _drop_abandoned(runs)
     run = Path(tempfile.mkdtemp(prefix="run-", dir=runs))
-    return fitting(Workspace(_report_directory(cache, report), run))
+    space = fitting(Workspace(_report_directory(cache, report), run))
+    space.occupy()
+    return space
 
 
 def lasting(cache: Cache, key: str) -> Workspace:

@@ -19,6 +19,7 @@ from ..base.errors import Failure
 from ..base.paths import cache_root
 
 MANIFEST = "manifest.json"
+LEAST_FREE = 512 << 20  # what the first boot downloads
 
 
 def sha256_file(path: Path) -> str:
@@ -83,7 +84,7 @@ class Cache:
         self.root = root or cache_root()
 
     def prepare(self) -> None:
-        """Makes the cache directory and checks that it is writable."""
+        """Makes the cache directory and checks that it is writable and has room for a boot."""
         try:
             self.root.mkdir(parents=True, exist_ok=True)
             probe = self.root / f".probe.{os.getpid()}"
@@ -92,6 +93,14 @@ class Cache:
         except OSError as problem:
             raise Failure(f"cache directory {self.root} is not writable ({problem.strerror}): "
                           "make it writable or set RMPOPT_CACHE to another place") from problem
+        self.require(LEAST_FREE, "a boot")
+
+    def require(self, size: int, what: str) -> None:
+        """Refuses to start what would fill the disk. Some programs that we call would then wait for ever."""
+        free = shutil.disk_usage(self.root).free
+        if free < size:
+            raise Failure(f"cache directory {self.root} has {free >> 20} MiB left, and {what} needs {size >> 20}: "
+                          "make room there or set RMPOPT_CACHE to another place")
 
     def directory(self, name: str) -> Path:
         """Returns a working directory, which has no manifest. Makes it if necessary."""
@@ -108,12 +117,12 @@ class Cache:
         entry = self.root / kind / key
         return entry if entry.is_dir() and damage(entry, deep) is None else None
 
-    def newest(self, kind: str) -> Path | None:
-        """The newest intact entry of a kind."""
+    def newest(self, kind: str, suits: Callable[[str], bool] = lambda key: True) -> Path | None:
+        """The newest intact entry of a kind whose key suits."""
         directory = self.root / kind
         if not directory.is_dir():
             return None
-        entries = sorted((p for p in directory.iterdir() if p.is_dir()),
+        entries = sorted((p for p in directory.iterdir() if p.is_dir() and suits(p.name)),
                          key=lambda p: p.stat().st_mtime, reverse=True)
         return next((p for p in entries if damage(p) is None), None)
 

@@ -4,17 +4,16 @@
 The tree is kept for the next kernel, so that after the reference kernel the kernel of variants takes only a minute.
 """
 import json
-import os
 import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..base.console import Progress, note
+from ..base.console import note
 from ..base.errors import BadInput, Failure
 from ..base.paths import DEBUG_FRAGMENT, KERNEL_FRAGMENT, SERIES, VARIANTS
-from ..base.shell import last_line, logged, output
-from . import linux_source, series
+from ..base.shell import output
+from . import linux_source, make, series
 from .cache import Cache, sha256_text
 from .kernel_tree import Tree
 from .linux_source import Source
@@ -68,13 +67,7 @@ class Build:
         return ["make", "-C", str(self._tree.path), f"O={self._output}", *words]
 
     def _run(self, words: list[str], step: str) -> None:
-        if logged(words, self._log, cwd=self._tree.path, extra_env=self._environment) != 0:
-            raise Failure(f"kernel {step}: {self._problem()} (log: {self._log})")
-
-    def _problem(self) -> str:
-        lines = self._log.read_text(errors="replace").splitlines()
-        errors = (line for line in lines if re.search(r"\berror:|Error \d|\*\*\*", line))
-        return next(errors, last_line("\n".join(lines))).replace(f"{self._tree.path}/", "")
+        make.must(words, self._log, self._tree.path, step, self._environment)
 
     def _configure(self) -> None:
         configured = self._output / "configured"
@@ -102,21 +95,8 @@ class Build:
             note(f"this kernel does not take {len(dropped)} of the options asked for: {', '.join(dropped)}")
 
     def _compile(self) -> None:
-        jobs = len(os.sched_getaffinity(0))
-        progress = Progress("building the kernel")
-        count = 0
-
-        def show(line: str) -> None:
-            nonlocal count
-            step = re.match(r"\s+(CC|AS|LD|AR|HOSTCC)\s+(?:\[M\] )?(\S+)", line)
-            if step:
-                count += 1
-                progress.update(f"{count} objects, {step.group(2).rpartition(f'/{self._output.name}/')[2]}")
-
-        words = ["nice", "-n", "5", *self._make(f"-j{jobs}", "bzImage")]
-        if logged(words, self._log, show, cwd=self._tree.path, extra_env=self._environment) != 0:
-            raise Failure(f"kernel build: {self._problem()} (log: {self._log})")
-        progress.done(f"{count} objects")
+        make.compile_kernel(["nice", "-n", "5", *self._make(make.JOBS, "bzImage")], self._log, self._tree.path,
+                            self._environment)
 
 
 def options(text: str) -> dict[str, str]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
-from rmpopt_cli.base.errors import GUEST_DIED, OK, QEMU_FAILED, TIMEOUT, USAGE
+from rmpopt_cli.base.errors import GUEST_DIED, OK, QEMU_FAILED, TIMEOUT, USAGE, VERDICT
 from rmpopt_cli.base.paths import BUILD, CHECKOUT
 from rmpopt_cli.base.shell import last_line
 from rmpopt_cli.provision import selftests
@@ -17,6 +17,8 @@ ANOTHER_PLUGIN = BUILD / "plugin" / "benchmarks" / "libnaive-count.so"
 KVM_GUEST = ("--file", str(PROGRAMS / "kvm-guest"), "--", "/root/kvm-guest")
 SNP_GUEST = ("--mem", "2G", "--file", str(PROGRAMS / "snp-guest"), "--", "/root/snp-guest")
 WORKLOAD = str(PROGRAMS / "workload")
+# SNP is shut down, and the kernel's table disappears.
+UNBIND_CCP = "cd /sys/bus/pci/drivers/ccp; for device in 0*; do echo $device > unbind; done; sleep 1"
 KVM_GUEST_STOPPED = r"ok \d+ assigned_page\\n"  # as it appears in JSON; not skipped
 KVM_GUEST_SKIPPED = "assigned_page # SKIP SNP is not active"
 
@@ -101,6 +103,14 @@ LINUX = (
     Boot("SNP guests", SNP_GUEST, OK, "ok 1 lifecycle", "# SKIP"),
     Boot("SNP guests, Debian's kernel", ("--kernel", "debian", *SNP_GUEST), OK, "ok 1 lifecycle", "# SKIP"),
     Boot("SNP guests, no RMP", ("--rmp", "none", *SNP_GUEST), OK, "ok 1 lifecycle # SKIP there is no .dev.sev"),
+    Boot("a failure from the start", ("--inject", "psp:SNP_INIT_EX:0x3", "--mem", "2G"), VERDICT,
+         "SNP_INIT_EX failed rc -5, error 0x3"),
+    Boot("a kernel that leaves memory alone", ("--time", "virtual", "--append", "mem=2G", "--watch-fatal", "--",
+                                                "sleep 70"), OK, '"unmapped": \\[\\s*2,', "lost-optimisation"),
+    Boot("a table that was not there at the end", ("--mem", "2G", "--", UNBIND_CCP), OK, '"lost": true',
+         "<- differ|disagree"),
+    Boot("a hint for a word of the command line", ("--mem", "2G", "--append", "nosmt"), VERDICT,
+         "not all CPUs online.*leave 'nosmt' out"),
     Boot("status of a command", ("--mem", "2G", "--", "echo from the guest; exit 42"), 42, "from the guest"),
 )
 
@@ -120,7 +130,18 @@ BAD_INPUT = (
     Boot("quotes open in --qemu-opts", ("--qemu-opts", "'"), USAGE, "check the quotes"),
     Boot("report directory not possible", ("--report", "/dev/null/x"), USAGE, "--report"),
     Boot("guest that hangs", ("--mem", "2G", "--timeout", "12", "--", "sleep 1000"), TIMEOUT, "no end within 12 s"),
-    Boot("guest that powers off", ("--mem", "2G", "--", "poweroff -f"), GUEST_DIED, "before its work was done"),
+    Boot("guest that powers off", ("--mem", "2G", "--", "poweroff -f"), GUEST_DIED, "before its work was done",
+         "<- differ"),
+    Boot("guest that panics", ("--mem", "2G", "--", "echo c > /proc/sysrq-trigger"), GUEST_DIED, "panicked: sysrq",
+         "<- differ"),
+    Boot("guest that resets at once", ("--mem", "2G", "--", "echo b > /proc/sysrq-trigger"), GUEST_DIED,
+         "before its work was done", "<- differ"),
+    Boot("NUMA", ("--qemu-opts=-numa node",), USAGE, "NUMA is not offered"),
+    Boot("more memory than a kernel can touch here", ("--mem", "500T"), USAGE, "its kernel alone will touch"),
+    Boot("injection of an unknown command", ("--inject", "psp:SNP_NONE:1"), QEMU_FAILED, "no command of firmware"),
+    Boot("injection that is none", ("--inject", "psp"), USAGE, "--inject psp: give"),
+    Boot("no tree to build", ("--build",), USAGE, "--build needs the tree"),
+    Boot("tree without a kernel", ("--kernel", str(CHECKOUT)), USAGE, "no arch/x86/boot/bzImage in it"),
     Boot("reboot that nobody expected", ("--mem", "2G", "--reboots", "1", "--", "reboot -f"), GUEST_DIED,
          "started anew more than 1 times"),
     Boot("negative number of reboots", ("--reboots", "-1"), USAGE, "--reboots -1"),

@@ -18,8 +18,8 @@ from rmpopt_cli.base.paths import BUILD, CHECKOUT
 from rmpopt_cli.base.shell import last_line, output
 from rmpopt_cli.provision import kernel, setup
 from rmpopt_cli.provision.cache import Cache
-from . import (bad_input, boots, compilers, debugger, distros, experiments, explore, layout, measure, reoptimise,
-               report, scenarios, seeds)
+from . import (bad_input, boots, compilers, debugger, distros, experiments, explore, kernels, layout, measure,
+               reoptimise, report, scenarios, seeds)
 from .command import Check, Checks
 
 SKIPPED = 77  # exit status by which Meson's tests skip
@@ -100,14 +100,14 @@ def run_all(cache: Cache, pattern: str, as_json: bool) -> int:
     alike = (measure.lasting_tests() + experiments.tests() + scenarios.tests() + reoptimise.tests() + seeds.tests() +
              variants)
 
-    def kernels(where: Cache) -> None:
+    def make_kernels(where: Cache) -> None:
         # First, because it also builds the reference kernel.
         if any(pattern in name for name, _ in variants + searches):
             kernel.variants(where)
         if any(pattern in name for name, _ in linux + alike):
             kernel.reference(where)
 
-    setup.for_tests(cache, kernels)
+    setup.for_tests(cache, make_kernels)
     built = meson_tests() + debugger.tests() + layout.tests()
     chosen = [(title, [(name, check) for name, check in checks if pattern in name], at_once)
               for title, checks, at_once in (("scripts", unit_tests(), jobs),
@@ -116,6 +116,12 @@ def run_all(cache: Cache, pattern: str, as_json: bool) -> int:
                                              ("Linux", linux, 1), ("scenarios", alike, jobs),
                                              ("searches", searches, 1))]
     return _close([result for title, checks, at_once in chosen for result in _group(title, checks, at_once)], as_json)
+
+
+def run_kernels(cache: Cache, pattern: str, as_json: bool) -> int:
+    """Boots Debian's kernels of all versions, or those whose name contains the pattern."""
+    chosen = [(name, check) for name, check in kernels.tests(cache) if pattern in name]
+    return _close(_group("Debian's kernels", chosen, 1), as_json)
 
 
 def run_distros(cache: Cache, pattern: str, as_json: bool) -> int:

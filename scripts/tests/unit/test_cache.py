@@ -77,6 +77,12 @@ class CacheTest(unittest.TestCase):
         self.entry().rename(self.cache.root / "kind" / "other")
         self.assertIsNone(self.cache.find("kind", "other"))
 
+    def test_room(self) -> None:
+        self.cache.prepare()
+        self.cache.require(1 << 20, "a test")
+        with self.assertRaisesRegex(Failure, r"has \d+ MiB left, and a test needs 1125899906842624"):
+            self.cache.require(1 << 70, "a test")
+
     def test_newest_skips_damaged(self) -> None:
         first = self.cache.ensure("kind", "one", self.make)
         second = self.cache.ensure("kind", "two", self.make)

@@ -49,9 +49,8 @@ class CpioTest(unittest.TestCase):
         self.assertEqual((top / initramfs.HOME / "bin" / path.name).read_bytes(), b"what it does")
         self.assertEqual((top / "bin").readlink(), Path(initramfs.HOME, "bin"))
 
-    def test_joined_archive_is_aligned(self) -> None:
-        joined = initramfs.joined(b"12345", b"ours")
-        self.assertEqual(joined, b"12345\0\0\0ours")
+    def test_the_users_archive_follows_ours_aligned(self) -> None:
+        self.assertEqual(initramfs.joined(b"12345", b"user's"), b"12345\0\0\0user's")
 
 
 if __name__ == "__main__":

@@ -5,12 +5,14 @@ import struct
 import tempfile
 import unittest
 from pathlib import Path
+from typing import Any
 
+from rmpopt_cli.base import host_memory
 from rmpopt_cli.base.errors import BadInput
-from rmpopt_cli.guest import image, linux, machine, workspace
+from rmpopt_cli.guest import linux, machine, workspace
 from rmpopt_cli.guest.bare_metal import check_elf
 from rmpopt_cli.guest.request import Request
-from rmpopt_cli.provision.debian_kernel import modules_in_order
+from rmpopt_cli.provision import image
 
 
 def kernel_image(syssize: int = 64, setup_sectors: int = 1) -> bytes:
@@ -73,14 +75,6 @@ class OtherFilesTest(Scratch):
         self.refused("not an ELF", check_elf, self.file(b"#!/bin/sh"))
         self.refused("No such file", check_elf, self.top / "absent")
 
-    def test_modules_directory_without_index(self) -> None:
-        self.refused("modules.dep", modules_in_order, self.top)
-
-    def test_modules_come_after_those_they_need(self) -> None:
-        self.file(b"kvm/kvm-amd.ko.xz: kvm/kvm.ko.xz ccp/ccp.ko.xz lib/bypass.ko.xz\n"
-                  b"ccp/ccp.ko.xz:\nkvm/kvm.ko.xz: lib/bypass.ko.xz\nother.ko.xz:\n", "modules.dep")
-        self.assertEqual([path.name for path in modules_in_order(self.top)],
-                         ["ccp.ko.xz", "bypass.ko.xz", "kvm.ko.xz", "kvm-amd.ko.xz"])
 
 
 class MachineTest(Scratch):
@@ -101,6 +95,14 @@ class MachineTest(Scratch):
         for text in ("oow", "=x", "a=b,c=d", "a b=c"):
             self.refused("--policy", machine.check_policy, text)
 
+    def test_injection(self) -> None:
+        for text in ("psp:SNP_INIT_EX:3", "psp:SNP_INIT_EX:0x3:2", "rmpupdate:4:1000"):
+            self.assertEqual(machine.check_injection(text), text)
+        for text in ("", "psp", "psp:SNP_INIT_EX", "rmpupdate:x", "rmpopt-clear:1", "rmpupdate:1:", "psp:a,b:1"):
+            self.refused("--inject", machine.check_injection, text)
+        told = machine.plugin_argument(machine.MachineOptions(injections=["rmpupdate:4", "psp:SNP_INIT:1"]), {})
+        self.assertIn(",inject=rmpupdate:4,inject=psp:SNP_INIT:1", told)
+
     def test_comma_in_a_plugin_path(self) -> None:
         options = machine.MachineOptions(plugin=Path("/a,b/librmpopt.so"))
         self.refused("comma", machine.plugin_argument, options, {})
@@ -111,6 +113,30 @@ class MachineTest(Scratch):
         long, fits = (workspace.Workspace(Path("/r"), Path("/" + "x" * (n - len(name)))) for n in (107, 106))
         self.refused("longer than 107", workspace.fitting, long)
         self.assertIs(workspace.fitting(fits), fits)
+
+
+class MemoryTest(Scratch):
+    @staticmethod
+    def check(size: str, available: int, **options: Any) -> None:
+        Request(machine=machine.MachineOptions(memory=machine.parse_size(size), **options)).check_memory(available)
+
+    def test_what_the_kernel_touches_must_fit(self) -> None:
+        self.check("1T", 22 << 30)
+        self.refused("will touch 60.5 GiB.*has 22.0 GiB left", self.check, "3T", 22 << 30)
+        self.check("1280G", (20 << 30) + (512 << 20), no_plugin=True)  # no RMP
+        self.refused("touch 25.5", self.check, "1280G", 25 << 30)
+
+    def test_small_guests(self) -> None:
+        self.check("300M", 300 << 20)
+        self.refused("too small", self.check, "100M", 1 << 40)
+
+    def test_memory_of_this_machine(self) -> None:
+        self.assertEqual(host_memory.available("MemTotal: 9 kB\nMemAvailable:   1024 kB\n"), 1 << 20)
+        self.assertEqual(host_memory.available(""), host_memory.UNLIMITED)
+        self.assertGreater(host_memory.available(), 0)
+
+    def test_numa(self) -> None:
+        self.refused("NUMA is not offered", machine.MachineOptions(qemu_options=["-numa", "node"]).check)
 
 
 class KernelWordsTest(unittest.TestCase):

@@ -39,6 +39,12 @@ class ProofsTest(unittest.TestCase):
         self.assertEqual(proofs.panic("x\n[ 1.0] Kernel panic - not syncing: VFS: no root\n"), "VFS: no root")
         self.assertEqual(proofs.panic("all is well"), "")
 
+    def test_panic_because_of_the_initrd(self) -> None:
+        text = ("[ 0.7] compression method xz not configured\n[ 0.8] Initramfs unpacking failed: decompressor failed\n"
+                "/.rmpopt/init: exec: [    1.4] Kernel panic - not syncing: Attempted to kill init!\n")
+        self.assertEqual(proofs.panic(text), "Attempted to kill init! (compression method xz not configured; Initramfs "
+                         "unpacking failed: decompressor failed; the initrd has no /init that can be executed)")
+
 
 if __name__ == "__main__":
     unittest.main()

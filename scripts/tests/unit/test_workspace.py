@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The directories of boots, several of which may run at once."""
+import os
 import tempfile
 import unittest
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from rmpopt_cli.base.errors import BadInput
 from rmpopt_cli.guest import workspace
 from rmpopt_cli.provision.cache import Cache
 
@@ -24,6 +26,26 @@ class WorkspaceTest(unittest.TestCase):
         self.assertEqual(len({space.report for space in spaces}), 100)
         kept = list((self.cache.root / "reports").iterdir())
         self.assertLessEqual(len(kept), workspace.KEPT_REPORTS + 4)
+
+    def test_what_failed_is_kept_longer(self) -> None:
+        top = self.cache.directory("reports")
+        for number in range(9):
+            report = top / str(number)
+            report.mkdir()
+            if number != 1:  # was killed
+                (report / workspace.RESULT).write_text(f'{{"status": {int(number in (0, 2))}}}')
+            os.utime(report, (number, number))
+        workspace.prune(top, 2)
+        self.assertEqual(sorted(path.name for path in top.iterdir()), ["1", "2", "7", "8"])
+
+    def test_two_boots_do_not_share_a_report(self) -> None:
+        where = self.cache.root / "mine"
+        first = workspace.create(self.cache, where)
+        with self.assertRaisesRegex(BadInput, "another boot writes there"):
+            workspace.create(self.cache, where)
+        self.assertEqual(list((self.cache.root / "run").iterdir()), [first.run])
+        first.drop_run()
+        workspace.create(self.cache, where).drop_run()
 
     def test_runs_that_are_in_use_stay(self) -> None:
         spaces = [workspace.create(self.cache, None) for _ in range(3)]

@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What --kernel may be: a name, an image, the tree in which a kernel was built, or Debian's packages of one."""
+from pathlib import Path
+
+from ..base.errors import BadInput
+from ..base.paths import KERNEL_FRAGMENT
+from . import debian_kernel, image, kernel, make, modules
+from .cache import Cache, sha256_text
+from .debian_kernel import Kernel
+
+MADE = {"": kernel.reference, "variants": kernel.variants, "debug": kernel.debug}
+IMAGES = ("arch/x86/boot/bzImage", "bzImage")  # in the tree of a build, or where "kernel build --output" copies it
+
+
+def check(name: str, build: bool = False) -> None:
+    """Refuses what is no kernel, before anything long starts. With `build`, it must be a tree that can make one."""
+    path = Path(name)
+    if build:
+        _check_source(name)
+    elif name in MADE or debian_kernel.is_name(name):
+        pass
+    elif path.is_dir():
+        image.check_kernel(_image_in(path))
+        _modules_of(path)
+    elif debian_kernel.is_package(path):
+        debian_kernel.with_parts(path)
+    else:
+        image.check_kernel(path)
+
+
+def find(cache: Cache, name: str, build: bool = False) -> Kernel:
+    """The files of the kernel. Those with a name are made or downloaded if necessary, others made with `build`."""
+    if build:
+        _make(cache, Path(name).absolute())
+    if name in MADE:
+        return Kernel(MADE[name](cache))
+    if debian_kernel.is_name(name):
+        return debian_kernel.from_archive(cache, name)
+    path = Path(name).absolute()
+    if path.is_dir():
+        wanted = _modules_of(path)
+        return Kernel(_image_in(path), modules.in_order(path, wanted) if wanted else [])
+    if debian_kernel.is_package(path):
+        return debian_kernel.from_packages(cache, path)
+    return Kernel(path)
+
+
+def _check_source(name: str) -> None:
+    tree = Path(name)
+    if not name or not (tree / "Makefile").is_file():
+        raise BadInput(f"--build needs the tree of a kernel: give --kernel DIR, {name or 'nothing'} has no Makefile")
+    if not (tree / ".config").is_file():
+        raise BadInput(f"--build: no .config in {tree}: run 'make defconfig' there, then "
+                       f"'scripts/kconfig/merge_config.sh .config {KERNEL_FRAGMENT}'")
+
+
+def _make(cache: Cache, tree: Path) -> None:
+    """Runs make in the user's tree, where options that are new to its .config take their defaults."""
+    log = cache.directory("log") / f"kernel-{sha256_text(str(tree))[:8]}"
+    log.unlink(missing_ok=True)
+    make.must(["make", "olddefconfig"], log, tree, "configuration")
+    has_modules = "m" in kernel.options((tree / ".config").read_text()).values()
+    make.compile_kernel(["make", make.JOBS, "bzImage", *(["modules"] if has_modules else [])], log, tree)
+
+
+def _image_in(tree: Path) -> Path:
+    found = next((tree / name for name in IMAGES if (tree / name).is_file()), None)
+    if found is None:
+        raise BadInput(f"kernel {tree}: no {IMAGES[0]} in it: run 'make bzImage' there, or give a kernel image")
+    return found
+
+
+def _modules_of(tree: Path) -> list[str]:
+    """Those of ccp and kvm_amd that are modules by the tree's .config. They must be there."""
+    config = tree / ".config"
+    options = kernel.options(config.read_text(errors="replace")) if config.is_file() else {}
+    wanted = [name for name, option in modules.WANTED.items() if options.get(option) == "m"]
+    missing = sorted({*wanted} - {*modules.files(tree)}) if wanted else []
+    if missing:
+        raise BadInput(f"kernel {tree}: {' and '.join(missing)} should be a module by its .config, but is not there: "
+                       "run 'make modules'")
+    return wanted
