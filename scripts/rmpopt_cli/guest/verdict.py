@@ -96,7 +96,7 @@ def judge(request: Request, link: GuestLink, space: Workspace, ending: Ending,
     report = _plugin_report(space.plugin_report)
     found = proofs.find(dmesg) if request.machine.has_rmp else []
     facts = _facts(link)
-    layout = report["rmp"]["layout"] if report else "none"
+    layout = (report or {}).get("rmp", {}).get("layout", "none")  # a machine that was refused has none
     advice = hints.of(hints.Seen(dmesg, facts["release"], layout)) if request.machine.has_rmp and dmesg else []
     result = {
         "schema": 2, "outcome": ending.outcome, "status": ending.status, "message": ending.message,

@@ -129,6 +129,11 @@ class SessionTest(unittest.TestCase):
         result = self.judged("{", "Memory @  0GB: CPU(s): 0-1", self.WITH_PLUGIN)
         self.assertIn("left no report", result["message"])
 
+    def test_machine_that_was_refused(self) -> None:
+        self.space.plugin_report.write_text("{}")
+        result = judge(self.WITH_PLUGIN, self.link, self.space, Ending(QEMU_FAILED, "qemu-failed", "refused"))
+        self.assertEqual((result["message"], result["hints"]), ("refused", []))
+
     def test_missing_proof(self) -> None:
         self.link.feed(b"@tok done 0\n")
         self.space.plugin_report.write_text(self.REPORT % "none")
