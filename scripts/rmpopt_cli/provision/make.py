@@ -36,6 +36,6 @@ def compile_kernel(words: Sequence[str], log: Path, tree: Path, environment: Map
 
 def _failure(log: Path, tree: Path, step: str) -> Failure:
     lines = log.read_text(errors="replace").splitlines()
-    errors = (line for line in lines if re.search(r"\berror:|Error \d|\*\*\*", line))
+    errors = (line for line in lines if re.search(r"\berror:|ERROR: |Error \d|\*\*\*", line))
     problem = next(errors, last_line("\n".join(lines))).replace(f"{tree}/", "")
     return Failure(f"kernel {step}: {problem} (log: {log})")

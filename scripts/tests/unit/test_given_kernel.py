@@ -115,6 +115,13 @@ class BuildTest(Files):
             given_kernel.find(self.cache, str(self.top), True)
         self.assertEqual(caught.exception.status, SETUP_FAILED)
 
+    def test_a_symbol_that_a_module_lacks(self) -> None:
+        self.put(".config")
+        (self.top / "Makefile").write_text("olddefconfig:\nbzImage:\n\t@echo '  MODPOST Module.symvers'; "
+                                           "echo 'ERROR: modpost: it is undefined!'; exit 1\n")
+        with self.assertRaisesRegex(Failure, "kernel build: ERROR: modpost: it is undefined!"):
+            given_kernel.find(self.cache, str(self.top), True)
+
     def test_what_is_no_tree(self) -> None:
         self.refused("no .config in", given_kernel.check, str(self.top), True)
         for name in ("", "debian", str(self.top / "image")):
