@@ -389,7 +389,17 @@ INSTANTIATE_TEST_SUITE_P(some, memory_msr,
 
 TEST_F(msr_test, registers_about_memory_are_alike_unless_software_makes_them_differ)
 {
-    for (const std::uint32_t index : {0x250u, 0x20fu, 0x2ffu, 0xc0010016u, 0xc001001du}) {
+    std::vector<std::uint32_t> all{0x250, 0x258, 0x259, 0x2ff, msr::top_mem, msr::top_mem2};
+    using range = std::pair<std::uint32_t, std::uint32_t>;
+    // MTRRfix4K, variable MTRRs, IORRs
+    for (const auto &[first, last] :
+         {range{0x268, 0x26f}, range{0x200, 0x20f}, range{0xc0010016, 0xc0010019}}) {
+        for (std::uint32_t index = first; index <= last; ++index) {
+            all.push_back(index);
+        }
+    }
+    EXPECT_EQ(all.size(), memory_msr_count);
+    for (const std::uint32_t index : all) {
         m->reset();
         ASSERT_EQ(write_msr(1, index, 5), msr_result::pass);
         EXPECT_FALSE(unequal_memory_msr(*m)) << "the others are the BIOS's";
