@@ -138,6 +138,16 @@ TEST_F(snp_platform, init_only_once_until_shutdown)
     EXPECT_EQ(init_ex(init_rmp), success) << "SNP_EN stayed set";
 }
 
+TEST_F(snp_platform, the_machine_knows_whether_snp_has_been_initialised)
+{
+    enable_snp();
+    EXPECT_FALSE(m->snp_initialised());
+    EXPECT_EQ(init_ex(0), rmp_init_required);
+    EXPECT_FALSE(m->snp_initialised()) << "a command that fails does not count";
+    EXPECT_EQ(init_ex(init_rmp), success);
+    EXPECT_TRUE(m->snp_initialised());
+}
+
 TEST_F(snp_platform, init_is_too_late_after_init_of_sev)
 {
     ASSERT_EQ(run_with(init, 0u, 0u, 0ull, 0u), success);
