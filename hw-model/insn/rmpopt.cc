@@ -109,9 +109,7 @@ void verify_and_report(machine &m, rmpopt_table &table, spa_t region, rmpopt_res
     result.cf = verify(m, region, result);
     if (result.cf) {
         table.set(region);
-    } else {
-        table.clear(region);
-    }
+    } // otherwise no core has the bit, or verify() would have gone by it
 }
 
 } // namespace

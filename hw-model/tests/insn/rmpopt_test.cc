@@ -194,16 +194,14 @@ TEST_F(rmpopt_test, refuses_a_region_with_a_firmware_page)
     EXPECT_FALSE(optimise(0, high.base).cf);
 }
 
-TEST_F(rmpopt_test, clears_a_bit_that_no_longer_holds)
+TEST_F(rmpopt_test, a_region_that_fails_has_no_bit_on_any_core)
 {
     ASSERT_TRUE(optimise(0, high.base).cf);
-    rmp_entry e;
-    e.assigned = true;
-    m->rmp().store(high_2m, e); // behind the instruction's back
-    m->core(1).rmpopt.clear(high.base);
-    m->core(0).rmpopt.clear(high.base);
+    ASSERT_TRUE(optimise(2, high.base).cf);
+    ASSERT_EQ(assign(high_2m), rmp_status::success);
     EXPECT_FALSE(optimise(0, high.base).cf);
     EXPECT_FALSE(reports(0, high.base));
+    EXPECT_FALSE(reports(2, high.base));
 }
 
 TEST_F(rmpopt_test, does_not_look_at_the_neighbour_regions)
