@@ -2,10 +2,10 @@
 #include "options.h"
 
 #include "base/format.h"
+#include "base/number.h"
 
 #include <algorithm>
 #include <array>
-#include <charconv>
 #include <ranges>
 #include <string_view>
 
@@ -64,15 +64,9 @@ std::string set_enforce(options &o, std::string_view v)
     return {};
 }
 
-bool parse_number(unsigned &number, std::string_view v)
-{
-    const auto [end, error] = std::from_chars(v.data(), v.data() + v.size(), number);
-    return error == std::errc{} && end == v.data() + v.size();
-}
-
 std::string set_audit(options &o, std::string_view v)
 {
-    return parse_number(o.audit, v)
+    return parse_number(v, o.audit)
                ? ""
                : formatted("'{}' is no number; give how many RMP instructions apart, or 0", v);
 }
@@ -86,14 +80,14 @@ template <bool options::*flag> std::string set_switch(options &o, std::string_vi
 std::string set_watch_bound(options &o, std::string_view v)
 {
     constexpr unsigned most = 86400;
-    return parse_number(o.watch_bound, v) && o.watch_bound > 0 && o.watch_bound <= most
+    return parse_number(v, o.watch_bound) && o.watch_bound > 0 && o.watch_bound <= most
                ? ""
                : formatted("'{}' is no number of seconds from 1 to {}", v, most);
 }
 
 std::string set_time_limit(options &o, std::string_view v)
 {
-    return parse_number(o.time_limit, v) ? "" : formatted("'{}' is no number of seconds", v);
+    return parse_number(v, o.time_limit) ? "" : formatted("'{}' is no number of seconds", v);
 }
 
 std::string set_tlb(options &o, std::string_view v)
@@ -145,7 +139,7 @@ std::string set_turns(options &o, std::string_view v)
     turns.clear();
     bool is_list = true;
     for (const auto part : std::views::split(v, ':')) {
-        is_list = parse_number(turns.emplace_back(), std::string_view(part.begin(), part.end())) &&
+        is_list = parse_number(std::string_view(part.begin(), part.end()), turns.emplace_back()) &&
                   is_list;
     }
     std::vector<unsigned> sorted = turns;

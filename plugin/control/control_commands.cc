@@ -3,13 +3,13 @@
 
 #include "base/cpu_list.h"
 #include "base/format.h"
+#include "base/number.h"
 #include "control/control_session.h"
 #include "hw-model/access/rmp_check.h"
 #include "hw-model/firmware/firmware.h"
 #include "report/report.h"
 
 #include <array>
-#include <charconv>
 
 namespace rmpopt
 {
@@ -46,11 +46,8 @@ hw::spa_t address(const json &request)
         return found->get<hw::spa_t>();
     }
     const std::string word = text(request, "address");
-    const bool hex = word.starts_with("0x");
-    const char *const begin = word.data() + (hex ? 2 : 0), *const end = word.data() + word.size();
     hw::spa_t spa = 0;
-    const auto [stop, error] = std::from_chars(begin, end, spa, hex ? 16 : 10);
-    if (error != std::errc{} || stop != end) {
+    if (!parse_any_number(word, spa)) {
         throw control_error{"\"address\" is not an address: give a number such as \"0x12345000\""};
     }
     return spa;

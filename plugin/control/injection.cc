@@ -2,30 +2,15 @@
 #include "control/injection.h"
 
 #include "base/format.h"
+#include "base/number.h"
 #include "hw-model/firmware/firmware.h"
 
-#include <charconv>
 #include <limits>
 #include <ranges>
 #include <vector>
 
 namespace rmpopt
 {
-
-namespace
-{
-
-/// A decimal number, or a hexadecimal one with 0x.
-template <class T> bool parse_number(std::string_view text, T &number)
-{
-    const bool hex = text.starts_with("0x");
-    text.remove_prefix(hex ? 2 : 0);
-    const auto [end, error] =
-        std::from_chars(text.data(), text.data() + text.size(), number, hex ? 16 : 10);
-    return error == std::errc{} && end == text.data() + text.size();
-}
-
-} // namespace
 
 std::string parse_injection(std::string_view text, injection_request &out)
 {
@@ -53,7 +38,7 @@ std::string parse_injection(std::string_view text, injection_request &out)
     }
     const std::uint32_t most = is_psp ? std::numeric_limits<std::uint16_t>::max()
                                       : std::numeric_limits<std::uint32_t>::max();
-    if (!parse_number(words[status], out.status) || out.status > most) {
+    if (!parse_any_number(words[status], out.status) || out.status > most) {
         return formatted("'{}' is no status from 0 to {}", words[status], most);
     }
     if (words.size() > status + 1 && !parse_number(words.back(), out.count)) {

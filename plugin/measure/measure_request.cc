@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "measure/measure_request.h"
 
-#include <charconv>
+#include "base/number.h"
 
 namespace rmpopt
 {
@@ -18,14 +18,9 @@ std::string parse_measure(std::string_view text, measure_request &out)
         return {};
     }
     unsigned n = 0;
-    if (text.starts_with(sampled)) {
-        const std::string_view number = text.substr(sampled.size());
-        const auto [end, error] = std::from_chars(number.data(), number.data() + number.size(), n);
-        if (error != std::errc{} || end != number.data() + number.size()) {
-            n = 0;
-        }
-    }
-    if (n < 2 || n > largest_interval) {
+    const bool has_number =
+        text.starts_with(sampled) && parse_number(text.substr(sampled.size()), n);
+    if (!has_number || n < 2 || n > largest_interval) {
         return std::string("'").append(text).append(
             "' is not off, exact, exact+tlb or sampled=N with N from 2 to 1000000000");
     }

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "measure/tlb_geometry.h"
 
+#include "base/number.h"
+
 #include <algorithm>
 #include <array>
 #include <bit>
-#include <charconv>
 #include <optional>
 
 namespace rmpopt
@@ -14,18 +15,6 @@ namespace
 {
 
 constexpr unsigned most_l1 = 1024, most_l2 = 65536;
-
-/// Takes a number off the front of `text`.
-std::optional<unsigned> take_number(std::string_view &text)
-{
-    unsigned n = 0;
-    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), n);
-    if (error != std::errc{}) {
-        return std::nullopt;
-    }
-    text.remove_prefix(static_cast<std::size_t>(end - text.data()));
-    return n;
-}
 
 bool take(std::string_view &text, char c)
 {
@@ -44,17 +33,13 @@ bool is_sensible(const tlb_geometry &g)
 std::optional<tlb_geometry> parse_sizes(std::string_view text)
 {
     tlb_geometry g{.name = std::string(text), .source = "as asked for"};
-    const auto l1 = take_number(text);
-    if (!l1.has_value() || !take(text, '/')) {
+    if (!take_number(text, g.l1_entries) || !take(text, '/') || !take_number(text, g.l2_entries)) {
         return std::nullopt;
     }
-    const auto l2 = take_number(text);
-    g.l1_entries = *l1;
-    g.l2_entries = l2.value_or(0);
-    if (g.l2_entries != 0) {
-        g.l2_ways = take(text, 'x') ? take_number(text).value_or(0) : 0;
+    if (g.l2_entries != 0 && !(take(text, 'x') && take_number(text, g.l2_ways))) {
+        return std::nullopt;
     }
-    return l2.has_value() && text.empty() && is_sensible(g) ? std::optional(g) : std::nullopt;
+    return text.empty() && is_sensible(g) ? std::optional(g) : std::nullopt;
 }
 
 } // namespace

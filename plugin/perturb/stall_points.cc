@@ -3,9 +3,9 @@
 
 #include "base/duration.h"
 #include "base/format.h"
+#include "base/number.h"
 
 #include <algorithm>
-#include <charconv>
 
 namespace rmpopt
 {
@@ -26,14 +26,6 @@ constexpr std::array<named_site, 7> sites{{{"rmpopt", stall_site::rmpopt},
                                            {"pending", stall_site::pending}}};
 constexpr std::string_view entry_word = "entry", idle_suffix = "/idle";
 constexpr unsigned page_bits = 12;
-
-/// The longest prefix of `text` that is a number, which it loses.
-template <class T> bool take_number(std::string_view &text, T &out, int base = 10)
-{
-    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), out, base);
-    text.remove_prefix(static_cast<std::size_t>(end - text.data()));
-    return error == std::errc{};
-}
 
 bool take(std::string_view &text, std::string_view word)
 {
