@@ -19,6 +19,9 @@ SNP_GUEST = ("--mem", "2G", "--file", str(PROGRAMS / "snp-guest"), "--", "/root/
 WORKLOAD = str(PROGRAMS / "workload")
 # SNP is shut down, and the kernel's table disappears.
 UNBIND_CCP = "cd /sys/bus/pci/drivers/ccp; for device in 0*; do echo $device > unbind; done; sleep 1"
+# Linux lets the process fault for ever.
+STORE_TO_THE_RMP = ("page=$(dmesg | sed -n 's/.*RMP segment 0 physical address .\\(0x[0-9a-f]*\\).*/\\1/p'); "
+                    "timeout -s KILL 1 busybox devmem $page 32 0; true")
 KVM_GUEST_STOPPED = r"ok \d+ assigned_page\\n"  # as it appears in JSON; not skipped
 KVM_GUEST_SKIPPED = "assigned_page # SKIP SNP is not active"
 
@@ -109,6 +112,8 @@ LINUX = (
                                                 "sleep 70"), OK, '"unmapped": \\[\\s*2,', "lost-optimisation"),
     Boot("a table that was not there at the end", ("--mem", "2G", "--", UNBIND_CCP), OK, '"lost": true',
          "<- differ|disagree"),
+    Boot("a store through /dev/mem", ("--mem", "2G", "--", STORE_TO_THE_RMP), OK,
+         "store of the host to page 0x[0-9a-f]+, which is assigned"),
     Boot("a hint for a word of the command line", ("--mem", "2G", "--append", "nosmt"), VERDICT,
          "not all CPUs online.*leave 'nosmt' out"),
     Boot("status of a command", ("--mem", "2G", "--", "echo from the guest; exit 42"), 42, "from the guest"),
