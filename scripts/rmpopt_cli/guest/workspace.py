@@ -15,6 +15,7 @@ from typing import IO
 from .. import reporting
 from ..base.errors import OK, BadInput
 from ..provision.cache import Cache
+from . import watch
 
 SOCKET_PATH_LIMIT = 107  # struct sockaddr_un without its final NUL
 KEPT_REPORTS = 20
@@ -73,7 +74,8 @@ def modified(path: Path) -> float:
 
 def _went_well(report: Path) -> bool:
     try:
-        return json.loads((report / RESULT).read_text())["status"] == OK
+        result = json.loads((report / RESULT).read_text())
+        return result["status"] == OK and not watch.serious(result["findings"])
     except (OSError, ValueError, KeyError, TypeError):
         return False  # or is not over yet
 

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The directories of boots, several of which may run at once."""
+import json
 import os
 import tempfile
 import unittest
@@ -33,7 +34,8 @@ class WorkspaceTest(unittest.TestCase):
             report = top / str(number)
             report.mkdir()
             if number != 1:  # was killed
-                (report / workspace.RESULT).write_text(f'{{"status": {int(number in (0, 2))}}}')
+                found = [{"severity": "warning"}] if number == 2 else [{"severity": "note"}]
+                (report / workspace.RESULT).write_text(json.dumps({"status": int(number == 0), "findings": found}))
             os.utime(report, (number, number))
         workspace.prune(top, 2)
         self.assertEqual(sorted(path.name for path in top.iterdir()), ["1", "2", "7", "8"])
