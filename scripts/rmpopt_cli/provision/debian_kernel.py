@@ -72,23 +72,41 @@ def _fetch(cache: Cache, wanted: str | None) -> Path:
     for suites in BINARY_SUITES:
         archive = Archive(cache, suites)
         for release in _releases(archive, wanted):
-            return cache.ensure("debian-kernel", release, functools.partial(_download, archive, release))
+            if not _absent(archive, release):
+                return cache.ensure("debian-kernel", release, functools.partial(_download, archive, release))
     if wanted is None:
         raise Failure(f"the archive has no linux-image {OLDEST[0]}.{OLDEST[1]} or newer: give a kernel with --kernel")
-    raise Failure(f"the archive has no linux-image {wanted}: it has {', '.join(versions(cache)) or 'none'}")
+    raise Failure(f"the archive has no linux-image {wanted} with all of its parts: it has "
+                  f"{', '.join(versions(cache)) or 'none'}")
 
 
 def versions(cache: Cache) -> list[str]:
-    """Those that the archive has, such as "6.12", newest first."""
-    names = [name for suites in BINARY_SUITES for name in Archive(cache, suites).names("linux-image-")]
-    return sort_versions({".".join(map(str, _version(found[1]))) for name in names
-                          if (found := PACKAGE.fullmatch(name)) and not FLAVOURS.search(name)})
+    """Those that the archive has with all of their parts, such as "6.12", newest first."""
+    found = set()
+    for archive in (Archive(cache, suites) for suites in BINARY_SUITES):
+        names = archive.names("linux-image-")
+        there = {".".join(map(str, _version(image[1]))) for name in names if (image := PACKAGE.fullmatch(name))}
+        found |= {version for version in there - found
+                  if any(not _absent(archive, release) for release in _releases(archive, version))}
+    return sort_versions(found)
+
+
+def _absent(archive: Archive, release: str) -> list[str]:
+    """Parts that the image needs, and that the archive lacks or has no more: in angle brackets, without a package below
+    that provides them."""
+    text = archive.query("depends", f"linux-image-{release}")
+    return re.findall(r"^ *Depends: <(linux-(?:binary|modules)-[^>]*)>\n(?!    )", text, re.M)
+
+
+def _packages(archive: Archive, release: str) -> list[str]:
+    """The image's package, and its parts if Debian splits it. Angle brackets mark what another package provides."""
+    text = archive.query("depends", f"linux-image-{release}")
+    needed = "\n".join(re.findall(r"^ *Depends: ([^<\n]*)$", text, re.M))
+    return [f"linux-image-{release}", *(name for name in PART.findall(needed) if name.endswith(release))]
 
 
 def _download(archive: Archive, release: str, where: Path) -> None:
-    parts = PART.findall(archive.query("depends", f"linux-image-{release}"))
-    names = dict.fromkeys([f"linux-image-{release}", *(name for name in parts if name.endswith(release))])
-    for package in names:
+    for package in _packages(archive, release):
         unpack_deb(archive.fetch(package, f"downloading {package}"), where / "unpacked")
     _arrange(where, f"linux-image-{release}")
 
@@ -99,23 +117,33 @@ def _download(archive: Archive, release: str, where: Path) -> None:
 def with_parts(package: Path) -> list[Path]:
     """A package of a kernel and its parts, which must lie beside it."""
     found: list[Path] = []
-    wanted = [package]
+    wanted, provided, absent = [package], set(), []
     while wanted:
         found.append(wanted.pop())
-        status, text, problem = output(["dpkg-deb", "-f", found[-1], "Package", "Depends"])
-        if status != 0:
-            raise BadInput(f"kernel {found[-1]} is no Debian package: {last_line(problem)}")
-        own = re.search(r"^Package: (\S+)", text, re.M)
-        if not own or not PART.fullmatch(own[1]):
-            raise BadInput(f"kernel {found[-1]} is no package of a kernel: give linux-image-VERSION_*.deb")
-        for name in PART.findall(text.partition("Depends:")[2]):
-            beside = sorted(package.parent.glob(f"{name}_*.deb"))
+        name, depends, provides = _fields(found[-1])
+        provided |= {name, *provides}
+        for part in depends:
+            beside = sorted(package.parent.glob(f"{part}_*.deb"))
             if not beside:
-                raise BadInput(f"kernel {package} needs {name}, which is not beside it: run 'apt-get download {name}' "
-                               "there")
-            if not {*beside} & {*found, *wanted}:
+                absent.append(part)
+            elif not {*beside} & {*found, *wanted}:
                 wanted.append(beside[-1])
+    for part in absent:
+        if part not in provided:
+            raise BadInput(f"kernel {package} needs {part}, which is not beside it: run 'apt-get download {part}' "
+                           "there")
     return found
+
+
+def _fields(package: Path) -> tuple[str, list[str], list[str]]:
+    """Name of a kernel's package, and the parts of kernels that it needs and provides."""
+    status, text, problem = output(["dpkg-deb", "-f", package, "Package", "Depends", "Provides"])
+    if status != 0:
+        raise BadInput(f"kernel {package} is no Debian package: {last_line(problem)}")
+    fields = dict(re.findall(r"^(\w+): (.*)", text, re.M))
+    if not PART.fullmatch(fields.get("Package", "")):
+        raise BadInput(f"kernel {package} is no package of a kernel: give linux-image-VERSION_*.deb")
+    return fields["Package"], PART.findall(fields.get("Depends", "")), PART.findall(fields.get("Provides", ""))
 
 
 def from_packages(cache: Cache, package: Path) -> Kernel:

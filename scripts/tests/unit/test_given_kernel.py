@@ -129,12 +129,13 @@ class BuildTest(Files):
 
 
 class PackageTest(Files):
-    def package(self, name: str, depends: str, *files: str) -> Path:
+    def package(self, name: str, depends: str, *files: str, provides: str = "") -> Path:
         work = self.top / "work" / name
         for file in files:
             self.put(f"work/{name}/{file}", kernel_image() if "vmlinuz" in file else b"content")
         fields = {"Package": name, "Version": "1", "Architecture": "amd64", "Maintainer": "A <a@example.org>",
-                  "Description": "a kernel", **({"Depends": depends} if depends else {})}
+                  "Description": "a kernel", **({"Depends": depends} if depends else {}),
+                  **({"Provides": provides} if provides else {})}
         self.put(f"work/{name}/DEBIAN/control", "".join(f"{key}: {value}\n" for key, value in fields.items()).encode())
         made = self.top / f"{name}_1_amd64.deb"
         subprocess.run(["dpkg-deb", "--build", "--root-owner-group", work, made], check=True, capture_output=True)
@@ -162,6 +163,11 @@ class PackageTest(Files):
         kernel = self.found(image)
         self.assertEqual(kernel.image.read_bytes(), kernel_image())
         self.assertTrue((kernel.image.parent / "modules/kernel/other.ko").is_file())
+
+    def test_one_part_provides_another(self) -> None:
+        image = self.package("linux-image-7.1-amd64", "linux-binary-7.1-amd64, linux-modules-7.1-amd64")
+        self.package("linux-binary-7.1-amd64", "", "boot/vmlinuz-7.1-amd64", provides="linux-modules-7.1-amd64 (= 1)")
+        self.assertEqual(self.found(image).image.read_bytes(), kernel_image())
 
     def test_of_something_else(self) -> None:
         self.refused("no package of a kernel", given_kernel.check, str(self.package("hello", "")))
@@ -197,6 +203,15 @@ class NameTest(Files):
                     "linux-image-6.1.0-9-amd64",
                     "linux-image-6.12.41+deb13-arm64") if name.startswith(pattern)]
 
+            @staticmethod
+            def query(verb: str, name: str) -> str:
+                return (f"{name}\n  PreDepends: linux-base\n  Depends: kmod\n  Depends: linux-binary-7.1-amd64\n"
+                        "  Depends: <linux-modules-7.1-amd64>\n  Breaks: linux-image-7.1-amd64\n")
+
+        self.assertEqual(debian_kernel._absent(Archive, "7.1-amd64"),  # type: ignore[arg-type]
+                         ["linux-modules-7.1-amd64"])
+        self.assertEqual(debian_kernel._packages(Archive, "7.1-amd64"),  # type: ignore[arg-type]
+                         ["linux-image-7.1-amd64", "linux-binary-7.1-amd64"])
         self.assertEqual(debian_kernel._releases(Archive, "6.12"),  # type: ignore[arg-type]
                          ["6.12.41+deb13-amd64", "6.12.9+deb13-amd64"])
         self.assertEqual(debian_kernel._releases(Archive, "6.1"), ["6.1.0-9-amd64"])  # type: ignore[arg-type]
