@@ -10,12 +10,13 @@ if sys.version_info < (3, 11):
 
 sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
+status: int = 130
 try:
     if os.environ.pop("RMPOPT_TAKES_SIGINT", None):
         signal.signal(signal.SIGINT, signal.default_int_handler)
     from rmpopt_cli.cli import main  # noqa: E402  (the path above must be set first)
-except KeyboardInterrupt:
-    print("rmpopt: error: interrupted before anything was done", file=sys.stderr)
-    sys.exit(130)
-
-sys.exit(main(sys.argv[1:]))
+    status = main(sys.argv[1:])
+except KeyboardInterrupt:  # before main() could take it, or while it told of something else
+    print("rmpopt: error: interrupted", file=sys.stderr)
+signal.signal(signal.SIGINT, signal.SIG_IGN)  # nothing is left to be interrupted
+sys.exit(status)
