@@ -154,7 +154,7 @@ ordered_json pass_json(const rmpopt_pass &p)
             {"end", static_cast<double>(p.end) / guest_second},
             {"executed", p.executed},
             {"optimised", p.optimised},
-            {"cores", p.cores.size()},
+            {"cores", p.by_core.size()},
             {"repeated", p.repeated}};
 }
 

@@ -148,6 +148,78 @@ TEST_P(pass_leader, takes_part_in_the_pass_that_it_starts)
 
 INSTANTIATE_TEST_SUITE_P(on_each_thread, pass_leader, testing::Values(0, 1, 2, 3));
 
+/// Where a pass pauses, because the host had no time for the machine: before its Nth RMPOPT.
+class slow_pass : public watch_rmpopt_test, public testing::WithParamInterface<unsigned>
+{
+  protected:
+    void step(unsigned cpu, hw::spa_t region)
+    {
+        if (steps++ == GetParam()) {
+            wait(5 * guest_second);
+        }
+        rmpopt(cpu, region);
+    }
+    void SetUp() override
+    {
+        watch_rmpopt_test::SetUp();
+        initialise_snp();
+        enable({0, 2});
+        for (const hw::spa_t region : {region_0, region_1, region_2}) {
+            step(0, region);
+        }
+    }
+    unsigned steps = 0;
+};
+
+TEST_P(slow_pass, cpu_by_cpu)
+{
+    for (const unsigned cpu : {0u, 2u}) {
+        for (const hw::spa_t region : {region_0, region_1, region_2}) {
+            step(cpu, region);
+        }
+    }
+    EXPECT_EQ(w->pass_count(), 1u);
+    EXPECT_EQ(ids(), list{"rmpopt-twice"});
+}
+
+TEST_P(slow_pass, region_by_region)
+{
+    for (const hw::spa_t region : {region_0, region_1, region_2}) {
+        for (const unsigned cpu : {0u, 2u}) {
+            step(cpu, region);
+        }
+    }
+    EXPECT_EQ(w->pass_count(), 1u);
+    EXPECT_EQ(ids(), list{"rmpopt-twice"});
+}
+
+INSTANTIATE_TEST_SUITE_P(pauses_anywhere, slow_pass, testing::Range(1u, 9u));
+
+TEST_F(watch_rmpopt_test, a_pass_that_stopped_half_way_ends_after_a_longer_pause)
+{
+    initialise_snp();
+    enable({0, 2});
+    pass({0});
+    wait(bound);
+    rmpopt(2, region_0);
+    EXPECT_EQ(w->pass_count(), 1u);
+    wait(bound + 1);
+    rmpopt(2, region_1);
+    EXPECT_EQ(w->pass_count(), 2u);
+}
+
+TEST_F(watch_rmpopt_test, a_pass_waits_for_no_core_that_is_offline)
+{
+    initialise_snp();
+    enable({0, 2});
+    w->cpu_offline(2);
+    w->cpu_offline(3);
+    pass({0});
+    wait(5 * guest_second);
+    pass({0});
+    EXPECT_EQ(w->pass_count(), 2u);
+}
+
 TEST_F(watch_rmpopt_test, a_third_time_is_another_pass)
 {
     bring_up();
@@ -242,7 +314,7 @@ TEST_F(watch_rmpopt_test, passes_are_recorded)
     ASSERT_EQ(passes.size(), 1u);
     EXPECT_EQ(passes[0].executed, 6u);
     EXPECT_EQ(passes[0].optimised, 6u);
-    EXPECT_EQ(passes[0].cores.size(), 2u);
+    EXPECT_EQ(passes[0].by_core.size(), 2u);
     EXPECT_EQ(passes[0].repeated, 0u);
 }
 

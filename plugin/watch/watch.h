@@ -40,10 +40,11 @@ struct firmware_view {
 struct rmpopt_pass {
     guest_time start = 0, end = 0;
     std::uint64_t executed = 0;
-    std::uint64_t optimised = 0; ///< ... with CF = 1
-    std::set<unsigned> cores;
-    std::optional<unsigned> leader; ///< the core that does it twice
-    std::uint64_t doubled = 0;      ///< ... and how often it did
+    std::uint64_t optimised = 0;               ///< ... with CF = 1
+    std::map<unsigned, std::uint64_t> by_core; ///< executed
+    std::uint64_t regions = 0;                 ///< on how many different ones
+    std::optional<unsigned> leader;            ///< the core that does it twice
+    std::uint64_t doubled = 0;                 ///< ... and how often it did
     std::uint64_t repeated = 0; ///< ... on a region that had not changed since the core's last one
 };
 
@@ -118,6 +119,7 @@ class watch
     struct region_record {
         std::uint64_t generation = 1; ///< increases with every change
         guest_time changed_at = 0;
+        std::uint64_t pass = 0; ///< the last one that came here
     };
     struct failure {
         hw::spa_t spa = 0;
@@ -147,6 +149,8 @@ class watch
     void note_refused(const place &where, hw::spa_t rax, hw::fault f);
     void verified(const place &where, hw::spa_t region, bool optimised);
     bool may_lead(const verification &last, unsigned core);
+    bool is_complete(const rmpopt_pass &pass) const;
+    bool has_ended(const rmpopt_pass &pass, guest_time at) const;
     rmpopt_pass &current_pass(const verification &last, unsigned thread, guest_time at);
     void note_repeat(const place &where, const verification &last, hw::spa_t region);
     void note_leader(const place &where, hw::spa_t region);

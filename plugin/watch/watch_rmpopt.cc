@@ -6,6 +6,7 @@
 #include "watch/assigned_pages.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace rmpopt
 {
@@ -13,7 +14,7 @@ namespace rmpopt
 namespace
 {
 
-/// A longer pause between two RMPOPTs separates two passes.
+/// A longer pause after a complete pass separates it from the next one.
 constexpr guest_time pass_gap = guest_second;
 constexpr std::size_t kept_passes = 256;
 
@@ -61,7 +62,10 @@ void watch::verified(const place &where, hw::spa_t region, bool optimised)
     pass.end = at;
     ++pass.executed;
     pass.optimised += optimised ? 1 : 0;
-    pass.cores.insert(core);
+    ++pass.by_core[core];
+    if (std::exchange(regions_[number].pass, pass_number_) != pass_number_) {
+        ++pass.regions;
+    }
     if (last.generation == regions_[number].generation && last.optimised == optimised) {
         note_repeat(where, last, region);
     }
@@ -89,6 +93,30 @@ bool watch::may_lead(const verification &last, unsigned core)
     return leader == core;
 }
 
+/// True when every core that can has been through all regions of the pass as often as it will.
+bool watch::is_complete(const rmpopt_pass &pass) const
+{
+    for (unsigned core = 0; core < cores_.size(); ++core) {
+        const auto executed = pass.by_core.find(core);
+        if (executed != pass.by_core.end()) {
+            if (executed->second % pass.regions != 0) {
+                return false;
+            }
+        } else if (cores_[core].was_enabled && !is_offline(core)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/// True when an RMPOPT at this time is too late to belong to the pass. The kernel, or the host that
+/// runs its CPUs in turn, may pause in the middle of one.
+bool watch::has_ended(const rmpopt_pass &pass, guest_time at) const
+{
+    const bool may_go_on = generation_ == last_pass_generation_ && !is_complete(pass);
+    return at > pass.end + (may_go_on ? settings_.bound : pass_gap);
+}
+
 /// The current pass. A new one begins after a pause, or when a CPU returns to a region that it has
 /// already visited in this pass, unless its core leads the pass; or when a second core returns to
 /// one after the leader has been through twice, perhaps on its other thread, as the first may have
@@ -100,7 +128,7 @@ rmpopt_pass &watch::current_pass(const verification &last, unsigned thread, gues
     const bool follows =
         sibling_repeats_ == 0 && !passes_.empty() && passes_.back().doubled > regions_.size() / 2;
     const bool again = in_pass && !leads && (last.thread == thread || follows);
-    if (passes_.empty() || again || at > passes_.back().end + pass_gap) {
+    if (passes_.empty() || again || has_ended(passes_.back(), at)) {
         previous_pass_generation_ = last_pass_generation_;
         last_pass_generation_ = generation_;
         ++pass_number_;
