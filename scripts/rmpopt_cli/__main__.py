@@ -3,20 +3,35 @@
 import os
 import signal
 import sys
+from contextlib import suppress
 from pathlib import Path
+from typing import NoReturn
 
 if sys.version_info < (3, 11):
     sys.exit(f"rmpopt: error: Python 3.11 or newer is needed, this is {sys.version.split()[0]}")
 
 sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
+STDERR = 2
+INTERRUPTED = b"rmpopt: error: interrupted\n"
+
+
+def _end(*_: object) -> NoReturn:
+    """Ends the program while it loads its modules. An exception might be caught there, or change into another one."""
+    with suppress(OSError):
+        os.write(STDERR, INTERRUPTED)
+    os._exit(130)
+
+
+if os.environ.pop("RMPOPT_TAKES_SIGINT", None) or signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+    signal.signal(signal.SIGINT, _end)
 status: int = 130
 try:
-    if os.environ.pop("RMPOPT_TAKES_SIGINT", None):
-        signal.signal(signal.SIGINT, signal.default_int_handler)
     from rmpopt_cli.cli import main  # noqa: E402  (the path above must be set first)
+    if signal.getsignal(signal.SIGINT) is _end:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     status = main(sys.argv[1:])
 except KeyboardInterrupt:  # before main() could take it, or while it told of something else
-    print("rmpopt: error: interrupted", file=sys.stderr)
+    print(INTERRUPTED.decode(), end="", file=sys.stderr)
 signal.signal(signal.SIGINT, signal.SIG_IGN)  # nothing is left to be interrupted
 sys.exit(status)
