@@ -102,6 +102,13 @@ void machine::reset()
     iommu_ = {};
 }
 
+bool machine::is_iommu_buffer(spa_t spa) const
+{
+    return std::ranges::any_of(iommu_.buffers, [spa](const spa_range &r) {
+        return spa >= align_down(r.base, page_4k) && spa < align_up(r.base + r.bytes, page_4k);
+    });
+}
+
 void machine::reset_rmpopt(core_state &core)
 {
     core.rmpopt.set_msr(0);

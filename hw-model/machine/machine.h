@@ -171,6 +171,10 @@ class machine
     /// The IOMMU when it was last looked at. RMP lock held.
     const iommu_state &iommu() const { return iommu_; }
     void set_iommu(iommu_state state) { iommu_ = std::move(state); }
+    /// True for pages that the IOMMU writes itself. SNP_INIT takes them from the host, and from
+    /// other devices, but not from the IOMMU. To be called under the lock under which set_iommu()
+    /// is.
+    bool is_iommu_buffer(spa_t spa) const;
 
     /// INIT of one logical CPU: MSRs keep their values (APM vol. 2, 14.1.3); a guest that it was
     /// running is gone. The policy `init-msr` decides about RMPOPT_BASE and the

@@ -33,7 +33,11 @@ void write_allowed(std::uintptr_t address, std::span<const std::byte> bytes)
     auto *to = reinterpret_cast<std::byte *>(address);
     const auto spa = enforced.ram->spa_of(to);
     if (spa.has_value() && !enforced.machine->is_host_writable(*spa)) {
-        report_event(*spa);
+        if (enforced.machine->is_iommu_buffer(*spa)) {
+            enforced.ram->hardware_view().write(*spa, bytes.data(), bytes.size());
+        } else {
+            report_event(*spa);
+        }
         return;
     }
     std::memcpy(to, bytes.data(), bytes.size());

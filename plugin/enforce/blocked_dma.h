@@ -3,6 +3,9 @@
 // drops the write, logs an RMP_PAGE_FAULT event, and lets the rest of the transfer go on (APM vol.
 // 2, 15.36.10). QEMU's devices write with ordinary host instructions, so the instruction that hit
 // the protected page is stepped over, after its bytes that lie in other pages have been written.
+//
+// The IOMMU itself is QEMU's device, too. It may write its own buffers, which SNP_INIT has taken
+// from the host. Another device's write there is not told from its own, and passes.
 #pragma once
 
 #include <ucontext.h>

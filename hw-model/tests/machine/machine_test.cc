@@ -341,6 +341,19 @@ TEST_F(machine_test, reset_returns_the_registers_to_power_on)
     EXPECT_TRUE(m->iommu().buffers.empty());
 }
 
+TEST_F(machine_test, buffers_of_the_iommu_are_whole_pages)
+{
+    m->set_iommu({.buffers = {{0x3008, 0x1000}, {0x9000, 0x1000}}});
+    for (const auto &[spa, wanted] : {std::pair{0x2fffull, false},
+                                      {0x3000, true},
+                                      {0x4fff, true},
+                                      {0x5000, false},
+                                      {0x9fff, true},
+                                      {0xa000, false}}) {
+        EXPECT_EQ(m->is_iommu_buffer(spa), wanted) << std::hex << spa;
+    }
+}
+
 TEST_F(machine_test, reset_leaves_no_page_covered)
 {
     m->reset();
