@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..base import options
+from ..base import host, options
 from ..base.errors import BadInput
 from ..base.options import option, repeated, switch
 from ..base.paths import PLUGIN
@@ -18,6 +18,7 @@ from ..provision.cache import Cache
 from ..provision.qemu import Qemu
 from . import cpu
 
+CPUS_FOR_THREADS = 2
 LONGEST_BOUND = 86400  # of the watch, in seconds of guest time
 LONGEST_TIMEOUT = 10_000_000  # seconds of guest time
 # The guest's clock advances 8 ns for each instruction, and jumps to the next timer when all CPUs are idle.
@@ -144,7 +145,8 @@ class MachineOptions:
                           plugin="measure", untold="off")
     tlb: str = option("zen5", "data TLBs to model: zen3, zen4, zen5, or entries such as 64/2048x16", metavar="SIZE",
                       parse=check_tlb, plugin="tlb", untold="zen5")
-    thread: str = option("single", "host threads for the guest's CPUs", choices=("single", "multi"))
+    thread: str = option("auto", "host threads for the guest's CPUs; auto: multi where this machine has two idle CPUs",
+                         choices=("auto", "single", "multi"))
     time: str = option("real", "virtual: the guest's clock counts instructions and skips idle time",
                        choices=("real", "virtual"))
     seed: int | None = option(None, "the same seed gives the same run, instruction for instruction; implies --time "
@@ -178,6 +180,14 @@ class MachineOptions:
     @property
     def has_virtual_time(self) -> bool:
         return self.time == "virtual" or self.seed is not None
+
+    def on_idle_host(self, idle_cpus: int) -> str:
+        """QEMU's word for the number of host threads. One is the safe choice without the plugin's way round QEMU's
+        races, and the only one in virtual time."""
+        if self.thread != "auto":
+            return self.thread
+        several = idle_cpus >= CPUS_FOR_THREADS and not self.no_plugin and not self.has_virtual_time
+        return "multi" if several else "single"
 
     @property
     def has_rmp(self) -> bool:
@@ -220,7 +230,7 @@ def command(cache: Cache, qemu: Qemu, machine: MachineOptions, places: dict[str,
     a reset of the guest does not end QEMU. `has_psp`: with the secure processor."""
     size = f"{machine.memory >> 10}K"
     words = [*qemu.argv, "-no-user-config", "-nodefaults", "-display", "none", *([] if may_reboot else ["-no-reboot"]),
-             "-accel", f"tcg,thread={machine.thread}", "-machine", "q35,smm=off,memory-backend=ram",
+             "-accel", f"tcg,thread={machine.on_idle_host(host.idle_cpus())}", "-machine", "q35,smm=off,memory-backend=ram",
              "-object", f"memory-backend-memfd,id=ram,size={size},share=on", "-m", size,
              "-smp", machine.smp, "-cpu", cpu.model(qemu, machine.persona, cache),
              *(VIRTUAL_TIME if machine.has_virtual_time else []), *_seeded(machine.seed)]

@@ -4,7 +4,7 @@ import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ..base import host_memory
+from ..base import host
 from ..base.errors import BadInput
 from ..base.options import option, repeated, switch
 from ..provision import given_kernel, image, modules
@@ -52,7 +52,7 @@ class Request:
     def check(self) -> None:
         """Refuses bad input before anything long starts."""
         self.machine.check()
-        self.check_memory(host_memory.available())
+        self.check_memory(host.available_memory())
         given_kernel.check(self.kernel, self.build)
         if self.modules:
             modules.files(self.modules)

@@ -7,7 +7,7 @@ import unittest
 from pathlib import Path
 from typing import Any
 
-from rmpopt_cli.base import host_memory
+from rmpopt_cli.base import host
 from rmpopt_cli.base.errors import BadInput
 from rmpopt_cli.guest import linux, machine, workspace
 from rmpopt_cli.guest.bare_metal import check_elf
@@ -130,10 +130,15 @@ class MemoryTest(Scratch):
         self.check("300M", 300 << 20)
         self.refused("too small", self.check, "100M", 1 << 40)
 
+    def test_idle_cpus_of_this_machine(self) -> None:
+        self.assertEqual(host.idle_cpus(0.4), host.idle_cpus(0))
+        self.assertEqual(host.idle_cpus(0.6), host.idle_cpus(0) - 1)
+        self.assertEqual(host.idle_cpus(1e6), 0)
+
     def test_memory_of_this_machine(self) -> None:
-        self.assertEqual(host_memory.available("MemTotal: 9 kB\nMemAvailable:   1024 kB\n"), 1 << 20)
-        self.assertEqual(host_memory.available(""), host_memory.UNLIMITED)
-        self.assertGreater(host_memory.available(), 0)
+        self.assertEqual(host.available_memory("MemTotal: 9 kB\nMemAvailable:   1024 kB\n"), 1 << 20)
+        self.assertEqual(host.available_memory(""), host.UNLIMITED)
+        self.assertGreater(host.available_memory(), 0)
 
     def test_numa(self) -> None:
         self.refused("NUMA is not offered", machine.MachineOptions(qemu_options=["-numa", "node"]).check)

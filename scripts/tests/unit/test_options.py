@@ -92,6 +92,15 @@ class PluginTest(unittest.TestCase):
         with self.assertRaisesRegex(BadInput, "--seed needs one host thread"):
             MachineOptions(seed=1, thread="multi").check()
 
+    def test_threads_of_an_idle_host(self) -> None:
+        for machine, idle, wanted in ((MachineOptions(), 2, "multi"), (MachineOptions(), 1, "single"),
+                                      (MachineOptions(thread="multi"), 0, "multi"),
+                                      (MachineOptions(thread="single"), 9, "single"),
+                                      (MachineOptions(no_plugin=True), 9, "single"),
+                                      (MachineOptions(time="virtual"), 9, "single"),
+                                      (MachineOptions(seed=1), 9, "single")):
+            self.assertEqual(machine.on_idle_host(idle), wanted, machine)
+
     def test_turns(self) -> None:
         self.assertIn("turns=0:2:1", self.told(seed=0, turns=check_turns("0:2:1")))
         self.assertNotIn("turns", self.told(seed=0))
