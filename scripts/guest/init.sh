@@ -6,6 +6,8 @@
 PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/.rmpopt/bin
 export PATH HOME=/ TERM="${TERM:-linux}"
 home=/.rmpopt
+enter=
+directory=/
 table=/sys/kernel/debug/x86/rmpopt/rmpopt-table
 
 mkdir -p /proc /sys /dev /tmp /run
@@ -99,10 +101,16 @@ show_table() {
 	[ "$pasted" ] && cat $table >/dev/ttyS0
 }
 
+# run PROGRAM...: in the user's userland, if they brought one
+run() {
+	# shellcheck disable=SC2016  # it is the inner shell that knows the arguments
+	$enter sh -c 'cd "$1" && shift && exec "$@"' sh "$directory" "$@"
+}
+
 shell_on_console() {
 	stty -F /dev/ttyS0 sane
 	[ "$columns" ] && stty -F /dev/ttyS0 cols "$columns" rows "$rows"
-	cd /tmp && setsid sh -c 'exec sh -i </dev/ttyS0 >/dev/ttyS0 2>&1' 3>&-
+	run setsid sh -c 'exec sh -i </dev/ttyS0 >/dev/ttyS0 2>&1' 3>&-
 }
 
 echo >&3 # an earlier kernel may have ended in the middle of a line
@@ -113,9 +121,11 @@ settle
 section dmesg dmesg
 show_table
 code=0
+# shellcheck disable=SC1091
+[ -f $home/bring ] && . $home/bring
 case $action in
 command)
-	section output sh $home/command
+	section output run sh $home/command
 	code=$?
 	show_table
 	;;
@@ -130,6 +140,7 @@ init)
 	exec 3>&-
 	exec /init
 	;;
+nothing) ;;
 *) await_first_pass ;;
 esac
 section dmesg-end dmesg

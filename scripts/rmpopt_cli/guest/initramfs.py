@@ -14,6 +14,7 @@ from ..base.shell import output
 
 HOME = ".rmpopt"  # all our files are here, so that a user's initrd is left alone
 INIT = CHECKOUT / "scripts" / "guest" / "init.sh"
+BRING = INIT.with_name("bring.sh")
 # The shell is started by name, because some kernels cannot run "#!" scripts.
 KERNEL_WORDS = f"rdinit=/{HOME}/bin/busybox -- sh /{HOME}/init"
 ALIGNMENT = 4
@@ -98,9 +99,9 @@ def _module_content(path: Path) -> bytes:
 
 
 def build(config: dict[str, str], command: str, modules: list[Path], files: list[Path], with_root: bool,
-          tools: Sequence[Path] = ()) -> bytes:
+          tools: Sequence[Path] = (), brought: str = "") -> bytes:
     """The archive for one boot. files: for /root; tools: for our /bin. with_root: no initrd of the user supplies
-    /bin, so that ours is it."""
+    /bin, so that ours is it. brought: what the init mounts, if anything."""
     program = busybox()
     _check_static(program)
     cpio = Cpio()
@@ -118,10 +119,13 @@ def build(config: dict[str, str], command: str, modules: list[Path], files: list
             cpio.link(f"{HOME}/bin/{applet}", "busybox")
     for path in tools:
         cpio.file(f"{HOME}/bin/{path.name}", path.read_bytes(), 0o755)
-    cpio.file(f"{HOME}/init", INIT.read_bytes(), 0o755)
+    for script in (INIT, *([BRING] if brought else [])):
+        cpio.file(f"{HOME}/{script.stem}", script.read_bytes(), 0o755)
     lines = [f"{name}={shlex.quote(value)}" for name, value in config.items()]
     cpio.file(f"{HOME}/config", ("\n".join(lines) + "\n").encode())
     cpio.file(f"{HOME}/command", (command + "\n").encode())
+    if brought:
+        cpio.file(f"{HOME}/brought", brought.encode())
     for path in files:
         cpio.file(f"root/{path.name}", path.read_bytes(), stat.S_IMODE(path.stat().st_mode))
     for path in modules:

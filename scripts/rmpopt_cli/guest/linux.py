@@ -2,6 +2,7 @@
 """A boot of Linux, from a kernel image to a verdict."""
 import hashlib
 import json
+import os
 import secrets
 import shlex
 import shutil
@@ -21,6 +22,7 @@ from ..provision.cache import Cache
 from ..provision.debian_kernel import Kernel
 from ..provision.qemu import Qemu
 from . import initramfs, machine, stalls, symbols, workspace
+from .brought import quoted
 from .guest_link import GuestLink
 from .request import Request
 from .session import Session, qemu_messages
@@ -47,7 +49,8 @@ class Prepared:
 class Parts:
     """The files that a boot needs."""
     qemu: Qemu
-    kernel: Kernel
+    kernel: Path
+    modules: list[Path]  # in the order of loading
     tools: list[Path]
 
 
@@ -71,8 +74,10 @@ def parts(cache: Cache, request: Request) -> Parts:
     """Makes or finds them, which may take minutes."""
     qemu, found = _once(_made, cache, request.machine.library, request.machine.qemu, request.kernel, request.build)
     if request.modules:
-        found = replace(found, modules=modules.in_order(request.modules.absolute()))
-    return Parts(qemu, found, setup.guest_tools())
+        found = replace(found, modules=request.modules.absolute(), options={})
+    wanted = modules.not_built_in([*modules.FOR_SNP, *request.brought.modules()], found.options)
+    return Parts(qemu, found.image, modules.in_order(found.modules, wanted) if found.modules else [],
+                 setup.guest_tools())
 
 
 def _action(request: Request) -> str:
@@ -87,24 +92,21 @@ def _initrd(request: Request, token: str, modules: list[Path], tools: list[Path]
     size = shutil.get_terminal_size()
     config = {"token": token, "action": _action(request), "wait": str(SETTLE_SECONDS),
               "modules": " ".join(initramfs.module_name(path) for path in modules), "pasted": "yes" if pasted else "",
+              "started": os.getcwd() if request.root or request.shares else "",
               "columns": str(size.columns) if request.shell else "", "rows": str(size.lines) if request.shell else ""}
-    ours = initramfs.build(config, request.command, modules, request.files, request.initrd is None, tools)
+    ours = initramfs.build(config, request.command, modules, request.files, request.initrd is None, tools,
+                           request.brought.for_init())
     return initramfs.joined(ours, request.initrd.read_bytes()) if request.initrd else ours
 
 
-def _quoted(path: Path) -> str:
-    """QEMU doubles commas in option values."""
-    return str(path).replace(",", ",,")
-
-
 def _serial_ports(space: workspace.Workspace, request: Request) -> list[str]:
-    console = f"stdio,id=console,signal=off,logfile={_quoted(space.console)}"
+    console = f"stdio,id=console,signal=off,logfile={quoted(space.console)}"
     monitor = []
     if request.shell:  # Ctrl-A X must end QEMU
         console += ",mux=on"
         monitor = ["-object", "monitor-hmp,id=monitor,chardev=console"]
     return ["-chardev", console, "-serial", "chardev:console", *monitor,
-            "-chardev", f"file,id=status,path={_quoted(space.status)}", "-serial", "chardev:status"]
+            "-chardev", f"file,id=status,path={quoted(space.status)}", "-serial", "chardev:status"]
 
 
 def _command_line(request: Request) -> str:
@@ -130,7 +132,8 @@ def _arguments(cache: Cache, request: Request, qemu: Qemu, space: workspace.Work
     return [*machine.command(cache, qemu, request.machine, places, _points(request, kernel_image),
                              may_reboot=request.reboots > 0, has_psp=request.machine.has_rmp),
             *_serial_ports(space, request), "-kernel", str(kernel_image), "-initrd", str(space.initrd),
-            "-append", _command_line(request), *request.machine.qemu_options]
+            "-append", _command_line(request), *request.machine.qemu_options,
+            *request.brought.arguments()]  # the last, because QEMU might put the user's devices onto a bus of ours
 
 
 def _token(request: Request, dry_run: bool) -> str:
@@ -144,13 +147,13 @@ def _token(request: Request, dry_run: bool) -> str:
 def _prepare(cache: Cache, request: Request, dry_run: bool) -> Prepared:
     made = parts(cache, request)
     token = _token(request, dry_run)
-    initrd = _initrd(request, token, made.kernel.modules, made.tools, pasted=dry_run)
+    initrd = _initrd(request, token, made.modules, made.tools, pasted=dry_run)
     key = hashlib.sha256(initrd + repr(request).encode()).hexdigest()[:16]
     space = workspace.lasting(cache, key) if dry_run else workspace.create(cache, request.report)
     space.clean()
     space.initrd.write_bytes(initrd)
-    argv = _arguments(cache, request, made.qemu, space, made.kernel.image)
-    return Prepared(request, space, argv, token, made.kernel.image)
+    argv = _arguments(cache, request, made.qemu, space, made.kernel)
+    return Prepared(request, space, argv, token, made.kernel)
 
 
 def dry_run(cache: Cache, request: Request) -> int:

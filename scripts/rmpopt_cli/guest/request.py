@@ -9,6 +9,7 @@ from ..base.errors import BadInput
 from ..base.options import option, repeated, switch
 from ..provision import given_kernel, image, modules
 from . import schedule, stalls
+from .brought import Brought, Disk, Share
 from .machine import MachineOptions, show_size
 from .stalls import Stall
 
@@ -28,6 +29,13 @@ class Request:
                                   "kernel's own, of a tree or a package)", metavar="DIR", parse=Path)
     initrd: Path | None = option(None, "initrd to use; its /init runs unless COMMAND is given", metavar="F", parse=Path)
     files: list[Path] = repeated("put this file into the guest's /root; may be repeated", "--file", "F", parse=Path)
+    root: Path | None = option(None, "userland for the guest, such as / for this machine's; writes to it are lost when "
+                               "the guest ends", metavar="DIR", parse=Path)
+    shares: list[Share] = repeated("show this directory in the guest, at the same path or at MOUNT, read-only unless "
+                                   ":rw is given; may be repeated", "--share", "DIR[:MOUNT][:rw]", parse=Share.parse)
+    disks: list[Disk] = repeated("give the guest this disk image, by virtio or as an NVMe; writes are lost unless :rw is given; may be repeated",
+                                 "--disk", "FILE[:nvme][:rw]", parse=Disk.parse)
+    net: bool = switch("give the guest a network, through this machine and only outwards")
     append: str = option("", "more words for the kernel command line", metavar="S")
     watch_fatal: bool = switch("fail the boot if the watch has an error or a warning")
     same_as: Path | None = option(None, "fail the boot if it is not the same as an earlier one with the same seed, and "
@@ -49,9 +57,14 @@ class Request:
     points: str = ""  # of stalls: when the plugin counts them
     machine: MachineOptions = field(default_factory=MachineOptions)
 
+    @property
+    def brought(self) -> Brought:
+        return Brought(self.root, self.shares, self.disks, self.net)
+
     def check(self) -> None:
         """Refuses bad input before anything long starts."""
         self.machine.check()
+        self._check_brought()
         self.check_memory(host.available_memory())
         given_kernel.check(self.kernel, self.build)
         if self.modules:
@@ -75,6 +88,14 @@ class Request:
             raise BadInput("--shell and a command exclude each other")
         if self.shell and not sys.stdin.isatty():
             raise BadInput("--shell needs a terminal")
+
+    def _check_brought(self) -> None:
+        self.brought.check()
+        if self.brought and self.machine.seed is not None:
+            raise BadInput("--seed with --root, --share, --disk or --net: how long they take depends on this machine; "
+                           "put what the guest needs into --file or --initrd")
+        if self.root and self.initrd:
+            raise BadInput("--root and --initrd exclude each other: both are the guest's userland")
 
     def _touched(self) -> int:
         """How much of its memory the guest will have touched when it is up: the kernel writes its array of struct page,

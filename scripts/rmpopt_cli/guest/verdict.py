@@ -3,8 +3,8 @@
 import json
 from pathlib import Path
 
-from ..base.errors import OK, VERDICT
-from . import hints, proofs, schedule, symbols, tables, watch
+from ..base.errors import OK, SETUP_FAILED, VERDICT
+from . import brought, hints, proofs, schedule, symbols, tables, watch
 from .guest_link import GuestLink
 from .request import Request
 from .session import Ending
@@ -117,10 +117,13 @@ def judge(request: Request, link: GuestLink, space: Workspace, ending: Ending,
 
 def _settle(request: Request, link: GuestLink, result: dict) -> None:
     """Outcome of a guest that did its work: the command's status, or our verdict."""
-    done = link.said("done")
+    done, not_brought = link.said("done"), link.said("cannot-bring")
     guest_status = int(done[1]) if done and len(done) > 1 else 0
     problem = _problem(request, result)
-    if guest_status:
+    if not_brought:
+        result.update(outcome="not-brought", status=SETUP_FAILED,
+                      message=f"{' '.join(not_brought[1:])}: {brought.ADVICE}")
+    elif guest_status:
         result.update(outcome="guest-exit", status=guest_status,
                       message=f"the command ended with status {guest_status}")
     elif request.watch_fatal and watch.serious(result["findings"]):

@@ -10,7 +10,6 @@ from pathlib import Path
 from ..base.console import say
 from ..base.errors import BadInput, Failure
 from ..base.shell import last_line, output
-from . import modules
 from .archive import BINARY_SUITES, Archive, sort_versions, unpack_deb
 from .cache import Cache, sha256_file, sha256_text
 
@@ -25,7 +24,8 @@ FLAVOURS = re.compile(r"-(?:rt|cloud)-")
 @dataclass
 class Kernel:
     image: Path
-    modules: list[Path] = field(default_factory=list)  # in the order of loading
+    modules: Path | None = None  # where they are, if it has any
+    options: dict[str, str] = field(default_factory=dict)  # of its .config, as far as that is known
 
 
 def is_name(text: str) -> bool:
@@ -181,5 +181,5 @@ def _arrange(where: Path, title: str) -> None:
 
 
 def _kernel(entry: Path) -> Kernel:
-    has_modules = (entry / "modules").is_dir()
-    return Kernel(entry / "vmlinuz", modules.in_order(entry / "modules") if has_modules else [])
+    modules = entry / "modules"
+    return Kernel(entry / "vmlinuz", modules if modules.is_dir() else None)

@@ -21,7 +21,7 @@ def check(name: str, build: bool = False) -> None:
         pass
     elif path.is_dir():
         image.check_kernel(_image_in(path))
-        _modules_of(path)
+        _has_modules(path)
     elif debian_kernel.is_package(path):
         debian_kernel.with_parts(path)
     else:
@@ -38,8 +38,7 @@ def find(cache: Cache, name: str, build: bool = False) -> Kernel:
         return debian_kernel.from_archive(cache, name)
     path = Path(name).absolute()
     if path.is_dir():
-        wanted = _modules_of(path)
-        return Kernel(_image_in(path), modules.in_order(path, wanted) if wanted else [])
+        return Kernel(_image_in(path), path if _has_modules(path) else None, _options_of(path))
     if debian_kernel.is_package(path):
         return debian_kernel.from_packages(cache, path)
     return Kernel(path)
@@ -70,13 +69,19 @@ def _image_in(tree: Path) -> Path:
     return found
 
 
-def _modules_of(tree: Path) -> list[str]:
-    """Those of ccp and kvm_amd that are modules by the tree's .config. They must be there."""
+def _options_of(tree: Path) -> dict[str, str]:
     config = tree / ".config"
-    options = kernel.options(config.read_text(errors="replace")) if config.is_file() else {}
-    wanted = [name for name, option in modules.WANTED.items() if options.get(option) == "m"]
+    return kernel.options(config.read_text(errors="replace")) if config.is_file() else {}
+
+
+def _has_modules(tree: Path) -> bool:
+    """Whether anything that we load is a module by the tree's .config. What SNP needs must be there."""
+    options = _options_of(tree)
+    if not options:
+        return False
+    wanted = modules.not_built_in(modules.FOR_SNP, options)
     missing = sorted({*wanted} - {*modules.files(tree)}) if wanted else []
     if missing:
         raise BadInput(f"kernel {tree}: {' and '.join(missing)} should be a module by its .config, but is not there: "
                        "run 'make modules'")
-    return wanted
+    return bool(modules.not_built_in(modules.OPTIONS, options))

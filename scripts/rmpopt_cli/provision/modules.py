@@ -2,14 +2,18 @@
 """Finds a kernel's modules and the ones that they need."""
 import os
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from ..base.errors import BadInput, Failure
 from ..base.shell import last_line, output
 
 # By their names in the kernel; the options that make them.
-WANTED = {"ccp": "CONFIG_CRYPTO_DEV_CCP_DD", "kvm_amd": "CONFIG_KVM_AMD"}
+FOR_SNP = {"ccp": "CONFIG_CRYPTO_DEV_CCP_DD", "kvm_amd": "CONFIG_KVM_AMD"}
+FOR_DEVICES = {"virtio_pci": "CONFIG_VIRTIO_PCI", "9pnet_virtio": "CONFIG_NET_9P_VIRTIO", "9p": "CONFIG_9P_FS",
+               "overlay": "CONFIG_OVERLAY_FS", "virtio_blk": "CONFIG_VIRTIO_BLK", "nvme": "CONFIG_BLK_DEV_NVME",
+               "ext4": "CONFIG_EXT4_FS", "virtio_net": "CONFIG_VIRTIO_NET"}
+OPTIONS = FOR_SNP | FOR_DEVICES
 FILE = re.compile(r"(.+)\.ko(?:\.(?:xz|zst|gz))?")
 
 
@@ -39,11 +43,17 @@ def needed_by(module: Path) -> list[str]:
     return [name for name in text.strip().split(",") if name]
 
 
-def in_order(directory: Path, wanted: Iterable[str] = tuple(WANTED),
+def not_built_in(names: Iterable[str], options: Mapping[str, str]) -> list[str]:
+    """Those that are modules by a kernel's .config, which may be unknown: then any of them may be one."""
+    return [name for name in names if options.get(OPTIONS[name], "" if options else "m") == "m"]
+
+
+def in_order(directory: Path, wanted: Iterable[str] = tuple(FOR_SNP),
              needs: Callable[[Path], list[str]] = needed_by) -> list[Path]:
     """The files of the wanted modules and of the modules that they need, dependencies first. Wanted modules that are
     not there are left out, because they may be built in."""
-    found = files(directory)
+    wanted = [*wanted]
+    found = files(directory) if wanted else {}
     chosen: list[Path] = []
 
     def choose(name: str, user: str) -> None:

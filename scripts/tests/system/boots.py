@@ -22,6 +22,9 @@ UNBIND_CCP = "cd /sys/bus/pci/drivers/ccp; for device in 0*; do echo $device > u
 # Linux lets the process fault for ever.
 STORE_TO_THE_RMP = ("page=$(dmesg | sed -n 's/.*RMP segment 0 physical address .\\(0x[0-9a-f]*\\).*/\\1/p'); "
                     "timeout -s KILL 1 busybox devmem $page 32 0; true")
+# Each change makes Linux wait until the IOMMU has stored that it is done.
+IOMMU_COMMANDS = ("for type in identity DMA; do for group in /sys/kernel/iommu_groups/[02]; do "
+                  "echo $type > $group/type || exit 1; done; done; dmesg")
 KVM_GUEST_STOPPED = r"ok \d+ assigned_page\\n"  # as it appears in JSON; not skipped
 KVM_GUEST_SKIPPED = "assigned_page # SKIP SNP is not active"
 
@@ -114,6 +117,8 @@ LINUX = (
          "<- differ|disagree"),
     Boot("a store through /dev/mem", ("--mem", "2G", "--", STORE_TO_THE_RMP), OK,
          "store of the host to page 0x[0-9a-f]+, which is assigned"),
+    Boot("the IOMMU writes its own buffers", ("--mem", "2G", "--", IOMMU_COMMANDS), OK,
+         never="Completion-Wait loop timed out"),
     Boot("a hint for a word of the command line", ("--mem", "2G", "--append", "nosmt"), VERDICT,
          "not all CPUs online.*leave 'nosmt' out"),
     Boot("status of a command", ("--mem", "2G", "--", "echo from the guest; exit 42"), 42, "from the guest"),
@@ -145,6 +150,10 @@ BAD_INPUT = (
     Boot("more memory than a kernel can touch here", ("--mem", "500T"), USAGE, "its kernel alone will touch"),
     Boot("injection of an unknown command", ("--inject", "psp:SNP_NONE:1"), QEMU_FAILED, "no command of firmware"),
     Boot("injection that is none", ("--inject", "psp"), USAGE, "--inject psp: give"),
+    Boot("userland that is none", ("--root", "/proc"), USAGE, "no bin/sh in it"),
+    Boot("directory missing", ("--share", "/nonexistent:rw"), USAGE, "--share /nonexistent: no such directory"),
+    Boot("disk missing", ("--disk", "/nonexistent:nvme"), USAGE, "--disk /nonexistent: No such file"),
+    Boot("files of the host in a seeded run", ("--seed", "1", "--net"), USAGE, "--seed with --root"),
     Boot("no tree to build", ("--build",), USAGE, "--build needs the tree"),
     Boot("tree without a kernel", ("--kernel", str(CHECKOUT)), USAGE, "no arch/x86/boot/bzImage in it"),
     Boot("reboot that nobody expected", ("--mem", "2G", "--reboots", "1", "--", "reboot -f"), GUEST_DIED,

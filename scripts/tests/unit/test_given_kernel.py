@@ -53,7 +53,7 @@ class TreeTest(Files):
     def test_built_in(self) -> None:
         built = self.put("arch/x86/boot/bzImage", kernel_image())
         self.put(".config", b"CONFIG_KVM_AMD=y\n")
-        self.assertEqual(given_kernel.find(Cache(), str(self.top)), debian_kernel.Kernel(built))
+        self.assertEqual(given_kernel.find(Cache(), str(self.top)), debian_kernel.Kernel(built, None, {"CONFIG_KVM_AMD": "y"}))
 
     def test_output_of_kernel_build(self) -> None:
         copied = self.put("bzImage", kernel_image())
@@ -149,7 +149,7 @@ class PackageTest(Files):
         kernel = self.found(self.package("linux-image-7.3.0-me", "", "boot/vmlinuz-7.3.0-me",
                                          "boot/System.map-7.3.0-me", "lib/modules/7.3.0-me/kernel/other.ko"))
         self.assertEqual(kernel.image.read_bytes(), kernel_image())
-        self.assertEqual(kernel.modules, [])
+        self.assertEqual(kernel.modules, kernel.image.parent / "modules")
         self.assertEqual((kernel.image.parent / "System.map").read_bytes(), b"content")
 
     def test_split(self) -> None:
