@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Where things are: the checkout, its build directory, the cache."""
+"""Where things are: the checkout, or the place where it is installed; its build directory; the cache."""
 import os
 from pathlib import Path
 
 CHECKOUT = Path(__file__).resolve().parents[3]
+# Installed, there is nothing to build: BUILD is a link to what was built.
+IS_INSTALLED = not (CHECKOUT / "meson.build").exists() and (CHECKOUT / "build").is_symlink()
+COMMAND = "rmpopt" if IS_INSTALLED else "scripts/rmpopt"  # for messages
 PROGRAM = CHECKOUT / "scripts" / "rmpopt"
 BUILD = CHECKOUT / "build"
 PLUGIN = BUILD / "plugin" / "librmpopt.so"

@@ -3,6 +3,7 @@
 import argparse
 
 from ..base.errors import BadInput
+from ..base.paths import IS_INSTALLED
 from ..provision.cache import Cache
 
 
@@ -19,6 +20,8 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
 
 
 def _test(arguments: argparse.Namespace) -> int:
+    if IS_INSTALLED:
+        raise BadInput("the tests come with the source only: run scripts/rmpopt test in a checkout")
     from tests.system import runner  # here, because no other verb needs the tests
     if arguments.distros and arguments.kernels:
         raise BadInput("--distros and --kernels exclude each other")

@@ -18,6 +18,7 @@ from pathlib import Path
 from ..base.console import Progress, note, say
 from ..base.errors import OK, TEST_FAILED, BadInput, Failure
 from ..base.parallel import threads
+from ..base.paths import COMMAND
 from ..guest import symbols, watch
 from ..guest.given import Given
 from ..guest.stalls import Stall
@@ -68,7 +69,7 @@ class Search:
     def replay(self, by: Sequence[Perturbation]) -> str:
         words = [word for one in by for word in
                  (("--turns", one.order) if isinstance(one, Turns) else ("--stall", str(one)))]
-        return shlex.join(["scripts/rmpopt", "explore", *words, *self.words])
+        return shlex.join([COMMAND, "explore", *words, *self.words])
 
 
 @dataclass

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..base.errors import OK, BadInput, Failure
-from ..base.paths import BUILD, PLUGIN
+from ..base.paths import BUILD, COMMAND, PLUGIN
 from ..base.shell import last_line, output
 from ..provision import packages, project
 from ..provision.cache import Cache
@@ -66,7 +66,7 @@ def check_one(known: Sequence[Policy], text: str) -> None:
     name, _, value = text.partition("=")
     policy = next((p for p in known if p.name == name), None)
     if policy is None:
-        raise BadInput(f"--policy {text}: no policy '{name}': 'scripts/rmpopt policies' explains those there are: "
+        raise BadInput(f"--policy {text}: no policy '{name}': '{COMMAND} policies' explains those there are: "
                        f"{', '.join(p.name for p in known)}")
     if value not in policy.values:
         raise BadInput(f"--policy {text}: {name} can't be '{value}': give {' or '.join(policy.values)}")

@@ -5,12 +5,12 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
 from ..base.errors import OK, TEST_FAILED, Failure
-from ..base.paths import BUILD, PLUGIN
+from ..base.paths import BUILD, COMMAND, IS_INSTALLED, PLUGIN
 from ..base.shell import output
 from . import kernel, layout, linux_source, packages, project, qemu, selftests
 from .cache import Cache
 
-RUN_SETUP = "run 'scripts/rmpopt setup'"
+RUN_SETUP = f"run '{COMMAND} setup'"
 
 
 @dataclass
@@ -50,6 +50,8 @@ def _entry(kind: str, what: str) -> Callable[[Cache], Verdict]:
 def _build(cache: Cache) -> Verdict:
     if not PLUGIN.exists():
         return Verdict("plugin", False, "not built", RUN_SETUP)
+    if IS_INSTALLED:
+        return Verdict("plugin", True, str(PLUGIN))
     status, text, _ = output(["ninja", "-C", BUILD, "-n", project.FOR_GUESTS])
     fresh = status == 0 and "no work to do" in text
     return Verdict("plugin", fresh, str(PLUGIN) if fresh else "older than its source", "" if fresh else RUN_SETUP)
@@ -66,7 +68,7 @@ def _kernel(cache: Cache) -> Verdict:
 CHECKS: tuple[Callable[[Cache], Verdict], ...] = (
     _cache, _packages, _qemu, _build,
     _entry(linux_source.KIND, "Linux source"), _kernel,
-    _entry(selftests.KIND, "Linux's selftests"))
+    *(() if IS_INSTALLED else (_entry(selftests.KIND, "Linux's selftests"),)))
 
 
 def _guarded(check: Callable[[Cache], Verdict], cache: Cache) -> Verdict:
@@ -76,7 +78,7 @@ def _guarded(check: Callable[[Cache], Verdict], cache: Cache) -> Verdict:
         return Verdict(check.__name__.strip("_"), False, str(problem), RUN_SETUP)
 
 
-OTHER_QEMU = "use a QEMU 11.1 as Debian builds it ('scripts/rmpopt setup' finds one)"
+OTHER_QEMU = f"use a QEMU 11.1 as Debian builds it ('{COMMAND} setup' finds one)"
 
 
 def _facts(chosen: qemu.Qemu | None) -> list[Verdict]:

@@ -6,12 +6,12 @@ from collections.abc import Iterable
 
 from ..base.console import Progress
 from ..base.errors import Failure
+from ..base.paths import IS_INSTALLED
 from ..base.shell import last_line, logged, output
 from .cache import Cache
 
 # Package -> what it is for; everything is in Debian 12 and 13.
-NEEDED = {
-    "build-essential": "compiler for plugin and kernel",
+NEEDED_BY_PROJECT = {
     "meson": "build of the project",
     "ninja-build": "build of the project",
     "pkg-config": "build of the project",
@@ -20,6 +20,10 @@ NEEDED = {
     "libzydis-dev": "plugin",
     "nlohmann-json3-dev": "plugin",
     "libmbedtls-dev": "digests and signatures of the secure processor",
+}
+NEEDED = {
+    "build-essential": "compiler for plugin and kernel",
+    **({} if IS_INSTALLED else NEEDED_BY_PROJECT),
     "bc": "kernel build",
     "bison": "kernel build",
     "flex": "kernel build",
@@ -45,7 +49,7 @@ NEEDED_BY_TESTS = {
 }
 
 
-def missing(wanted: Iterable[str] = (*NEEDED, *NEEDED_BY_TESTS)) -> list[str]:
+def missing(wanted: Iterable[str] = (*NEEDED, *(() if IS_INSTALLED else NEEDED_BY_TESTS))) -> list[str]:
     """The packages that are not installed."""
     if not shutil.which("dpkg-query"):
         raise Failure("this is not a Debian machine (no dpkg): install the packages by hand, see README.md")

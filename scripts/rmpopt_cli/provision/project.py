@@ -10,7 +10,7 @@ from pathlib import Path
 from ..base import lock
 from ..base.console import Progress, say
 from ..base.errors import Failure
-from ..base.paths import BUILD, CHECKOUT
+from ..base.paths import BUILD, CHECKOUT, IS_INSTALLED
 from ..base.shell import last_line, logged, output
 from .cache import Cache, sha256_text
 
@@ -93,6 +93,8 @@ def _compiler_cache(cache: Cache) -> dict[str, str]:
 
 def build(cache: Cache, targets: Sequence[Path] = ()) -> None:
     """Configures the project and compiles the targets, or everything including tests. Silent if all is up to date."""
+    if IS_INSTALLED:
+        return
     if not (CHECKOUT / "meson.build").exists():
         raise Failure("meson.build is missing: this is not a complete checkout")
     log = cache.directory("log") / f"build-{sha256_text(str(CHECKOUT))[:8]}"

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ..base.console import note, say
 from ..base.errors import BadInput, Failure
+from ..base.paths import COMMAND
 from ..base.shell import last_line, output
 from .archive import BINARY_SUITES, Archive, Suites, unpack_deb
 from .cache import Cache
@@ -55,7 +56,7 @@ def build_probe(cache: Cache) -> Path:
         source.write_text(PROBE_SOURCE)
         status, _, problem = output(["cc", "-shared", "-fPIC", "-o", where / "probe.so", source])
         if status != 0:
-            raise Failure(f"the C compiler does not work ({last_line(problem)}): run 'scripts/rmpopt setup'")
+            raise Failure(f"the C compiler does not work ({last_line(problem)}): run '{COMMAND} setup'")
     return cache.ensure("plugin-probe", f"api-{PLUGIN_API}", make) / "probe.so"
 
 

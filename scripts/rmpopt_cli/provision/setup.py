@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from ..base import console
 from ..base.parallel import together
-from ..base.paths import BUILD, MARK, PLUGIN
+from ..base.paths import BUILD, IS_INSTALLED, MARK, PLUGIN
 from . import kernel, linux_source, packages, project, qemu, selftests
 from .cache import Cache
 
@@ -56,7 +56,7 @@ def for_linux(cache: Cache, plugin: Path | None, qemu_path: str | None,
 
 def for_tests(cache: Cache, find_kernels: Callable[[Cache], None]) -> None:
     cache.prepare()
-    packages.ensure(cache, tests=True)
+    packages.ensure(cache, tests=not IS_INSTALLED)
 
     def host() -> None:
         _step("QEMU", functools.partial(tools, cache))
@@ -94,6 +94,7 @@ def everything(cache: Cache) -> None:
     def kernels(where: Cache) -> None:
         linux_source.refresh(where)
         kernel.reference(where)
-        selftests.ensure(where)
+        if not IS_INSTALLED:
+            selftests.ensure(where)
 
     for_tests(cache, kernels)

@@ -54,10 +54,15 @@ STEPS = (
     Step("user: first boot", "scripts/rmpopt boot", True),
     Step("user: model's tests", "meson configure build -Dtests=true && meson test -C build 'hw model'", True),
 )
+AS_PACKAGE = Step("root: Debian package",
+                  "apt-get -y --no-install-recommends install debhelper dh-python lintian && "
+                  "dpkg-buildpackage -us -uc -b && lintian --allow-root --fail-on error,warning ../rmpopt_*.changes && "
+                  "apt-get -y --no-install-recommends install ../rmpopt_*_amd64.deb && "
+                  "cd / && rmpopt boot -- true && apt-get -y purge rmpopt && ! test -e /usr/share/rmpopt")
 WITH_CLANG = Step("clang: plugin, model's tests",
                   "CC=clang CXX=clang++ meson setup build-clang -Dwerror=true -Dbuildtype=release && "
                   "ninja -C build-clang for-guests && meson test -C build-clang 'hw model'")
-RELEASES = {"bookworm": STEPS, "trixie": STEPS, "sid": (*STEPS, WITH_CLANG)}
+RELEASES = {"bookworm": (*STEPS, AS_PACKAGE), "trixie": (*STEPS, AS_PACKAGE), "sid": (*STEPS, AS_PACKAGE, WITH_CLANG)}
 KEPT_FOR_USER = ("kernel", "linux-source")
 
 
