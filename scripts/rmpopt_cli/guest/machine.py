@@ -230,7 +230,8 @@ def command(cache: Cache, qemu: Qemu, machine: MachineOptions, places: dict[str,
     a reset of the guest does not end QEMU. `has_psp`: with the secure processor."""
     size = f"{machine.memory >> 10}K"
     words = [*qemu.argv, "-no-user-config", "-nodefaults", "-display", "none", *([] if may_reboot else ["-no-reboot"]),
-             "-accel", f"tcg,thread={machine.on_idle_host(host.idle_cpus())}", "-machine", "q35,smm=off,memory-backend=ram",
+             "-accel", f"tcg,thread={machine.on_idle_host(host.idle_cpus())}",
+             "-machine", "q35,smm=off,memory-backend=ram",
              "-object", f"memory-backend-memfd,id=ram,size={size},share=on", "-m", size,
              "-smp", machine.smp, "-cpu", cpu.model(qemu, machine.persona, cache),
              *(VIRTUAL_TIME if machine.has_virtual_time else []), *_seeded(machine.seed)]

@@ -39,6 +39,14 @@ def for_bare_metal(cache: Cache, plugin: Path | None, qemu_path: str | None, ima
     return found
 
 
+def for_others(cache: Cache, plugin: Path | None, qemu_path: str | None) -> qemu.Qemu:
+    """Provides QEMU and the plugin, for a guest that is not ours."""
+    found = tools(cache, qemu_path)
+    if plugin == PLUGIN:
+        _ours(cache, plugin)
+    return found
+
+
 def for_linux(cache: Cache, plugin: Path | None, qemu_path: str | None,
               find_kernel: Callable[[Cache], T] = kernel.reference) -> tuple[qemu.Qemu, T]:
     """Provides what a Linux guest needs, in parallel: QEMU with our parts, and a kernel."""

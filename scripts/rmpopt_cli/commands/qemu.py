@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The qemu command: a QEMU for other tools, with our machine in it."""
+import argparse
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+from ..base import options
+from ..base.console import note
+from ..base.errors import OK, QEMU_FAILED
+from ..base.shell import environment, tied_to_us
+from ..guest import foreign, machine, policies, rmpopt_use, symbols, watch, workspace
+from ..guest.machine import MachineOptions
+from ..provision import setup
+from ..provision.cache import Cache
+from ..provision.qemu import Qemu
+
+
+def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    parser = commands.add_parser("qemu", help="run another tool's QEMU command line on our machine",
+                                 usage="rmpopt qemu [options] -- QEMU ARGUMENTS")
+    options.add(parser, MachineOptions, unset=True)
+    parser.add_argument("words", nargs="*", metavar="ARGUMENT", help="as for qemu-system-x86_64")
+    parser.set_defaults(action=_qemu)
+
+
+def _qemu(arguments: argparse.Namespace) -> int:
+    cache, given = Cache(), options.given(arguments, MachineOptions)
+    chosen = MachineOptions(**given)
+    chosen.check()
+    policies.check(cache, chosen.policies, chosen.library)
+    found = setup.for_others(cache, chosen.library, chosen.qemu)
+    if foreign.is_question(arguments.words):
+        return subprocess.call([*found.argv, *arguments.words])
+    theirs = foreign.read(arguments.words)
+    ours = theirs.onto(chosen, {*given})
+    space = workspace.create(cache, None)
+    try:
+        return _run(cache, found, ours, theirs, space)
+    finally:
+        space.drop_run()
+
+
+def _run(cache: Cache, found: Qemu, ours: MachineOptions, theirs: foreign.Foreign,
+         space: workspace.Workspace) -> int:
+    places = {"log": space.plugin_log, "report": space.plugin_report, "events": space.events,
+              "control": space.control_socket}
+    argv = [*machine.command(cache, found, ours, places, has_psp=ours.has_rmp), *theirs.rest, *ours.qemu_options]
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # it is for QEMU, or for its guest
+    status = subprocess.call(tied_to_us(argv), env=environment())
+    _tell(space, theirs.kernel)
+    return status if status >= OK else QEMU_FAILED
+
+
+def _tell(space: workspace.Workspace, kernel: Path | None) -> None:
+    """What the machine has seen, on stderr: stdout is the guest's."""
+    try:
+        report = json.loads(space.plugin_report.read_text())
+    except (OSError, ValueError):
+        note(f"the plugin left no report in {space.report}")
+        return
+    names = symbols.for_kernel(None, kernel) if kernel else None
+    use = rmpopt_use.of(report, [], False)
+    if use:
+        note(f"RMPOPT: {use.text}")
+    for line in watch.lines(watch.findings(report, names)):
+        print(line, file=sys.stderr)
+    note(f"report: {space.report}")

@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The vng command: virtme-ng with our machine as its QEMU."""
+import argparse
+import shlex
+import shutil
+import signal
+import subprocess
+import tempfile
+from pathlib import Path
+
+from ..base import options
+from ..base.errors import BadInput
+from ..base.paths import PROGRAM
+from ..guest import policies
+from ..guest.machine import MachineOptions
+from ..provision import setup
+from ..provision.cache import Cache
+
+# There is neither KVM nor a microvm with SNP.
+WITHOUT = ("--disable-kvm", "--disable-microvm")
+
+
+def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    parser = commands.add_parser("vng", help="run virtme-ng on our machine",
+                                 usage="rmpopt vng [options] -- VNG ARGUMENTS")
+    options.add(parser, MachineOptions, unset=True)
+    parser.add_argument("words", nargs="*", metavar="ARGUMENT", help="as for vng")
+    parser.set_defaults(action=_vng)
+
+
+def _vng(arguments: argparse.Namespace) -> int:
+    program = shutil.which("vng")
+    if not program:
+        raise BadInput("vng is not installed: run 'apt-get install virtme-ng' (Debian 13 and newer have it)")
+    cache, given = Cache(), options.given(arguments, MachineOptions)
+    chosen = MachineOptions(**given)
+    chosen.check()
+    policies.check(cache, chosen.policies, chosen.library)
+    setup.for_others(cache, chosen.library, chosen.qemu)
+    with tempfile.TemporaryDirectory(prefix="rmpopt-") as scratch:
+        qemu = Path(scratch, "qemu")
+        ours = shlex.join([str(PROGRAM), "qemu", *options.words(MachineOptions, given)])
+        qemu.write_text(f'#!/bin/sh\nexec {ours} -- "$@"\n')
+        qemu.chmod(0o755)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # it is for vng
+        return subprocess.call([program, *WITHOUT, "--qemu", str(qemu), *arguments.words])
