@@ -4,6 +4,7 @@
 A new option is a field of MachineOptions and a row in the plugin's table of options. All verbs that start a machine
 then have it.
 """
+import math
 import re
 import shlex
 from collections.abc import Sequence
@@ -18,7 +19,8 @@ from ..provision.cache import Cache
 from ..provision.qemu import Qemu
 from . import cpu
 
-CPUS_FOR_THREADS = 2
+CPUS_FOR_THREADS = 2  # of the host, idle
+CPUS_EACH = 2  # of the guest, for each of those; with more, CPUs that wait for each other take its time
 LONGEST_BOUND = 86400  # of the watch, in seconds of guest time
 LONGEST_TIMEOUT = 10_000_000  # seconds of guest time
 # The guest's clock advances 8 ns for each instruction, and jumps to the next timer when all CPUs are idle.
@@ -46,6 +48,15 @@ def check_smp(text: str) -> str:
     if not SMP_ITEM.fullmatch(items[0]) or not all(SMP_ITEM.fullmatch(item) for item in items):
         raise BadInput(f"--smp {text}: give CPUs as QEMU does, for example 4,cores=2,threads=2")
     return text
+
+
+def count_cpus(smp: str) -> int:
+    """The CPUs that the guest begins with."""
+    first = smp.removeprefix("cpus=").split(",")[0]
+    if first.isdecimal():
+        return int(first)
+    items = dict(item.split("=") for item in smp.split(","))
+    return math.prod(int(items.get(name, 1)) for name in ("sockets", "dies", "cores", "threads"))
 
 
 def check_measure(text: str) -> str:
@@ -145,7 +156,7 @@ class MachineOptions:
                           plugin="measure", untold="off")
     tlb: str = option("zen5", "data TLBs to model: zen3, zen4, zen5, or entries such as 64/2048x16", metavar="SIZE",
                       parse=check_tlb, plugin="tlb", untold="zen5")
-    thread: str = option("auto", "host threads for the guest's CPUs; auto: multi where this machine has two idle CPUs",
+    thread: str = option("auto", "host threads for the guest's CPUs; auto: multi where this machine is idle enough",
                          choices=("auto", "single", "multi"))
     time: str = option("real", "virtual: the guest's clock counts instructions and skips idle time",
                        choices=("real", "virtual"))
@@ -186,7 +197,8 @@ class MachineOptions:
         races, and the only one in virtual time."""
         if self.thread != "auto":
             return self.thread
-        several = idle_cpus >= CPUS_FOR_THREADS and not self.no_plugin and not self.has_virtual_time
+        enough = idle_cpus >= CPUS_FOR_THREADS and count_cpus(self.smp) <= CPUS_EACH * idle_cpus
+        several = enough and not self.no_plugin and not self.has_virtual_time
         return "multi" if several else "single"
 
     @property

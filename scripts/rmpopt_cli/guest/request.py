@@ -33,8 +33,8 @@ class Request:
                                "the guest ends", metavar="DIR", parse=Path)
     shares: list[Share] = repeated("show this directory in the guest, at the same path or at MOUNT, read-only unless "
                                    ":rw is given; may be repeated", "--share", "DIR[:MOUNT][:rw]", parse=Share.parse)
-    disks: list[Disk] = repeated("give the guest this disk image, by virtio or as an NVMe; writes are lost unless :rw is "
-                                 "given; may be repeated", "--disk", "FILE[:nvme][:rw]", parse=Disk.parse)
+    disks: list[Disk] = repeated("give the guest this disk image, by virtio or as an NVMe; writes are lost unless "
+                                 ":rw is given; may be repeated", "--disk", "FILE[:nvme][:rw]", parse=Disk.parse)
     net: bool = switch("give the guest a network, through this machine and only outwards")
     append: str = option("", "more words for the kernel command line", metavar="S")
     watch_fatal: bool = switch("fail the boot if the watch has an error or a warning")

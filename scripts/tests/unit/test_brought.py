@@ -13,7 +13,8 @@ from .test_input import Scratch
 class ShareTest(Scratch):
     def test_forms(self) -> None:
         for text, wanted in (("/a", Share(Path("/a"), "/a")), ("/a:/b", Share(Path("/a"), "/b")),
-                             ("/a:rw", Share(Path("/a"), "/a", True)), ("/a:/b/../c/:rw", Share(Path("/a"), "/c", True)),
+                             ("/a:rw", Share(Path("/a"), "/a", True)),
+                             ("/a:/b/../c/:rw", Share(Path("/a"), "/c", True)),
                              (".", Share(Path.cwd(), os.getcwd()))):
             self.assertEqual(Share.parse(text), wanted, text)
         for text in ("", ":/b", "/a:b", "/a:/b:ro", "/a:/b:/c", "/a:", "/a\nnet"):

@@ -53,7 +53,8 @@ class TreeTest(Files):
     def test_built_in(self) -> None:
         built = self.put("arch/x86/boot/bzImage", kernel_image())
         self.put(".config", b"CONFIG_KVM_AMD=y\n")
-        self.assertEqual(given_kernel.find(Cache(), str(self.top)), debian_kernel.Kernel(built, None, {"CONFIG_KVM_AMD": "y"}))
+        self.assertEqual(given_kernel.find(Cache(), str(self.top)),
+                         debian_kernel.Kernel(built, None, {"CONFIG_KVM_AMD": "y"}))
 
     def test_output_of_kernel_build(self) -> None:
         copied = self.put("bzImage", kernel_image())

@@ -8,7 +8,7 @@ from rmpopt_cli import cli
 from rmpopt_cli.base import options
 from rmpopt_cli.base.errors import BadInput
 from rmpopt_cli.guest.given import FIXED
-from rmpopt_cli.guest.machine import MachineOptions, check_turns, parse_seed, plugin_argument, show_size
+from rmpopt_cli.guest.machine import MachineOptions, check_turns, count_cpus, parse_seed, plugin_argument, show_size
 from rmpopt_cli.guest.request import Request
 
 
@@ -94,12 +94,19 @@ class PluginTest(unittest.TestCase):
 
     def test_threads_of_an_idle_host(self) -> None:
         for machine, idle, wanted in ((MachineOptions(), 2, "multi"), (MachineOptions(), 1, "single"),
+                                      (MachineOptions(smp="1"), 1, "single"),
+                                      (MachineOptions(smp="5"), 2, "single"), (MachineOptions(smp="5"), 3, "multi"),
                                       (MachineOptions(thread="multi"), 0, "multi"),
                                       (MachineOptions(thread="single"), 9, "single"),
                                       (MachineOptions(no_plugin=True), 9, "single"),
                                       (MachineOptions(time="virtual"), 9, "single"),
                                       (MachineOptions(seed=1), 9, "single")):
             self.assertEqual(machine.on_idle_host(idle), wanted, machine)
+
+    def test_number_of_cpus(self) -> None:
+        for smp, wanted in (("3", 3), ("cpus=3,cores=2", 3), ("4,cores=2,threads=2,maxcpus=8", 4),
+                            ("sockets=2,cores=3,threads=2", 12), ("maxcpus=8", 1)):
+            self.assertEqual(count_cpus(smp), wanted, smp)
 
     def test_turns(self) -> None:
         self.assertIn("turns=0:2:1", self.told(seed=0, turns=check_turns("0:2:1")))
