@@ -9,9 +9,9 @@ from rmpopt_cli.guest.machine import MachineOptions
 
 class ReadTest(unittest.TestCase):
     def test_what_the_machine_is_made_of_goes(self) -> None:
-        theirs = foreign.read("-name x -m 1G -object memory-backend-memfd,id=mem,size=1G,share=on "
-                              "-numa node,memdev=mem -machine accel=kvm:tcg -M q35 -cpu host -accel kvm -enable-kvm -smp 3 -object rng,id=r "
-                              "-device edu -append -m".split())
+        theirs = foreign.read("-name x -m 1G -object memory-backend-memfd,id=mem,size=1G,share=on -numa node,memdev=mem"
+                              " -machine accel=kvm:tcg -M q35 -cpu host -accel kvm -enable-kvm -smp 3"
+                              " -object rng,id=r -device edu -append -m".split())
         self.assertEqual(theirs.rest, "-name x -object rng,id=r -device edu -append -m".split())
         self.assertEqual((theirs.memory, theirs.smp), ("1G", "3"))
 
