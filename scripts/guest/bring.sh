@@ -60,12 +60,28 @@ bring_net() {
 	echo nameserver 10.0.2.3 >"$top/etc/resolv.conf"
 }
 
+# A shell that ends is started anew. Standard input of the loop is not the list below.
+bring_consoles() {
+	number=0
+	while [ "$number" -lt "$1" ]; do
+		console=/dev/hvc$number
+		[ -c $console ] || { word cannot-bring "no $console appeared" && return 1; }
+		stty -F $console sane
+		while sleep 0.2; do
+			run setsid sh -c "exec sh -i <$console >$console 2>&1"
+		done </dev/null >/dev/null 2>&1 3>&- &
+		number=$((number + 1))
+	done
+}
+
 while read -r what first second third; do
 	case $what in
 	root) bring_root ;;
 	share) bring_share "$first" "$second" "$third" ;;
 	net) bring_net ;;
+	consoles) consoles=$first ;;
 	esac || { action=nothing code=125 && break; }
 done <$home/brought
 # Where the user stands, if the guest has that directory.
 [ -d "$top$started" ] && directory=$started
+[ "$consoles" ] && { bring_consoles "$consoles" || { action=nothing code=125; }; }

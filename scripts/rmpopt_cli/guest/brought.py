@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..base.errors import BadInput
+from . import console
 
 QCOW2_MAGIC = b"QFI\xfb"
 CONTROLLERS = ("virtio", "nvme")
@@ -91,9 +92,10 @@ class Brought:
     shares: list[Share] = field(default_factory=list)
     disks: list[Disk] = field(default_factory=list)
     net: bool = False
+    consoles: int = 0  # with a shell on each, for more terminals than the first
 
     def __bool__(self) -> bool:
-        return bool(self.root or self.shares or self.disks or self.net)
+        return bool(self.root or self.shares or self.disks or self.net or self.consoles)
 
     def check(self) -> None:
         """Refuses what can't be brought, before anything long starts."""
@@ -113,13 +115,14 @@ class Brought:
         wanted += ["9pnet_virtio", "9p"] if self.root or self.shares else []
         wanted += ["overlay"] if self.root else []
         wanted += sorted({"nvme" if disk.controller == "nvme" else "virtio_blk" for disk in self.disks})
-        return wanted + (["ext4"] if self.disks else []) + (["virtio_net"] if self.net else [])
+        wanted += ["ext4"] if self.disks else []
+        return wanted + (["virtio_net"] if self.net else []) + (["virtio_console"] if self.consoles else [])
 
-    def arguments(self) -> list[str]:
-        """For QEMU."""
-        return [word for words in self._arguments() for word in words]
+    def arguments(self, sockets: Path) -> list[str]:
+        """For QEMU. Sockets of consoles go to that directory."""
+        return [word for words in self._arguments(sockets) for word in words]
 
-    def _arguments(self) -> Iterator[list[str]]:
+    def _arguments(self, sockets: Path) -> Iterator[list[str]]:
         if self.root:
             yield _nine_p(TAG_OF_ROOT, self.root.absolute(), writable=False)
         for number, share in enumerate(self.shares):
@@ -130,13 +133,21 @@ class Brought:
             yield from _disk(f"disk{number}", disk, chassis=number + 1)
         if self.net:
             yield ["-netdev", "user,id=net", "-device", "virtio-net-pci,bus=pcie.0,netdev=net,romfile="]
+        if self.consoles:
+            yield ["-device", "virtio-serial-pci,bus=pcie.0,id=consoles"]
+        for number in range(self.consoles):
+            name = f"console{number}"
+            yield ["-chardev", f"socket,id={name},server=on,wait=off,path={quoted(console.socket_in(sockets, number))}",
+                   "-device", f"virtconsole,bus=consoles.0,chardev={name}"]
 
     def for_init(self) -> str:
         """What bring.sh reads: a line for each thing that it mounts or sets up."""
         lines = ["root"] if self.root else []
         lines += [f"share share{number} {'rw' if share.writable else 'ro'} {share.mount}"
                   for number, share in enumerate(self.shares)]
-        return "".join(f"{line}\n" for line in lines + (["net"] if self.net else []))
+        lines += ["net"] if self.net else []
+        lines += [f"consoles {self.consoles}"] if self.consoles else []
+        return "".join(f"{line}\n" for line in lines)
 
 
 def _disk(name: str, disk: Disk, chassis: int) -> Iterator[list[str]]:

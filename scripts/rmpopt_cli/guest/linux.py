@@ -133,7 +133,8 @@ def _arguments(cache: Cache, request: Request, qemu: Qemu, space: workspace.Work
                              may_reboot=request.reboots > 0, has_psp=request.machine.has_rmp),
             *_serial_ports(space, request), "-kernel", str(kernel_image), "-initrd", str(space.initrd),
             "-append", _command_line(request), *request.machine.qemu_options,
-            *request.brought.arguments()]  # the last, because QEMU might put the user's devices onto a bus of ours
+            # The last, because QEMU might put the user's devices onto a bus of ours.
+            *request.brought.arguments(space.run)]
 
 
 def _token(request: Request, dry_run: bool) -> str:

@@ -8,7 +8,7 @@ from ..base import host
 from ..base.errors import BadInput
 from ..base.options import option, repeated, switch
 from ..provision import given_kernel, image, modules
-from . import schedule, stalls
+from . import console, schedule, stalls
 from .brought import Brought, Disk, Share
 from .machine import MachineOptions, show_size
 from .stalls import Stall
@@ -50,7 +50,7 @@ class Request:
     report: Path | None = option(None, "directory for logs and result.json", metavar="DIR", parse=Path)
     timeout: float = option(300, "seconds to wait", metavar="S", parse=float)
     reboots: int = option(0, "how many times the guest may restart, by reset or kexec", metavar="N", parse=int)
-    shell: bool = switch("interactive console (Ctrl-A X ends QEMU)")
+    shell: bool = switch("interactive console (Ctrl-A X ends QEMU); 'rmpopt console' opens more")
     json: bool = switch("print the result as JSON")
     verbose: bool = switch("show the guest's console")
     command: str = ""
@@ -59,7 +59,8 @@ class Request:
 
     @property
     def brought(self) -> Brought:
-        return Brought(self.root, self.shares, self.disks, self.net)
+        consoles = console.MOST if self.shell and self.machine.seed is None else 0
+        return Brought(self.root, self.shares, self.disks, self.net, consoles)
 
     def check(self) -> None:
         """Refuses bad input before anything long starts."""

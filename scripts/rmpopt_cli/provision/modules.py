@@ -12,7 +12,8 @@ from ..base.shell import last_line, output
 FOR_SNP = {"ccp": "CONFIG_CRYPTO_DEV_CCP_DD", "kvm_amd": "CONFIG_KVM_AMD"}
 FOR_DEVICES = {"virtio_pci": "CONFIG_VIRTIO_PCI", "9pnet_virtio": "CONFIG_NET_9P_VIRTIO", "9p": "CONFIG_9P_FS",
                "overlay": "CONFIG_OVERLAY_FS", "virtio_blk": "CONFIG_VIRTIO_BLK", "nvme": "CONFIG_BLK_DEV_NVME",
-               "ext4": "CONFIG_EXT4_FS", "virtio_net": "CONFIG_VIRTIO_NET"}
+               "ext4": "CONFIG_EXT4_FS", "virtio_net": "CONFIG_VIRTIO_NET",
+               "virtio_console": "CONFIG_VIRTIO_CONSOLE"}
 OPTIONS = FOR_SNP | FOR_DEVICES
 FILE = re.compile(r"(.+)\.ko(?:\.(?:xz|zst|gz))?")
 

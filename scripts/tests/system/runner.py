@@ -18,8 +18,8 @@ from rmpopt_cli.base.paths import BUILD, CHECKOUT
 from rmpopt_cli.base.shell import last_line, output
 from rmpopt_cli.provision import kernel, setup
 from rmpopt_cli.provision.cache import Cache
-from . import (bad_input, boots, brought, compilers, debugger, distros, experiments, explore, installed, kernels,
-               layout, measure, other_tools, reoptimise, report, scenarios, seeds)
+from . import (bad_input, boots, brought, compilers, consoles, debugger, distros, experiments, explore, installed,
+               kernels, layout, measure, other_tools, reoptimise, report, scenarios, seeds)
 from .command import Check, Checks
 
 SKIPPED = 77  # exit status by which Meson's tests skip
@@ -96,8 +96,8 @@ def run_all(cache: Cache, pattern: str, as_json: bool) -> int:
         return _close(_group("scripts", [test for test in unit_tests() if pattern in test[0]], jobs), as_json)
     variants = scenarios.variant_tests()
     searches = explore.tests()
-    linux = (boots.tests() + brought.tests() + other_tools.tests() + installed.tests() + bad_input.tests() +
-             measure.tests() + report.tests())
+    linux = (boots.tests() + brought.tests() + consoles.tests() + other_tools.tests() + installed.tests() +
+             bad_input.tests() + measure.tests() + report.tests())
     alike = (measure.lasting_tests() + experiments.tests() + scenarios.tests() + reoptimise.tests() + seeds.tests() +
              variants)
 

@@ -57,9 +57,9 @@ class DiskTest(Scratch):
 
     def test_writes_are_kept_only_if_asked_for(self) -> None:
         path = self.put(b"x")
-        drive = Brought(disks=[Disk(path)]).arguments()[1]
+        drive = Brought(disks=[Disk(path)]).arguments(Path("/run"))[1]
         self.assertEqual(drive, f"if=none,id=disk0,format=raw,snapshot=on,file={self.top}/a,,b")
-        self.assertIn("snapshot=off", Brought(disks=[Disk(path, "nvme", True)]).arguments()[3])
+        self.assertIn("snapshot=off", Brought(disks=[Disk(path, "nvme", True)]).arguments(Path("/run"))[3])
 
 
 class BroughtTest(Scratch):
@@ -67,7 +67,7 @@ class BroughtTest(Scratch):
         nothing = Brought()
         nothing.check()
         self.assertFalse(nothing)
-        self.assertEqual((nothing.arguments(), nothing.for_init(), nothing.modules()), ([], "", []))
+        self.assertEqual((nothing.arguments(Path("/run")), nothing.for_init(), nothing.modules()), ([], "", []))
 
     def test_root_must_be_a_userland(self) -> None:
         self.refused("no bin/sh", Brought(self.top).check)
@@ -76,16 +76,17 @@ class BroughtTest(Scratch):
         Brought(self.top).check()
 
     def test_only_what_is_shared_for_writing_can_be_written(self) -> None:
-        words = Brought(self.top, [Share(self.top, "/x"), Share(self.top, "/y", True)]).arguments()
+        words = Brought(self.top, [Share(self.top, "/x"), Share(self.top, "/y", True)]).arguments(Path("/run"))
         modes = [word for word in words if word.startswith("local,")]
         self.assertEqual(["readonly=on" in mode for mode in modes], [True, True, False])
 
     def test_what_the_init_is_told(self) -> None:
         brought = Brought(self.top, [Share(self.top, "/x y"), Share(self.top, "/z", True)], net=True)
         self.assertEqual(brought.for_init(), "root\nshare share0 ro /x y\nshare share1 rw /z\nnet\n")
+        self.assertEqual(Brought(consoles=2).for_init(), "consoles 2\n")
 
     def test_modules_are_known(self) -> None:
-        everything = Brought(self.top, [Share(self.top, "/x")], [Disk(self.top), Disk(self.top, "nvme")], True)
+        everything = Brought(self.top, [Share(self.top, "/x")], [Disk(self.top), Disk(self.top, "nvme")], True, 4)
         self.assertEqual({*everything.modules()}, {*modules.FOR_DEVICES})
         self.assertEqual(Brought(disks=[Disk(self.top)]).modules(), ["virtio_pci", "virtio_blk", "ext4"])
 

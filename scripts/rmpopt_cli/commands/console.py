@@ -1,0 +1,26 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The console command: one more terminal for a guest that runs with --shell."""
+import argparse
+import sys
+from pathlib import Path
+
+from ..base.console import note
+from ..base.errors import OK
+from ..guest import console
+from ..guest.control_client import find
+from ..provision.cache import Cache
+
+
+def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    parser = commands.add_parser("console", help="open one more shell in a guest that runs with --shell")
+    parser.add_argument("--socket", type=Path, metavar="PATH",
+                        help="control socket of the guest (default: that of the newest boot)")
+    parser.set_defaults(action=_console)
+
+
+def _console(arguments: argparse.Namespace) -> int:
+    directory = (arguments.socket or find(Cache())).parent
+    with console.free(directory) as ours:
+        note("Ctrl-] leaves; the shell stays")
+        console.attend(ours, sys.stdin.fileno(), sys.stdout.fileno())
+    return OK
