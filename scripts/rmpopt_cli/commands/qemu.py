@@ -2,9 +2,12 @@
 """The qemu command: a QEMU for other tools, with our machine in it."""
 import argparse
 import json
+import os
+import select
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 from ..base import options
@@ -16,6 +19,9 @@ from ..guest.machine import MachineOptions
 from ..provision import setup
 from ..provision.cache import Cache
 from ..provision.qemu import Qemu
+
+
+OWNER = "RMPOPT_OWNER"  # the process with which QEMU ends, though others are between them
 
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -48,10 +54,28 @@ def _run(cache: Cache, found: Qemu, ours: MachineOptions, theirs: foreign.Foreig
     places = {"log": space.plugin_log, "report": space.plugin_report, "events": space.events,
               "control": space.control_socket}
     argv = [*machine.command(cache, found, ours, places, has_psp=ours.has_rmp), *theirs.rest, *ours.qemu_options]
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # it is for QEMU, or for its guest
-    status = subprocess.call(tied_to_us(argv), env=environment())
+    signal.signal(signal.SIGINT, lambda *_: None)  # it is for QEMU, or for its guest
+    process = subprocess.Popen(tied_to_us(argv), env=environment())
+    _end_with(os.environ.get(OWNER), process)
+    status = process.wait()
     _tell(space, theirs.kernel)
     return status if status >= OK else QEMU_FAILED
+
+
+def _end_with(owner: str | None, process: subprocess.Popen[bytes]) -> None:
+    if not owner:
+        return
+    try:
+        alive = os.pidfd_open(int(owner))
+    except ProcessLookupError:
+        process.terminate()
+        return
+
+    def watch_it() -> None:
+        select.select([alive], [], [])  # readable when the process has ended
+        process.terminate()
+
+    threading.Thread(target=watch_it, daemon=True).start()
 
 
 def _tell(space: workspace.Workspace, kernel: Path | None) -> None:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The vng command: virtme-ng with our machine as its QEMU."""
 import argparse
+import os
 import shlex
 import shutil
 import signal
@@ -15,6 +16,7 @@ from ..guest import policies
 from ..guest.machine import MachineOptions
 from ..provision import setup
 from ..provision.cache import Cache
+from .qemu import OWNER
 
 # There is neither KVM nor a microvm with SNP.
 WITHOUT = ("--disable-kvm", "--disable-microvm")
@@ -42,5 +44,6 @@ def _vng(arguments: argparse.Namespace) -> int:
         ours = shlex.join([str(PROGRAM), "qemu", *options.words(MachineOptions, given)])
         qemu.write_text(f'#!/bin/sh\nexec {ours} -- "$@"\n')
         qemu.chmod(0o755)
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # it is for vng
-        return subprocess.call([program, *WITHOUT, "--qemu", str(qemu), *arguments.words])
+        signal.signal(signal.SIGINT, lambda *_: None)  # it is for vng
+        return subprocess.call([program, *WITHOUT, "--qemu", str(qemu), *arguments.words],
+                               env={**os.environ, OWNER: str(os.getpid())})

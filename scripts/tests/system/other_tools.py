@@ -2,10 +2,14 @@
 """Tools that start QEMU themselves get our machine. The tests for distributions run the real virtme-ng."""
 import os
 import shutil
+import subprocess
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 from rmpopt_cli.base.errors import OK, USAGE
-from rmpopt_cli.base.shell import last_line
+from rmpopt_cli.base.paths import PROGRAM
+from rmpopt_cli.base.shell import last_line, output
 from .boots import reference_image
 from .command import Checks, rmpopt, scratch
 
@@ -58,6 +62,36 @@ def _vng() -> str | None:
         return _problem(done.status, 3, done.text, done.told)
 
 
+def _killed() -> str | None:
+    """QEMU ends with us, however we end."""
+    with scratch() as name:
+        program = Path(name, "vng")
+        program.write_text(VNG)
+        program.chmod(0o755)
+        mark = f"marked-{Path(name).name}"
+        process = subprocess.Popen([PROGRAM, "vng", "--", "-name", mark, "-S", "-display", "none"],
+                                   env={**os.environ, "PATH": f"{name}:{os.environ['PATH']}"})
+        started = _await(lambda: _is_running(mark))
+        process.kill()
+        process.wait()
+        if not started:
+            return "QEMU did not start"
+        return None if _await(lambda: not _is_running(mark)) else "QEMU is left running"
+
+
+def _is_running(mark: str) -> bool:
+    return output(["pgrep", "-f", f"qemu-system-x86_64 .*-plugin .*-name {mark}"])[0] == OK
+
+
+def _await(condition: Callable[[], bool]) -> bool:
+    end = time.monotonic() + 30
+    while not condition():
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.2)
+    return True
+
+
 def _no_vng() -> str | None:
     with scratch() as name:
         for program in ("python3", "sh", "dirname", "readlink"):
@@ -68,4 +102,4 @@ def _no_vng() -> str | None:
 
 def tests() -> Checks:
     return [("other tools/qemu", _qemu), ("other tools/questions to QEMU", _questions), ("other tools/vng", _vng),
-            ("other tools/no vng", _no_vng)]
+            ("other tools/killed", _killed), ("other tools/no vng", _no_vng)]
