@@ -10,6 +10,8 @@ MAGIC_AT = 0x202
 SECTS_AT = 0x1F1
 SYSSIZE_AT = 0x1F4
 LOADFLAGS_XLF_AT = 0x236
+UKI_SECTION = b".linux\0\0"  # in the table of sections of a PE image
+HEADERS_END = 0x1000
 ADVICE = "give a bzImage (arch/x86/boot/bzImage, /boot/vmlinuz-*)"
 
 
@@ -17,11 +19,16 @@ def check_kernel(path: Path) -> None:
     try:
         size = path.stat().st_size
         with path.open("rb") as stream:
-            head = stream.read(0x264)
+            head, more = stream.read(0x264), stream.read(HEADERS_END - 0x264)
     except OSError as problem:
         raise BadInput(f"kernel {path}: {problem.strerror}: {ADVICE}") from problem
     if head[:4] == b"\x7fELF":
         raise BadInput(f"kernel {path} is an ELF file (vmlinux): {ADVICE}")
+    if head[:2] == b"MZ" and UKI_SECTION in head + more:
+        raise BadInput(f"kernel {path} is a unified kernel image: take the kernel out of it with 'objcopy -O binary "
+                       "--only-section=.linux UKI vmlinuz' (.initrd for --initrd, .cmdline for --append)")
+    if head[4:8] == b"zimg":
+        raise BadInput(f"kernel {path} is an EFI zboot image of another architecture: {ADVICE}")
     if len(head) < 0x264 or head[MAGIC_AT:MAGIC_AT + 4] != BOOT_MAGIC:
         raise BadInput(f"kernel {path} is not an x86 Linux kernel image: {ADVICE}")
     if not head[LOADFLAGS_XLF_AT] & 1:

@@ -53,6 +53,15 @@ class KernelImageTest(Scratch):
     def test_vmlinux(self) -> None:
         self.refused("ELF", image.check_kernel, self.file(b"\x7fELF" + b"\0" * 2000))
 
+    def test_unified_kernel_image(self) -> None:
+        head = b"MZ" + b"\0" * 0x2e6
+        for sections, words in ((b".linux\0\0", "unified kernel image.*objcopy"),
+                                (b".text\0\0\0", "is not an x86 Linux")):
+            self.refused(words, image.check_kernel, self.file(head + sections + b"\0" * 5000))
+
+    def test_zboot(self) -> None:
+        self.refused("zboot", image.check_kernel, self.file(b"MZ\0\0zimg" + b"\0" * 5000))
+
     def test_truncated(self) -> None:
         self.refused("truncated", image.check_kernel, self.file(kernel_image(syssize=4096)[:9000]))
 
