@@ -55,7 +55,8 @@ STEPS = (
     Step("user: model's tests", "meson configure build -Dtests=true && meson test -C build 'hw model'", True),
 )
 AS_PACKAGE = Step("root: Debian package",
-                  "apt-get -y --no-install-recommends install debhelper dh-python lintian && "
+                  "apt-get -y --no-install-recommends build-dep . && "
+                  "apt-get -y --no-install-recommends install lintian && "
                   "dpkg-buildpackage -us -uc -b && lintian --allow-root --fail-on error,warning ../rmpopt_*.changes && "
                   "apt-get -y --no-install-recommends install ../rmpopt_*_amd64.deb && "
                   "cd / && rmpopt boot -- true && apt-get -y purge rmpopt && ! test -e /usr/share/rmpopt")
