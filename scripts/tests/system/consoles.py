@@ -84,10 +84,17 @@ def _stay() -> str | None:
     return None
 
 
+def _without() -> str | None:
+    """A kernel without further consoles has the first one."""
+    with _guest("--append", "initcall_blacklist=virtio_console_init"):
+        return None
+
+
 def _none() -> str | None:
     done = rmpopt("console", "--socket", "/nonexistent/control.sock")
     return None if done.status == USAGE and "boot it with --shell" in done.told else last_line(done.told)
 
 
 def tests() -> Checks:
-    return [("consoles/stay", _stay), ("consoles/none", _none)]
+    return [("consoles/stay", _stay), ("consoles/a kernel without", _without),
+            ("consoles/none", _none)]
