@@ -8,7 +8,9 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from ..base import options
 from ..base.console import note
@@ -25,19 +27,29 @@ OWNER = "RMPOPT_OWNER"  # the process with which QEMU ends, though others are be
 
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    parser = commands.add_parser("qemu", help="run another tool's QEMU command line on our machine",
-                                 usage="rmpopt qemu [options] -- QEMU ARGUMENTS")
+    add_verb(commands, "qemu", "run another tool's QEMU command line on our machine", _qemu)
+
+
+def add_verb(commands: "argparse._SubParsersAction[argparse.ArgumentParser]", name: str, help: str,
+             action: Callable[[argparse.Namespace], int]) -> None:
+    """A verb that takes the options of the machine, and the arguments of another program."""
+    parser = commands.add_parser(name, help=help, usage=f"rmpopt {name} [options] -- {name.upper()} ARGUMENTS")
     options.add(parser, MachineOptions, unset=True)
-    parser.add_argument("words", nargs="*", metavar="ARGUMENT", help="as for qemu-system-x86_64")
-    parser.set_defaults(action=_qemu)
+    parser.add_argument("words", nargs="*", metavar="ARGUMENT", help=f"as for {name}")
+    parser.set_defaults(action=action)
+
+
+def prepare(cache: Cache, given: dict[str, Any]) -> tuple[MachineOptions, Qemu]:
+    """The machine that the user chose, and all that it needs."""
+    chosen = MachineOptions(**given)
+    chosen.check()
+    policies.check(cache, chosen.policies, chosen.library)
+    return chosen, setup.for_others(cache, chosen.library, chosen.qemu)
 
 
 def _qemu(arguments: argparse.Namespace) -> int:
     cache, given = Cache(), options.given(arguments, MachineOptions)
-    chosen = MachineOptions(**given)
-    chosen.check()
-    policies.check(cache, chosen.policies, chosen.library)
-    found = setup.for_others(cache, chosen.library, chosen.qemu)
+    chosen, found = prepare(cache, given)
     if foreign.is_question(arguments.words):
         return subprocess.call([*found.argv, *arguments.words])
     theirs = foreign.read(arguments.words)

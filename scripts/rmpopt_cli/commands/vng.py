@@ -12,33 +12,24 @@ from pathlib import Path
 from ..base import options
 from ..base.errors import BadInput
 from ..base.paths import PROGRAM
-from ..guest import policies
 from ..guest.machine import MachineOptions
-from ..provision import setup
 from ..provision.cache import Cache
-from .qemu import OWNER
+from .qemu import OWNER, add_verb, prepare
 
 # There is neither KVM nor a microvm with SNP.
 WITHOUT = ("--disable-kvm", "--disable-microvm")
 
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    parser = commands.add_parser("vng", help="run virtme-ng on our machine",
-                                 usage="rmpopt vng [options] -- VNG ARGUMENTS")
-    options.add(parser, MachineOptions, unset=True)
-    parser.add_argument("words", nargs="*", metavar="ARGUMENT", help="as for vng")
-    parser.set_defaults(action=_vng)
+    add_verb(commands, "vng", "run virtme-ng on our machine", _vng)
 
 
 def _vng(arguments: argparse.Namespace) -> int:
     program = shutil.which("vng")
     if not program:
         raise BadInput("vng is not installed: run 'apt-get install virtme-ng' (Debian 13 and newer have it)")
-    cache, given = Cache(), options.given(arguments, MachineOptions)
-    chosen = MachineOptions(**given)
-    chosen.check()
-    policies.check(cache, chosen.policies, chosen.library)
-    setup.for_others(cache, chosen.library, chosen.qemu)
+    given = options.given(arguments, MachineOptions)
+    prepare(Cache(), given)
     with tempfile.TemporaryDirectory(prefix="rmpopt-") as scratch:
         qemu = Path(scratch, "qemu")
         ours = shlex.join([str(PROGRAM), "qemu", *options.words(MachineOptions, given)])

@@ -33,6 +33,13 @@ def _check_directory(flag: str, path: Path) -> None:
         raise BadInput(f"{flag} {path}: you may not read it")
 
 
+def _parts(text: str) -> tuple[str, list[str], bool]:
+    """A path, what follows it after colons, and whether :rw is the last of it."""
+    path, *more = text.split(":")
+    writable = more[-1:] == ["rw"]
+    return path, more[:-1] if writable else more, writable
+
+
 @dataclass(frozen=True)
 class Share:
     directory: Path
@@ -41,9 +48,7 @@ class Share:
 
     @classmethod
     def parse(cls, text: str) -> "Share":
-        directory, *more = text.split(":")
-        writable = more[-1:] == ["rw"]
-        mount = more[:-1] if writable else more
+        directory, mount, writable = _parts(text)
         path = Path(directory).absolute()
         if not directory or len(mount) > 1 or any(not each.startswith("/") for each in mount) or "\n" in text:
             raise BadInput(f"--share {text!r}: give DIR, DIR:MOUNT, and perhaps :rw, with MOUNT beginning with a /")
@@ -65,9 +70,7 @@ class Disk:
 
     @classmethod
     def parse(cls, text: str) -> "Disk":
-        file, *more = text.split(":")
-        writable = more[-1:] == ["rw"]
-        controller = more[:-1] if writable else more
+        file, controller, writable = _parts(text)
         if not file or len(controller) > 1 or any(each not in CONTROLLERS for each in controller):
             raise BadInput(f"--disk {text}: give FILE, perhaps :virtio or :nvme, and perhaps :rw")
         return cls(Path(file).absolute(), *controller[:1] or CONTROLLERS[:1], writable)

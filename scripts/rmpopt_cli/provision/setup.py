@@ -31,20 +31,17 @@ def _ours(cache: Cache, plugin: Path | None, *further: Path) -> None:
     project.build(cache, [project.FOR_GUESTS if plugin == PLUGIN else project.GUEST_TOOLS, *further])
 
 
+def for_others(cache: Cache, plugin: Path | None, qemu_path: str | None, *further: Path) -> qemu.Qemu:
+    """Provides QEMU and the plugin, for a guest that is not ours, and further parts of this project."""
+    found = tools(cache, qemu_path)
+    if plugin == PLUGIN:
+        _ours(cache, plugin, *further)
+    return found
+
+
 def for_bare_metal(cache: Cache, plugin: Path | None, qemu_path: str | None, image: Path) -> qemu.Qemu:
-    found = tools(cache, qemu_path)
-    if plugin == PLUGIN:
-        ours = image.absolute().is_relative_to(BUILD)
-        _ours(cache, plugin, *([image.absolute().relative_to(BUILD)] if ours else []))
-    return found
-
-
-def for_others(cache: Cache, plugin: Path | None, qemu_path: str | None) -> qemu.Qemu:
-    """Provides QEMU and the plugin, for a guest that is not ours."""
-    found = tools(cache, qemu_path)
-    if plugin == PLUGIN:
-        _ours(cache, plugin)
-    return found
+    ours = image.absolute().is_relative_to(BUILD)
+    return for_others(cache, plugin, qemu_path, *([image.absolute().relative_to(BUILD)] if ours else []))
 
 
 def for_linux(cache: Cache, plugin: Path | None, qemu_path: str | None,
