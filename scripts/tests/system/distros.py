@@ -60,9 +60,11 @@ AS_PACKAGE = Step("root: Debian package",
                   "dpkg-buildpackage -us -uc -b && lintian --allow-root --fail-on error,warning ../rmpopt_*.changes && "
                   "apt-get -y --no-install-recommends install ../rmpopt_*_amd64.deb && "
                   "cd / && rmpopt boot -- true && apt-get -y purge rmpopt && ! test -e /usr/share/rmpopt")
+# Its guest needs what this bare system lacks: udev, and a poweroff.
 WITH_VNG = Step("root: virtme-ng",
-                "apt-get -y --no-install-recommends install virtme-ng udev && scripts/rmpopt vng -- --cpus 4 "
-                "--memory 2G --run $(scripts/rmpopt kernel build) --exec 'dmesg | grep \"SEV-SNP enabled (ASIDs\"'")
+                "apt-get -y --no-install-recommends install virtme-ng udev systemd-sysv && "
+                "scripts/rmpopt vng -- --cpus 4 --memory 2G --run $(scripts/rmpopt kernel build) "
+                "--exec 'dmesg | grep \"SEV-SNP enabled (ASIDs\"'")
 WITH_CLANG = Step("clang: plugin, model's tests",
                   "CC=clang CXX=clang++ meson setup build-clang -Dwerror=true -Dbuildtype=release && "
                   "ninja -C build-clang for-guests && meson test -C build-clang 'hw model'")
