@@ -21,7 +21,7 @@ def check(name: str, build: bool = False) -> None:
         pass
     elif path.is_dir():
         image.check_kernel(_image_in(path))
-        _has_modules(path)
+        _has_modules(path, _options_of(path))
     elif debian_kernel.is_package(path):
         debian_kernel.with_parts(path)
     else:
@@ -38,7 +38,8 @@ def find(cache: Cache, name: str, build: bool = False) -> Kernel:
         return debian_kernel.from_archive(cache, name)
     path = Path(name).absolute()
     if path.is_dir():
-        return Kernel(_image_in(path), path if _has_modules(path) else None, _options_of(path))
+        options = _options_of(path)
+        return Kernel(_image_in(path), path if _has_modules(path, options) else None, options)
     if debian_kernel.is_package(path):
         return debian_kernel.from_packages(cache, path)
     return Kernel(path)
@@ -74,9 +75,8 @@ def _options_of(tree: Path) -> dict[str, str]:
     return kernel.options(config.read_text(errors="replace")) if config.is_file() else {}
 
 
-def _has_modules(tree: Path) -> bool:
+def _has_modules(tree: Path, options: dict[str, str]) -> bool:
     """Whether anything that we load is a module by the tree's .config. What SNP needs must be there."""
-    options = _options_of(tree)
     if not options:
         return False
     wanted = modules.not_built_in(modules.FOR_SNP, options)
