@@ -17,6 +17,7 @@
 #include "qemu/vcpu.h"
 #include "qemu/vcpu_stall.h"
 #include "qemu/vcpu_turns.h"
+#include "sev/encrypted_guest.h"
 #include "x86/page_tables.h"
 
 #include <array>
@@ -126,7 +127,7 @@ void emulation::start_checks(std::uintptr_t ra)
 {
     const std::string error = install_checks(
         {.level = options_.enforce, .machine = machine_.get(), .ram = &ram_, .heard = &observers_},
-        block_rules(options_.audit != 0), ra);
+        add_encrypted_guest_rules, block_rules(options_.audit != 0), ra);
     if (!options_.probe.empty()) {
         end_probe(options_.probe, error);
     }
@@ -272,6 +273,7 @@ void emulation::reset()
     secure_processor_.reset_with([this] {
         machine_->reset();
         forget_guests();
+        forget_encrypted_guests();
         release_protection();
     });
     observers_.reset();

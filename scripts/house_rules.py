@@ -22,6 +22,7 @@ BASE = ("hw-model/base",)
 RMP = ("hw-model/rmp", *BASE)
 MACHINE = ("hw-model/machine", *RMP)
 MODEL = ("hw-model/insn", "hw-model/access", *MACHINE)
+GUEST = ("hw-model/guest", *MODEL)
 FIRMWARE = ("hw-model/firmware", "hw-model/firmware/common", *MODEL)
 ENFORCE = ("plugin/enforce", "plugin/events", "plugin/instrument", "plugin/measure", "plugin/qemu", "plugin/x86",
            "plugin/base")
@@ -35,6 +36,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "hw-model/machine": RMP,
     "hw-model/access": MACHINE,
     "hw-model/insn": ("hw-model/access", *MACHINE),
+    "hw-model/guest": MODEL,
     "hw-model/firmware/common": MODEL,
     "hw-model/firmware/snp": ("hw-model/firmware/common", *MODEL),
     "hw-model/firmware/sev": ("hw-model/firmware/common", *MODEL),
@@ -55,7 +57,8 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "plugin/instrument": ("plugin/measure", "plugin/qemu", "plugin/x86", "plugin/base", *MODEL),
     "plugin/platform": ("plugin/qemu", "plugin/x86", "plugin/base", *FIRMWARE),
     "plugin/enforce": (*ENFORCE[1:], *MODEL),
-    "plugin/insn": ("plugin/perturb", *ENFORCE, *MODEL),
+    "plugin/sev": (*ENFORCE, *GUEST),
+    "plugin/insn": ("plugin/perturb", "plugin/sev", *ENFORCE, *GUEST),
 
     f"{CLI}/base": (),
     f"{CLI}/provision": (f"{CLI}/base",),

@@ -11,6 +11,11 @@ namespace rmpopt::hw
 /// System physical address in bytes, without C-bit.
 using spa_t = std::uint64_t;
 
+/// The C-bit, which makes a page private, in page-table entries, CR3 and addresses for firmware:
+/// CPUID 8000_001F EBX[5:0].
+inline constexpr unsigned c_bit_position = 51;
+inline constexpr std::uint64_t c_bit = 1ull << c_bit_position;
+
 inline constexpr std::uint64_t page_4k = 1ull << 12;
 inline constexpr std::uint64_t page_2m = 1ull << 21;
 inline constexpr std::uint64_t region_1g = 1ull << 30;

@@ -21,7 +21,7 @@ constexpr std::uint32_t svm_asids = 0x8000;
 constexpr std::uint32_t sme = 1u << 0, sev = 1u << 1, page_flush_msr = 1u << 2, sev_es = 1u << 3,
                         sev_snp = 1u << 4, vmpl = 1u << 5, hw_coherency = 1u << 10,
                         rmpread = 1u << 21, segmented_rmp = 1u << 23;
-constexpr std::uint32_t c_bit = 51, vmpls = 4;
+constexpr std::uint32_t vmpls = 4;
 
 /// The C-bit costs address bits only where the guest sees the full 52.
 std::uint32_t address_reduction(const machine &m)
@@ -35,7 +35,7 @@ cpuid_regs encryption_regs(const machine &m)
     cpuid_regs r;
     r.eax = sme | sev | page_flush_msr | sev_es | sev_snp | vmpl | hw_coherency |
             (p.rmpread ? rmpread : 0) | (p.segmented_rmp ? segmented_rmp : 0);
-    r.ebx = c_bit | address_reduction(m) << 6 | vmpls << 12;
+    r.ebx = c_bit_position | address_reduction(m) << 6 | vmpls << 12;
     r.ecx = p.asids;
     r.edx = p.min_sev_asid;
     return r;

@@ -5,7 +5,6 @@
 #include "enforce/state.h"
 #include "enforce/write_check.h"
 #include "enforce/write_protect.h"
-#include "qemu/tlb_fill.h"
 
 #include <algorithm>
 #include <memory>
@@ -43,11 +42,13 @@ void protect_late(void *data)
 
 } // namespace
 
-std::string install_checks(const enforcement_settings &s, const translator::rules &blocks,
-                           std::uintptr_t ra)
+std::string install_checks(const enforcement_settings &s, void (*extend)(translation_rules &),
+                           const translator::rules &blocks, std::uintptr_t ra)
 {
     enforced = s;
-    return tlb_fill::hook(rmp_translation_rules(enforces()), blocks, ra);
+    translation_rules rules = rmp_translation_rules(enforces());
+    extend(rules);
+    return tlb_fill::hook(rules, blocks, ra);
 }
 
 std::string start_protection()

@@ -12,6 +12,7 @@
 #include "events/listener.h"
 #include "hw-model/machine/machine.h"
 #include "hw-model/rmp/rmp_changes.h"
+#include "qemu/tlb_fill.h"
 #include "qemu/translator.h"
 
 #include <string>
@@ -26,11 +27,11 @@ struct enforcement_settings {
     listener *heard = nullptr;
 };
 
-/// Starts to check translations and to translate blocks of code by the rules `blocks`. Everything
-/// in `s` must live until QEMU ends. `ra`: as for layout::try_facts(). Returns an empty string, or
-/// what is unexpected in this QEMU.
-std::string install_checks(const enforcement_settings &s, const translator::rules &blocks,
-                           std::uintptr_t ra);
+/// Starts to check translations, by rules that `extend` may add to, and to translate blocks of code
+/// by the rules `blocks`. Everything in `s` must live until QEMU ends. `ra`: as for
+/// layout::try_facts(). Returns an empty string, or what is unexpected in this QEMU.
+std::string install_checks(const enforcement_settings &s, void (*extend)(translation_rules &),
+                           const translator::rules &blocks, std::uintptr_t ra);
 
 /// Starts to protect pages, unless the level is off. Returns an empty string, or why this host
 /// cannot do it and what to do about that.

@@ -2,7 +2,7 @@
 #include "enforce/fault.h"
 
 #include "enforce/state.h"
-#include "x86/bits.h"
+#include "hw-model/base/x86_bits.h"
 #include "x86/page_tables.h"
 
 #include <array>

@@ -3,7 +3,7 @@
 
 #include "enforce/fault.h"
 #include "enforce/state.h"
-#include "x86/bits.h"
+#include "hw-model/base/x86_bits.h"
 #include "x86/vmcb.h"
 
 #include <mutex>

@@ -4,8 +4,8 @@
 #include "enforce/fault.h"
 #include "enforce/state.h"
 #include "enforce/svm_guest.h"
+#include "hw-model/base/x86_bits.h"
 #include "instrument/store_hooks.h"
-#include "x86/bits.h"
 
 namespace rmpopt
 {
@@ -20,6 +20,11 @@ thread_local refusal last_refusal;
 std::optional<hw::spa_t> spa_of(const void *host)
 {
     return enforced.ram->spa_of(host);
+}
+
+void *host_of(hw::spa_t spa)
+{
+    return enforced.ram->qemu_address(spa, 1);
 }
 
 /// True when the page tables map `address` by a page of 2 MB or more.
@@ -86,9 +91,13 @@ void delivered(const vcpu &cpu)
 translation_rules rmp_translation_rules(bool enforce)
 {
     return {.spa_of = spa_of,
+            .host_of = host_of,
             .restricts = restricts,
             .forbids = enforce ? forbids : nullptr,
             .refuse = refuse_write,
+            .translates = nullptr,
+            .translate = nullptr,
+            .leaves = nullptr,
             .started = started,
             .delivered = delivered,
             .takes_interrupt = takes_interrupt,

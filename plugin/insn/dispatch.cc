@@ -65,6 +65,8 @@ qemu_plugin_vcpu_udata_cb_t find_emulation(std::span<const std::uint8_t> bytes)
         return on_execute<emulate_hlt>;
     case emulated_insn::marker:
         return on_execute<emulate_marker>;
+    case emulated_insn::vmgexit:
+        return on_execute<emulate_vmgexit>;
     }
     return nullptr;
 }

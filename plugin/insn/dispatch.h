@@ -128,10 +128,11 @@ void emulate_rmpupdate(insn_event event);
 void emulate_psmash(const insn_event &event);
 void emulate_rmpread(insn_event event);
 void emulate_rmpopt(const insn_event &event);
-void emulate_vmrun(const insn_event &event);
+void emulate_vmrun(insn_event event);
 void emulate_vmsave(const insn_event &event);
 /// Only observes HLT; QEMU executes it.
 void emulate_hlt(const insn_event &event);
 void emulate_marker(insn_event event);
+void emulate_vmgexit(insn_event event);
 
 } // namespace rmpopt

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // HLT (F4): Linux executes it with interrupts off on a CPU that it takes offline.
+#include "hw-model/base/x86_bits.h"
 #include "insn/dispatch.h"
-#include "x86/bits.h"
 
 namespace rmpopt
 {

@@ -3,8 +3,8 @@
 
 #include "enforce/fault.h"
 #include "enforce/write_check.h"
+#include "hw-model/base/x86_bits.h"
 #include "qemu/machine.h"
-#include "x86/bits.h"
 #include "x86/page_tables.h"
 
 #include <algorithm>

@@ -3,10 +3,10 @@
 // 2, 5.5.2; vol. 3). The modelled TLB is flushed before QEMU executes the instruction. If that then
 // faults, the model has flushed too much and makes a few extra page walks.
 #include "base/intern.h"
+#include "hw-model/base/x86_bits.h"
 #include "insn/dispatch.h"
 #include "instrument/store_hooks.h"
 #include "instrument/tlb_hooks.h"
-#include "x86/bits.h"
 #include "x86/tlb_insn.h"
 
 #include <cstring>

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// VMRUN (0F 01 D8): makes the RMP checks of the pages that the VMCB names, then lets QEMU execute
-// the instruction. Guests with encrypted memory are not emulated: their VMRUN fails with
-// VMEXIT_INVALID.
+// VMRUN (0F 01 D8): makes the RMP checks of the pages that the VMCB names, then has QEMU execute
+// the instruction. What is different for a guest with encrypted memory is in sev/.
 #include "enforce/svm_guest.h"
 #include "insn/dispatch.h"
+#include "qemu/svm.h"
+#include "sev/encrypted_guest.h"
 
 namespace rmpopt
 {
@@ -17,7 +18,7 @@ const char *reason_to_fail(const insn_event &event, const vmcb_view &v)
     if (!hw::vmrun_pages_valid(event.machine(), event.cpu.index(), v.pages)) {
         return "an RMP check of its pages fails";
     }
-    return v.sev || v.sev_es ? "guests with encrypted memory are not emulated" : nullptr;
+    return v.sev || v.sev_es ? reason_against(event.cpu, v) : nullptr;
 }
 
 struct decision {
@@ -48,7 +49,7 @@ decision decide(const insn_event &event, hw::spa_t vmcb)
 
 } // namespace
 
-void emulate_vmrun(const insn_event &event)
+void emulate_vmrun(insn_event event)
 {
     const hw::spa_t vmcb = event.reg(rax);
     if (!is_host_svm_insn(event.cpu, vmcb) ||
@@ -65,6 +66,11 @@ void emulate_vmrun(const insn_event &event)
     if (d.failed != nullptr) {
         complete(event);
     }
+    synchronise(event);
+    if (d.view.sev) {
+        enter_encrypted_guest(event.cpu, vmcb, d.view);
+    }
+    svm::vmrun(event.cpu, event.length);
 }
 
 } // namespace rmpopt

@@ -2,9 +2,12 @@
 // WRMSR (0F 30) of the registers that the model holds. The first WRMSR that sets EFER.LME also
 // marks the moment when the BIOS has finished and the operating system takes over.
 #include "enforce/enforcement.h"
+#include "hw-model/base/x86_bits.h"
+#include "hw-model/guest/guest_msr.h"
 #include "hw-model/machine/msr.h"
 #include "insn/dispatch.h"
-#include "x86/bits.h"
+#include "sev/encrypted_guest.h"
+#include "x86/vmcb.h"
 
 namespace rmpopt
 {
@@ -29,18 +32,41 @@ hw::msr_result write(const insn_event &event, std::uint32_t index, std::uint64_t
     return r;
 }
 
+/// Completes the write of a register that the guest's hypervisor has no part in; returns if it is
+/// none.
+void write_in_guest(const insn_event &event, std::uint32_t index, std::uint64_t value)
+{
+    if (!runs_encrypted_guest(event.cpu)) {
+        return;
+    }
+    const encrypted_guest &guest = encrypted_guest_of(event.cpu);
+    const hw::guest_msr msr = hw::guest_msr_of(index, guest.es);
+    if (msr == hw::guest_msr::none) {
+        return;
+    }
+    if (event.cpu.cpl() != 0 || msr == hw::guest_msr::sev_status) {
+        raise(event, hw::fault::gp0);
+    }
+    event.machine().memory().store(guest.vmcb + vmcb_field::ghcb, value);
+    complete(event);
+}
+
 } // namespace
 
 void emulate_wrmsr(const insn_event &event)
 {
     const auto index = static_cast<std::uint32_t>(event.reg(rcx));
     const std::uint64_t value = static_cast<std::uint32_t>(event.reg(rax)) | event.reg(rdx) << 32;
+    if (event.cpu.in_guest()) {
+        write_in_guest(event, index, value);
+        return;
+    }
     if (index == msr_efer && (value & efer_lme) != 0) {
         event.env.enter_operating_system(static_cast<std::uint32_t>(event.reg(rsi)),
                                          static_cast<std::uint32_t>(event.reg(rbx)));
         return;
     }
-    if (!event.cpu.long_mode() || event.cpu.in_guest()) {
+    if (!event.cpu.long_mode()) {
         return;
     }
     if (index == msr_lstar && event.cpu.cpl() == 0) {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "instrument/tlb_hooks.h"
 
+#include "hw-model/base/x86_bits.h"
 #include "instrument/hook_view.h"
-#include "x86/bits.h"
 
 #include <algorithm>
 

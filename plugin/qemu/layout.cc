@@ -2,6 +2,7 @@
 #include "qemu/layout.h"
 
 #include "base/format.h"
+#include "hw-model/base/x86_bits.h"
 #include "qemu/api.h"
 #include "qemu/pci_function.h"
 #include "qemu/stale_code.h"
@@ -9,7 +10,6 @@
 #include "qemu/tlb_fill.h"
 #include "qemu/translator.h"
 #include "qemu/vcpu.h"
-#include "x86/bits.h"
 
 #include <algorithm>
 #include <array>
@@ -249,6 +249,13 @@ std::string probe_control_registers()
     return read<std::uint64_t>(found.cr0 + 4 * 8) == cr4_pae ? "" : "CR4 is not behind CR3";
 }
 
+std::string probe_efer()
+{
+    const auto place = find_register("efer");
+    found.efer = place.value_or(0);
+    return place.has_value() ? "" : "EFER is not in CPUX86State once";
+}
+
 /// Has QEMU compute hflags from registers of our choice.
 std::string probe_mode_bits()
 {
@@ -385,6 +392,8 @@ constexpr std::array facts{
          fact::stage::cpu, probe_segments},
     fact{"control-registers", "page tables of the guest are walked by CR0, CR3 and CR4", true,
          fact::stage::cpu, probe_control_registers},
+    fact{"efer", "no-execute pages of guests with encrypted memory are told by EFER", true,
+         fact::stage::cpu, probe_efer},
     fact{"mode-bits", "hflags tells privilege, mode and SVM of the code that is executed", true,
          fact::stage::cpu, probe_mode_bits},
     fact{"mmu-indices", "the index of a TLB tells whose access it is for", true, fact::stage::cpu,
@@ -417,6 +426,8 @@ constexpr std::array facts{
          true, fact::stage::hooks, tlb_fill::probe_read_only},
     fact{"walk-indices", "page walks access their tables by TLBs of their own", true,
          fact::stage::hooks, tlb_fill::probe_walk_indices},
+    fact{"fast-tlb", "an encrypted guest's writes go past the protection of RAM", true,
+         fact::stage::hooks, tlb_fill::probe_fast_tlb},
     fact{"plugin-events", "blocks without anything of interest are translated as without a plugin",
          false, fact::stage::hooks, translator::probe_events},
     fact{"plugin-instruction", "QEMU must forget a plugin's last instruction before such a block",

@@ -37,12 +37,12 @@ inline constexpr std::uint32_t hflags_marked = 1u << 31;
 // A vCPU has a software TLB for each kind of access. The first six are for the accesses of
 // programs: {kernel with SMAP, user, kernel without SMAP} x {64-bit, 32-bit code}. Then come two
 // for the accesses of page walks themselves, with system and with nested addresses.
-inline constexpr int mmu_user_64 = 2, mmu_user_32 = 3, mmu_last_program = 5, mmu_physical = 6,
-                     mmu_nested = 7;
+inline constexpr int mmu_last_smap = 1, mmu_user_64 = 2, mmu_user_32 = 3, mmu_last_program = 5,
+                     mmu_physical = 6, mmu_nested = 7;
 
 // MMUAccessType, and the bits of a page's protection.
 inline constexpr int access_load = 0, access_store = 1, access_fetch = 2;
-inline constexpr int page_read = 1, page_exec = 4;
+inline constexpr int page_read = 1, page_write = 2, page_exec = 4;
 
 /// Unwinding subtracts this from a return address, so that it lies inside the call before it. An
 /// instruction's own address must be raised by as much before it is looked up.
@@ -57,6 +57,7 @@ struct offsets {
     // In CPUX86State:
     std::size_t rip = 0, hflags = 0;
     std::size_t cr0 = 0; ///< CR0 to CR4 lie side by side
+    std::size_t efer = 0;
     std::size_t segments = 0, fs_base = 0, gs_base = 0;
 };
 extern offsets found;

@@ -3,11 +3,12 @@
 
 #include "base/format.h"
 #include "base/log.h"
+#include "hw-model/base/x86_bits.h"
+#include "qemu/fast_tlb.h"
 #include "qemu/layout.h"
 #include "qemu/stale_code.h"
 #include "qemu/symbols.h"
 #include "qemu/vcpu_stall.h"
-#include "x86/bits.h"
 
 #include <algorithm>
 #include <atomic>
@@ -140,6 +141,10 @@ class cpu_hooks
                              "(mmu-indices)",
                              mmu_index));
         }
+        if (mmu_index <= layout::mmu_last_program && the_rules.translates != nullptr &&
+            the_rules.translates(vcpu::of(cpu))) {
+            return fill_own(cpu, address, access, mmu_index, probe, ra);
+        }
         if (thread.is_probing || mmu_index > layout::mmu_last_program) {
             return qemu::x86_cpu_tlb_fill(cpu, address, size, access, mmu_index, probe, ra);
         }
@@ -164,7 +169,9 @@ class cpu_hooks
         if (stale_code::withholds(self)) {
             return;
         }
-        qemu::x86_cpu_do_interrupt(cpu);
+        if (the_rules.leaves == nullptr || !the_rules.leaves(self)) {
+            qemu::x86_cpu_do_interrupt(cpu);
+        }
         the_rules.delivered(self);
     }
 
@@ -193,6 +200,38 @@ class cpu_hooks
     {
         return (self.paging().rflags & rflags_if) != 0 &&
                (holds_interrupts(self) || !the_rules.takes_interrupt(self));
+    }
+
+    /// As fill(), for a vCPU whose translations QEMU's page walk would not find. A translation for
+    /// fetches allows no writes, because fetches must not be redirected.
+    static bool fill_own(void *cpu, std::uint64_t address, int access, int mmu_index, bool probe,
+                         std::uintptr_t ra)
+    {
+        const vcpu self = vcpu::of(cpu);
+        const bool user = mmu_index == layout::mmu_user_64 || mmu_index == layout::mmu_user_32;
+        layout::guest_bit_seen = true;
+        const own_translation t =
+            the_rules.translate({.cpu = self,
+                                 .address = address,
+                                 .kind = kind_of(access),
+                                 .user = user,
+                                 .smap = mmu_index <= layout::mmu_last_smap,
+                                 .may_fault = !probe && !this_thread.is_probing,
+                                 .ra = ra});
+        if (!t.found) {
+            return false;
+        }
+        const bool fetch = access == layout::access_fetch;
+        const bool writes = t.writable && !fetch;
+        const int protection = layout::page_read | (writes ? layout::page_write : 0) |
+                               (fetch && t.executable ? layout::page_exec : 0);
+        qemu::tlb_set_page(cpu, hw::align_down(address, hw::page_4k),
+                           hw::align_down(t.spa, hw::page_4k), protection, mmu_index, t.page_bytes);
+        if (writes && t.distance != 0 &&
+            !fast_tlb::redirect(self, mmu_index, address, the_rules.host_of(t.spa), t.distance)) {
+            refuse("a translation that QEMU has just cached is not where it belongs (fast-tlb)");
+        }
+        return true;
     }
 
     /// False when the access must not be made.
@@ -362,6 +401,17 @@ std::string tlb_fill::probe_walk_indices()
     return !program && walks ? "" : "the TLBs of page walks have other indices";
 }
 
+std::string tlb_fill::probe_fast_tlb()
+{
+    return fast_tlb::probe(
+        probed_address,
+        [](int index, std::uint64_t address) {
+            return memory_behind(cpu_hooks::env(vcpu::current()), address, layout::access_load,
+                                 index);
+        },
+        tlb_fill::flush_now);
+}
+
 std::string tlb_fill::hook(const translation_rules &rules, const translator::rules &blocks,
                            std::uintptr_t ra)
 {
@@ -380,6 +430,17 @@ const std::uint8_t *tlb_fill::code_at(const vcpu &cpu, std::uint64_t address)
     void *env = cpu.env();
     return static_cast<const std::uint8_t *>(
         memory_behind(env, address, layout::access_fetch, qemu::x86_mmu_index_pl(env, cpu.cpl())));
+}
+
+void *tlb_fill::data_at(const vcpu &cpu, std::uint64_t address)
+{
+    void *env = cpu.env();
+    return memory_behind(env, address, layout::access_load, qemu::x86_mmu_index_pl(env, cpu.cpl()));
+}
+
+void tlb_fill::deliver(const vcpu &cpu)
+{
+    qemu::x86_cpu_do_interrupt(cpu.cpu_);
 }
 
 void tlb_fill::try_write(const vcpu &cpu, std::uint64_t address, std::size_t bytes,

@@ -27,6 +27,28 @@ struct translation {
     hw::spa_t spa; ///< known to forbids() and refuse()
 };
 
+/// A translation that QEMU's own page walk would not find.
+struct own_translation {
+    bool found = false; ///< only for an access that must not fault
+    hw::spa_t spa = 0;
+    bool writable = false; ///< also past the protection of QEMU's mapping, if `redirected`
+    bool executable = false;
+    std::uint64_t page_bytes = 0; ///< that INVLPG drops
+    /// From QEMU's mapping of RAM to the memory that writes go to; 0: that mapping itself.
+    std::ptrdiff_t distance = 0;
+};
+
+/// What a vCPU asks for.
+struct own_access {
+    vcpu cpu;
+    std::uint64_t address;
+    translation::access kind;
+    bool user;
+    bool smap; ///< the index says that SMAP is to be checked
+    bool may_fault;
+    std::uintptr_t ra;
+};
+
 /// Why an access is refused. Only the rules look into it.
 struct refusal;
 
@@ -34,6 +56,8 @@ struct refusal;
 struct translation_rules {
     /// System address of a byte in QEMU's mapping of guest RAM; nothing for other memory.
     std::optional<hw::spa_t> (*spa_of)(const void *host);
+    /// The reverse.
+    void *(*host_of)(hw::spa_t spa);
     /// False when forbids() would allow everything, as long as the vCPU's translations are not
     /// dropped.
     bool (*restricts)(const vcpu &);
@@ -44,6 +68,12 @@ struct translation_rules {
     /// Raises the exception for a write that forbids() refused, and does not return. `ra` is for
     /// vcpu::raise().
     void (*refuse)(const translation &, const refusal &, std::uintptr_t ra);
+    /// True when the vCPU's translations are not QEMU's.
+    bool (*translates)(const vcpu &);
+    /// Translates for it. If it may fault, it raises the exception, and then does not return.
+    own_translation (*translate)(const own_access &);
+    /// An exception or a #VMEXIT is about to be delivered. True if that has been done.
+    bool (*leaves)(const vcpu &);
     /// INIT and SIPI: the vCPU is about to execute its first instruction.
     void (*started)(const vcpu &);
     /// The vCPU is about to execute the first instruction of an exception's handler.
@@ -70,10 +100,17 @@ class tlb_fill
     static std::string probe_fill();
     static std::string probe_read_only();
     static std::string probe_walk_indices();
+    static std::string probe_fast_tlb();
 
     /// Where the code at `address` lies, as the vCPU would fetch it now; nullptr when it is not
     /// mapped or not in memory.
     static const std::uint8_t *code_at(const vcpu &cpu, std::uint64_t address);
+
+    /// The memory at `address`, which the vCPU may read now; nullptr likewise.
+    static void *data_at(const vcpu &cpu, std::uint64_t address);
+
+    /// QEMU's own delivery of what the vCPU is to deliver.
+    static void deliver(const vcpu &cpu);
 
     /// Raises the exception that a store of `bytes` at `address` would raise on the current vCPU.
     static void try_write(const vcpu &cpu, std::uint64_t address, std::size_t bytes,

@@ -234,6 +234,16 @@ paging_state vcpu::paging() const
     return {.cr0 = cr[0], .cr3 = cr[3], .cr4 = cr[4], .rflags = eflags};
 }
 
+std::uint64_t vcpu::efer() const
+{
+    return env()[layout::found.efer / 8];
+}
+
+void vcpu::set_rip(std::uint64_t rip) const
+{
+    env()[layout::found.rip / 8] = rip;
+}
+
 void vcpu::will_run(hw::spa_t vmcb) const
 {
     latest_guest &g = latest_guests.at(index_);

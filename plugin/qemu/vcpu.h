@@ -71,6 +71,7 @@ class vcpu
     std::uint64_t gs_base() const;
     /// At any time, as none of it is evaluated lazily. RFLAGS without arithmetic flags and DF.
     paging_state paging() const;
+    std::uint64_t efer() const; ///< likewise
 
     /// VMRUN of the VMCB at `vmcb` is about to be executed. Until the next one the VMCB names the
     /// nested tables of this vCPU's guest.
@@ -112,6 +113,9 @@ class vcpu
 
     /// After synchronise(): changes the arithmetic flags named in `mask`.
     void set_arithmetic_flags(std::uint32_t flags, std::uint32_t mask) const;
+
+    /// After synchronise().
+    void set_rip(std::uint64_t rip) const;
 
     /// After synchronise(): continues at the instruction at `rip`.
     [[noreturn]] static void continue_at(std::uint64_t rip);

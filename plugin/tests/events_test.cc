@@ -6,10 +6,11 @@
 #include "enforce/write_check.h"
 #include "fake_listener.h"
 #include "fake_qemu.h"
+#include "hw-model/base/x86_bits.h"
 #include "insn/dispatch.h"
 #include "machine_fixture.h"
 #include "observers.h"
-#include "x86/bits.h"
+#include "sev/encrypted_guest.h"
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
@@ -49,7 +50,7 @@ class events_test : public hw::machine_fixture
         ASSERT_EQ(
             install_checks(
                 {.level = enforcement::on, .machine = m.get(), .ram = &ram, .heard = &listening},
-                {}, 0),
+                add_encrypted_guest_rules, {}, 0),
             "");
     }
 
@@ -66,6 +67,8 @@ class events_test : public hw::machine_fixture
             return true;
         } catch (const fake::raised &fault) {
             last_fault = fault;
+            return true;
+        } catch (const fake::entered &) {
             return true;
         }
         return false;
@@ -217,11 +220,14 @@ TEST_F(events_test, vmrun_is_told_once)
 {
     qemu.reg[rax] = low_2m;
     write_msr(0, hw::msr::vm_hsave_pa, low_2m);
-    EXPECT_FALSE(execute({0x0f, 0x01, 0xd8}));
+    EXPECT_TRUE(execute({0x0f, 0x01, 0xd8}));
     EXPECT_EQ(heard(), words{"vmrun"});
-    m->memory().store(low_2m + 0x90, std::uint64_t{1u << 1}); // an SEV guest
+    EXPECT_TRUE(qemu.in_guest);
+    qemu.in_guest = false;
+    m->memory().store(low_2m + 0x90, std::uint64_t{1u << 2}); // SEV-ES without SEV
     EXPECT_TRUE(execute({0x0f, 0x01, 0xd8}));
     EXPECT_EQ(heard(), words{"vmrun failed"});
+    EXPECT_FALSE(qemu.in_guest);
 }
 
 TEST_F(events_test, a_cpu_that_starts_is_told_once)
@@ -355,7 +361,7 @@ class effects_test : public hw::machine_fixture
         ASSERT_EQ(
             install_checks(
                 {.level = enforcement::on, .machine = m.get(), .ram = &ram, .heard = &listening},
-                {}, 0),
+                add_encrypted_guest_rules, {}, 0),
             "");
         const std::string error = start_protection();
         if (!error.empty()) {

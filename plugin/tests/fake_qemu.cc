@@ -8,8 +8,10 @@
 #include "qemu/machine.h"
 #include "qemu/queued_work.h"
 #include "qemu/stale_code.h"
+#include "qemu/svm.h"
 #include "qemu/vcpu_stall.h"
 
+#include <algorithm>
 #include <cstring>
 
 namespace rmpopt
@@ -67,7 +69,7 @@ unsigned vcpu::cpl() const
 }
 bool vcpu::long_mode() const
 {
-    return true;
+    return qemu.long_mode;
 }
 bool vcpu::code_64() const
 {
@@ -136,9 +138,65 @@ void vcpu::set_cr2(std::uint64_t address) const
 {
     qemu.cr2 = address;
 }
-void vcpu::exit_guest(std::uint64_t, std::uint64_t, std::uintptr_t) const
+void vcpu::exit_guest(std::uint64_t code, std::uint64_t info1, std::uintptr_t) const
 {
-    throw fake::raised{-1, 0};
+    throw fake::left{code, info1};
+}
+std::uint64_t vcpu::efer() const
+{
+    return qemu.efer;
+}
+void vcpu::set_rip(std::uint64_t rip) const
+{
+    qemu.rip = rip;
+}
+const std::vector<void *> &vcpu::all()
+{
+    static auto &all = *new std::vector<void *>{&the_cpu};
+    return all;
+}
+
+void svm::vmrun(const vcpu &, unsigned)
+{
+    qemu.in_guest = true;
+    throw fake::entered{};
+}
+void svm::vmload(const vcpu &, hw::spa_t vmcb)
+{
+    qemu.loaded.push_back(vmcb);
+}
+void svm::vmsave(const vcpu &, hw::spa_t vmcb)
+{
+    qemu.saved.push_back(vmcb);
+}
+void svm::flush_tlb(const vcpu &) {}
+void svm::read_vectors(const vcpu &, std::span<std::byte> to)
+{
+    std::copy_n(qemu.vectors.begin(), to.size(), to.begin());
+}
+void svm::write_vectors(const vcpu &, std::span<const std::byte> from)
+{
+    std::ranges::copy(from, qemu.vectors.begin());
+}
+std::optional<std::uint64_t> svm::xcr0(const vcpu &)
+{
+    return qemu.xcr0;
+}
+bool svm::is_valid_xcr0(const vcpu &, std::uint64_t value)
+{
+    return (value & 1) != 0;
+}
+void svm::set_xcr0(const vcpu &, std::uint64_t value)
+{
+    qemu.xcr0 = value;
+}
+void svm::deliver(const vcpu &, int vector)
+{
+    qemu.delivered.push_back(vector);
+}
+void svm::push(const vcpu &, std::uint64_t value, unsigned bytes)
+{
+    qemu.pushed.emplace_back(value, bytes);
 }
 std::size_t vcpu::read_code(std::uint64_t, std::span<std::uint8_t>)
 {
@@ -182,6 +240,18 @@ bool tlb_fill::device_access_under_way(std::span<void *const>)
 }
 
 void tlb_fill::flush_now() {}
+/// QEMU's #VMEXIT: it saves the guest's registers in the VMCB and goes on as the host.
+void tlb_fill::deliver(const vcpu &cpu)
+{
+    qemu.delivered.push_back(-1);
+    const std::uint64_t save = qemu.vmcb + 0x400;
+    std::memcpy(qemu.ram + save + 0x150, &qemu.paging.cr3, 8);
+    std::memcpy(qemu.ram + save + 0x178, &qemu.rip, 8);
+    std::memcpy(qemu.ram + save + 0x1d8, &cpu.reg(rsp), 8);
+    std::memcpy(qemu.ram + save + 0x1f8, &cpu.reg(rax), 8);
+    qemu.in_guest = false;
+    qemu.rip = 0xbacc;
+}
 
 bool stale_code::drop_changed(const vcpu &)
 {

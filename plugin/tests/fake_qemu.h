@@ -22,6 +22,11 @@ struct raised {
     int vector;
     int error_code;
 };
+struct entered {
+};            ///< VMRUN
+struct left { ///< #VMEXIT
+    std::uint64_t code, info1;
+};
 
 struct state {
     std::array<std::uint64_t, 16> reg{};
@@ -31,6 +36,13 @@ struct state {
     std::uint64_t rip = 0x1000, cr2 = 0;
     paging_state paging{};
     hw::spa_t vmcb = 0;
+    std::uint64_t efer = 0;
+    bool long_mode = true;
+    std::uint64_t xcr0 = 1;
+    std::vector<std::byte> vectors = std::vector<std::byte>(4096);
+    std::vector<hw::spa_t> loaded, saved;                   ///< by VMLOAD and VMSAVE
+    std::vector<int> delivered;                             ///< vectors; -1 for a #VMEXIT
+    std::vector<std::pair<std::uint64_t, unsigned>> pushed; ///< {value, bytes}
     std::byte *ram = nullptr; ///< system memory from 0 on, as QEMU maps it
     std::uint64_t ram_bytes = 0;
     /// Work that waits for vCPUs to stop; on a vCPU's thread it is done at once.

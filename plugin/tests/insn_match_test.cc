@@ -120,6 +120,8 @@ class oracle
             return emulated_insn::vmrun;
         case ZYDIS_MNEMONIC_VMSAVE:
             return emulated_insn::vmsave;
+        case ZYDIS_MNEMONIC_VMMCALL:
+            return is_repeated() ? emulated_insn::vmgexit : emulated_insn::none;
         case ZYDIS_MNEMONIC_HLT:
             return emulated_insn::hlt;
         default:
@@ -129,6 +131,13 @@ class oracle
     const char *name() const { return ZydisMnemonicGetString(insn_.mnemonic); }
 
   private:
+    bool is_repeated() const
+    {
+        const auto prefixes = std::span(insn_.raw.prefixes).first(insn_.raw.prefix_count);
+        return std::ranges::any_of(
+            prefixes, [](const auto &p) { return p.value == 0xf2 || p.value == 0xf3; });
+    }
+
     ZydisDecoder decoder_;
     ZydisDecodedInstruction insn_;
 };

@@ -22,7 +22,7 @@ struct insn_pattern {
     std::uint8_t opcode_bytes;
 };
 
-constexpr std::array<insn_pattern, 10> patterns{{
+constexpr std::array<insn_pattern, 12> patterns{{
     {emulated_insn::cpuid, repeat_prefix::any, {0x0f, 0xa2}, 2},
     {emulated_insn::rdmsr, repeat_prefix::any, {0x0f, 0x32}, 2},
     {emulated_insn::wrmsr, repeat_prefix::any, {0x0f, 0x30}, 2},
@@ -32,6 +32,8 @@ constexpr std::array<insn_pattern, 10> patterns{{
     {emulated_insn::rmpopt, repeat_prefix::f2, {0x0f, 0x01, 0xfc}, 3},
     {emulated_insn::vmrun, repeat_prefix::any, {0x0f, 0x01, 0xd8}, 3},
     {emulated_insn::vmsave, repeat_prefix::any, {0x0f, 0x01, 0xdb}, 3},
+    {emulated_insn::vmgexit, repeat_prefix::f2, {0x0f, 0x01, 0xd9}, 3},
+    {emulated_insn::vmgexit, repeat_prefix::f3, {0x0f, 0x01, 0xd9}, 3},
     {emulated_insn::hlt, repeat_prefix::any, {0xf4}, 1},
 }};
 

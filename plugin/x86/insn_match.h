@@ -22,6 +22,7 @@ enum class emulated_insn : std::uint8_t {
     vmsave,
     hlt,
     marker,
+    vmgexit,
 };
 
 /// Says which emulated instruction the bytes of one whole instruction are.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "x86/page_tables.h"
 
-#include "x86/bits.h"
+#include "hw-model/base/x86_bits.h"
 
 #include <algorithm>
 #include <atomic>

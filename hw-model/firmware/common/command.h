@@ -14,12 +14,9 @@
 namespace rmpopt::hw
 {
 
-/// A host that encrypts its memory may set the C-bit in the addresses that it passes (CPUID
-/// 8000_001F EBX[5:0]). Firmware ignores it.
-inline constexpr spa_t c_bit = 1ull << 51;
-
 #pragma pack(push, 1)
-/// An address in a command buffer.
+/// An address in a command buffer. A host that encrypts its memory may set the C-bit in it, which
+/// firmware ignores.
 struct paddr {
     std::uint64_t raw = 0;
 

@@ -13,7 +13,7 @@ from .linux_source import Source
 
 RECIPE = "1"  # to be changed with the way of building, because it is part of the cache key
 KIND = "selftests"
-TESTS = ("x86/sev_init2_tests",)
+TESTS = ("x86/sev_init2_tests", "x86/sev_smoke_test")
 
 
 class Build:

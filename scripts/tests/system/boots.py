@@ -197,6 +197,15 @@ SECOND_KERNEL = (
 )
 
 
+SELFTESTS = (
+    ("sev_init2_tests",),
+    # Guests of all three kinds run.
+    ("sev_smoke_test",),
+    ("sev_smoke_test", "--thread", "multi"),
+    ("sev_smoke_test", "--time", "virtual"),
+)
+
+
 def reference_image() -> Path:
     """The image of the kernel that "boot" uses by default."""
     return Path(rmpopt("kernel", "build").text.strip())
@@ -206,11 +215,11 @@ def _with_second_kernel(boot: Boot) -> str | None:
     return replace(boot, words=("--file", str(reference_image()), *boot.words)).check()
 
 
-def _sev_init2_tests() -> str | None:
-    """Runs the kernel's own test, which has another exit status if it must skip."""
-    program = selftests.ensure(Cache()) / "sev_init2_tests"
-    words = ("--mem", "2G", "--file", str(program), "--", "/root/sev_init2_tests")
-    return Boot("sev_init2_tests", words, OK, "Random seed", r"(?i)\bskip").check()
+def _selftest(name: str, *words: str) -> str | None:
+    """Runs one of the kernel's own tests, which has another exit status if it must skip."""
+    program = selftests.ensure(Cache()) / name
+    all_words = ("--mem", "2G", *words, "--file", str(program), "--", f"/root/{name}")
+    return Boot(name, all_words, OK, "Random seed", r"(?i)\bskip").check()
 
 
 def _beside_another_plugin() -> str | None:
@@ -224,7 +233,8 @@ def _beside_another_plugin() -> str | None:
 
 def tests() -> Checks:
     return [*((f"linux/{boot.name}", boot.check) for boot in LINUX),
-            ("linux/beside another plugin", _beside_another_plugin), ("linux/sev_init2_tests", _sev_init2_tests),
+            ("linux/beside another plugin", _beside_another_plugin),
+            *((f"linux/{' '.join(test)}", partial(_selftest, *test)) for test in SELFTESTS),
             *((f"lifecycle/{boot.name}", boot.check) for boot in LIFECYCLE),
             *((f"lifecycle/{boot.name}", partial(_with_second_kernel, boot)) for boot in SECOND_KERNEL),
             *((f"bad-input/{boot.name}", boot.check) for boot in BAD_INPUT)]

@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "qemu/svm.h"
+
+#include "base/log.h"
+#include "hw-model/base/x86_bits.h"
+#include "qemu/symbols.h"
+#include "qemu/tlb_fill.h"
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+#include <utility>
+
+namespace rmpopt::svm
+{
+
+namespace
+{
+
+namespace qemu
+{
+qemu_function<void(void *env, int address_size, int length)> helper_vmrun("helper_vmrun");
+qemu_function<void(void *env, int address_size)> helper_vmload("helper_vmload");
+qemu_function<void(void *env, int address_size)> helper_vmsave("helper_vmsave");
+qemu_function<void(void *cpu)> cpu_loop_exit_noexc("cpu_loop_exit_noexc");
+qemu_function<void(void *cpu)> tlb_flush("tlb_flush");
+qemu_function<void(void *cpu, void *to, std::uint32_t bytes)>
+    x86_cpu_xsave_all_areas("x86_cpu_xsave_all_areas");
+qemu_function<void(void *cpu, const void *from, std::uint32_t bytes)>
+    x86_cpu_xrstor_all_areas("x86_cpu_xrstor_all_areas");
+qemu_function<std::uint64_t(void *env, std::uint32_t index)> helper_xgetbv("helper_xgetbv");
+qemu_function<void(void *env, std::uint32_t index, std::uint64_t value)>
+    helper_xsetbv("helper_xsetbv");
+qemu_function<void(void *cpu, int vector, int is_int, int error_code, std::uint64_t next_eip,
+                   int is_hardware)>
+    do_interrupt_all("do_interrupt_all");
+} // namespace qemu
+
+constexpr int address_64 = 2; ///< the operand in RAX has 64 bits
+
+/// QEMU writes and reads an area that has room for all that a CPU may have.
+using xsave_area = std::array<std::byte, 16 << 10>;
+
+void *pointer(const vcpu &cpu)
+{
+    return vcpu::all()[cpu.index()];
+}
+
+void *env(const vcpu &cpu)
+{
+    return &cpu.reg(rax);
+}
+
+/// Calls `f(env)` with the address in RAX.
+template <class F> void with_rax(const vcpu &cpu, hw::spa_t address, const F &f)
+{
+    const std::uint64_t old = std::exchange(cpu.reg(rax), address);
+    f(env(cpu), address_64);
+    cpu.reg(rax) = old;
+}
+
+} // namespace
+
+void vmrun(const vcpu &cpu, unsigned length)
+{
+    qemu::helper_vmrun(env(cpu), address_64, static_cast<int>(length));
+    qemu::cpu_loop_exit_noexc(pointer(cpu));
+    __builtin_unreachable();
+}
+
+void vmload(const vcpu &cpu, hw::spa_t vmcb)
+{
+    with_rax(cpu, vmcb, qemu::helper_vmload);
+}
+
+void vmsave(const vcpu &cpu, hw::spa_t vmcb)
+{
+    with_rax(cpu, vmcb, qemu::helper_vmsave);
+}
+
+void flush_tlb(const vcpu &cpu)
+{
+    qemu::tlb_flush(pointer(cpu));
+}
+
+void read_vectors(const vcpu &cpu, std::span<std::byte> to)
+{
+    alignas(64) xsave_area area{};
+    qemu::x86_cpu_xsave_all_areas(pointer(cpu), area.data(), area.size());
+    std::copy_n(area.begin(), to.size(), to.begin());
+}
+
+void write_vectors(const vcpu &cpu, std::span<const std::byte> from)
+{
+    alignas(64) xsave_area area{};
+    qemu::x86_cpu_xsave_all_areas(pointer(cpu), area.data(), area.size());
+    std::ranges::copy(from, area.begin());
+    qemu::x86_cpu_xrstor_all_areas(pointer(cpu), area.data(), area.size());
+}
+
+std::optional<std::uint64_t> xcr0(const vcpu &cpu)
+{
+    return (cpu.paging().cr4 & cr4_osxsave) != 0 ? std::optional(qemu::helper_xgetbv(env(cpu), 0))
+                                                 : std::nullopt;
+}
+
+bool is_valid_xcr0(const vcpu &cpu, std::uint64_t value)
+{
+    constexpr std::uint64_t x87 = 1, sse = 2, avx = 4;
+    const cpuid_result offered = cpu.native_cpuid(0xd, 0);
+    const std::uint64_t all = offered.eax | std::uint64_t{offered.edx} << 32;
+    return (value & x87) != 0 && (value & ~all) == 0 && ((value & avx) == 0 || (value & sse) != 0);
+}
+
+void set_xcr0(const vcpu &cpu, std::uint64_t value)
+{
+    qemu::helper_xsetbv(env(cpu), 0, value);
+}
+
+void deliver(const vcpu &cpu, int vector)
+{
+    qemu::do_interrupt_all(pointer(cpu), vector, 0, 0, 0, 0);
+}
+
+void push(const vcpu &cpu, std::uint64_t value, unsigned bytes)
+{
+    std::uint64_t &sp = cpu.reg(rsp);
+    const std::uint64_t at = sp - bytes;
+    tlb_fill::try_write(cpu, at, bytes, 0);
+    void *const host = tlb_fill::data_at(cpu, at);
+    if (host == nullptr) {
+        refuse("a guest's stack is not in memory");
+    }
+    std::memcpy(host, &value, bytes);
+    sp = at;
+}
+
+} // namespace rmpopt::svm

@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// QEMU's part of VMRUN and #VMEXIT: its functions for them, and the registers that it does not
+// exchange there itself but that hardware exchanges for guests with encrypted registers.
+//
+// All functions are for the current vCPU, on its own thread, with its state exact (after
+// vcpu::synchronise()).
+#pragma once
+
+#include "qemu/vcpu.h"
+
+#include <span>
+
+namespace rmpopt::svm
+{
+
+/// QEMU's VMRUN of the VMCB in RAX by an instruction of `length` bytes. Returns only by entering
+/// the guest, injecting an event into it, or with a #VMEXIT.
+///
+/// QEMU's own call of it leaves the vector of an injected interrupt behind, and delivers it a
+/// second time when the vCPU is kicked before the guest's next exit. Here nothing stays behind.
+[[noreturn]] void vmrun(const vcpu &cpu, unsigned length);
+
+/// QEMU's VMLOAD and VMSAVE. To be called in hypervisor mode.
+void vmload(const vcpu &cpu, hw::spa_t vmcb);
+void vmsave(const vcpu &cpu, hw::spa_t vmcb);
+
+/// Drops the vCPU's translations.
+void flush_tlb(const vcpu &cpu);
+
+/// Where in an XSAVE area of QEMU's the caller finds the state of x87, SSE and AVX: at its start.
+/// The x87 registers are there by their number.
+void read_vectors(const vcpu &cpu, std::span<std::byte> to);
+void write_vectors(const vcpu &cpu, std::span<const std::byte> from);
+
+/// XCR0; nothing when CR4.OSXSAVE is clear, because then QEMU does not tell.
+std::optional<std::uint64_t> xcr0(const vcpu &cpu);
+/// True if it is a value that XSETBV takes.
+bool is_valid_xcr0(const vcpu &cpu, std::uint64_t value);
+/// Only with CR4.OSXSAVE set, and for a valid value.
+void set_xcr0(const vcpu &cpu, std::uint64_t value);
+
+/// Delivers an exception that pushes no error code. A fault on the way leaves by longjmp.
+void deliver(const vcpu &cpu, int vector);
+/// Pushes a value of 4 or 8 bytes on a stack that the CPU has just pushed something on.
+void push(const vcpu &cpu, std::uint64_t value, unsigned bytes);
+
+} // namespace rmpopt::svm

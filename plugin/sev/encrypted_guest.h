@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// Guests with encrypted memory (SEV, SEV-ES, SNP) on QEMU's vCPUs. QEMU knows nothing of them. It
+// runs them as ordinary guests of its own VMRUN, and the files of this folder do what is different:
+//
+//   enter.cc      before QEMU's VMRUN: the registers come from the VMSA
+//   translate.cc  while the guest runs: all its translations, with the C-bit and RMP checks
+//   leave.cc      at what would be a #VMEXIT: raises #VC in the guest instead, or saves the
+//                 registers in the VMSA and gives the host its own
+//
+// All functions are for the current vCPU, on its own thread.
+#pragma once
+
+#include "enforce/svm_guest.h"
+#include "hw-model/guest/nested_walk.h"
+#include "hw-model/guest/vmsa.h"
+#include "qemu/tlb_fill.h"
+#include "qemu/vcpu.h"
+
+namespace rmpopt
+{
+
+/// What is known of the encrypted guest that a vCPU runs.
+struct encrypted_guest {
+    bool runs = false;
+    bool es = false;            ///< SEV-ES or SNP: its registers are in `vmsa`
+    bool cr3_encrypted = false; ///< the C-bit of its CR3, which QEMU's cannot have
+    std::uint64_t host_cr4 = 0; ///< at VMRUN
+    hw::spa_t vmcb = 0, vmsa = 0;
+    hw::guest_identity identity;
+    /// The VMCB's save area, which QEMU uses although VMRUN of such a guest does not. So that the
+    /// host sees nothing of the guest there, it is put back.
+    std::array<std::byte, hw::common_save_bytes> save_area{};
+};
+
+/// The current vCPU's.
+encrypted_guest &encrypted_guest_of(const vcpu &cpu);
+
+/// Why VMRUN must fail, beside the RMP's checks; nullptr if nothing speaks against it. `v` is that
+/// of an encrypted guest.
+const char *reason_against(const vcpu &cpu, const vmcb_view &v);
+
+/// After VMRUN's checks and synchronise(): prepares registers and VMCB for QEMU's VMRUN.
+void enter_encrypted_guest(const vcpu &cpu, hw::spa_t vmcb, const vmcb_view &v);
+
+/// The rules for translations and exits, to be put into `rules`.
+void add_encrypted_guest_rules(translation_rules &rules);
+
+/// Exit codes that VMGEXIT and the like pass to QEMU: ends the guest, or raises #VC in it. After
+/// synchronise().
+[[noreturn]] void exit_encrypted_guest(const vcpu &cpu, std::uint64_t code, std::uint64_t info1 = 0,
+                                       std::uint64_t info2 = 0);
+
+/// To be called at machine reset.
+void forget_encrypted_guests();
+
+// Between the files of this folder.
+
+/// QEMU has no exit of this code. While the guest runs it stands in the VMCB, so that a #VMEXIT is
+/// told from an exception that the guest handles itself.
+inline constexpr std::uint64_t no_exit_yet = 0x5250'4d52'554e'5321;
+
+bool runs_encrypted_guest(const vcpu &cpu);
+own_translation translate_for_encrypted_guest(const own_access &access);
+bool leave_encrypted_guest(const vcpu &cpu);
+/// Where the guest's page walk begins now.
+hw::guest_tables tables_of(const vcpu &cpu, const encrypted_guest &guest);
+
+} // namespace rmpopt

@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// VMRUN of a guest with encrypted memory (APM vol. 2, 15.35.8: what the CPU loads from the VMSA).
+#include "enforce/state.h"
+#include "hw-model/base/x86_bits.h"
+#include "qemu/svm.h"
+#include "sev/encrypted_guest.h"
+#include "x86/vmcb.h"
+
+namespace rmpopt
+{
+
+namespace
+{
+
+const hw::memory_view &memory()
+{
+    return enforced.machine->memory();
+}
+
+std::uint64_t load(hw::spa_t spa)
+{
+    return memory().load<std::uint64_t>(spa).value_or(0);
+}
+
+/// QEMU's CR3 has no room for the C-bit. It means nothing to the walk, which is always private.
+void take_c_bit_off(encrypted_guest &guest)
+{
+    const hw::spa_t cr3 = guest.vmcb + hw::vmcb_save_area + hw::vmsa_field::cr3;
+    guest.cr3_encrypted = (load(cr3) & hw::c_bit) != 0;
+    memory().store(cr3, load(cr3) & ~hw::c_bit);
+}
+
+/// All registers that QEMU's VMRUN does not load from the VMCB. `in_host`: XCR0 can be set.
+void load_registers(const vcpu &cpu, const encrypted_guest &guest)
+{
+    svm::vmload(cpu, guest.vmcb);
+    hw::vector_state vectors;
+    svm::read_vectors(cpu, vectors);
+    hw::load_vector_state(memory(), guest.vmsa, vectors, true);
+    svm::write_vectors(cpu, vectors);
+    if (svm::xcr0(cpu).has_value()) {
+        svm::set_xcr0(cpu, load(guest.vmsa + hw::vmsa_field::xcr0));
+    }
+    for (unsigned r = 0; r < 16; ++r) {
+        if (r != rax && r != rsp) { // RAX has the VMCB's address, RSP is saved by QEMU
+            cpu.reg(static_cast<gpr>(r)) = load(guest.vmsa + hw::general_register(r));
+        }
+    }
+}
+
+} // namespace
+
+const char *reason_against(const vcpu &cpu, const vmcb_view &v)
+{
+    if (!v.sev) {
+        return "it asks for encrypted registers without encrypted memory";
+    }
+    if (v.asid == 0) {
+        return "its ASID is 0";
+    }
+    const std::uint64_t vmsa =
+        v.pages.vmsa.has_value() ? v.pages.vmsa->spa : v.pages.nonsnp_vmsa.value_or(0);
+    if (v.sev_es && memory().at(vmsa, hw::page_4k) == nullptr) {
+        return "its VMSA is not in memory";
+    }
+    if (v.sev_es && !svm::is_valid_xcr0(cpu, load(vmsa + hw::vmsa_field::xcr0))) {
+        return "XCR0 in its VMSA is not valid";
+    }
+    return nullptr;
+}
+
+void enter_encrypted_guest(const vcpu &cpu, hw::spa_t vmcb, const vmcb_view &v)
+{
+    encrypted_guest &guest = encrypted_guest_of(cpu);
+    guest.es = v.sev_es;
+    guest.vmcb = vmcb;
+    guest.host_cr4 = cpu.paging().cr4;
+    guest.identity = {.thread = cpu.index(), .snp = v.pages.snp_active, .asid = v.asid};
+    if (guest.es) {
+        guest.vmsa = guest.identity.snp ? v.pages.vmsa->spa : *v.pages.nonsnp_vmsa;
+        guest.identity.vmpl =
+            memory().load<std::uint8_t>(guest.vmsa + hw::vmsa_field::vmpl).value_or(0);
+        memory().read(vmcb + hw::vmcb_save_area, guest.save_area.data(), guest.save_area.size());
+        hw::copy_save_area(memory(), guest.vmsa, vmcb + hw::vmcb_save_area);
+    }
+    take_c_bit_off(guest);
+    if (guest.es) {
+        load_registers(cpu, guest);
+    }
+    memory().store(vmcb + vmcb_field::exit_code, no_exit_yet);
+    guest.runs = true;
+    svm::flush_tlb(cpu);
+}
+
+} // namespace rmpopt

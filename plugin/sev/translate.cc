@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// Translations of a guest with encrypted memory: the model's walk, and what it asks for.
+#include "enforce/fault.h"
+#include "enforce/state.h"
+#include "hw-model/base/x86_bits.h"
+#include "hw-model/guest/vmexit.h"
+#include "sev/encrypted_guest.h"
+#include "x86/vmcb.h"
+
+namespace rmpopt
+{
+
+namespace
+{
+
+hw::rmp_access_kind kind_of(translation::access a)
+{
+    switch (a) {
+    case translation::access::write:
+        return hw::rmp_access_kind::write;
+    case translation::access::fetch:
+        return hw::rmp_access_kind::fetch;
+    case translation::access::read:
+        break;
+    }
+    return hw::rmp_access_kind::read;
+}
+
+/// Raises what the walk ended in.
+[[noreturn]] void raise(const own_access &a, const hw::guest_translation &t)
+{
+    a.cpu.synchronise(a.ra);
+    switch (t.kind) {
+    case hw::guest_translation::outcome::general_protection:
+        a.cpu.raise(vector::gp, 0, 0);
+    case hw::guest_translation::outcome::page_fault:
+        a.cpu.set_cr2(a.address);
+        a.cpu.raise(vector::pf, static_cast<int>(t.error_code), 0);
+    case hw::guest_translation::outcome::not_validated:
+        exit_encrypted_guest(a.cpu, hw::exit_code::page_not_validated);
+    case hw::guest_translation::outcome::nested_page_fault:
+    case hw::guest_translation::outcome::mapped:
+        break;
+    }
+    if (t.verdict.checked) {
+        tell_denied(a.cpu,
+                    {.address = a.address, .spa = t.spa, .verdict = t.verdict, .code = t.info1});
+    }
+    exit_encrypted_guest(a.cpu, hw::exit_code::nested_page_fault, t.info1, t.gpa);
+}
+
+} // namespace
+
+hw::guest_tables tables_of(const vcpu &cpu, const encrypted_guest &guest)
+{
+    const paging_state p = cpu.paging();
+    return {.cr0 = p.cr0,
+            .cr3 = p.cr3,
+            .cr4 = p.cr4,
+            .efer = cpu.efer(),
+            .nested_cr3 = enforced.machine->memory()
+                              .load<std::uint64_t>(guest.vmcb + vmcb_field::nested_cr3)
+                              .value_or(0),
+            .host_cr4 = guest.host_cr4};
+}
+
+own_translation translate_for_encrypted_guest(const own_access &a)
+{
+    const encrypted_guest &guest = encrypted_guest_of(a.cpu);
+    const hw::guest_translation t = hw::translate_guest(
+        *enforced.machine, tables_of(a.cpu, guest), guest.identity,
+        {.address = a.cpu.long_mode() && a.cpu.code_64() ? a.address
+                                                         : static_cast<std::uint32_t>(a.address),
+         .kind = kind_of(a.kind),
+         .user = a.user,
+         .smap = a.smap});
+    if (t.kind != hw::guest_translation::outcome::mapped) {
+        if (a.may_fault) {
+            raise(a, t);
+        }
+        return {};
+    }
+    // A page that the RMP keeps from the host is protected in QEMU's mapping.
+    const bool redirected = t.encrypted && guest.identity.snp && enforced.level != enforcement::off;
+    return {.found = true,
+            .spa = t.spa,
+            .writable = t.writable,
+            .executable = t.executable,
+            .page_bytes = t.page_bytes,
+            .distance = redirected ? enforced.ram->to_hardware_view() : 0};
+}
+
+} // namespace rmpopt

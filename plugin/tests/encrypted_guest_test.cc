@@ -1,0 +1,337 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// What is done around QEMU's VMRUN and #VMEXIT for guests with encrypted memory. QEMU is a fake,
+// which saves at #VMEXIT what QEMU saves.
+#include "enforce/enforcement.h"
+#include "fake_listener.h"
+#include "fake_qemu.h"
+#include "hw-model/base/x86_bits.h"
+#include "hw-model/guest/vmexit.h"
+#include "insn/dispatch.h"
+#include "machine_fixture.h"
+#include "sev/encrypted_guest.h"
+
+#include <gtest/gtest.h>
+
+namespace rmpopt
+{
+namespace
+{
+
+using fake::qemu;
+
+class encrypted_guest_test : public hw::machine_fixture
+{
+  protected:
+    static constexpr hw::spa_t vmcb = low_2m, vmsa = low_2m + 0x1000, hsave = low_2m + 0x2000,
+                               nested = low_2m + 0x4000, code = low_2m + 0x10000;
+    static constexpr hw::spa_t saved = vmcb + 0x400;
+    enum kind : std::uint64_t { sev = 1u << 1, sev_es = 3u << 1 };
+
+    void SetUp() override
+    {
+        machine_fixture::SetUp();
+        qemu = {};
+        qemu.ram = low_ram_.data();
+        qemu.ram_bytes = low.bytes;
+        qemu.reg[rax] = vmcb;
+        qemu.paging = {.cr0 = cr0_pe | cr0_pg, .cr3 = 0, .cr4 = cr4_pae, .rflags = 2};
+        start_emulation(
+            {.machine = m.get(),
+             .heard = &listening,
+             .rmpupdate_failure = {},
+             .enter_operating_system = [this](std::uint32_t, std::uint32_t) { ++systems_entered; },
+             .set_measure = {},
+             .end_run = {}});
+        ASSERT_EQ(
+            install_checks(
+                {.level = enforcement::on, .machine = m.get(), .ram = &ram, .heard = &listening},
+                [](translation_rules &r) {
+                    add_encrypted_guest_rules(r);
+                    rules = r;
+                },
+                {}, 0),
+            "");
+        forget_encrypted_guests();
+        enable_snp();
+        write_msr(0, hw::msr::vm_hsave_pa, hsave);
+        store(vmcb + 0x58, 5); // ASID
+        store(vmcb + 0xb0, nested);
+        store(vmcb + 0x108, vmsa);
+        store(vmsa + 0x3e8, 7); // XCR0
+    }
+    void TearDown() override { forget_encrypted_guests(); }
+
+    void store(hw::spa_t spa, std::uint64_t value) const { m->memory().store(spa, value); }
+    std::uint64_t load(hw::spa_t spa) const { return *m->memory().load<std::uint64_t>(spa); }
+
+    /// True when QEMU need not execute it.
+    bool execute(std::initializer_list<std::uint8_t> insn)
+    {
+        const std::vector<std::uint8_t> bytes(insn);
+        last_fault.reset();
+        last_exit.reset();
+        try {
+            find_emulation(bytes)(0, reinterpret_cast<void *>(bytes.size()));
+            return false;
+        } catch (const fake::raised &fault) {
+            last_fault = fault;
+        } catch (const fake::left &exit) {
+            last_exit = exit;
+        } catch (const fake::continued &) {
+        } catch (const fake::entered &) {
+        }
+        return true;
+    }
+    void run(kind guest)
+    {
+        store(vmcb + 0x90, guest | 1);
+        execute({0x0f, 0x01, 0xd8});
+        qemu.vmcb = vmcb;
+    }
+    /// QEMU comes to deliver a #VMEXIT.
+    bool leave(std::uint64_t exit_code, std::uint64_t info1 = 0)
+    {
+        store(vmcb + 0x70, exit_code);
+        store(vmcb + 0x78, info1);
+        return rules.leaves(vcpu::current());
+    }
+    void become_snp()
+    {
+        store(vmsa + 0x3b0, 1);
+        hw::rmp_entry e;
+        e.assigned = e.validated = e.vmsa = true;
+        e.asid = 5;
+        m->rmp().store(vmsa, e);
+    }
+    /// Maps the first 2 MB of the guest by nested tables to where its code is.
+    void map_code(std::initializer_list<std::uint8_t> bytes)
+    {
+        store(nested, (nested + 0x1000) | 7);
+        store(nested + 0x1000, (nested + 0x2000) | 7);
+        store(nested + 0x2000, low_2m | 0x87);
+        qemu.paging.cr0 = cr0_pe;
+        qemu.rip = code - low_2m;
+        m->memory().write(code, std::data(bytes), bytes.size());
+    }
+
+    static inline translation_rules rules;
+    guest_ram ram;
+    fake_listener listening;
+    unsigned systems_entered = 0;
+    std::optional<fake::raised> last_fault;
+    std::optional<fake::left> last_exit;
+};
+
+} // namespace
+
+TEST_F(encrypted_guest_test, vmrun_takes_registers_from_the_vmsa)
+{
+    for (unsigned r = 0; r < 16; ++r) {
+        store(vmsa + hw::general_register(r), 0x1000 + r);
+    }
+    store(vmsa + 0x178, 0x5678); // RIP
+    store(vmsa + 0x150, 0x9000 | hw::c_bit);
+    store(vmsa + 0x470, 0x1234); // XMM0
+    run(sev_es);
+    EXPECT_TRUE(qemu.in_guest);
+    EXPECT_EQ(qemu.reg[rax], vmcb) << "for QEMU's VMRUN";
+    EXPECT_EQ(qemu.reg[rcx], 0x1001u);
+    EXPECT_EQ(qemu.reg[15], 0x100fu);
+    EXPECT_EQ(load(saved + 0x1f8), 0x1000u);
+    EXPECT_EQ(load(saved + 0x178), 0x5678u);
+    EXPECT_EQ(load(saved + 0x150), 0x9000u) << "QEMU's CR3 has no C-bit";
+    EXPECT_EQ(qemu.loaded, std::vector{vmcb});
+    EXPECT_EQ(qemu.xcr0, 7u);
+    EXPECT_EQ(std::to_integer<unsigned>(qemu.vectors[160]), 0x34u);
+    EXPECT_TRUE(rules.translates(vcpu::current()));
+}
+
+TEST_F(encrypted_guest_test, vmrun_fails_without_what_it_needs)
+{
+    const auto fails = [&](std::uint64_t control) {
+        store(vmcb + 0x90, control | 1);
+        qemu.in_guest = false;
+        execute({0x0f, 0x01, 0xd8});
+        return !qemu.in_guest && load(vmcb + 0x70) == ~std::uint64_t{0};
+    };
+    EXPECT_TRUE(fails(1u << 2)) << "SEV-ES without SEV";
+    store(vmsa + 0x3e8, 6);
+    EXPECT_TRUE(fails(sev_es)) << "XCR0 without x87";
+    store(vmsa + 0x3e8, 7);
+    store(vmcb + 0x108, hole);
+    EXPECT_TRUE(fails(sev_es)) << "a VMSA outside RAM";
+    store(vmcb + 0x108, vmsa);
+    store(vmcb + 0x58, 0);
+    EXPECT_TRUE(fails(sev)) << "ASID 0";
+    store(vmcb + 0x58, 5);
+    EXPECT_FALSE(fails(sev_es));
+    store(vmsa + 0x3b0, 1);
+    EXPECT_TRUE(fails(sev_es)) << "an SNP guest whose VMSA is not its own in the RMP";
+}
+
+TEST_F(encrypted_guest_test, a_vmexit_saves_all_registers_and_gives_the_host_its_own)
+{
+    store(saved + 0x178, 0xaaaa); // what the host has there
+    store(vmsa + 0x150, hw::c_bit);
+    store(hsave + 0x400 + 0x318, 0xb0b0); // RBX
+    store(hsave + 0x400 + 0x3e8, 1);      // XCR0
+    run(sev_es);
+    for (unsigned r = 0; r < 16; ++r) {
+        qemu.reg[r] = 0x2000 + r;
+    }
+    qemu.rip = 0x7777;
+    qemu.paging.cr3 = 0x5000;
+    qemu.paging.rflags = rflags_if | 2;
+    qemu.xcr0 = 3;
+    qemu.vectors[160] = std::byte{0x99};
+    EXPECT_TRUE(leave(hw::exit_code::interrupt));
+    EXPECT_FALSE(qemu.in_guest);
+    EXPECT_EQ(qemu.delivered, std::vector{-1});
+    EXPECT_EQ(qemu.saved, std::vector{vmcb});
+    for (unsigned r = 0; r < 16; ++r) {
+        EXPECT_EQ(load(vmsa + hw::general_register(r)), 0x2000 + r);
+    }
+    EXPECT_EQ(load(vmsa + 0x178), 0x7777u);
+    EXPECT_EQ(load(vmsa + 0x150), 0x5000 | hw::c_bit);
+    EXPECT_EQ(load(vmsa + 0x3e8), 3u);
+    EXPECT_EQ(load(vmsa + 0x470) & 0xff, 0x99u);
+    EXPECT_EQ(load(vmcb + 0x68) & 3, 2u) << "the guest's interrupts are on";
+    EXPECT_EQ(load(saved + 0x178), 0xaaaau) << "nothing of the guest stays in the VMCB";
+    EXPECT_EQ(qemu.loaded.back(), hsave);
+    EXPECT_EQ(qemu.reg[rbx], 0xb0b0u);
+    EXPECT_EQ(qemu.reg[rcx], 0u);
+    EXPECT_EQ(qemu.xcr0, 1u);
+    EXPECT_EQ(qemu.vectors[160], std::byte{0});
+    EXPECT_FALSE(rules.translates(vcpu::current()));
+}
+
+TEST_F(encrypted_guest_test, exits_that_the_host_must_not_see_become_vc)
+{
+    run(sev_es);
+    EXPECT_FALSE(rules.leaves(vcpu::current())) << "an exception of the guest's own";
+    EXPECT_TRUE(leave(hw::exit_code::cpuid));
+    EXPECT_TRUE(qemu.in_guest);
+    EXPECT_EQ(qemu.delivered, std::vector{29});
+    EXPECT_EQ(qemu.pushed, (std::vector<std::pair<std::uint64_t, unsigned>>{{0x72, 8}}));
+    EXPECT_FALSE(rules.leaves(vcpu::current())) << "it is not delivered twice";
+    qemu.long_mode = false;
+    EXPECT_TRUE(leave(hw::exit_code::page_not_validated));
+    EXPECT_EQ(qemu.pushed.back(), (std::pair<std::uint64_t, unsigned>{0x404, 4}));
+    qemu.paging.cr0 = 0;
+    EXPECT_TRUE(leave(hw::exit_code::msr));
+    EXPECT_EQ(qemu.pushed.size(), 2u) << "real mode has no error codes";
+    EXPECT_EQ(qemu.delivered.size(), 3u);
+}
+
+TEST_F(encrypted_guest_test, hlt_and_pause_are_complete)
+{
+    map_code({0xf4});
+    run(sev_es);
+    EXPECT_TRUE(leave(hw::exit_code::hlt));
+    EXPECT_EQ(load(vmsa + 0x178), code - low_2m + 1);
+    map_code({0xf3, 0x90});
+    run(sev_es);
+    EXPECT_TRUE(leave(hw::exit_code::pause));
+    EXPECT_EQ(load(vmsa + 0x178), code - low_2m + 2);
+    map_code({0xf4});
+    run(sev_es);
+    EXPECT_TRUE(leave(hw::exit_code::nmi));
+    EXPECT_EQ(load(vmsa + 0x178), code - low_2m) << "an interrupt comes before the instruction";
+}
+
+TEST_F(encrypted_guest_test, the_host_of_a_plain_sev_guest_is_told_of_the_instruction)
+{
+    store(saved + 0x150, hw::c_bit);
+    map_code({0x41, 0x0f, 0x22, 0xc1}); // MOV %r9,%cr0
+    qemu.code_64 = true;
+    run(sev);
+    EXPECT_EQ(load(saved + 0x150), 0u);
+    EXPECT_TRUE(leave(0x10));
+    EXPECT_EQ(load(vmcb + 0xc8), code - low_2m + 4);
+    EXPECT_EQ(load(vmcb + 0x78), 1ull << 63 | 9);
+    EXPECT_EQ(load(vmcb + 0xd0) & 0xff, 0u);
+    EXPECT_EQ(load(saved + 0x150), hw::c_bit);
+    EXPECT_EQ(qemu.loaded.size(), 0u) << "its registers are the host's, too";
+    map_code({0x88, 0x07}); // a store that a device emulates
+    run(sev);
+    EXPECT_TRUE(leave(hw::exit_code::nested_page_fault, 6));
+    EXPECT_EQ(load(vmcb + 0xc8), 0u);
+    EXPECT_EQ(load(vmcb + 0xd0) & 0xffffff, 0x07880fu);
+    EXPECT_EQ(load(vmcb + 0x78), 6u);
+}
+
+TEST_F(encrypted_guest_test, vmgexit_ends_the_guest_behind_itself)
+{
+    EXPECT_FALSE(execute({0xf3, 0x0f, 0x01, 0xd9})) << "without a guest it is VMMCALL";
+    run(sev);
+    EXPECT_FALSE(execute({0xf3, 0x0f, 0x01, 0xd9}));
+    leave(hw::exit_code::interrupt);
+    run(sev_es);
+    qemu.rip = 0x3000;
+    EXPECT_TRUE(execute({0xf3, 0x0f, 0x01, 0xd9}));
+    ASSERT_TRUE(last_exit.has_value());
+    EXPECT_EQ(last_exit->code, 0x403u);
+    EXPECT_EQ(qemu.rip, 0x3004u);
+    EXPECT_TRUE(execute({0xf2, 0x0f, 0x01, 0xd9}));
+    EXPECT_EQ(qemu.rip, 0x3008u);
+}
+
+TEST_F(encrypted_guest_test, the_guest_has_registers_of_its_own)
+{
+    const auto read = [&](std::uint32_t index) {
+        qemu.reg[rcx] = index;
+        return execute({0x0f, 0x32});
+    };
+    const auto write = [&](std::uint32_t index, std::uint64_t value) {
+        qemu.reg[rcx] = index;
+        qemu.reg[rax] = static_cast<std::uint32_t>(value);
+        qemu.reg[rdx] = value >> 32;
+        return execute({0x0f, 0x30});
+    };
+    become_snp();
+    run(sev_es);
+    EXPECT_TRUE(read(0xc0010131));
+    EXPECT_EQ(qemu.reg[rax], 7u);
+    EXPECT_TRUE(write(0xc0010130, 0x123456789));
+    EXPECT_EQ(load(vmcb + 0xa0), 0x123456789u);
+    EXPECT_TRUE(read(0xc0010130));
+    EXPECT_EQ(qemu.reg[rdx], 1u);
+    EXPECT_TRUE(write(0xc0010131, 0));
+    EXPECT_EQ(last_fault.value_or(fake::raised{}).vector, vector::gp);
+    EXPECT_FALSE(read(hw::msr::syscfg)) << "all others are for the hypervisor to intercept";
+    EXPECT_FALSE(write(hw::msr::rmp_base, 0));
+    EXPECT_FALSE(write(0xc0000080, efer_lme));
+    EXPECT_EQ(systems_entered, 0u) << "a guest's long mode is no boot of the machine";
+    qemu.cpl = 3;
+    EXPECT_TRUE(read(0xc0010131));
+    EXPECT_EQ(last_fault.value_or(fake::raised{}).vector, vector::gp);
+}
+
+TEST_F(encrypted_guest_test, faults_on_the_way_leave_as_the_walk_says)
+{
+    qemu.paging.cr0 = cr0_pe;
+    run(sev_es);
+    own_access a{.cpu = vcpu::current(),
+                 .address = 0x5123,
+                 .kind = translation::access::write,
+                 .user = false,
+                 .smap = false,
+                 .may_fault = false,
+                 .ra = 0};
+    EXPECT_FALSE(rules.translate(a).found);
+    a.may_fault = true;
+    try {
+        rules.translate(a);
+        FAIL();
+    } catch (const fake::left &exit) {
+        EXPECT_EQ(exit.code, 0x400u);
+        EXPECT_EQ(exit.info1, 0x100000006u);
+    }
+    EXPECT_EQ(load(vmcb + 0x80), 0x5123u);
+    map_code({0x90});
+    const own_translation t = rules.translate(a);
+    EXPECT_TRUE(t.found && t.writable);
+    EXPECT_EQ(t.spa, low_2m + 0x5123);
+}
+
+} // namespace rmpopt
