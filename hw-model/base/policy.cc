@@ -52,6 +52,7 @@ constexpr std::array set_or_keep{set, keep};
 constexpr std::array allow_or_fault{allow, fault};
 constexpr std::array access_or_write{access, write};
 constexpr std::array gp_or_fail_permission{gp, fail_permission};
+constexpr std::array ignore_or_fail_input{ignore, fail_input};
 constexpr std::array fail_permission_or_success{fail_permission, success};
 constexpr std::array bytes_or_mb{bytes, mb};
 constexpr std::array off_or_on{off, on};
@@ -207,6 +208,10 @@ constexpr std::array knobs{
     knob<&policy::pvalidate_vmpl>(
         "pvalidate-vmpl", gp_or_fail_permission, "PVALIDATE at VMPL > 0",
         "Linux, SVSM: only VMPL 0 may execute it; how others are refused is not documented"),
+    knob<&policy::rmpadjust_align>(
+        "rmpadjust-align", ignore_or_fail_input, "RMPADJUST of 4 KB at an address inside a page",
+        "OVMF passes such an address to find out whether it runs at VMPL 0, and real machines boot "
+        "it"),
     knob<&policy::rmpquery_vmpl>("rmpquery-vmpl", fail_permission_or_success,
                                  "RMPQUERY about a VMPL that is not numerically above the caller's",
                                  "not documented; RMPADJUST returns FAIL_PERMISSION"),

@@ -9,13 +9,14 @@ namespace rmpopt
 {
 
 inline constexpr std::uint64_t cr0_pe = 1u << 0, cr0_wp = 1u << 16, cr0_pg = 1u << 31;
-inline constexpr std::uint64_t cr3_pcid = 0xfff;
+inline constexpr std::uint64_t cr3_pcid = 0xfff, cr3_keep = 1ull << 63;
 inline constexpr std::uint64_t cr4_pse = 1u << 4, cr4_pae = 1u << 5, cr4_pge = 1u << 7,
                                cr4_la57 = 1u << 12, cr4_pcide = 1u << 17, cr4_smep = 1u << 20,
                                cr4_smap = 1u << 21;
 inline constexpr std::uint64_t cr4_osxsave = 1u << 18;
 inline constexpr std::uint64_t efer_lme = 1u << 8, efer_lma = 1u << 10, efer_nxe = 1u << 11,
                                efer_svme = 1u << 12;
+inline constexpr std::uint32_t rflags_cf = 1u << 0;
 inline constexpr std::uint64_t rflags_if = 1u << 9, rflags_ac = 1u << 18;
 
 inline constexpr std::uint64_t pte_present = 1u << 0, pte_write = 1u << 1, pte_user = 1u << 2,

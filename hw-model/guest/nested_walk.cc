@@ -368,10 +368,11 @@ class walk
     {
         const std::uint64_t gpa = result_.gpa;
         const step s = walk_nested_tables(gpa, false);
-        if (s.failed || !check(access_.kind, s, gpa)) {
+        if (s.failed || (!access_.page_unchecked && !check(access_.kind, s, gpa))) {
             return;
         }
         result_.spa = s.spa;
+        result_.large_nested = s.large;
         result_.executable = result_.executable && s.executable;
         result_.writable =
             guest_writable_ && s.writable &&

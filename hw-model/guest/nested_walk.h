@@ -37,6 +37,8 @@ struct guest_access {
     rmp_access_kind kind = rmp_access_kind::read; ///< read, write or fetch
     bool user = false;
     bool smap = false; ///< a supervisor's data access that SMAP keeps from user pages
+    /// The operand of PVALIDATE, RMPADJUST or RMPQUERY: they check the page itself.
+    bool page_unchecked = false;
 };
 
 struct guest_translation {
@@ -54,6 +56,7 @@ struct guest_translation {
     bool encrypted = false; ///< the guest's C-bit, or an access that is private in any case
     /// A write through this translation would be allowed now, and need no mark in any table.
     bool writable = false;
+    bool large_nested = false;    ///< the nested tables map a page of 2 MB or more
     bool executable = false;      ///< neither set of tables forbids to fetch
     std::uint64_t page_bytes = 0; ///< that the guest's own tables map; 4 KB without paging
     std::uint32_t error_code = 0;

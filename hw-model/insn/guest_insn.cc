@@ -38,14 +38,16 @@ std::optional<guest_result> check_context(const machine &m, guest_insn insn,
     return std::nullopt;
 }
 
-bool is_bad_input(guest_insn insn, const guest_registers &r)
+bool is_bad_input(const machine &m, guest_insn insn, const guest_registers &r)
 {
     if (insn == guest_insn::rmpquery) {
         return !is_aligned(r.rax, page_4k) || rmpadjust_rdx::vmpl(r.rdx) >= vmpls;
     }
     const std::uint64_t size =
         insn == guest_insn::pvalidate ? static_cast<std::uint32_t>(r.rcx) : r.rcx;
-    if (size > 1 || !is_aligned(r.rax, size == 1 ? page_2m : page_4k)) {
+    const bool any_4k = insn == guest_insn::rmpadjust && size == 0 &&
+                        m.choices().rmpadjust_align == choice::rmpadjust_align::ignore;
+    if (size > 1 || (!any_4k && !is_aligned(r.rax, size == 1 ? page_2m : page_4k))) {
         return true;
     }
     return insn == guest_insn::rmpadjust && rmpadjust_rdx::vmpl(r.rdx) >= vmpls;
@@ -76,7 +78,7 @@ std::optional<guest_result> before_translation(const machine &m, guest_insn insn
     if (const auto refusal = check_context(m, insn, ctx)) {
         return refusal;
     }
-    if (is_bad_input(insn, r)) {
+    if (is_bad_input(m, insn, r)) {
         return failed(rmp_status::fail_input);
     }
     if (is_forbidden(m, insn, ctx, r)) {

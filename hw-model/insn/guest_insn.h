@@ -3,8 +3,6 @@
 // (validation), 15.36.7 (VMPL), 15.36.10 (faults); APM vol. 3 as far as Linux and Microsoft's
 // documentation of the intrinsics repeat it.
 //
-// The plugin executes none of them yet, because it cannot run SNP guests.
-//
 // An instruction first makes the checks that need no translation (before_translation()). Only then
 // does the CPU translate RAX, which may raise #PF or an ordinary #NPF; that is the caller's part.
 // Then the function of the instruction checks the page. status_flags() gives the flags other than

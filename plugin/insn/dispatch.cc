@@ -15,13 +15,34 @@ namespace
 
 std::atomic<const insn_environment *> the_environment{nullptr};
 
-template <auto emulate> void on_execute(unsigned, void *length)
+/// What a callback must know of its instruction, in the pointer that QEMU passes to it.
+struct insn_data {
+    std::uint8_t length = 0;
+    mov_cr_operands cr;
+
+    void *pack() const
+    {
+        return reinterpret_cast<void *>(std::uintptr_t{length} | std::uintptr_t{cr.cr} << 8 |
+                                        std::uintptr_t{cr.general} << 16);
+    }
+    static insn_data unpack(void *packed)
+    {
+        const auto bits = reinterpret_cast<std::uintptr_t>(packed);
+        return {.length = static_cast<std::uint8_t>(bits),
+                .cr = {.cr = static_cast<std::uint8_t>(bits >> 8),
+                       .general = static_cast<std::uint8_t>(bits >> 16)}};
+    }
+};
+
+template <auto emulate> void on_execute(unsigned, void *data)
 {
+    const insn_data insn = insn_data::unpack(data);
     // The vCPU index that QEMU passes may be that of another vCPU; see vcpu::current().
     emulate(insn_event{
         .env = *emulation_environment(),
         .cpu = vcpu::current(),
-        .length = static_cast<std::uint8_t>(reinterpret_cast<std::uintptr_t>(length)),
+        .length = insn.length,
+        .cr = insn.cr,
         .ra = reinterpret_cast<std::uintptr_t>(__builtin_return_address(0)),
     });
 }
@@ -38,9 +59,12 @@ const insn_environment *emulation_environment()
     return the_environment.load(std::memory_order_acquire);
 }
 
-qemu_plugin_vcpu_udata_cb_t find_emulation(std::span<const std::uint8_t> bytes)
+namespace
 {
-    switch (match_insn(bytes)) {
+
+qemu_plugin_vcpu_udata_cb_t callback_of(emulated_insn insn)
+{
+    switch (insn) {
     case emulated_insn::none:
         break;
     case emulated_insn::cpuid:
@@ -67,8 +91,30 @@ qemu_plugin_vcpu_udata_cb_t find_emulation(std::span<const std::uint8_t> bytes)
         return on_execute<emulate_marker>;
     case emulated_insn::vmgexit:
         return on_execute<emulate_vmgexit>;
+    case emulated_insn::pvalidate:
+        return on_execute<emulate_pvalidate>;
+    case emulated_insn::rmpadjust:
+        return on_execute<emulate_rmpadjust>;
+    case emulated_insn::rmpquery:
+        return on_execute<emulate_rmpquery>;
+    case emulated_insn::mov_to_cr:
+        return on_execute<emulate_mov_to_cr>;
+    case emulated_insn::mov_from_cr:
+        return on_execute<emulate_mov_from_cr>;
     }
     return nullptr;
+}
+
+} // namespace
+
+emulation_callback find_emulation(std::span<const std::uint8_t> bytes)
+{
+    const emulated_insn insn = match_insn(bytes);
+    insn_data data{.length = static_cast<std::uint8_t>(bytes.size()), .cr = {}};
+    if (insn == emulated_insn::mov_to_cr || insn == emulated_insn::mov_from_cr) {
+        data.cr = operands_of_mov_cr(bytes);
+    }
+    return {callback_of(insn), data.pack()};
 }
 
 std::uint64_t address_of(const address_form &form, const vcpu &cpu, std::uint64_t rip)

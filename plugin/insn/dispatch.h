@@ -12,6 +12,7 @@
 #include "perturb/stall_points.h"
 #include "qemu/api.h"
 #include "x86/address_form.h"
+#include "x86/insn_match.h"
 
 #include <functional>
 #include <optional>
@@ -51,6 +52,7 @@ struct insn_event {
     const insn_environment &env;
     vcpu cpu;
     std::uint8_t length; ///< of the instruction
+    mov_cr_operands cr;  ///< of MOV to and from control registers
     std::uintptr_t ra;   ///< return address into the generated code; 0 once synchronised
 
     hw::machine &machine() const { return *env.machine; }
@@ -77,10 +79,13 @@ inline place place_of(const insn_event &event)
             .insn = &event};
 }
 
-/// The callback to register for an instruction with these bytes, to be registered with the
-/// instruction's length as its userdata. nullptr if QEMU executes the instruction without the
-/// plugin.
-qemu_plugin_vcpu_udata_cb_t find_emulation(std::span<const std::uint8_t> bytes);
+/// What to register for an instruction.
+struct emulation_callback {
+    qemu_plugin_vcpu_udata_cb_t function =
+        nullptr; ///< nullptr: QEMU executes it without the plugin
+    void *data = nullptr;
+};
+emulation_callback find_emulation(std::span<const std::uint8_t> bytes);
 
 /// If QEMU makes the store of `insn` in several parts, tries all of it first, so that it faults
 /// before any part is written. Returns true in that case. Called while QEMU translates.
@@ -134,5 +139,10 @@ void emulate_vmsave(const insn_event &event);
 void emulate_hlt(const insn_event &event);
 void emulate_marker(insn_event event);
 void emulate_vmgexit(insn_event event);
+void emulate_pvalidate(insn_event event);
+void emulate_rmpadjust(insn_event event);
+void emulate_rmpquery(insn_event event);
+void emulate_mov_to_cr(insn_event event);
+void emulate_mov_from_cr(const insn_event &event);
 
 } // namespace rmpopt

@@ -38,15 +38,16 @@ bool look_at(qemu_plugin_insn *insn)
     if (started()) {
         watch_code_point(insn);
     }
-    if (callback != nullptr) {
-        qemu_plugin_register_vcpu_insn_exec_cb(insn, callback, QEMU_PLUGIN_CB_RW_REGS_PC,
-                                               reinterpret_cast<void *>(code.size()));
+    // Before the emulation, which may leave the block.
+    const bool drops = started() && watch_tlb_insn(insn, code);
+    if (callback.function != nullptr) {
+        qemu_plugin_register_vcpu_insn_exec_cb(insn, callback.function, QEMU_PLUGIN_CB_RW_REGS_PC,
+                                               callback.data);
         return true;
     }
     if (!started()) {
         return false;
     }
-    const bool drops = watch_tlb_insn(insn, code);
     const bool tried = emulation_environment()->enforces && watch_split_store(insn, code);
     return drops || tried;
 }

@@ -31,6 +31,11 @@ qemu_function<void(void *cpu, const void *from, std::uint32_t bytes)>
 qemu_function<std::uint64_t(void *env, std::uint32_t index)> helper_xgetbv("helper_xgetbv");
 qemu_function<void(void *env, std::uint32_t index, std::uint64_t value)>
     helper_xsetbv("helper_xsetbv");
+qemu_function<void(void *env, int number, std::uint64_t value)>
+    helper_write_crN("helper_write_crN");
+qemu_function<void(void *env, std::uint64_t value)> cpu_x86_update_cr3("cpu_x86_update_cr3");
+qemu_function<void(const char *file, int line)> bql_lock_impl("bql_lock_impl");
+qemu_function<void()> bql_unlock("bql_unlock");
 qemu_function<void(void *cpu, int vector, int is_int, int error_code, std::uint64_t next_eip,
                    int is_hardware)>
     do_interrupt_all("do_interrupt_all");
@@ -115,6 +120,19 @@ bool is_valid_xcr0(const vcpu &cpu, std::uint64_t value)
 void set_xcr0(const vcpu &cpu, std::uint64_t value)
 {
     qemu::helper_xsetbv(env(cpu), 0, value);
+}
+
+void set_cr(const vcpu &cpu, unsigned number, std::uint64_t value)
+{
+    // QEMU drops its big lock where a longjmp arrives.
+    qemu::bql_lock_impl(__FILE__, __LINE__);
+    qemu::helper_write_crN(env(cpu), static_cast<int>(number), value);
+    qemu::bql_unlock();
+}
+
+void set_cr3(const vcpu &cpu, std::uint64_t value)
+{
+    qemu::cpu_x86_update_cr3(env(cpu), value);
 }
 
 void deliver(const vcpu &cpu, int vector)

@@ -39,6 +39,12 @@ bool is_valid_xcr0(const vcpu &cpu, std::uint64_t value);
 /// Only with CR4.OSXSAVE set, and for a valid value.
 void set_xcr0(const vcpu &cpu, std::uint64_t value);
 
+/// MOV to a control register, without checks of privilege and intercepts. It may raise an
+/// exception, which leaves by longjmp.
+void set_cr(const vcpu &cpu, unsigned number, std::uint64_t value);
+/// CR3 as it is, without any check.
+void set_cr3(const vcpu &cpu, std::uint64_t value);
+
 /// Delivers an exception that pushes no error code. A fault on the way leaves by longjmp.
 void deliver(const vcpu &cpu, int vector);
 /// Pushes a value of 4 or 8 bytes on a stack that the CPU has just pushed something on.

@@ -50,6 +50,10 @@ void add_encrypted_guest_rules(translation_rules &rules);
 [[noreturn]] void exit_encrypted_guest(const vcpu &cpu, std::uint64_t code, std::uint64_t info1 = 0,
                                        std::uint64_t info2 = 0);
 
+/// Where the operand of PVALIDATE, RMPADJUST or RMPQUERY leads. The guest leaves, or gets an
+/// exception, when it leads nowhere. After synchronise().
+hw::guest_translation translate_operand(const vcpu &cpu, std::uint64_t address);
+
 /// To be called at machine reset.
 void forget_encrypted_guests();
 

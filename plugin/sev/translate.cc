@@ -26,27 +26,26 @@ hw::rmp_access_kind kind_of(translation::access a)
     return hw::rmp_access_kind::read;
 }
 
-/// Raises what the walk ended in.
-[[noreturn]] void raise(const own_access &a, const hw::guest_translation &t)
+/// Raises what the walk for `address` ended in. The vCPU's state is exact.
+[[noreturn]] void raise(const vcpu &cpu, std::uint64_t address, const hw::guest_translation &t)
 {
-    a.cpu.synchronise(a.ra);
     switch (t.kind) {
     case hw::guest_translation::outcome::general_protection:
-        a.cpu.raise(vector::gp, 0, 0);
+        cpu.raise(vector::gp, 0, 0);
     case hw::guest_translation::outcome::page_fault:
-        a.cpu.set_cr2(a.address);
-        a.cpu.raise(vector::pf, static_cast<int>(t.error_code), 0);
+        cpu.set_cr2(address);
+        cpu.raise(vector::pf, static_cast<int>(t.error_code), 0);
     case hw::guest_translation::outcome::not_validated:
-        exit_encrypted_guest(a.cpu, hw::exit_code::page_not_validated);
+        exit_encrypted_guest(cpu, hw::exit_code::page_not_validated);
     case hw::guest_translation::outcome::nested_page_fault:
     case hw::guest_translation::outcome::mapped:
         break;
     }
     if (t.verdict.checked) {
-        tell_denied(a.cpu,
-                    {.address = a.address, .spa = t.spa, .verdict = t.verdict, .code = t.info1});
+        tell_denied(cpu,
+                    {.address = address, .spa = t.spa, .verdict = t.verdict, .code = t.info1});
     }
-    exit_encrypted_guest(a.cpu, hw::exit_code::nested_page_fault, t.info1, t.gpa);
+    exit_encrypted_guest(cpu, hw::exit_code::nested_page_fault, t.info1, t.gpa);
 }
 
 } // namespace
@@ -76,7 +75,8 @@ own_translation translate_for_encrypted_guest(const own_access &a)
          .smap = a.smap});
     if (t.kind != hw::guest_translation::outcome::mapped) {
         if (a.may_fault) {
-            raise(a, t);
+            a.cpu.synchronise(a.ra);
+            raise(a.cpu, a.address, t);
         }
         return {};
     }
@@ -88,6 +88,19 @@ own_translation translate_for_encrypted_guest(const own_access &a)
             .executable = t.executable,
             .page_bytes = t.page_bytes,
             .distance = redirected ? enforced.ram->to_hardware_view() : 0};
+}
+
+hw::guest_translation translate_operand(const vcpu &cpu, std::uint64_t address)
+{
+    const encrypted_guest &guest = encrypted_guest_of(cpu);
+    const hw::guest_translation t = hw::translate_guest(
+        *enforced.machine, tables_of(cpu, guest), guest.identity,
+        {.address = cpu.code_64() ? address : static_cast<std::uint32_t>(address),
+         .page_unchecked = true});
+    if (t.kind != hw::guest_translation::outcome::mapped) {
+        raise(cpu, address, t);
+    }
+    return t;
 }
 
 } // namespace rmpopt

@@ -71,7 +71,8 @@ class encrypted_guest_test : public hw::machine_fixture
         last_fault.reset();
         last_exit.reset();
         try {
-            find_emulation(bytes)(0, reinterpret_cast<void *>(bytes.size()));
+            const emulation_callback emulation = find_emulation(bytes);
+            emulation.function(0, emulation.data);
             return false;
         } catch (const fake::raised &fault) {
             last_fault = fault;
@@ -85,6 +86,7 @@ class encrypted_guest_test : public hw::machine_fixture
     void run(kind guest)
     {
         store(vmcb + 0x90, guest | 1);
+        qemu.reg[rax] = vmcb;
         execute({0x0f, 0x01, 0xd8});
         qemu.vmcb = vmcb;
     }
@@ -305,6 +307,132 @@ TEST_F(encrypted_guest_test, the_guest_has_registers_of_its_own)
     qemu.cpl = 3;
     EXPECT_TRUE(read(0xc0010131));
     EXPECT_EQ(last_fault.value_or(fake::raised{}).vector, vector::gp);
+}
+
+TEST_F(encrypted_guest_test, cr3_has_a_c_bit_that_qemu_does_not_see)
+{
+    store(vmsa + 0x150, 0x9000 | hw::c_bit);
+    run(sev_es);
+    qemu.paging.cr3 = 0x9000;
+    qemu.efer = efer_lma;
+    EXPECT_TRUE(execute({0x0f, 0x20, 0xd9})); // MOV %cr3,%rcx
+    EXPECT_EQ(qemu.reg[rcx], 0x9000 | hw::c_bit);
+    qemu.reg[rdx] = 0x5000 | hw::c_bit;
+    EXPECT_TRUE(execute({0x0f, 0x22, 0xda}));
+    EXPECT_EQ(qemu.paging.cr3, 0x5000u);
+    EXPECT_TRUE(execute({0x0f, 0x20, 0xd9}));
+    EXPECT_EQ(qemu.reg[rcx], 0x5000 | hw::c_bit);
+    qemu.reg[rdx] = 0x6000;
+    EXPECT_TRUE(execute({0x0f, 0x22, 0xda}));
+    EXPECT_TRUE(execute({0x0f, 0x20, 0xd9}));
+    EXPECT_EQ(qemu.reg[rcx], 0x6000u);
+    for (const std::uint64_t bad : {1ull << 48, 1ull << 62, 1ull << 63}) {
+        qemu.reg[rdx] = bad;
+        EXPECT_TRUE(execute({0x0f, 0x22, 0xda}));
+        EXPECT_EQ(last_fault.value_or(fake::raised{}).vector, vector::gp) << std::hex << bad;
+        EXPECT_EQ(qemu.paging.cr3, 0x6000u);
+    }
+    qemu.paging.cr4 |= cr4_pcide;
+    qemu.reg[rdx] = 1ull << 63 | 0x7001;
+    EXPECT_TRUE(execute({0x0f, 0x22, 0xda}));
+    EXPECT_EQ(qemu.paging.cr3, 0x7001u);
+    store(vmcb, std::uint64_t{0x8} | std::uint64_t{0x8} << 16); // intercept both
+    EXPECT_FALSE(execute({0x0f, 0x22, 0xda}));
+    EXPECT_FALSE(execute({0x0f, 0x20, 0xd9}));
+    store(vmcb, 0);
+    qemu.cpl = 3;
+    EXPECT_FALSE(execute({0x0f, 0x22, 0xda}));
+    EXPECT_FALSE(execute({0x0f, 0x20, 0xd9}));
+}
+
+TEST_F(encrypted_guest_test, write_traps_come_after_the_write)
+{
+    run(sev_es);
+    qemu.reg[rcx] = 0x80000011;
+    EXPECT_TRUE(execute({0x0f, 0x22, 0xc1})); // MOV %rcx,%cr0
+    EXPECT_FALSE(last_exit.has_value());
+    store(vmcb + 0x10, std::uint64_t{1} << 16 | std::uint64_t{1} << 24); // CR0, CR8
+    qemu.rip = 0x3000;
+    EXPECT_TRUE(execute({0x0f, 0x22, 0xc1}));
+    ASSERT_TRUE(last_exit.has_value());
+    EXPECT_EQ(last_exit->code, 0x90u);
+    EXPECT_EQ(last_exit->info1, 0x80000011u);
+    EXPECT_EQ(qemu.rip, 0x3003u);
+    EXPECT_TRUE(execute({0x44, 0x0f, 0x22, 0xc1})); // MOV %rcx,%cr8
+    ASSERT_TRUE(last_exit.has_value());
+    EXPECT_EQ(last_exit->code, 0x98u);
+    EXPECT_TRUE(execute({0x0f, 0x22, 0xe1}));
+    EXPECT_FALSE(last_exit.has_value()) << "CR4 is not trapped";
+    using write = std::pair<unsigned, std::uint64_t>;
+    EXPECT_EQ(
+        qemu.cr_writes,
+        (std::vector<write>{{0, 0x80000011}, {0, 0x80000011}, {8, 0x80000011}, {4, 0x80000011}}));
+}
+
+TEST_F(encrypted_guest_test, only_cr8_of_other_guests_is_emulated)
+{
+    EXPECT_FALSE(execute({0x44, 0x0f, 0x22, 0xc1})) << "the host's";
+    store(vmcb + 0x90, 1);
+    execute({0x0f, 0x01, 0xd8});
+    qemu.vmcb = vmcb;
+    EXPECT_TRUE(execute({0x44, 0x0f, 0x22, 0xc1}));
+    EXPECT_EQ(qemu.cr_writes.size(), 1u);
+    EXPECT_FALSE(execute({0x0f, 0x22, 0xd9}));
+    EXPECT_FALSE(execute({0x0f, 0x20, 0xd9}));
+    store(vmcb, std::uint64_t{1} << 24);
+    EXPECT_FALSE(execute({0x44, 0x0f, 0x22, 0xc1})) << "intercepted";
+}
+
+TEST_F(encrypted_guest_test, pages_are_validated_and_adjusted)
+{
+    constexpr std::uint64_t gpa = 0x9000;
+    const hw::spa_t page = low_2m + gpa;
+    const auto pvalidate = [&](std::uint64_t address, std::uint64_t size, std::uint64_t validate) {
+        qemu.reg[rax] = address;
+        qemu.reg[rcx] = size;
+        qemu.reg[rdx] = validate;
+        return execute({0xf2, 0x0f, 0x01, 0xff});
+    };
+    const auto rmpadjust = [&](std::uint64_t address, std::uint64_t attributes) {
+        qemu.reg[rax] = address;
+        qemu.reg[rcx] = 0;
+        qemu.reg[rdx] = attributes;
+        return execute({0xf3, 0x0f, 0x01, 0xfe});
+    };
+    EXPECT_TRUE(pvalidate(gpa, 0, 1)) << "outside an SNP guest";
+    EXPECT_EQ(last_fault.value_or(fake::raised{}).vector, vector::ud);
+    map_code({0x90});
+    become_snp();
+    run(sev_es);
+    // The nested tables map 2 MB; the RMP has entries of 4 KB.
+    store(nested + 0x2000, (nested + 0x3000) | 7);
+    store(nested + 0x3000 + 9 * 8, page | 7);
+    hw::rmp_entry e;
+    e.assigned = true;
+    e.asid = 5;
+    e.gpa = gpa;
+    m->rmp().store(page, e);
+    EXPECT_TRUE(rmpadjust(gpa, 0x101));
+    ASSERT_TRUE(last_exit.has_value()) << "not validated yet";
+    EXPECT_EQ(last_exit->code, 0x404u);
+    EXPECT_TRUE(pvalidate(gpa, 0, 1));
+    EXPECT_EQ(qemu.reg[rax], 0u);
+    EXPECT_TRUE(m->rmp().load(page).validated);
+    EXPECT_TRUE(rmpadjust(gpa + 0x14, 0)) << "VMPL 0 names itself";
+    EXPECT_EQ(qemu.reg[rax], 2u);
+    EXPECT_TRUE(rmpadjust(gpa + 0x14, 1));
+    EXPECT_EQ(qemu.reg[rax], 0u);
+    EXPECT_TRUE(pvalidate(gpa + 8, 0, 1));
+    EXPECT_EQ(qemu.reg[rax], 1u);
+    EXPECT_TRUE(pvalidate(0xa000, 0, 1)) << "not mapped";
+    ASSERT_TRUE(last_exit.has_value());
+    EXPECT_EQ(last_exit->code, 0x400u);
+    EXPECT_EQ(last_exit->info1, 0x500000004u);
+    m->rmp().store(page, {});
+    EXPECT_TRUE(pvalidate(gpa, 0, 1)) << "taken away";
+    ASSERT_TRUE(last_exit.has_value());
+    EXPECT_EQ(last_exit->info1, 0x580000005u);
+    EXPECT_EQ(load(vmcb + 0x80), gpa);
 }
 
 TEST_F(encrypted_guest_test, faults_on_the_way_leave_as_the_walk_says)

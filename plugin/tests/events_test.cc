@@ -62,7 +62,7 @@ class events_test : public hw::machine_fixture
         listening.heard.clear();
         last_fault.reset();
         try {
-            emulation(0, reinterpret_cast<void *>(bytes.size()));
+            emulation.function(0, emulation.data);
         } catch (const fake::continued &) {
             return true;
         } catch (const fake::raised &fault) {

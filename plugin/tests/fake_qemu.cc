@@ -190,6 +190,14 @@ void svm::set_xcr0(const vcpu &, std::uint64_t value)
 {
     qemu.xcr0 = value;
 }
+void svm::set_cr(const vcpu &, unsigned number, std::uint64_t value)
+{
+    qemu.cr_writes.emplace_back(number, value);
+}
+void svm::set_cr3(const vcpu &, std::uint64_t value)
+{
+    qemu.paging.cr3 = value;
+}
 void svm::deliver(const vcpu &, int vector)
 {
     qemu.delivered.push_back(vector);

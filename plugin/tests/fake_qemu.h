@@ -37,6 +37,7 @@ struct state {
     paging_state paging{};
     hw::spa_t vmcb = 0;
     std::uint64_t efer = 0;
+    std::vector<std::pair<unsigned, std::uint64_t>> cr_writes; ///< {number, value}
     bool long_mode = true;
     std::uint64_t xcr0 = 1;
     std::vector<std::byte> vectors = std::vector<std::byte>(4096);

@@ -49,7 +49,7 @@ TEST(insn_match, finds_them_behind_rex)
 TEST(insn_match, takes_the_last_of_two_repeat_prefixes)
 {
     EXPECT_EQ(match_insn(bytes{0xf3, 0xf2, 0x0f, 0x01, 0xfe}), emulated_insn::rmpupdate);
-    EXPECT_EQ(match_insn(bytes{0xf2, 0xf3, 0x0f, 0x01, 0xfe}), emulated_insn::none);
+    EXPECT_EQ(match_insn(bytes{0xf2, 0xf3, 0x0f, 0x01, 0xfe}), emulated_insn::rmpadjust);
 }
 
 TEST(insn_match, does_not_take_the_neighbours_with_other_prefixes)
@@ -59,9 +59,11 @@ TEST(insn_match, does_not_take_the_neighbours_with_other_prefixes)
     EXPECT_EQ(match_insn(bytes{0x0f, 0x01, 0xfe}), emulated_insn::none);       // INVLPGB
     EXPECT_EQ(match_insn(bytes{0x0f, 0x01, 0xff}), emulated_insn::none);       // TLBSYNC
     EXPECT_EQ(match_insn(bytes{0xf3, 0x0f, 0x01, 0xfc}), emulated_insn::none); // RMPCHKD
-    EXPECT_EQ(match_insn(bytes{0xf3, 0x0f, 0x01, 0xfd}), emulated_insn::none); // RMPQUERY
-    EXPECT_EQ(match_insn(bytes{0xf3, 0x0f, 0x01, 0xfe}), emulated_insn::none); // RMPADJUST
-    EXPECT_EQ(match_insn(bytes{0xf2, 0x0f, 0x01, 0xff}), emulated_insn::none); // PVALIDATE
+    EXPECT_EQ(match_insn(bytes{0xf3, 0x0f, 0x01, 0xfd}), emulated_insn::rmpquery);
+    EXPECT_EQ(match_insn(bytes{0xf3, 0x0f, 0x01, 0xfe}), emulated_insn::rmpadjust);
+    EXPECT_EQ(match_insn(bytes{0xf2, 0x0f, 0x01, 0xff}), emulated_insn::pvalidate);
+    EXPECT_EQ(match_insn(bytes{0x0f, 0x01, 0xd9}), emulated_insn::none); // VMMCALL
+    EXPECT_EQ(match_insn(bytes{0xf3, 0x0f, 0x01, 0xd9}), emulated_insn::vmgexit);
 }
 
 TEST(insn_match, does_not_take_locked_instructions)
@@ -69,6 +71,29 @@ TEST(insn_match, does_not_take_locked_instructions)
     EXPECT_EQ(match_insn(bytes{0xf0, 0x0f, 0xa2}), emulated_insn::none);
     EXPECT_EQ(match_insn(bytes{0xf0, 0xf2, 0x0f, 0x01, 0xfc}), emulated_insn::none);
     EXPECT_EQ(match_insn(bytes{0xf2, 0xf0, 0x0f, 0x01, 0xfc}), emulated_insn::none);
+}
+
+TEST(insn_match, control_registers_have_their_operands_in_the_last_byte)
+{
+    const auto operands = [](const bytes &code) {
+        const mov_cr_operands o = operands_of_mov_cr(code);
+        return std::pair<unsigned, unsigned>{o.cr, o.general};
+    };
+    using pair = std::pair<unsigned, unsigned>;
+    EXPECT_EQ(match_insn(bytes{0x0f, 0x22, 0xd8}), emulated_insn::mov_to_cr);
+    EXPECT_EQ(match_insn(bytes{0x0f, 0x20, 0xd8}), emulated_insn::mov_from_cr);
+    EXPECT_EQ(match_insn(bytes{0x44, 0x0f, 0x22, 0xc0}), emulated_insn::mov_to_cr);
+    EXPECT_EQ(match_insn(bytes{0xf0, 0x0f, 0x22, 0xc0}), emulated_insn::mov_to_cr);
+    EXPECT_EQ(match_insn(bytes{0x0f, 0x21, 0xd8}), emulated_insn::none); // debug registers
+    EXPECT_EQ(match_insn(bytes{0x0f, 0x23, 0xd8}), emulated_insn::none);
+    EXPECT_EQ(match_insn(bytes{0x0f, 0x22}), emulated_insn::none);
+    EXPECT_EQ(operands({0x0f, 0x22, 0xd8}), (pair{3, 0}));
+    EXPECT_EQ(operands({0x0f, 0x22, 0x1f}), (pair{3, 7})) << "the mode bits mean nothing";
+    EXPECT_EQ(operands({0x41, 0x0f, 0x20, 0xe1}), (pair{4, 9}));
+    EXPECT_EQ(operands({0x44, 0x0f, 0x22, 0xc2}), (pair{8, 2}));
+    EXPECT_EQ(operands({0x45, 0x0f, 0x22, 0xc2}), (pair{8, 10}));
+    EXPECT_EQ(operands({0xf0, 0x0f, 0x20, 0xc3}), (pair{8, 3}));
+    EXPECT_EQ(operands({0x66, 0x0f, 0x22, 0xc3}), (pair{0, 3}));
 }
 
 TEST(insn_match, does_not_take_parts_or_more)
@@ -122,8 +147,17 @@ class oracle
             return emulated_insn::vmsave;
         case ZYDIS_MNEMONIC_VMMCALL:
             return is_repeated() ? emulated_insn::vmgexit : emulated_insn::none;
+        case ZYDIS_MNEMONIC_PVALIDATE:
+            return emulated_insn::pvalidate;
+        case ZYDIS_MNEMONIC_RMPADJUST:
+            return emulated_insn::rmpadjust;
         case ZYDIS_MNEMONIC_HLT:
             return emulated_insn::hlt;
+        case ZYDIS_MNEMONIC_MOV:
+            return insn_.opcode_map != ZYDIS_OPCODE_MAP_0F ? emulated_insn::none
+                   : insn_.opcode == 0x20                  ? emulated_insn::mov_from_cr
+                   : insn_.opcode == 0x22                  ? emulated_insn::mov_to_cr
+                                                           : emulated_insn::none;
         default:
             return emulated_insn::none;
         }
@@ -144,7 +178,8 @@ class oracle
 
 bool is_newer_than_oracle(emulated_insn i)
 {
-    return i == emulated_insn::rmpread || i == emulated_insn::rmpopt;
+    return i == emulated_insn::rmpread || i == emulated_insn::rmpopt ||
+           i == emulated_insn::rmpquery;
 }
 
 /// Instructions that begin with up to four prefixes, mostly in the neighbourhood of ours.

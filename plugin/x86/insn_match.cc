@@ -22,7 +22,7 @@ struct insn_pattern {
     std::uint8_t opcode_bytes;
 };
 
-constexpr std::array<insn_pattern, 12> patterns{{
+constexpr std::array<insn_pattern, 15> patterns{{
     {emulated_insn::cpuid, repeat_prefix::any, {0x0f, 0xa2}, 2},
     {emulated_insn::rdmsr, repeat_prefix::any, {0x0f, 0x32}, 2},
     {emulated_insn::wrmsr, repeat_prefix::any, {0x0f, 0x30}, 2},
@@ -32,6 +32,9 @@ constexpr std::array<insn_pattern, 12> patterns{{
     {emulated_insn::rmpopt, repeat_prefix::f2, {0x0f, 0x01, 0xfc}, 3},
     {emulated_insn::vmrun, repeat_prefix::any, {0x0f, 0x01, 0xd8}, 3},
     {emulated_insn::vmsave, repeat_prefix::any, {0x0f, 0x01, 0xdb}, 3},
+    {emulated_insn::pvalidate, repeat_prefix::f2, {0x0f, 0x01, 0xff}, 3},
+    {emulated_insn::rmpadjust, repeat_prefix::f3, {0x0f, 0x01, 0xfe}, 3},
+    {emulated_insn::rmpquery, repeat_prefix::f3, {0x0f, 0x01, 0xfd}, 3},
     {emulated_insn::vmgexit, repeat_prefix::f2, {0x0f, 0x01, 0xd9}, 3},
     {emulated_insn::vmgexit, repeat_prefix::f3, {0x0f, 0x01, 0xd9}, 3},
     {emulated_insn::hlt, repeat_prefix::any, {0xf4}, 1},
@@ -62,6 +65,19 @@ std::span<const std::uint8_t> skip_prefixes(std::span<const std::uint8_t> bytes,
         bytes = bytes.subspan(1);
     }
     return bytes;
+}
+
+/// MOV to and from control registers: the byte after the opcode has both operands.
+emulated_insn match_mov_cr(std::span<const std::uint8_t> opcode)
+{
+    const bool locked = !opcode.empty() && opcode.front() == prefix::lock; // CR8 of 32-bit code
+    const auto code = opcode.subspan(locked ? 1 : 0);
+    if (code.size() != 3 || code[0] != 0x0f) {
+        return emulated_insn::none;
+    }
+    return code[1] == 0x22   ? emulated_insn::mov_to_cr
+           : code[1] == 0x20 ? emulated_insn::mov_from_cr
+                             : emulated_insn::none;
 }
 
 constexpr std::array<std::uint8_t, 6> string_stores{0xa4, 0xa5, 0xaa, 0xab, 0x6c, 0x6d};
@@ -101,7 +117,21 @@ emulated_insn match_insn(std::span<const std::uint8_t> bytes)
             return p.insn;
         }
     }
-    return std::ranges::equal(bytes, marker_bytes) ? emulated_insn::marker : emulated_insn::none;
+    return std::ranges::equal(bytes, marker_bytes) ? emulated_insn::marker : match_mov_cr(opcode);
+}
+
+mov_cr_operands operands_of_mov_cr(std::span<const std::uint8_t> bytes)
+{
+    constexpr std::uint8_t rex_b = 1, rex_r = 4;
+    auto repeat = repeat_prefix::any;
+    const auto opcode = skip_prefixes(bytes, repeat);
+    const auto prefixes = bytes.first(bytes.size() - opcode.size());
+    const std::uint8_t rex =
+        !prefixes.empty() && is_rex_prefix(prefixes.back()) ? prefixes.back() : std::uint8_t{0};
+    const bool high = opcode.front() == prefix::lock || (rex & rex_r) != 0;
+    const std::uint8_t operands = bytes.back();
+    return {.cr = static_cast<std::uint8_t>((operands >> 3 & 7) | (high ? 8 : 0)),
+            .general = static_cast<std::uint8_t>((operands & 7) | ((rex & rex_b) != 0 ? 8 : 0))};
 }
 
 } // namespace rmpopt

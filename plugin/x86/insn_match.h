@@ -23,10 +23,22 @@ enum class emulated_insn : std::uint8_t {
     hlt,
     marker,
     vmgexit,
+    pvalidate,
+    rmpadjust,
+    rmpquery,
+    mov_to_cr,
+    mov_from_cr,
 };
 
 /// Says which emulated instruction the bytes of one whole instruction are.
 emulated_insn match_insn(std::span<const std::uint8_t> bytes);
+
+/// The operands of MOV to or from a control register.
+struct mov_cr_operands {
+    std::uint8_t cr = 0, general = 0; ///< by their numbers
+};
+/// `bytes` must be one of these instructions.
+mov_cr_operands operands_of_mov_cr(std::span<const std::uint8_t> bytes);
 
 enum class string_store : std::uint8_t {
     none,

@@ -365,6 +365,12 @@ guest_operand validated_page(probe_machine &w)
     return page;
 }
 
+std::string rmpadjust_align(probe_machine &w)
+{
+    w.start();
+    return word(rmpadjust(*w.m, guest, {.rax = 0x14, .rdx = 1}, validated_page(w)));
+}
+
 std::string rmpquery_vmpl(probe_machine &w)
 {
     w.start();
@@ -464,6 +470,7 @@ const probe probes[] = {
     {"walk-fault", walk_fault, {{"access", "no W"}, {"write", "W"}}},
     {"not-snp-guest", not_snp_guest, {{"ud", "ud ud ud"}, {"gp", "gp gp gp"}}},
     {"pvalidate-vmpl", pvalidate_vmpl, {{"gp", "gp"}, {"2", "2"}}},
+    {"rmpadjust-align", rmpadjust_align, {{"ignore", "0"}, {"1", "1"}}},
     {"rmpquery-vmpl", rmpquery_vmpl, {{"2", "2"}, {"0", "0"}}},
     {"guest-size-order", guest_size_order, {{"first", "6"}, {"last", "npf"}}},
     {"rmp-msr-locked", rmp_msr_locked, {{"gp", "gp, unchanged"}, {"ignore", "done, unchanged"}}},

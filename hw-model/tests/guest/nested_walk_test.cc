@@ -477,6 +477,29 @@ TEST_F(nested_walk_test, a_guest_without_snp_is_checked_as_any_other)
     expect_nested_fault(nested_u | rmp_error::final_access, page, look());
 }
 
+TEST_F(nested_walk_test, an_operand_whose_page_the_instruction_checks_itself)
+{
+    const auto operand = [&] {
+        return translate_guest(*m, tables, who, {.address = va, .page_unchecked = true});
+    };
+    m->rmp().store(guest + page, {});
+    EXPECT_EQ(operand().kind, outcome::mapped);
+    EXPECT_EQ(operand().spa, guest + page);
+    EXPECT_FALSE(operand().large_nested);
+    m->rmp().store(align_down(entry(va), page_4k), {});
+    EXPECT_EQ(operand().kind, outcome::nested_page_fault) << "tables are checked";
+    for (std::uint64_t gpa = 0; gpa < page_2m; gpa += page_4k) {
+        m->rmp().store(guest + gpa, {});
+    }
+    rmp_entry whole;
+    whole.assigned = whole.validated = whole.size_2m = true;
+    whole.asid = asid;
+    whole.vmpl.fill(vmpl_perm::all);
+    m->rmp().store(guest, whole);
+    m->memory().store(nested_entry(page, 1), guest | pte_large | rw);
+    EXPECT_TRUE(operand().large_nested);
+}
+
 TEST_F(nested_walk_test, a_vmpl_without_a_permission)
 {
     rmp_entry e = entry_of(page);

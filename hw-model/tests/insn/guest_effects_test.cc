@@ -210,8 +210,9 @@ TEST_F(rmpadjust_test, judges_the_target_before_the_page)
 
 TEST_F(rmpadjust_test, judges_input_before_the_target)
 {
-    EXPECT_EQ(rmpadjust(*m, at_vmpl(2), {.rax = gva + 8, .rdx = adjust(1, 0)}, page_4k_operand),
-              eax(rmp_status::fail_input));
+    EXPECT_EQ(
+        rmpadjust(*m, at_vmpl(2), {.rax = gva + 8, .rcx = 1, .rdx = adjust(1, 0)}, page_4k_operand),
+        eax(rmp_status::fail_input));
     EXPECT_EQ(set(adjust(255, 0), 3), eax(rmp_status::fail_input));
 }
 

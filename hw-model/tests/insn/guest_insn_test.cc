@@ -116,6 +116,11 @@ TEST_P(guest_insn_test, refuses_an_address_inside_a_page)
     set_entry(page, accepted());
     guest_registers r = good();
     r.rax = gva + 8;
+    if (GetParam() == guest_insn::rmpadjust) {
+        EXPECT_EQ(run(r).status, rmp_status::success);
+        use_policy({.rmpadjust_align = choice::rmpadjust_align::fail_input});
+        set_entry(page, accepted());
+    }
     EXPECT_EQ(run(r), eax(rmp_status::fail_input));
     EXPECT_EQ(entry(page), accepted());
 }
@@ -166,6 +171,7 @@ TEST_P(guest_insn_test, judges_privilege_before_operands)
 
 TEST_P(guest_insn_test, judges_operands_before_the_page)
 {
+    use_policy({.rmpadjust_align = choice::rmpadjust_align::fail_input});
     guest_registers r = good();
     r.rax = gva + 8;
     EXPECT_EQ(run(r), eax(rmp_status::fail_input));
