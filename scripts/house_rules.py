@@ -67,7 +67,8 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     f"{CLI}/scenarios": CLI_GUEST,
     f"{CLI}/experiments": CLI_GUEST,
     f"{CLI}/explore": (f"{CLI}/scenarios", *CLI_GUEST),
-    f"{CLI}/commands": (f"{CLI}/explore", f"{CLI}/experiments", f"{CLI}/scenarios", *CLI_GUEST),
+    f"{CLI}/snp_guest": CLI_GUEST,
+    f"{CLI}/commands": (f"{CLI}/snp_guest", f"{CLI}/explore", f"{CLI}/experiments", f"{CLI}/scenarios", *CLI_GUEST),
 }
 
 WIRING = ("plugin", CLI)  # files directly in them

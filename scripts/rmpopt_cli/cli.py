@@ -9,10 +9,10 @@ import sys
 from .base.console import drop_output, error
 from .base.errors import SETUP_FAILED, SIGNALLED, Failure
 from .base.paths import cache_root
-from .commands import (boot, compare, console, ctl, experiment, explore, kernel, policies, qemu, report, run, scenario,
-                       setup, test, top, vng)
+from .commands import (boot, compare, console, ctl, experiment, explore, guest, kernel, policies, qemu, report, run,
+                       scenario, setup, test, top, vng)
 
-VERBS = (setup, kernel, boot, run, scenario, explore, experiment, ctl, top, console, report, compare, vng, qemu,
+VERBS = (setup, kernel, boot, guest, run, scenario, explore, experiment, ctl, top, console, report, compare, vng, qemu,
          policies, test)
 
 STATUS_HELP = """\

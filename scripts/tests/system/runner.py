@@ -19,7 +19,7 @@ from rmpopt_cli.base.shell import last_line, output
 from rmpopt_cli.provision import kernel, setup
 from rmpopt_cli.provision.cache import Cache
 from . import (bad_input, boots, brought, compilers, consoles, debugger, distros, experiments, explore, installed,
-               kernels, layout, measure, other_tools, reoptimise, report, scenarios, seeds)
+               kernels, layout, measure, other_tools, reoptimise, report, scenarios, seeds, snp_guests)
 from .command import Check, Checks
 
 SKIPPED = 77  # exit status by which Meson's tests skip
@@ -97,7 +97,7 @@ def run_all(cache: Cache, pattern: str, as_json: bool) -> int:
     variants = scenarios.variant_tests()
     searches = explore.tests()
     linux = (boots.tests() + brought.tests() + consoles.tests() + other_tools.tests() + installed.tests() +
-             bad_input.tests() + measure.tests() + report.tests())
+             bad_input.tests() + measure.tests() + report.tests() + snp_guests.tests())
     alike = (measure.lasting_tests() + experiments.tests() + scenarios.tests() + reoptimise.tests() + seeds.tests() +
              variants)
 

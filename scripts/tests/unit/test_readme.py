@@ -14,9 +14,10 @@ from rmpopt_cli.base.paths import CHECKOUT
 from rmpopt_cli.guest.bare_metal import BareMetalTest
 from rmpopt_cli.guest.machine import MachineOptions
 from rmpopt_cli.guest.request import Request
+from rmpopt_cli.snp_guest.guest import SnpGuest
 
 README = CHECKOUT / "scripts" / "README.md"
-KINDS = (MachineOptions, Request, BareMetalTest)
+KINDS = (MachineOptions, Request, SnpGuest, BareMetalTest)
 
 
 def _row(name: str, option: options.Option, default: object) -> str:

@@ -1,0 +1,14 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# The init of an SNP guest inside the emulated host. The first serial port is the console, and OVMF writes to the second
+# as well; so the command's output goes to the third and its status to the fourth.
+export PATH=/bin HOME=/root
+mount -t proc proc /proc
+mount -t sysfs sys /sys
+mount -t devtmpfs dev /dev
+for port in 2 3; do
+	stty -F /dev/ttyS$port raw -echo
+done
+cd /root || exit
+sh /command </dev/null >/dev/ttyS2 2>&1
+echo $? >/dev/ttyS3
+reboot -f

@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The guest command: an SNP guest inside the emulated host."""
+import argparse
+import shlex
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+from ..base import options
+from ..base.console import note
+from ..base.errors import VERDICT, BadInput, Failure
+from ..base.shell import last_line
+from ..guest import linux
+from ..guest.brought import Share
+from ..guest.initramfs import busybox
+from ..guest.machine import MachineOptions
+from ..guest.request import Request
+from ..guest.view import View
+from ..provision import given_kernel, snp_userland
+from ..provision.cache import Cache
+from ..snp_guest import guest
+from ..snp_guest.guest import SnpGuest
+
+USAGE = "rmpopt guest boot [options] [-- COMMAND...]"
+DEFAULT_COMMAND = "dmesg | grep -E 'Memory Encryption|SEV: '"
+
+
+def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    verbs = commands.add_parser("guest", help="run an SNP guest inside the emulated host").add_subparsers(
+        dest="verb", required=True, metavar="VERB")
+    parser = verbs.add_parser("boot", help="boot Linux as an SNP guest", usage=USAGE)
+    options.add(parser, SnpGuest)
+    parser.add_argument("--host", default="", metavar="OPTIONS", help="options of 'rmpopt boot' for the emulated host, "
+                        "such as '--smp 8 --watch-fatal --report DIR'")
+    parser.add_argument("--dry-run", action="store_true", help="print the QEMU command that the emulated host executes")
+    parser.add_argument("words", nargs="*", metavar="COMMAND",
+                        help="run this in the guest and return its status (default: show what Linux says of SEV)")
+    parser.set_defaults(action=_guest)
+
+
+def _host(words: str) -> Request:
+    """The emulated host as --host describes it."""
+    parser = argparse.ArgumentParser(prog="rmpopt guest boot --host", add_help=False)
+    options.add(parser, Request)
+    options.add(parser, MachineOptions)
+    given = parser.parse_args(shlex.split(words))
+    request = Request(**options.given(given, Request), machine=MachineOptions(**options.given(given, MachineOptions)))
+    if request.root or request.shell or request.machine.seed is not None:
+        raise BadInput("--host: --root, --shell and --seed are not for the host of a guest")
+    return request
+
+
+def _guest(arguments: argparse.Namespace) -> int:
+    words = arguments.words
+    command = words[0] if len(words) == 1 else shlex.join(words) or DEFAULT_COMMAND
+    inner = SnpGuest(**options.given(arguments, SnpGuest), command=command)
+    inner.check()
+    request = _host(arguments.host)
+    given_kernel.check(inner.kernel)
+    if arguments.dry_run:
+        print(shlex.join(inner.qemu_command()))
+        return 0
+    cache = Cache()
+    image = given_kernel.find(cache, inner.kernel).image
+    root = snp_userland.ensure(cache, busybox())
+    with tempfile.TemporaryDirectory(prefix="rmpopt-") as scratch:
+        directory = Path(scratch)
+        inner.write_files(directory, image)
+        share = Share(directory, guest.MOUNT, writable=True)
+        request = replace(request, root=root, shares=[*request.shares, share],
+                          command=f"sh {guest.MOUNT}/{guest.SCRIPT}")
+        result = linux.boot(cache, request, View(request))
+        return _status(result, directory)
+
+
+def _status(result: dict, directory: Path) -> int:
+    """The status of the command in the guest. Without one, says where the guest got to."""
+    console = directory / guest.CONSOLE
+    if console.exists() and result.get("report"):
+        note(f"the guest's console: {_keep(console, Path(result['report']))}")
+    if (directory / guest.STATUS).is_file() and (directory / guest.STATUS).read_text().strip():
+        return result["status"]
+    messages = directory / guest.MESSAGES
+    told = [last_line(path.read_text(errors="replace")) for path in (console, messages) if path.exists()]
+    raise Failure(f"the SNP guest did not come to its command: {'; '.join(line for line in told if line)}", VERDICT)
+
+
+def _keep(console: Path, report: Path) -> Path:
+    kept = report / console.name
+    kept.write_bytes(console.read_bytes())
+    return kept

@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""An SNP guest of the emulated host: what it is, its files, and the QEMU command that starts it there."""
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..base.errors import BadInput
+from ..base.options import option
+from ..base.paths import CHECKOUT
+from ..base.shell import output
+from ..guest.initramfs import Cpio, busybox
+from ..guest.machine import parse_size, show_size
+from ..provision import snp_userland
+
+INIT = CHECKOUT / "scripts" / "guest" / "snp_guest.sh"
+MOUNT = "/snp-guest"  # where the emulated host sees the files
+KERNEL, INITRD, SCRIPT = "vmlinuz", "initrd", "run"
+CONSOLE, STATUS, MESSAGES = "guest-console.log", "status", "guest-qemu.log"
+SMALLEST_MEMORY = 256 << 20
+POLICY = 0x30000  # SMT is allowed; bit 17 must be set
+# Linux as an SNP guest wants XSAVEC if CPUID has XSAVE, and TCG has none; so the guest's CPUID ends before it.
+CPU = "EPYC-v4,level=11,-xsave,-avx,-avx2,-f16c,-fma,-pku,-xsaveopt,-xsavec,-xgetbv1"
+
+
+@dataclass
+class SnpGuest:
+    kernel: str = option("debian", "kernel of the guest: as for boot", metavar="KERNEL")
+    memory: int = option(512 << 20, "the guest's memory, such as 1G", metavar="SIZE", parse=parse_size, show=show_size)
+    smp: int = option(1, "the guest's CPUs", metavar="N", parse=int)
+    append: str = option("", "more words for the guest's kernel command line", metavar="S")
+    cpu: str = option(CPU, "the guest's CPU model, for QEMU", metavar="MODEL")
+    command: str = ""
+
+    def check(self) -> None:
+        if self.memory < SMALLEST_MEMORY:
+            raise BadInput(f"--memory: {self.memory >> 20} MiB is too small for a Linux guest: give 256M or more")
+        if not 1 <= self.smp <= 64:
+            raise BadInput(f"--smp {self.smp}: give 1 to 64 CPUs")
+
+    def initrd(self) -> bytes:
+        program = busybox()
+        cpio = Cpio()
+        for name in ("dev", "proc", "sys", "tmp", "root"):
+            cpio.directory(name)
+        cpio.device("dev/console", 5, 1)
+        cpio.file("bin/busybox", program.read_bytes(), 0o755)
+        _, applets, _ = output([program, "--list"])
+        for applet in applets.split():
+            if applet != "busybox":
+                cpio.link(f"bin/{applet}", "busybox")
+        cpio.file("init", b"#!/bin/sh\n" + INIT.read_bytes(), 0o755)
+        cpio.file("command", (self.command + "\n").encode())
+        return cpio.archive()
+
+    def qemu_command(self) -> list[str]:
+        """As a user of a real host would type it."""
+        size = f"{self.memory >> 20}M"
+        words = " ".join(word for word in ("console=ttyS0 panic=-1 loglevel=5", self.append) if word)
+        return ["qemu-system-x86_64", "-accel", "kvm", "-nodefaults", "-no-reboot", "-display", "none",
+                "-machine", "q35,confidential-guest-support=sev0,memory-backend=ram1", "-cpu", self.cpu,
+                "-smp", str(self.smp), "-m", size,
+                "-object", f"memory-backend-memfd,id=ram1,size={size},share=true",
+                "-object", f"sev-snp-guest,id=sev0,cbitpos=51,reduced-phys-bits=1,policy={POLICY:#x}",
+                "-bios", snp_userland.FIRMWARE, "-kernel", KERNEL, "-initrd", INITRD, "-append", words,
+                "-serial", f"file:{CONSOLE}", "-serial", "null", "-serial", "stdio", "-serial", f"file:{STATUS}"]
+
+    def write_files(self, directory: Path, kernel_image: Path) -> None:
+        """What the emulated host needs, into a directory that it sees at MOUNT."""
+        (directory / KERNEL).write_bytes(kernel_image.read_bytes())
+        (directory / INITRD).write_bytes(self.initrd())
+        script = [f"cd {MOUNT} || exit 125", f"{shlex.join(self.qemu_command())} 2>{MESSAGES} </dev/null",
+                  f"read -r status <{STATUS} || exit 125", 'exit "$status"']
+        (directory / SCRIPT).write_text("\n".join(script) + "\n")

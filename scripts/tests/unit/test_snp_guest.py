@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The SNP guest of "guest boot": its QEMU command, its files, and what is refused."""
+import io
+import shlex
+import unittest
+from contextlib import redirect_stdout
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from rmpopt_cli.base.errors import VERDICT, BadInput, Failure
+from rmpopt_cli.cli import parser
+from rmpopt_cli.commands import guest as command
+from rmpopt_cli.snp_guest import guest
+from rmpopt_cli.snp_guest.guest import SnpGuest
+
+
+def run(*words: str) -> int:
+    arguments = parser().parse_args(["guest", "boot", *words])
+    return arguments.action(arguments)
+
+
+class CommandTest(unittest.TestCase):
+    def test_dry_run_prints_what_a_user_of_a_real_host_types(self) -> None:
+        out = io.StringIO()
+        with redirect_stdout(out):
+            self.assertEqual(run("--dry-run", "--smp", "2", "--memory", "1G", "--append", "x y"), 0)
+        words = shlex.split(out.getvalue())
+        self.assertEqual(words[0], "qemu-system-x86_64")
+        self.assertEqual(words[words.index("-smp") + 1], "2")
+        self.assertIn("memory-backend-memfd,id=ram1,size=1024M,share=true", words)
+        self.assertTrue(words[words.index("-append") + 1].endswith(" x y"))
+        self.assertTrue(any(word.startswith("sev-snp-guest,") for word in words))
+
+    def test_bad_input(self) -> None:
+        for words, why in ((("--memory", "100M"), "too small"), (("--smp", "0"), "give 1 to 64"),
+                           (("--kernel", "/nonexistent"), "/nonexistent"), (("--host", "--seed 3"), "--seed"),
+                           (("--host", "--root /"), "--root"), (("--memory", "much"), "--mem much")):
+            with self.subTest(words), self.assertRaisesRegex(BadInput, why):
+                run("--dry-run", *words)
+
+
+class FilesTest(unittest.TestCase):
+    def test_the_host_gets_kernel_initrd_and_script(self) -> None:
+        with TemporaryDirectory() as scratch:
+            directory = Path(scratch)
+            kernel = directory / "some-kernel"
+            kernel.write_bytes(b"kernel")
+            SnpGuest(command="echo 'a  b'; exit 3").write_files(directory, kernel)
+            self.assertEqual((directory / guest.KERNEL).read_bytes(), b"kernel")
+            initrd = (directory / guest.INITRD).read_bytes()
+            self.assertIn(b"echo 'a  b'; exit 3\n", initrd)
+            self.assertIn(b"bin/busybox", initrd)
+            script = (directory / guest.SCRIPT).read_text()
+            self.assertTrue(script.startswith(f"cd {guest.MOUNT}"))
+            self.assertIn("sev-snp-guest", script)
+
+
+class StatusTest(unittest.TestCase):
+    def status(self, **files: str) -> int:
+        with TemporaryDirectory() as scratch:
+            directory = Path(scratch)
+            for name, text in files.items():
+                (directory / getattr(guest, name)).write_text(text)
+            return command._status({"status": 7, "report": scratch}, directory)
+
+    def test_is_that_of_the_command(self) -> None:
+        self.assertEqual(self.status(STATUS="7\n", CONSOLE="x"), 7)
+
+    def test_a_guest_that_dies_is_quoted(self) -> None:
+        with self.assertRaisesRegex(Failure, "Kernel panic; KVM_RUN failed") as caught:
+            self.status(STATUS="", CONSOLE="...\nKernel panic\n", MESSAGES="KVM_RUN failed\n")
+        self.assertEqual(caught.exception.status, VERDICT)
+
+
+if __name__ == "__main__":
+    unittest.main()
