@@ -168,6 +168,7 @@ void emulation::start_parts()
          .end_run =
              [this] {
                  if (options_.deterministic) {
+                     observers_.guest_ends();
                      request_power_off();
                  }
              },

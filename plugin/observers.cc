@@ -62,6 +62,7 @@ void observers::start(const settings &s)
         .clock = [this] { return guest_now(); },
         .event = [this](std::string_view type,
                         const nlohmann::ordered_json &fields) { tell(type, fields); },
+        .is_over = s.is_over,
     });
     if (s.watches) {
         start_watch(s);
@@ -370,6 +371,12 @@ void observers::tick()
     if (!events_.write_file()) {
         log("the file of events cannot be written any more: {}", std::strerror(errno));
     }
+}
+
+void observers::guest_ends()
+{
+    store_hooks::end_phase();
+    measurement_->tick();
 }
 
 void observers::finish()

@@ -2,7 +2,8 @@
 // Passes each event on to all observers: watch, measurement, event log, audit, counters.
 //
 // Thread-safety: any thread may report events. start() and reset() must be called while no vCPU
-// runs, tick() from the ticker's thread, and finish() from QEMU's last callback.
+// runs, tick() from the ticker's thread, guest_ends() from a vCPU's, and finish() from QEMU's last
+// callback.
 #pragma once
 
 #include "events/listener.h"
@@ -29,8 +30,9 @@ class observers final : public listener
         bool watches = false;
         guest_time watch_bound = 0;
         unsigned audit = 0; ///< recount the RMP after every so many RMP instructions; 0: never
-        /// Keep a schedule; then only one vCPU at a time may execute. Events for which this returns
-        /// true are left out: the guest has ended, and how far it still runs depends on the host.
+        /// Keep a schedule; then only one vCPU at a time may execute. What happens while this
+        /// returns true is neither an event nor counted: the guest has ended, and how far it still
+        /// runs depends on the host.
         std::function<bool()> is_over{};
         /// See watch::settings.
         mapped_by_kernel_fn mapped_by_kernel{};
@@ -81,6 +83,9 @@ class observers final : public listener
     /// To be called a few times a second: lets the watch look for what is overdue, and writes
     /// events to the file.
     void tick();
+    /// The guest will end here: up to here, and no further, it is measured. Without this call,
+    /// up to the last tick or mark before its end.
+    void guest_ends();
     void finish();
 
     /// Nanoseconds since the operating system took over; 0 before.

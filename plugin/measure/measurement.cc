@@ -103,7 +103,7 @@ measurement::measurement(settings s)
     rmpupdate_ = std::vector<change_counters>(regions_);
     psmash_ = std::vector<change_counters>(regions_);
     told_tables_.assign(cpus.cores(), 0);
-    told_ = collect();
+    told_ = note().counted;
     phase_base_ = told_;
 }
 
@@ -251,10 +251,18 @@ totals measurement::collect() const
     return t;
 }
 
+measurement::moment measurement::current() const
+{
+    return is_over() ? noted_ : moment{.at = settings_.clock(), .counted = collect()};
+}
+
 void measurement::switched(measure_request to)
 {
     const std::scoped_lock guard(lock_);
-    const std::uint64_t now = settings_.clock();
+    if (is_over()) {
+        return;
+    }
+    const auto &[now, counted] = note();
     measured_ns_ = measured_ns(now);
     started_ns_ = now;
     mode_ = to;
@@ -268,7 +276,7 @@ void measurement::switched(measure_request to)
         }
         if (phases_.empty()) {
             phases_.push_back({.name = "", .start = now, .end = 0, .counted = nullptr});
-            phase_base_ = collect();
+            phase_base_ = counted;
         }
     }
     used_ = used_ || to.mode != measure_mode::off;
@@ -286,7 +294,7 @@ void measurement::clock_restarts()
     const std::scoped_lock guard(lock_);
     const std::uint64_t now = settings_.clock();
     measured_ns_ = measured_ns(now);
-    started_ns_ = 0;
+    started_ns_ = noted_.at = 0;
 }
 
 measure_request measurement::mode() const
@@ -298,8 +306,10 @@ measure_request measurement::mode() const
 void measurement::mark(std::string_view name)
 {
     const std::scoped_lock guard(lock_);
-    const std::uint64_t now = settings_.clock();
-    const totals counted = collect();
+    if (is_over()) {
+        return;
+    }
+    const auto &[now, counted] = note();
     settings_.event("mark", {{"name", name}});
     used_ = true;
     if (phases_.size() >= most_phases) {
@@ -347,7 +357,7 @@ ordered_json measurement::phase_json(const phase &p, const totals &counted) cons
 void measurement::tick()
 {
     const std::scoped_lock guard(lock_);
-    const totals now = collect();
+    const totals &now = note().counted;
     const totals d = now - told_;
     tell_tables();
     tell_work(d);
@@ -413,11 +423,10 @@ std::uint64_t measurement::measured_ns(std::uint64_t now) const
 ordered_json measurement::report() const
 {
     const std::scoped_lock guard(lock_);
-    const std::uint64_t now = settings_.clock();
     if (!used_) {
         return nullptr;
     }
-    const totals counted = collect();
+    const auto [now, counted] = current();
     ordered_json out{{"mode", mode_name(ever_.mode)},
                      {"interval", ever_.interval},
                      {"seconds", seconds(measured_ns(now))},
@@ -442,7 +451,7 @@ ordered_json measurement::report() const
 std::size_t measurement::bytes() const
 {
     const std::scoped_lock guard(lock_);
-    std::size_t n = sizeof *this + told_.bytes() + phase_base_.bytes() +
+    std::size_t n = sizeof *this + told_.bytes() + phase_base_.bytes() + noted_.counted.bytes() +
                     (rmpupdate_.size() + psmash_.size()) * sizeof(change_counters);
     for (const auto &v : vcpus_) {
         n += sizeof *v + v->cells.bytes();

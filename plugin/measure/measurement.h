@@ -61,9 +61,12 @@ class measurement
     struct settings {
         const hw::machine *machine = nullptr;
         tlb_geometry tlb{}; ///< of a core, for when it is asked for
-        // Both are called with the measurement's lock held and must not call back into it.
+        // All are called with the measurement's lock held and must not call back into it.
         std::function<std::uint64_t()> clock; ///< guest time in ns
         std::function<void(std::string_view type, nlohmann::ordered_json fields)> event;
+        /// True when the guest has ended, and how far it still runs depends on the host: what it
+        /// does from then on is not counted. Unset if it is to be counted anyway.
+        std::function<bool()> is_over{};
     };
 
     explicit measurement(settings s);
@@ -120,10 +123,19 @@ class measurement
         nlohmann::ordered_json counted;   ///< once it has ended
     };
 
+    struct moment {
+        std::uint64_t at = 0; ///< guest time
+        totals counted;
+    };
+
     // With lock_ held. The clock is read and the counters are collected under the same lock,
     // because one phase ends where the next begins: differences of later and earlier totals never
     // underflow.
     totals collect() const;
+    bool is_over() const { return settings_.is_over && settings_.is_over(); }
+    /// This moment, or the last one that was noted before the guest was over.
+    moment current() const;
+    const moment &note() { return noted_ = current(); }
     nlohmann::ordered_json phase_json(const phase &p, const totals &counted) const;
     void end_phase(const totals &now, std::uint64_t at);
     void make_tlbs();
@@ -156,6 +168,7 @@ class measurement
     bool used_ = false;
     std::uint64_t started_ns_ = 0, measured_ns_ = 0;
     totals told_, phase_base_;
+    moment noted_; ///< where counting ends if the guest is over now
     std::deque<phase> phases_;
     std::vector<std::uint64_t> told_tables_; ///< by core: version of the table that was told
 };

@@ -26,7 +26,8 @@ class measurement_fixture : public hw::machine_fixture
                                   .event =
                                       [this](std::string_view type, nlohmann::ordered_json fields) {
                                           events.emplace_back(type, json(fields));
-                                      }});
+                                      },
+                                  .is_over = [this] { return is_over; }});
     }
     /// A store that misses the filter, as the plugin's callback does it.
     void store(unsigned thread, hw::spa_t spa, cell_accessor who = cell_accessor::host)
@@ -67,12 +68,43 @@ class measurement_fixture : public hw::machine_fixture
 
     std::unique_ptr<measurement> measured;
     std::uint64_t time = 0;
+    bool is_over = false;
     std::vector<std::pair<std::string, json>> events;
 };
 
 TEST_F(measurement_fixture, NothingToReportWhenNobodyAsked)
 {
     EXPECT_TRUE(report().is_null());
+}
+
+TEST_F(measurement_fixture, CountingEndsWithTheLastTickBeforeTheEnd)
+{
+    measured->switched({.mode = measure_mode::exact});
+    store(0, low_2m);
+    time = 1'000'000'000;
+    measured->tick();
+    const json before = report();
+    is_over = true;
+    time = 2'000'000'000;
+    store(0, low_2m);
+    measured->tick();
+    measured->mark("late");
+    measured->switched({});
+    EXPECT_EQ(report(), before);
+    EXPECT_EQ(told("counts").size(), 1u);
+}
+
+TEST_F(measurement_fixture, CountingEndsWithAMarkThatIsLaterThanTheLastTick)
+{
+    measured->switched({.mode = measure_mode::exact});
+    store(0, low_2m);
+    measured->tick();
+    store(0, low_2m);
+    measured->mark("last");
+    is_over = true;
+    store(0, low_2m);
+    EXPECT_EQ(report()["cells"], json::parse(R"([[0, 0, "host", "store", 0, 0, 2]])"));
+    EXPECT_EQ(report()["phases"][1]["cells"], json::array());
 }
 
 TEST_F(measurement_fixture, WithoutSnpNothingIsChecked)

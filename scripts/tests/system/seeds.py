@@ -1,17 +1,18 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Boots with the same seed are the same, whatever else the host does; with another seed they differ."""
+"""Boots with the same seed are the same and measure the same, whatever else the host does; with another seed they
+differ."""
 import json
 from functools import partial
 from pathlib import Path
 
-from rmpopt_cli.base.errors import QEMU_FAILED, VERDICT
+from rmpopt_cli.base.errors import GUEST_DIED, QEMU_FAILED, VERDICT
 from rmpopt_cli.guest.schedule import RECORD
-from .command import PROGRAMS, Checks, booted, refused, rmpopt
+from .command import PROGRAMS, Checks, booted, refused, rmpopt, scratch
 
 # SNP guests come and go, and the kernel optimises their memory again.
 WORK = ("--file", str(PROGRAMS / "snp-guest"), "--",
         "for i in 1 2 3; do /root/snp-guest launch 512K; done; sleep 15; dmesg | tail -3")
-COMPARED = ("events.jsonl", "console.log", "status.log", "schedule.bin")
+COMPARED = ("events.jsonl", "console.log", "status.log", "schedule.bin", "report.csv")
 
 
 def _schedule(report: Path) -> dict:
@@ -19,7 +20,7 @@ def _schedule(report: Path) -> dict:
 
 
 def _same(*words: str) -> str | None:
-    boot = ("--seed", "7", *words)
+    boot = ("--seed", "7", "--measure", "exact+tlb", *words)
     with booted(*boot, *WORK) as earlier, booted(*boot, "--same-as", earlier, *WORK) as later:
         one, other = _schedule(earlier), _schedule(later)
         if one["events"] < 1000:
@@ -27,6 +28,20 @@ def _same(*words: str) -> str | None:
         differing = [name for name in COMPARED if (earlier / name).read_bytes() != (later / name).read_bytes()]
         return f"two runs differ in {', '.join(differing) or 'their schedule'}: {one}, {other}" \
             if differing or one != other else None
+
+
+def _powered_off() -> str | None:
+    """A guest that powers itself off is measured up to the last tick or mark before."""
+    with scratch() as top:
+        csv = []
+        for name in ("earlier", "later"):
+            report = Path(top, name)
+            done = rmpopt("boot", "--seed", "7", "--measure", "exact", "--report", report, "--",
+                          "rmpopt-mark work; sleep 1; poweroff -f")
+            if done.status != GUEST_DIED:
+                return f"status {done.status}: {done.told[-300:]}"
+            csv.append((report / "report.csv").read_text())
+    return None if csv[0] == csv[1] and "work," in csv[0] else "report.csv is not the same, or has no phase"
 
 
 def _another() -> str | None:
@@ -57,4 +72,5 @@ def _turns() -> str | None:
 def tests() -> Checks:
     return [("same seed, same run", partial(_same)),
             ("same seed, same run, Debian's kernel", partial(_same, "--kernel", "debian")),
+            ("same seed, same counts until it powers off", _powered_off),
             ("another seed, another run", _another), ("turns in another order", _turns)]
