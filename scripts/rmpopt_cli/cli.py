@@ -8,6 +8,7 @@ import sys
 
 from .base.console import drop_output, error
 from .base.errors import SETUP_FAILED, SIGNALLED, Failure
+from .base.parser import Parser
 from .base.paths import cache_root
 from .commands import (boot, compare, console, ctl, experiment, explore, guest, kernel, policies, qemu, report, run,
                        scenario, setup, test, top, vng)
@@ -20,10 +21,10 @@ exit status: 0 success; 1 a test failed; 2 bad input; 121 guest died; 122 QEMU f
 123 the guest ran but failed a check; 124 timeout; 125 rmpopt itself failed.
 "boot -- COMMAND" returns the status of COMMAND."""
 
-def parser() -> argparse.ArgumentParser:
-    top = argparse.ArgumentParser(prog="rmpopt", epilog=STATUS_HELP,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter,
-                                     description="AMD SEV-SNP's RMP and RMPOPT on a stock QEMU.")
+
+def parser() -> Parser:
+    top = Parser(prog="rmpopt", epilog=STATUS_HELP, formatter_class=argparse.RawDescriptionHelpFormatter,
+                 description="AMD SEV-SNP's RMP and RMPOPT on a stock QEMU.")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for verb in VERBS:
         verb.add(commands)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Rows of a table that the user names."""
-from collections.abc import Sequence
+"""Words that the user gives and that must be known, such as the names of a table's rows."""
+import difflib
+from collections.abc import Iterable, Sequence
 from typing import Protocol, TypeVar
 
 from .errors import BadInput
@@ -14,6 +15,12 @@ class Named(Protocol):
 Row = TypeVar("Row", bound=Named)
 
 
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """For a message about a word that is not known; empty if no known word is close to it."""
+    close = difflib.get_close_matches(word, known, 1)
+    return f" (did you mean {close[0]}?)" if close else ""
+
+
 def chosen(table: Sequence[Row], names: Sequence[str], what: str) -> list[Row]:
     """In the order of the names; "all" stands for the whole table."""
     if "all" in names:
@@ -21,5 +28,6 @@ def chosen(table: Sequence[Row], names: Sequence[str], what: str) -> list[Row]:
     rows = {row.name: row for row in table}
     for name in names:
         if name not in rows:
-            raise BadInput(f"no {what} '{name}': 'rmpopt {what} list' shows them")
+            raise BadInput(f"no {what} '{name}'{did_you_mean(name, rows)}: 'rmpopt {what} list' explains those there "
+                           f"are: {', '.join(rows)}")
     return [rows[name] for name in names]

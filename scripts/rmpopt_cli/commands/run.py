@@ -13,7 +13,7 @@ from ..provision.cache import Cache
 
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    parser = commands.add_parser("run", help="run a bare-metal test")
+    parser = commands.add_parser("run", help="run a bare-metal test", usage="rmpopt run TEST.elf [options]")
     parser.add_argument("elf", type=Path, metavar="TEST.elf")
     options.add(parser, BareMetalTest)
     options.add(parser, MachineOptions, memory=2 << 30, thread="multi", watch="off")

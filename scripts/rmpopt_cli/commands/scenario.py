@@ -15,7 +15,8 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     sub = verbs.add_parser("list", help="list the scenarios")
     sub.add_argument("--json", action="store_true", help="print the list as JSON")
     sub.set_defaults(action=lambda arguments: runner.show(arguments.json))
-    sub = verbs.add_parser("run", help="boot a kernel for each scenario and print KTAP")
+    sub = verbs.add_parser("run", help="boot a kernel for each scenario and print KTAP",
+                           usage="rmpopt scenario run NAME... [options]")
     sub.add_argument("names", nargs="+", metavar="NAME", help='scenarios, or "all"')
     sub.add_argument("--jobs", type=int, default=0, metavar="N",
                      help="number of boots at the same time (default: one for each CPU)")

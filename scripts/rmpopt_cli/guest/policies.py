@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..base.catalogue import did_you_mean
 from ..base.errors import OK, BadInput, Failure
 from ..base.paths import BUILD, COMMAND, PLUGIN
 from ..base.shell import last_line, output
@@ -66,7 +67,8 @@ def check_one(known: Sequence[Policy], text: str) -> None:
     name, _, value = text.partition("=")
     policy = next((p for p in known if p.name == name), None)
     if policy is None:
-        raise BadInput(f"--policy {text}: no policy '{name}': '{COMMAND} policies' explains those there are: "
-                       f"{', '.join(p.name for p in known)}")
+        names = [p.name for p in known]
+        raise BadInput(f"--policy {text}: no policy '{name}'{did_you_mean(name, names)}: '{COMMAND} policies' explains "
+                       f"those there are: {', '.join(names)}")
     if value not in policy.values:
         raise BadInput(f"--policy {text}: {name} can't be '{value}': give {' or '.join(policy.values)}")

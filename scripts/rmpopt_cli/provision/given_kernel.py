@@ -2,6 +2,7 @@
 """What --kernel may be: a name, an image, the tree in which a kernel was built, or Debian's packages of one."""
 from pathlib import Path
 
+from ..base.catalogue import did_you_mean
 from ..base.errors import BadInput
 from ..base.paths import KERNEL_FRAGMENT
 from . import debian_kernel, image, kernel, make, modules
@@ -9,6 +10,8 @@ from .cache import Cache, sha256_text
 from .debian_kernel import Kernel
 
 MADE = {"": kernel.reference, "variants": kernel.variants, "debug": kernel.debug}
+NAMES = ("debian", "debian:6.12", *filter(None, MADE))
+ADVICE = f"a bzImage, the tree where one was built, linux-image-*.deb, or a name: {', '.join(NAMES)}"
 IMAGES = ("arch/x86/boot/bzImage", "bzImage")  # in the tree of a build, or where "kernel build --output" copies it
 
 
@@ -24,6 +27,8 @@ def check(name: str, build: bool = False) -> None:
         _has_modules(path, _options_of(path))
     elif debian_kernel.is_package(path):
         debian_kernel.with_parts(path)
+    elif not path.exists():
+        raise BadInput(f"--kernel {name}: neither a file nor a name{did_you_mean(name, NAMES)}: give {ADVICE}")
     else:
         image.check_kernel(path)
 

@@ -126,7 +126,7 @@ LINUX = (
 
 BAD_INPUT = (
     Boot("kernel that is none", ("--kernel", "/bin/sh"), USAGE, "is an ELF file"),
-    Boot("kernel missing", ("--kernel", "/nonexistent"), USAGE, "No such file"),
+    Boot("kernel missing", ("--kernel", "/nonexistent"), USAGE, "neither a file nor a name"),
     Boot("initrd missing", ("--initrd", "/nonexistent"), USAGE, "initrd /nonexistent: No such file"),
     Boot("file missing", ("--file", "/nonexistent"), USAGE, "file /nonexistent: No such file"),
     Boot("files of the same name", ("--file", "/bin/sh", "--file", "/usr/bin/sh"), USAGE, "two files are named sh"),

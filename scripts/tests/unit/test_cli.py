@@ -1,13 +1,17 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """However the program is called, and wherever its output goes, it ends with a status and at most one line."""
+import contextlib
+import io
 import signal
 import subprocess
 import time
 import unittest
 
 from rmpopt_cli import cli
-from rmpopt_cli.base.errors import OK, SETUP_FAILED, USAGE
+from rmpopt_cli.base.catalogue import chosen
+from rmpopt_cli.base.errors import OK, SETUP_FAILED, USAGE, BadInput
 from rmpopt_cli.base.paths import PROGRAM
+from rmpopt_cli.experiments.catalogue import EXPERIMENTS
 
 
 class StreamsTest(unittest.TestCase):
@@ -58,6 +62,31 @@ class StreamsTest(unittest.TestCase):
         """As of a job that a script has put into the background."""
         status, _ = self.run_shell(f"trap '' INT; {self.LIST} >/dev/null & sleep 0.2; kill -INT $!; wait $!")
         self.assertEqual(status, OK)
+
+
+class UnknownWordsTest(unittest.TestCase):
+    """The verb's own usage is shown, and what was probably meant."""
+
+    def refused(self, usage: str, says: str, *words: str) -> None:
+        told = io.StringIO()
+        with contextlib.redirect_stderr(told), self.assertRaises(SystemExit) as ended:
+            cli.parser().parse_args(words)
+        self.assertEqual(ended.exception.code, USAGE)
+        self.assertRegex(told.getvalue(), f"^usage: rmpopt {usage}.*\n(.*\n)*rmpopt: error: {says}$")
+
+    def test_options(self) -> None:
+        meant = r"no option --mesure \(did you mean --measure\?\)"
+        self.refused("boot", meant, "boot", "--mesure", "exact")
+        self.refused("boot", meant, "boot", "--mesure=exact", "--", "true")
+        self.refused("scenario run", meant, "scenario", "run", "boot", "--mesure", "exact")
+        self.refused("ctl status", "no option --xyz", "ctl", "status", "--xyz")
+
+    def test_words(self) -> None:
+        self.refused("ctl status", r"what is meant by: a b\?", "ctl", "status", "a", "b")
+
+    def test_names(self) -> None:
+        with self.assertRaisesRegex(BadInput, r"'workload' \(did you mean workloads\?\): .*: passes, spread, "):
+            chosen(EXPERIMENTS, ["workload"], "experiment")
 
 
 class ProblemTest(unittest.TestCase):

@@ -65,6 +65,10 @@ class TreeTest(Files):
         self.put(".config", MODULAR.encode())
         self.refused("run 'make bzImage'", given_kernel.check, str(self.top))
 
+    def test_neither_file_nor_name(self) -> None:
+        self.refused(r"debain: .* \(did you mean debian\?\): give a bzImage, .*: debian, debian:6.12, variants, debug$",
+                     given_kernel.check, "debain")
+
     def test_truncated(self) -> None:
         self.put("arch/x86/boot/bzImage", kernel_image(syssize=4096)[:9000])
         self.refused("truncated", given_kernel.check, str(self.top))
