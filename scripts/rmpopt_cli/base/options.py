@@ -7,6 +7,8 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from .errors import BadInput
+
 METADATA = "option"
 
 
@@ -59,6 +61,17 @@ def of(kind: type) -> Iterator[tuple[str, Option, Any]]:
     for each in fields(kind):
         if METADATA in each.metadata:
             yield each.name, each.metadata[METADATA], [] if each.default_factory is list else each.default
+
+
+def directory(flag: str) -> Callable[[str], Path]:
+    """Parses a directory to write to, which is made if it is not there. That of which it is a part must be there: a
+    path with a mistake in it is refused, and not made."""
+    def parse(text: str) -> Path:
+        above = Path(text).absolute().parent
+        if not above.is_dir():
+            raise BadInput(f"{flag} {text}: there is no directory {above}: make it first, or give another")
+        return Path(text)
+    return parse
 
 
 def add(parser: argparse.ArgumentParser, kind: type, only: Collection[str] = (), but: Collection[str] = (),

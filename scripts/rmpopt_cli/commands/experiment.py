@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The experiment command."""
 import argparse
-from pathlib import Path
 
+from ..base import options
 from ..base.catalogue import chosen
 from ..base.errors import BadInput
 from ..experiments import runner
@@ -24,7 +24,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     parser.add_argument("--setting", action="append", default=[], metavar="NAME",
                         help="only this setting (column of the table); may be repeated")
     parser.add_argument("--jobs", type=int, default=1, metavar="N", help="number of boots at the same time (1)")
-    parser.add_argument("--output", type=Path, metavar="DIR",
+    parser.add_argument("--output", type=options.directory("--output"), metavar="DIR",
                         help="directory for the results and the report of each boot")
     parser.add_argument("--json", action="store_true", help="print the results as JSON")
     Given.add(parser)

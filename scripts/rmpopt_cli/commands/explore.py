@@ -78,7 +78,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
                         help="number of runs at the same time (default: one for each CPU)")
     parser.add_argument("--shard", type=_shard, default="1/1", metavar="I/N",
                         help="only every Nth seed, from the Ith on")
-    parser.add_argument("--output", type=Path, metavar="DIR",
+    parser.add_argument("--output", type=options.directory("--output"), metavar="DIR",
                         help="directory for results and reports; a search that was interrupted goes on there")
     parser.add_argument("--json", action="store_true", help="print the summary as JSON")
     parser.add_argument("words", nargs="*", metavar="COMMAND", help="explore this command in the guest")

@@ -4,6 +4,7 @@ import argparse
 import shutil
 from pathlib import Path
 
+from ..base import options
 from ..base.errors import BadInput
 from ..base.paths import DEBUG_FRAGMENT
 from ..provision import kernel, packages
@@ -21,7 +22,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     sub.add_argument("--config", type=_fragment, metavar="FRAGMENT",
                      help='options on top of the reference configuration; "debug": the kernel\'s own checks of locks, '
                           "RCU and hangs")
-    sub.add_argument("--output", type=Path, metavar="DIR",
+    sub.add_argument("--output", type=options.directory("--output"), metavar="DIR",
                      help="copy bzImage, vmlinux, System.map and config to this directory")
     sub.set_defaults(action=_kernel_build)
 
@@ -43,7 +44,7 @@ def _kernel_build(arguments: argparse.Namespace) -> int:
 
 def _copy_kernel(built: Path, where: Path) -> None:
     try:
-        where.mkdir(parents=True, exist_ok=True)
+        where.mkdir(exist_ok=True)
         for name in ("bzImage", "vmlinux", "System.map", "config"):
             shutil.copyfile(built / name, where / name)
     except OSError as problem:

@@ -124,7 +124,7 @@ def boots(experiment: Experiment, plan: Plan) -> Iterator[Boot]:
 
 def _prepare(where: Path) -> None:
     try:
-        where.mkdir(parents=True, exist_ok=True)
+        where.mkdir(exist_ok=True)
     except OSError as problem:
         raise BadInput(f"--output {where}: {problem.strerror}: give a directory that can be written") from problem
 

@@ -140,7 +140,7 @@ def done_before(output: Path) -> list[Run]:
 
 def _settle(search: Search) -> None:
     """Makes the directory that of this search."""
-    search.output.mkdir(parents=True, exist_ok=True)
+    search.output.mkdir(exist_ok=True)
     file = search.output / SETTINGS
     wanted = json.dumps(search.settings(), indent=1, default=str) + "\n"
     if file.exists() and file.read_text() != wanted:

@@ -145,12 +145,23 @@ def _token(request: Request, dry_run: bool) -> str:
     return secrets.token_hex(8) if seed is None else hashlib.sha256(f"seed {seed}".encode()).hexdigest()[:16]
 
 
-def _prepare(cache: Cache, request: Request, dry_run: bool) -> Prepared:
+def _keep_earlier(request: Request, space: workspace.Workspace) -> None:
+    """What a user's earlier boot left in the report directory may be precious."""
+    old = space.keep_earlier()
+    if old:
+        note(f"the earlier report is in {old} now")
+    if old and request.same_as and request.same_as.absolute() == space.report:
+        request.same_as = old
+
+
+def _prepare(cache: Cache, request: Request, dry_run: bool, keep_earlier: bool = False) -> Prepared:
     made = parts(cache, request)
     token = _token(request, dry_run)
     initrd = _initrd(request, token, made.modules, made.tools, pasted=dry_run)
     key = hashlib.sha256(initrd + repr(request).encode()).hexdigest()[:16]
     space = workspace.lasting(cache, key) if dry_run else workspace.create(cache, request.report)
+    if keep_earlier:
+        _keep_earlier(request, space)
     space.clean()
     space.initrd.write_bytes(initrd)
     argv = _arguments(cache, request, made.qemu, space, made.kernel)
@@ -167,7 +178,7 @@ def dry_run(cache: Cache, request: Request) -> int:
 def boot(cache: Cache, request: Request, view: View | None = None) -> dict:
     """Boots, and returns what result.json holds. Without a view nothing is printed. May run in any thread."""
     request.check()
-    prepared = _prepare(cache, request, dry_run=False)
+    prepared = _prepare(cache, request, dry_run=False, keep_earlier=view is not None)
     if view and ENCRYPTS in request.append.split():
         note(f"{ENCRYPTS} is left out: the C-bit is a bit of the address here, and nothing is encrypted")
     try:
@@ -190,7 +201,7 @@ def _render(directory: Path, result: dict, aloud: bool) -> None:
 
 def _boot(prepared: Prepared, view: View | None) -> dict:
     request, space = prepared.request, prepared.space
-    (space.report / "command").write_text(shlex.join(prepared.argv) + "\n")
+    space.command.write_text(shlex.join(prepared.argv) + "\n")
     link = GuestLink(prepared.token)
     if view:
         view.begin(prepared.kernel)
@@ -201,7 +212,7 @@ def _boot(prepared: Prepared, view: View | None) -> dict:
     ending = session.run()
     result = judge(request, link, space, ending, symbols.for_kernel(request.symbols, prepared.kernel))
     result["seconds"] = {"init": round(session.seconds_to_init, 2), "total": round(time.monotonic() - started, 2)}
-    (space.report / workspace.RESULT).write_text(json.dumps(result, indent=1) + "\n")
+    space.result.write_text(json.dumps(result, indent=1) + "\n")
     if view:
         view.close(result, qemu_messages(space.qemu_log))
     _render(space.report, result, aloud=view is not None)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ..base import host
 from ..base.errors import BadInput
-from ..base.options import option, repeated, switch
+from ..base.options import directory, option, repeated, switch
 from ..provision import given_kernel, image, modules
 from . import console, schedule, stalls
 from .brought import Brought, Disk, Share
@@ -47,7 +47,8 @@ class Request:
                              "repeated", "--at", "PATTERN")
     symbols: Path | None = option(None, "System.map or vmlinux (default: the System.map beside the kernel)",
                                   metavar="F", parse=Path)
-    report: Path | None = option(None, "directory for logs and result.json", metavar="DIR", parse=Path)
+    report: Path | None = option(None, "directory for logs and result.json; what an earlier boot left there goes to "
+                                 "DIR.old", metavar="DIR", parse=directory("--report"))
     timeout: float = option(300, "seconds to wait", metavar="S", parse=float)
     reboots: int = option(0, "how many times the guest may restart, by reset or kexec", metavar="N", parse=int)
     shell: bool = switch("interactive console (Ctrl-A X ends QEMU); 'rmpopt console' opens more")

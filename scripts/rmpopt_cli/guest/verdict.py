@@ -92,7 +92,7 @@ def _stalls_missed(request: Request, space: Workspace) -> int:
 def judge(request: Request, link: GuestLink, space: Workspace, ending: Ending,
           names: symbols.Symbols | None = None) -> dict:
     dmesg = _text(link, "dmesg-end", "dmesg")
-    (space.report / "dmesg.txt").write_text(dmesg)
+    space.dmesg.write_text(dmesg)
     report = _plugin_report(space.plugin_report)
     found = proofs.find(dmesg) if request.machine.has_rmp else []
     facts = _facts(link)

@@ -39,14 +39,39 @@ class Workspace:
         self.events = report / "events.jsonl"
         self.schedule = report / SCHEDULE
         self.qemu_log = report / "qemu.log"
+        self.command = report / "command"
+        self.dmesg = report / "dmesg.txt"
+        self.result = report / RESULT
+
+    def _reported(self) -> list[Path]:
+        """All that a boot leaves in the report directory, so far as it is there."""
+        files = (self.console, self.status, self.plugin_log, self.plugin_report, self.events, self.schedule,
+                 self.qemu_log, self.command, self.dmesg, self.result, *map(self.report.joinpath, reporting.OUTPUTS))
+        return [path for path in files if path.exists()]
 
     def clean(self) -> None:
         """Removes what an earlier boot with the same report directory left."""
-        rendered = [self.report / name for name in reporting.OUTPUTS]
-        for path in (self.console, self.status, self.plugin_log, self.plugin_report, self.events, self.schedule,
-                     self.qemu_log, *rendered):
-            path.unlink(missing_ok=True)
+        for path in self._reported():
+            path.unlink()
         free_socket(self.control_socket)
+
+    def keep_earlier(self) -> Path | None:
+        """Moves what clean() would remove into a directory beside this one, where it replaces what was moved before.
+        Returns that directory, or None if there is nothing to move."""
+        earlier = self._reported()
+        if not earlier:
+            return None
+        old = self.report.with_name(f"{self.report.name}.old")
+        try:
+            old.mkdir(exist_ok=True)
+            Workspace(old, old).clean()
+            for path in earlier:
+                path.rename(old / path.name)
+        except OSError as problem:
+            self.drop_run()
+            raise BadInput(f"--report {self.report}: the report in it can't be moved to {old}: {problem.strerror}: "
+                           "give another directory") from problem
+        return old
 
     def occupy(self) -> None:
         """Refuses a report directory in which another boot writes."""

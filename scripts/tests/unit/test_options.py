@@ -55,6 +55,13 @@ class VerbsTest(unittest.TestCase):
             with self.assertRaisesRegex(BadInput, says):
                 parsed("boot", *words)
 
+    def test_a_directory_that_would_be_part_of_none(self) -> None:
+        for words in (("boot", "--report"), ("experiment", "passes", "--output"), ("explore", "--output"),
+                      ("kernel", "build", "--output")):
+            with self.assertRaisesRegex(BadInput, f"{words[-1]} /nonexistent/x: there is no directory /nonexistent"):
+                parsed(*words, "/nonexistent/x")
+            parsed(*words, "/tmp/x")
+
     def test_what_does_not_go_together(self) -> None:
         with self.assertRaisesRegex(BadInput, "one host thread"):
             MachineOptions(time="virtual", thread="multi").check()

@@ -49,6 +49,34 @@ class WorkspaceTest(unittest.TestCase):
         first.drop_run()
         workspace.create(self.cache, where).drop_run()
 
+    def boot(self, where: Path, word: str) -> Path | None:
+        """What a boot does with a report directory. Returns where the earlier report is."""
+        space = workspace.create(self.cache, where)
+        old = space.keep_earlier()
+        space.clean()
+        space.result.write_text(word)
+        space.drop_run()
+        return old
+
+    def test_the_earlier_report_is_kept(self) -> None:
+        where, old = self.cache.root / "mine", self.cache.root / "mine.old"
+        where.mkdir()
+        (where / "notes").write_text("the user's own")
+        self.assertIsNone(self.boot(where, "first"))
+        for new, earlier in (("second", "first"), ("third", "second")):
+            self.assertEqual(self.boot(where, new), old)
+            self.assertEqual((where / workspace.RESULT).read_text(), new)
+            self.assertEqual((old / workspace.RESULT).read_text(), earlier)
+        self.assertEqual([path.name for path in old.iterdir()], [workspace.RESULT])
+
+    def test_the_earlier_report_is_not_destroyed(self) -> None:
+        where = self.cache.root / "mine"
+        self.boot(where, "first")
+        where.with_name("mine.old").write_text("in the way")
+        with self.assertRaisesRegex(BadInput, "the report in it can't be moved to .*mine.old"):
+            self.boot(where, "second")
+        self.assertEqual((where / workspace.RESULT).read_text(), "first")
+
     def test_runs_that_are_in_use_stay(self) -> None:
         spaces = [workspace.create(self.cache, None) for _ in range(3)]
         self.assertTrue(all(space.run.is_dir() for space in spaces))
