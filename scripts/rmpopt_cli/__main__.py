@@ -13,16 +13,20 @@ if sys.version_info < (3, 11):
 sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
 STDERR = 2
-INTERRUPTED = b"rmpopt: error: interrupted\n"
+INTERRUPTED = "rmpopt: error: interrupted\n"
 
 
-def _end(*_: object) -> NoReturn:
+def _end(number: int, _: object) -> NoReturn:
     """Ends the program while it loads its modules. An exception might be caught there, or change into another one."""
+    told = INTERRUPTED if number == signal.SIGINT else f"rmpopt: error: ended by {signal.Signals(number).name}\n"
     with suppress(OSError):
-        os.write(STDERR, INTERRUPTED)
-    os._exit(130)
+        os.write(STDERR, told.encode())
+    os._exit(128 + number)
 
 
+for number in (signal.SIGTERM, signal.SIGHUP):
+    if signal.getsignal(number) is not signal.SIG_IGN:
+        signal.signal(number, _end)
 if os.environ.pop("RMPOPT_TAKES_SIGINT", None) or signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
     signal.signal(signal.SIGINT, _end)
 status: int = 130
@@ -32,6 +36,6 @@ try:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     status = main(sys.argv[1:])
 except KeyboardInterrupt:  # before main() could take it, or while it told of something else
-    print(INTERRUPTED.decode(), end="", file=sys.stderr)
+    print(INTERRUPTED, end="", file=sys.stderr)
 signal.signal(signal.SIGINT, signal.SIG_IGN)  # nothing is left to be interrupted
 sys.exit(status)

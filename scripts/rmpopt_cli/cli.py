@@ -5,9 +5,10 @@ import errno
 import os
 import signal
 import sys
+from typing import NoReturn
 
 from .base.console import drop_output, error
-from .base.errors import SETUP_FAILED, SIGNALLED, Failure
+from .base.errors import SETUP_FAILED, SIGNALLED, Ended, Failure
 from .base.parser import Parser
 from .base.paths import cache_root
 from .commands import (boot, compare, console, ctl, experiment, explore, guest, kernel, policies, qemu, report, run,
@@ -31,9 +32,8 @@ def parser() -> Parser:
     return top
 
 
-def _stop(number: int, _frame: object) -> None:
-    """Unwinds the stack, so that QEMU and compilers are ended as well."""
-    raise SystemExit(SIGNALLED + number)
+def _stop(number: int, _frame: object) -> NoReturn:
+    raise Ended(number)
 
 
 def _ensure_streams() -> None:
@@ -60,7 +60,8 @@ def _explained(problem: OSError) -> str:
 
 def main(words: list[str]) -> int:
     for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _stop)
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as it is below nohup
+            signal.signal(number, _stop)
     try:
         _ensure_streams()
         arguments = parser().parse_args(words)
@@ -73,6 +74,9 @@ def main(words: list[str]) -> int:
     except KeyboardInterrupt:
         error("interrupted; the next run goes on from here")
         return SIGNALLED + signal.SIGINT
+    except Ended as ended:
+        error(f"ended by {signal.Signals(ended.number).name}; the next run goes on from here")
+        return SIGNALLED + ended.number
     except OSError as problem:
         error(_explained(problem))
         drop_output()

@@ -16,6 +16,14 @@ SETUP_FAILED = 125   # set-up, build or another part of rmpopt itself failed
 SIGNALLED = 128      # plus the number of the signal that ended us
 
 
+class Ended(SystemExit):
+    """A signal ends the program. It unwinds the stack, so that QEMU and compilers are ended as well."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(SIGNALLED + number)
+        self.number = number
+
+
 class Failure(Exception):
     """Ends the program with one line that says what is wrong and what to do."""
 

@@ -2,14 +2,20 @@
 """However the program is called, and wherever its output goes, it ends with a status and at most one line."""
 import contextlib
 import io
+import itertools
+import os
 import signal
 import subprocess
+import tempfile
 import time
 import unittest
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 from rmpopt_cli import cli
 from rmpopt_cli.base.catalogue import chosen
-from rmpopt_cli.base.errors import OK, SETUP_FAILED, USAGE, BadInput
+from rmpopt_cli.base.errors import OK, SETUP_FAILED, SIGNALLED, USAGE, BadInput
 from rmpopt_cli.base.paths import PROGRAM
 from rmpopt_cli.experiments.catalogue import EXPERIMENTS
 
@@ -48,15 +54,45 @@ class StreamsTest(unittest.TestCase):
         self.assertEqual((text.returncode, text.stdout), (USAGE, b""))
 
     def test_interrupted_while_it_starts(self) -> None:
-        for milliseconds in (*range(5, 100, 5), *range(100, 400, 50)):
+        numbers = itertools.cycle((signal.SIGINT, signal.SIGTERM, signal.SIGHUP))
+        for number, milliseconds in zip(numbers, (*range(5, 100, 5), *range(100, 400, 50))):
             process = subprocess.Popen([PROGRAM, "boot", "--kernel", "/nonexistent"], stderr=subprocess.PIPE, text=True,
                                        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
             time.sleep(milliseconds / 1000)
-            process.send_signal(signal.SIGINT)
+            process.send_signal(number)
             told = process.communicate()[1]
             # It may have been too early, too late, or in the middle of another line.
-            self.assertIn(process.returncode, (130, -signal.SIGINT, USAGE), told)
+            self.assertIn(process.returncode, (SIGNALLED + number, -number, USAGE), told)
             self.assertRegex(told, "^(rmpopt: error: .*\n?){0,2}$")
+
+    @contextlib.contextmanager
+    def reading(self, **options: Any) -> Iterator[subprocess.Popen[str]]:
+        """A "report" that reads from a named pipe, and does not come to its end by itself."""
+        with tempfile.TemporaryDirectory() as top:
+            os.mkfifo(Path(top, "report.json"))
+            process = subprocess.Popen([PROGRAM, "report", top], stderr=subprocess.PIPE, text=True, **options)
+            self.addCleanup(process.kill)
+            with Path(top, "report.json").open("w"):
+                yield process
+
+    def ends_with(self, process: subprocess.Popen[str], number: int, says: str) -> None:
+        process.send_signal(number)
+        told = process.communicate(timeout=30)[1]
+        self.assertEqual((process.returncode, told[:15 + len(says)]), (SIGNALLED + number, f"rmpopt: error: {says}"))
+        self.assertEqual(told.count("\n"), 1)
+
+    def test_each_signal_that_ends_us_is_told(self) -> None:
+        for number, says in ((signal.SIGTERM, "ended by SIGTERM"), (signal.SIGHUP, "ended by SIGHUP"),
+                             (signal.SIGINT, "interrupted")):
+            with self.reading() as process:
+                self.ends_with(process, number, says)
+
+    def test_nohup(self) -> None:
+        with self.reading(preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN)) as process:
+            process.send_signal(signal.SIGHUP)
+            with self.assertRaises(subprocess.TimeoutExpired):
+                process.wait(0.3)
+            self.ends_with(process, signal.SIGTERM, "ended by SIGTERM")
 
     def test_interrupts_that_were_ignored_stay_so(self) -> None:
         """As of a job that a script has put into the background."""
