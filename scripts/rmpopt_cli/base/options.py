@@ -109,6 +109,16 @@ def words(kind: type, values: dict[str, Any]) -> list[str]:
     return found
 
 
+def chosen(found: Any) -> dict[str, Any]:
+    """The options of a dataclass that are not as they are by default, by their flags, for JSON."""
+    def plain(each: Option, value: Any) -> Any:
+        if isinstance(value, list):
+            return [plain(each, one) for one in value]
+        return value if value is True else each.show(value) or str(value)
+    return {each.flag_of(name): plain(each, getattr(found, name)) for name, each, default in of(type(found))
+            if getattr(found, name) != default}
+
+
 def given(arguments: argparse.Namespace, kind: type, only: Collection[str] = ()) -> dict[str, Any]:
     """The values of those fields of a dataclass that the command line sets."""
     return {name: getattr(arguments, name) for name, _, _ in of(kind)

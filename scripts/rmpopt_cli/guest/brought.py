@@ -54,6 +54,9 @@ class Share:
             raise BadInput(f"--share {text!r}: give DIR, DIR:MOUNT, and perhaps :rw, with MOUNT beginning with a /")
         return cls(path, os.path.normpath(mount[0] if mount else path), writable)
 
+    def __str__(self) -> str:
+        return f"{self.directory}:{self.mount}{':rw' if self.writable else ''}"
+
     def check(self) -> None:
         _check_directory("--share", self.directory)
         if self.mount == "/":
@@ -74,6 +77,9 @@ class Disk:
         if not file or len(controller) > 1 or any(each not in CONTROLLERS for each in controller):
             raise BadInput(f"--disk {text}: give FILE, perhaps :virtio or :nvme, and perhaps :rw")
         return cls(Path(file).absolute(), *controller[:1] or CONTROLLERS[:1], writable)
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.controller}{':rw' if self.writable else ''}"
 
     def check(self) -> None:
         try:

@@ -3,8 +3,9 @@
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-from ..base import host
+from ..base import host, options
 from ..base.errors import BadInput
 from ..base.options import directory, option, repeated, switch
 from ..provision import given_kernel, image, modules
@@ -57,6 +58,11 @@ class Request:
     command: str = ""
     points: str = ""  # of stalls: when the plugin counts them
     machine: MachineOptions = field(default_factory=MachineOptions)
+
+    def chosen(self) -> dict[str, Any]:
+        """What the user chose, for result.json."""
+        command = {"COMMAND": self.command} if self.command else {}
+        return {**options.chosen(self), **options.chosen(self.machine), **command}
 
     @property
     def brought(self) -> Brought:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ..base.errors import BadInput
 from .symbols import Symbols
-from .workspace import SCHEDULE
+from .workspace import RESULT, SCHEDULE
 
 RECORD = struct.Struct("<QIIQQQ")
 KINDS = {1: "exception, handler", 2: "instruction", 3: "command", 4: "start", 5: "reset"}
@@ -20,6 +20,8 @@ Event = tuple[int, ...]
 
 
 def check_readable(report: Path) -> None:
+    if not report.is_dir():
+        raise BadInput(f"--same-as {report}: no such directory: give the report directory of a boot with --seed")
     if not (report / SCHEDULE).is_file():
         raise BadInput(f"--same-as {report}: no {SCHEDULE} in it: give the report directory of a boot with --seed")
 
@@ -35,6 +37,14 @@ def _lstar(report: Path) -> int:
         return int(json.loads((report / "report.json").read_text())["lstar"] or "0", 16)
     except (OSError, ValueError, KeyError):
         return 0
+
+
+def seed_of(report: Path) -> str | None:
+    """None if it is not known, as of a boot that was killed."""
+    try:
+        return json.loads((report / RESULT).read_text())["options"]["--seed"]
+    except (OSError, ValueError, KeyError):
+        return None
 
 
 def _shown(event: Event | None, names: Symbols | None, lstar: int) -> str:

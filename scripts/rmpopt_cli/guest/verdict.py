@@ -89,6 +89,14 @@ def _stalls_missed(request: Request, space: Workspace) -> int:
     return len(request.stalls) - sum(event["type"] == "stall" for event in events)
 
 
+def _parted(earlier: Path, request: Request, space: Workspace, names: symbols.Symbols | None) -> str:
+    """Where the run differs from an earlier one; "" if it does not."""
+    parted = schedule.parting(earlier, space.report, names)
+    before, now = schedule.seed_of(earlier), str(request.machine.seed)
+    other_seed = f"its seed was {before}, and now it is {now}; " if before not in (None, now) else ""
+    return parted and other_seed + parted
+
+
 def judge(request: Request, link: GuestLink, space: Workspace, ending: Ending,
           names: symbols.Symbols | None = None) -> dict:
     dmesg = _text(link, "dmesg-end", "dmesg")
@@ -107,8 +115,8 @@ def judge(request: Request, link: GuestLink, space: Workspace, ending: Ending,
         "module_problems": [" ".join(words[1:]) for words in link.words if words[0] == "module-failed"],
         "tables": _tables(link, report), "plugin": report, "findings": watch.findings(report, names),
         "stalls_missed": _stalls_missed(request, space), "output": link.text("output"), "starts": link.starts,
-        "parted": schedule.parting(request.same_as, space.report, names) if request.same_as else "",
-        "report": str(space.report),
+        "parted": _parted(request.same_as, request, space, names) if request.same_as else "",
+        "options": request.chosen(), "report": str(space.report),
     }
     if ending.status == OK:
         _settle(request, link, result)

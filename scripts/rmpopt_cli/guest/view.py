@@ -58,6 +58,7 @@ class View:
             self._tables(result)
         for line in watch.lines(result["findings"]):
             self._print(line)
+        self._same_as(result)
         self._summary(result)
         if result["status"] != OK:
             error(f"{result['message']} (report: {result['report']})")
@@ -79,11 +80,17 @@ class View:
         if both["kernel"] is not None and both["plugin"] is not None and not both["differ"]:
             self._print("Kernel and plugin agree.")
 
+    def _same_as(self, result: dict) -> None:
+        schedule = (result["plugin"] or {}).get("schedule")
+        if self._request.same_as and schedule and not result["parted"]:
+            self._print(f"[ ok ] the same run as {self._request.same_as}: {schedule['events']:,} events, "
+                        f"hash {schedule['hash']}")
+
     def _summary(self, result: dict) -> None:
         guest, seconds = result["guest"], result["seconds"]
         if guest["release"]:
             self._print(f"Linux {guest['release']}, {len(guest['siblings'])} CPUs: init after {seconds['init']:.1f} s, "
-                        f"all done after {seconds['total']:.1f} s")
+                        f"all done after {seconds['total']:.1f} s of this machine's time")
         plugin = result["plugin"]
         if plugin:
             regions = plugin.get("regions", [])

@@ -51,7 +51,8 @@ def _another() -> str | None:
         file.write_bytes(file.read_bytes()[:-RECORD.size])
         shortened = rmpopt("boot", "--seed", "7", "--same-as", earlier, *WORK)
         other = rmpopt("boot", "--seed", "8", "--same-as", earlier, *WORK)
-    for done, says in ((shortened, "was nothing more, now "), (other, "not the same run: event ")):
+    for done, says in ((shortened, "was nothing more, now "),
+                       (other, "not the same run: its seed was 7, and now it is 8; event ")):
         if done.status != VERDICT or says not in done.told:
             return f"status {done.status}, and nothing about '{says}': {done.told[-300:]}"
     return None

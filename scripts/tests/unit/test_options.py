@@ -47,6 +47,14 @@ class VerbsTest(unittest.TestCase):
                          ["-s", "-S", "-trace", "x"])
         self.assertEqual(machine("boot").qemu_options, [])
 
+    def test_what_was_chosen(self) -> None:
+        arguments = parsed("boot", "--seed", "7", "--mem", "2G", "--stall", "rmpopt@2#17:300us", "--net", "--share",
+                           "/tmp:/mnt:rw", "--persona", "venice")
+        request = Request(**options.given(arguments, Request), command="true",
+                          machine=MachineOptions(**options.given(arguments, MachineOptions)))
+        self.assertEqual(request.chosen(), {"--net": True, "--share": ["/tmp:/mnt:rw"], "--mem": "2G", "--seed": "7",
+                                            "--stall": ["rmpopt@2#17:300us"], "COMMAND": "true"})
+
     def test_bad_values_are_named(self) -> None:
         for words, says in ((("--mem", "lots"), "--mem lots"), (("--watch-bound", "0"), "--watch-bound 0"),
                             (("--watch-bound", "x"), "--watch-bound x"), (("--tlb", "zen9"), "--tlb zen9"),
