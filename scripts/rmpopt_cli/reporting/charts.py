@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable
 
 from . import svg
-from .measured import Measured, Sum
+from .measured import Measured, Sum, phase_name
 from .timeline import Bins
 from .trace import label
 
@@ -37,7 +37,7 @@ def _phase_bands(measured: Measured, top: float, bottom: float) -> list[str]:
     for number, phase in enumerate(measured.phases):
         end = phase["end"] if phase["end"] is not None else measured.seconds
         x, width = place(phase["start"], measured), max(place(end, measured) - place(phase["start"], measured), 1.0)
-        name = phase["name"] or "start"
+        name = phase_name(phase)
         parts.append(svg.element("rect", svg.title(f"{name}: {phase['start']:.3f} s to {end:.3f} s"), x=x, y=top,
                                  width=width, height=bottom - top, class_=f"band{number % 2}"))
         if width > 7.0 * len(name) + 8:

@@ -4,9 +4,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from ..base.errors import BadInput
-from .measured import UNMEASURED, Measured, sums
+from .measured import PLACEMENT, UNMEASURED, Measured, phase_name, sums
 
 WHOLE = "(all)"
+LONGEST_VALUE, LONGEST_PHASE = 60, 40
+# Options that do not change what the guest does.
+OF_NO_CONSEQUENCE = ("--report", "--json", "--verbose", "--timeout", "--same-as", "--watch-fatal")
 
 
 @dataclass(frozen=True)
@@ -39,7 +42,7 @@ def _sides(measured: Measured) -> dict[str, Side]:
         raise BadInput(f"compare: {measured.directory}: {UNMEASURED}")
     grouped: dict[str, list[dict]] = {}
     for phase in measured.phases:
-        grouped.setdefault(phase["name"] or "start", []).append(phase)
+        grouped.setdefault(phase_name(phase), []).append(phase)
     sides = {}
     for name, phases in grouped.items():
         work = {key: sum(phase["rmpopt"][key] for phase in phases) for key in ("executed", "scanned_2m", "cycles")}
@@ -68,12 +71,38 @@ def compare(first: Measured, second: Measured) -> dict:
             row["store_rate_difference"] = _difference(a[name].store_rate, b[name].store_rate)
             row["fill_rate_difference"] = _difference(a[name].fill_rate, b[name].fill_rate)
         rows.append(row)
-    return {"a": _what(first), "b": _what(second), "phases": rows}
+    return {"a": _what(first), "b": _what(second), "differences": _differences(first, second),
+            "only": {"a": [name for name in a if name not in b], "b": [name for name in b if name not in a]},
+            "phases": rows}
+
+
+def _differences(first: Measured, second: Measured) -> list[dict]:
+    """What the two boots were told otherwise. None stands for what was not given."""
+    if first.options is None or second.options is None:
+        a, b = ({"--persona": one.report["persona"], "CPUs": one.report["cpus"], **one.report["policies"]}
+                for one in (first, second))
+    else:
+        a, b = ({**one.options, "kernel": one.release} for one in (first, second))
+    return [{"option": name, "a": a.get(name), "b": b.get(name)} for name in {**a, **b}
+            if a.get(name) != b.get(name) and name not in OF_NO_CONSEQUENCE]
 
 
 def _what(measured: Measured) -> dict:
     return {"report": str(measured.directory), "persona": measured.report["persona"], "cpus": measured.report["cpus"],
             "measured": measured.mode}
+
+
+def _value(value: object) -> str:
+    text = "not given" if value is None else "given" if value is True else \
+        " ".join(map(str, value)) if isinstance(value, list) else str(value)
+    return text if len(text) <= LONGEST_VALUE else text[:LONGEST_VALUE - 3] + "..."
+
+
+def differing(compared: dict) -> list[str]:
+    """What the two boots do not have in common, but for numbers."""
+    lines = [f"{one['option']}: A {_value(one['a'])}, B {_value(one['b'])}" for one in compared["differences"]]
+    return lines + [f"phases only in {key.upper()}: {', '.join(names)}" for key, names in compared["only"].items()
+                    if names]
 
 
 def percent(rate: float | None) -> str:
@@ -84,10 +113,17 @@ def points(difference: float | None) -> str:
     return "-" if difference is None else f"{100 * difference:+.2f}"
 
 
+def _store_rate(side: dict) -> str:
+    """With its bounds if it was sampled."""
+    bounds = "" if side["store_rate_low"] is None else \
+        f" [{percent(side['store_rate_low'])}, {percent(side['store_rate_high'])}]"
+    return percent(side["store_rate"]) + bounds
+
+
 Column = tuple[str, Callable[[dict], str], str | None]  # heading, cell, difference
 
 STORES: tuple[Column, ...] = (("stores", lambda side: f"{side['stores']:,}", None),
-                              ("skipped", lambda side: percent(side["store_rate"]), "store_rate_difference"))
+                              ("skipped", _store_rate, "store_rate_difference"))
 FILLS: tuple[Column, ...] = (("fills*", lambda side: f"{side['fills']:,}", None),
                              ("skipped", lambda side: percent(side["fill_rate"]), "fill_rate_difference"))
 WORK: tuple[Column, ...] = (("RMPOPT", lambda side: f"{side['rmpopt']:,}", None),
@@ -102,30 +138,22 @@ def columns(compared: dict) -> tuple[Column, ...]:
     return STORES + (FILLS if has_fills else ()) + WORK
 
 
-def is_sampled(compared: dict) -> bool:
-    sides = [side for row in compared["phases"] for side in (row["a"], row["b"]) if side]
-    return any(side["store_rate_low"] is not None for side in sides)
-
-
-NOTE = "stores and fills of the host; B-A in percentage points; *: model"
-SAMPLED = "sampled: --json has the bounds of the skip rates"
+NOTE = "stores and fills of the host; B-A in percentage points; *: model; [bounds] of samples"
 
 
 def table(compared: dict) -> str:
     """The comparison as text. Each phase has a line for A, one for B, and one with the differences of the skip rates
     in percentage points."""
     shown = columns(compared)
-    longest = max(16, *(min(len(row["phase"]), 40) for row in compared["phases"]))
+    rows = [("phase", "", *(name for name, _, _ in shown))]
+    for row in compared["phases"]:
+        for key, name in (("a", row["phase"][:LONGEST_PHASE]), ("b", "")):
+            rows.append((name, key.upper(), *(cell(row[key]) if row[key] else "-" for _, cell, _ in shown)))
+        rows.append(("", "B-A", *(points(row[key]) if key else "" for _, _, key in shown)))
+    widths = [max(map(len, column)) for column in zip(*rows)]
     lines = [f"{key.upper()}: {compared[key]['report']}: {compared[key]['persona']}, {compared[key]['cpus']} CPUs, "
              f"{compared[key]['measured']}" for key in ("a", "b")]
-    lines += ["", f"{'phase':{longest}}    " + "".join(f"{name:>16}" for name, _, _ in shown)]
-    for row in compared["phases"]:
-        for key in ("a", "b"):
-            side = row[key]
-            name = row["phase"][:longest] if key == "a" else ""
-            lines.append(f"{name:{longest}} {key.upper():3}" +
-                         "".join(f"{cell(side) if side else '-':>16}" for _, cell, _ in shown))
-        lines.append(f"{'':{longest}} B-A" +
-                     "".join(f"{points(row[key]) if key else '':>16}" for _, _, key in shown))
-    lines += ["", NOTE] + ([SAMPLED] if is_sampled(compared) else [])
-    return "\n".join(line.rstrip() for line in lines)
+    lines += [*differing(compared), ""]
+    lines += ["  ".join([name.ljust(widths[0]), side.ljust(widths[1]), *map(str.rjust, cells, widths[2:])]).rstrip()
+              for name, side, *cells in rows]
+    return "\n".join([*lines, "", NOTE, PLACEMENT])

@@ -4,7 +4,8 @@ import json
 from html import escape
 
 from . import svg
-from .compare import NOTE, columns, percent, points
+from .compare import NOTE, columns, differing, percent, points
+from .measured import PLACEMENT
 from .page import document
 
 WIDTH, LEFT, RIGHT = 1160.0, 230.0, 90.0
@@ -70,9 +71,11 @@ def page(compared: dict) -> str:
     sides = "".join(f'<dt><i class="key side-{key}"></i> {key.upper()}</dt><dd>{escape(side["report"])}: '
                     f'{escape(side["persona"])}, {side["cpus"]} CPUs, {escape(side["measured"])}</dd>'
                     for key, side in (("a", compared["a"]), ("b", compared["b"])))
+    differ = "".join(f"<p>{escape(line)}</p>" for line in differing(compared))
     has_fills = any(key == "fill_rate_difference" for _, _, key in columns(compared))
     pictures = "".join(f"<section><h2>Checks skipped: {what}</h2>{_bars(compared, level)}</section>"
                        for level, what in LEVELS if level == "store" or has_fills)
-    body = (f"<main><dl>{sides}</dl>{pictures}<section><h2>By phase</h2>{_table(compared)}"
-            f'<p class="legend">{escape(NOTE)}; lines on bars: bounds of a sample</p></section></main>')
+    body = (f"<main><dl>{sides}</dl>{differ}{pictures}<section><h2>By phase</h2>{_table(compared)}"
+            f'<p class="legend">{escape(NOTE)}; lines on bars: bounds of a sample; {escape(PLACEMENT)}</p></section>'
+            "</main>")
     return document("RMP checks", "A and B side by side", body)

@@ -3,7 +3,7 @@
 import json
 from html import escape
 
-from .measured import Measured, Sum, sums
+from .measured import IN_NO_PHASE, Measured, Sum, phase_name, sums
 
 MOST_PHASES = 200  # in the table
 TILES_IN_A_ROW = 5
@@ -88,7 +88,7 @@ def _checks(measured: Measured, cells: list[list], estimates: list[dict], key: s
 def _phase_row(measured: Measured, index: int, phase: dict) -> str:
     end = phase["end"] if phase["end"] is not None else measured.seconds
     work = phase["rmpopt"]
-    cells = [f'<th scope="row">{escape(phase["name"] or "start")}</th>', f"<td>{phase['start']:.2f}–{end:.2f} s</td>",
+    cells = [f'<th scope="row">{escape(phase_name(phase))}</th>', f"<td>{phase['start']:.2f}–{end:.2f} s</td>",
              *_checks(measured, phase["cells"], phase["estimates"], f"phase{index}"),
              *(f"<td>{value:,}</td>" for value in (work["executed"], work["scanned_2m"], work["cycles"],
                                                    phase["rmpupdate"])),
@@ -114,9 +114,10 @@ def phases(measured: Measured) -> str:
     rows = [_phase_row(measured, index, phase) for index, phase in enumerate(measured.phases[:MOST_PHASES])]
     if measured.outside:
         cells = _checks(measured, measured.outside, [], "outside")
-        rows.append(f'<tr><th scope="row"><i>in no phase</i></th><td></td>{"".join(cells)}<td colspan="5"></td></tr>')
+        rows.append(f'<tr><th scope="row"><i>{IN_NO_PHASE}</i></th><td></td>{"".join(cells)}<td colspan="5"></td></tr>')
     more = len(measured.phases) - MOST_PHASES
     note = f'<p class="legend">{more:,} more phases: report.csv has all of them</p>' if more > 0 else ""
+    note += "" if measured.has_marks else '<p class="legend">no phase was marked</p>'
     return f"<table>{_heads(measured)}<tbody>{''.join(rows)}</tbody></table>{note}"
 
 

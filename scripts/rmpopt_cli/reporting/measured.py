@@ -11,6 +11,9 @@ from . import clock, shape
 SCHEMA = 1
 OUTCOMES = ("checked", "skipped", "off")
 LEVELS = ("store", "fill")
+IN_NO_PHASE = "in no phase"
+PLACEMENT = ("where the kernel places memory varies from boot to boot, and with it the skip rates: 'rmpopt experiment' "
+             "repeats boots")
 UNMEASURED = "nothing was measured: boot with --measure exact, or use 'rmpopt ctl measure on' while the guest runs"
 
 
@@ -43,6 +46,10 @@ def sums(cells: list[list], level: str, accessor: str | None = None) -> Sum:
     return total
 
 
+def phase_name(phase: dict) -> str:
+    return phase["name"] or "before the first mark"
+
+
 @dataclass
 class Measured:
     """A report and its events."""
@@ -51,6 +58,8 @@ class Measured:
     events: list[dict] = field(default_factory=list)
     lost: bool = False  # the last event was cut off: QEMU was killed
     restarted: bool = False  # the guest was reset, and its times have been made to go on
+    options: dict | None = None  # what the user chose; None if it is not known
+    release: str = ""  # of the kernel; "" if it is not known
 
     @property
     def measure(self) -> dict | None:
@@ -63,6 +72,10 @@ class Measured:
     @property
     def cells(self) -> list[list]:
         return self.measure["cells"] if self.measure else []
+
+    @property
+    def has_marks(self) -> bool:
+        return any(phase["name"] or phase["end"] is not None for phase in self.phases)
 
     @property
     def outside(self) -> list[list]:
@@ -148,10 +161,19 @@ def _events(path: Path, report: dict) -> tuple[list[dict], bool]:
     return events, bool(rest)
 
 
+def _chosen(path: Path) -> tuple[dict | None, str]:
+    """The options and the kernel's release, from what boot has left. Another tool's boot leaves nothing."""
+    try:
+        result = json.loads(path.read_text())
+        return dict(result["options"]), str(result["guest"]["release"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None, ""
+
+
 def load(directory: Path) -> Measured:
     report = _report(directory / "report.json")
     events, lost = _events(directory / "events.jsonl", report)
-    found = Measured(directory, report, events, lost, restarted=clock.in_a_row(events))
+    found = Measured(directory, report, events, lost, clock.in_a_row(events), *_chosen(directory / "result.json"))
     if found.restarted:
         clock.shift_phases(found.phases, events)
     return found

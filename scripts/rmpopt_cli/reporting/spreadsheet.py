@@ -6,7 +6,7 @@ Rows without times have what was counted outside all phases, so the sum of all r
 import csv as library
 import io
 
-from .measured import OUTCOMES, Measured
+from .measured import IN_NO_PHASE, OUTCOMES, Measured, phase_name
 
 COLUMNS = ("phase", "start", "end", "core", "gb", "accessor", "level", *OUTCOMES)
 
@@ -17,7 +17,7 @@ def csv(measured: Measured) -> str:
     writer.writerow(COLUMNS)
     for phase in measured.phases:
         for cell in phase["cells"]:
-            writer.writerow([phase["name"], phase["start"], phase["end"], *cell])
+            writer.writerow([phase_name(phase), phase["start"], phase["end"], *cell])
     for cell in measured.outside:
-        writer.writerow(["", "", "", *cell])
+        writer.writerow([IN_NO_PHASE, "", "", *cell])
     return out.getvalue()

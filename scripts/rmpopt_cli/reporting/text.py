@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Writes the report as text, in the style of perf stat."""
-from .measured import LEVELS, UNMEASURED, Measured, sums
+from .measured import IN_NO_PHASE, LEVELS, PLACEMENT, UNMEASURED, Measured, phase_name, sums
 
 WIDTH = 18
 NAMES = {"store": "stores", "fill": "TLB fills for stores (model)"}
@@ -61,7 +61,8 @@ def _tlb(tlb: dict) -> list[str]:
 
 def _phase(measured: Measured, phase: dict) -> list[str]:
     end = phase["end"] if phase["end"] is not None else measured.seconds
-    lines = [f" Phase '{phase['name'] or 'before the first mark'}', {phase['start']:.3f} s to {end:.3f} s:", ""]
+    what = f"Phase '{phase_name(phase)}'" if measured.has_marks else "No phase was marked"
+    lines = [f" {what}, {phase['start']:.3f} s to {end:.3f} s:", ""]
     lines += _checks(phase["cells"], phase["estimates"], measured.accessors)
     if phase["tlb"]:
         lines += _tlb(phase["tlb"])
@@ -95,7 +96,7 @@ def text(measured: Measured) -> str:
     for phase in measured.phases:
         lines += _phase(measured, phase)
     if measured.outside:
-        lines += [" In no phase:", "", *_checks(measured.outside, [], measured.accessors), ""]
+        lines += [f" {IN_NO_PHASE.capitalize()}:", "", *_checks(measured.outside, [], measured.accessors), ""]
     if measured.measured_seconds is not None:
         lines += [_row(measured.measured_seconds, "seconds of guest time measured"), ""]
-    return "\n".join(lines) + "\n"
+    return "\n".join([*lines, f" {PLACEMENT}", ""]) + "\n"

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator
 
-from .measured import LEVELS, Measured, Sum, sums
+from .measured import LEVELS, Measured, Sum, phase_name, sums
 from .timeline import Groups
 
 PROCESS = 1
@@ -41,7 +41,7 @@ def _phases(measured: Measured) -> Iterator[dict]:
     for phase in measured.phases:
         end = phase["end"] if phase["end"] is not None else measured.seconds
         rates = {f"{level}_skip_rate": sums(phase["cells"], level, "host").rate for level in LEVELS}
-        yield {"ph": "X", "pid": PROCESS, "tid": LANES.index("phases"), "name": phase["name"] or "(start)",
+        yield {"ph": "X", "pid": PROCESS, "tid": LANES.index("phases"), "name": phase_name(phase),
                "ts": phase["start"] * MICROSECONDS, "dur": (end - phase["start"]) * MICROSECONDS, "args": rates}
 
 

@@ -10,7 +10,7 @@ import unittest
 from pathlib import Path
 
 from rmpopt_cli import cli
-from rmpopt_cli.reporting import measured, render, spreadsheet, text, timeline, trace
+from rmpopt_cli.reporting import measured, page, render, spreadsheet, text, timeline, trace
 from rmpopt_cli.reporting.measured import Measured, Sum, sums
 from ..system.report import shown
 
@@ -109,10 +109,22 @@ class Forms(Fixture):
         out = text.text(self.load())
         self.assertIn("4,001,150  host stores", out)
         self.assertIn("75.00 % of those due", out)
+        self.assertIn("\n where the kernel places memory varies from boot to boot, and with it the skip rates: ", out)
         self.assertIn("40  host TLB fills for stores (model)", out)
         self.assertIn("7  guest stores", out)
         self.assertIn("In no phase:\n\n             1,000  host stores", out)
         self.assertNotIn("[", out.split("Phase")[1])
+
+    def test_text_of_a_boot_without_marks(self) -> None:
+        self.report["measure"]["phases"] = [phase("", 0.0, None, FIRST)]
+        out = text.text(self.load())
+        self.assertIn(" No phase was marked, 0.000 s to 4.200 s:", out)
+        self.assertNotIn("first mark", out)
+
+    def test_one_name_for_what_is_before_the_first_mark(self) -> None:
+        found = self.load()
+        for form in (text.text, spreadsheet.csv, trace.trace, page.page):
+            self.assertIn("before the first mark", form(found), form)
 
     def test_text_of_a_sample_has_its_interval(self) -> None:
         self.report["measure"]["phases"][1]["estimates"][0].update(blocks=100, low=0.7, high=0.8, stores_low=3960000,
@@ -126,7 +138,7 @@ class Forms(Fixture):
         self.assertEqual(len(rows), len(FIRST) + len(SECOND) + len(OUTSIDE))
         for outcome, total in vars(sums(REPORT["measure"]["cells"], "store")).items():
             self.assertEqual(sum(int(row[outcome]) for row in rows if row["level"] == "store"), total)
-        self.assertEqual((rows[-1]["phase"], rows[-1]["start"], rows[-1]["end"]), ("", "", ""))
+        self.assertEqual((rows[-1]["phase"], rows[-1]["start"], rows[-1]["end"]), ("in no phase", "", ""))
 
     def test_trace(self) -> None:
         events = json.loads(trace.trace(self.load()))["traceEvents"]
@@ -193,8 +205,8 @@ class Commands(Fixture):
         status, out, _ = self.call("compare", "--json", str(self.write()), str(other))
         rows = {row["phase"]: row for row in json.loads(out)["phases"]}
         self.assertEqual(status, 0)
-        self.assertEqual(list(rows), ["start", "copy <b>", "new", "(all)"])
-        self.assertEqual(rows["start"]["store_rate_difference"], 0)
+        self.assertEqual(list(rows), ["before the first mark", "copy <b>", "new", "(all)"])
+        self.assertEqual(rows["before the first mark"]["store_rate_difference"], 0)
         self.assertIsNone(rows["new"]["a"])
         self.assertAlmostEqual(rows["(all)"]["store_rate_difference"], 76 / 102 - 3000775 / 4001100)
         self.assertEqual((rows["(all)"]["a"]["stores"], rows["(all)"]["a"]["rmpopt"]), (4001150, 40))

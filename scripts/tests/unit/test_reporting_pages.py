@@ -4,6 +4,7 @@ import copy
 import json
 import re
 import unittest
+from pathlib import Path
 
 from rmpopt_cli.reporting import compare, compare_page, figures, grids, measured, page, timeline, trace
 from rmpopt_cli.reporting.measured import Measured, Sum
@@ -119,6 +120,34 @@ class Compare(Fixture):
         self.assertEqual(len(differences), 2 * 4)
         self.assertIn("not there", html)
 
+    def result(self, directory: Path, release: str, **options: object) -> None:
+        flags = {f"--{name}" if name.islower() else name: value for name, value in options.items()}
+        (directory / "result.json").write_text(json.dumps({"options": flags, "guest": {"release": release}}))
+
+    def test_what_differs(self) -> None:
+        other = self.directory / "other"
+        other.mkdir()
+        report = copy.deepcopy(REPORT)
+        report["measure"]["phases"][1] = phase("new", 1.5, 2.0, [[0, 0, "host", "store", 1, 1, 0]])
+        (other / "report.json").write_text(json.dumps(report))
+        self.result(self.directory, "7.3", mem="6G", seed="7", policy=["oow=gp"], report="a", COMMAND="x" * 99)
+        self.result(other, "6.12", mem="6G", rmpopt="off", seed="8", report="b", COMMAND="<y>")
+        compared = compare.compare(self.load(), measured.load(other))
+        self.assertEqual(compared["only"], {"a": ["copy <b>"], "b": ["new"]})
+        self.assertEqual(compared["differences"][0], {"option": "--seed", "a": "7", "b": "8"})
+        lines = ["--seed: A 7, B 8", "--policy: A oow=gp, B not given", f"COMMAND: A {'x' * 57}..., B <y>",
+                 "kernel: A 7.3, B 6.12", "--rmpopt: A not given, B off", "phases only in A: copy <b>",
+                 "phases only in B: new"]
+        self.assertEqual(compare.differing(compared), lines)
+        self.assertIn("\n" + "\n".join(lines) + "\n\n", compare.table(compared))
+        self.assertIn("B &lt;y&gt;", compare_page.page(compared))
+
+    def test_what_differs_in_boots_of_other_tools(self) -> None:
+        other = copy.deepcopy(REPORT)
+        other["policies"]["rcx"] = "ignored"
+        compared = compare.compare(self.load(), Measured(self.directory, other))
+        self.assertEqual(compare.differing(compared), ["rcx: A gp, B ignored"])
+
     def test_bounds_of_samples(self) -> None:
         one = self.report["measure"]["phases"][1]
         one["estimates"][0].update(blocks=9, low=0.7, high=0.8)
@@ -129,9 +158,9 @@ class Compare(Fixture):
         sides = {row["phase"]: row["a"] for row in compared["phases"]}
         self.assertEqual((sides["copy <b>"]["store_rate_low"], sides["copy <b>"]["store_rate_high"]), (0.7, 0.8))
         self.assertIsNone(sides["twice"]["store_rate_low"])
-        self.assertIsNone(sides["start"]["store_rate_low"])
+        self.assertIsNone(sides["before the first mark"]["store_rate_low"])
         self.assertIn("whisker", compare_page.page(compared))
-        self.assertIn(compare.SAMPLED, compare.table(compared))
+        self.assertIn(" % [70.00 %, 80.00 %]  ", compare.table(compared))
 
     def test_without_a_model_no_fills(self) -> None:
         for name in ("cells", "phases"):
