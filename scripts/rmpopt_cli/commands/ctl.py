@@ -111,6 +111,8 @@ def _save(control: Control, path: Path) -> int:
     return OK
 
 
+SOCKET_HELP = "control socket, or report directory, of a running boot (default: the newest)"
+CHANGES = ("measure", "mark", "inject")
 INJECT = "psp COMMAND STATUS [COUNT], rmpupdate STATUS [COUNT], or rmpopt-clear GB|all"
 
 
@@ -144,7 +146,7 @@ def _arguments(arguments: argparse.Namespace) -> dict[str, object]:
 
 def run(arguments: argparse.Namespace) -> int:
     request = _arguments(arguments)
-    control = Control(arguments.socket or find(Cache()))
+    control = Control(find(Cache(), arguments.socket, arguments.ctl_command in CHANGES))
     try:
         if arguments.ctl_command == "events":
             return _events(control, arguments)
@@ -177,8 +179,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
                        ("save", "write the report to a file"),
                        ("help", "list the commands of the socket")):
         sub = verbs.add_parser(name, help=what)
-        sub.add_argument("--socket", type=Path, metavar="PATH",
-                         help="control socket (default: that of the newest boot)")
+        sub.add_argument("--socket", type=Path, metavar="PATH", help=SOCKET_HELP)
         sub.add_argument("--json", action="store_true", help="print the result as JSON")
         if name == "rmp":
             sub.add_argument("address", metavar="ADDR", help="system physical address")

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ..base.errors import OK, Failure
-from ..guest.control_client import Control, find
+from ..guest.control_client import Control, find, report_of
 from ..provision.cache import Cache
 from . import ctl
 
@@ -35,8 +35,8 @@ def _stores(measured: dict | None) -> dict[int, list[int]]:
 class Screen:
     """Shows what has changed since the last frame."""
 
-    def __init__(self, control: Control) -> None:
-        self._control = control
+    def __init__(self, control: Control, report: Path) -> None:
+        self._control, self._report = control, report
         self._last = _stores(control.ask("report").get("measure"))
         self._at = time.monotonic()
 
@@ -46,8 +46,8 @@ class Screen:
         now = time.monotonic()
         stores = _stores(report.get("measure"))
         seconds = max(now - self._at, 1e-3)
-        lines = [ctl.VIEWS["status"](status), "", *self._regions(report, stores, seconds), ""]
-        lines += self._work(report)
+        lines = [f"report: {self._report}", ctl.VIEWS["status"](status), "",
+                 *self._regions(report, stores, seconds), "", *self._work(report)]
         events = self._control.ask("events", since=max(1, self._newest() - EVENTS_SHOWN))
         lines += ["", *(ctl.event_line(event) for event in events["events"] if event["type"] != "counts")]
         self._last, self._at = stores, now
@@ -95,14 +95,14 @@ def _quits() -> bool:
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     sub = commands.add_parser("top", help="show a live view of a running guest; q quits")
-    sub.add_argument("--socket", type=Path, metavar="PATH", help="control socket (default: that of the newest boot)")
+    sub.add_argument("--socket", type=Path, metavar="PATH", help=ctl.SOCKET_HELP)
     sub.add_argument("--once", action="store_true", help="print the view once")
     sub.set_defaults(action=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    control = Control(arguments.socket or find(Cache()))
-    screen = Screen(control)
+    path = find(Cache(), arguments.socket)
+    screen = Screen(Control(path), report_of(path))
     if arguments.once or not (sys.stdin.isatty() and sys.stdout.isatty()):
         time.sleep(PERIOD)
         print(screen.frame(10 ** 6, 10 ** 6))

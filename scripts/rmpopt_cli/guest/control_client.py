@@ -5,8 +5,10 @@ import socket
 from collections.abc import Iterator
 from pathlib import Path
 
+from ..base.console import note
 from ..base.errors import QEMU_FAILED, BadInput, Failure
 from ..provision.cache import Cache
+from .workspace import REPORT_OF_RUN
 
 ANSWER_SECONDS = 30
 
@@ -21,17 +23,43 @@ def connect(path: Path) -> socket.socket:
     return client
 
 
-def find(cache: Cache) -> Path:
-    """The control socket of the newest boot that is still running."""
-    runs = cache.directory("run")
-    sockets = sorted(runs.glob("*/control.sock"), key=lambda path: path.parent.name)
-    for path in sorted(sockets, key=_started, reverse=True):
-        try:
-            connect(path).close()
-        except OSError:
-            continue
-        return path
-    raise BadInput("no boot is running: start one with 'rmpopt boot', or give --socket PATH")
+def report_of(control: Path) -> Path:
+    """The report directory of a boot with that control socket."""
+    return control.with_name(REPORT_OF_RUN).resolve() if control.with_name(REPORT_OF_RUN).exists() else control.parent
+
+
+def running(cache: Cache) -> list[Path]:
+    """The control sockets of the boots that are running, the newest first."""
+    sockets = sorted(cache.directory("run").glob("*/control.sock"), key=lambda path: path.parent.name)
+    return [path for path in sorted(sockets, key=_started, reverse=True) if _answers(path)]
+
+
+def find(cache: Cache, wanted: Path | None, changes: bool = False) -> Path:
+    """The control socket that the user means: one that is given, that of the boot with a given report directory, or
+    that of the newest boot. For a command that changes something, the newest must be the only one."""
+    if wanted and not wanted.is_dir():
+        return wanted
+    found = running(cache)
+    if wanted:
+        found = [control for control in found if report_of(control) == wanted.resolve()]
+        if not found:
+            raise BadInput(f"--socket {wanted}: no boot is running that reports there")
+    if not found:
+        raise BadInput("no boot is running: start one with 'rmpopt boot', or give --socket PATH")
+    if changes and len(found) > 1:
+        raise BadInput(f"{len(found)} boots are running: choose one with --socket: "
+                       f"{', '.join(str(report_of(control)) for control in found)}")
+    if not wanted:
+        note(f"the boot that reports to {report_of(found[0])}")
+    return found[0]
+
+
+def _answers(path: Path) -> bool:
+    try:
+        connect(path).close()
+    except OSError:
+        return False
+    return True
 
 
 def _started(path: Path) -> float:

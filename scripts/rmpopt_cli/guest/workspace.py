@@ -21,6 +21,7 @@ SOCKET_PATH_LIMIT = 107  # struct sockaddr_un without its final NUL
 KEPT_REPORTS = 20
 SCHEDULE = "schedule.bin"
 RESULT = "result.json"
+REPORT_OF_RUN = "report"  # a link beside the control socket
 ABANDONED_AFTER = 24 * 3600
 
 
@@ -149,6 +150,7 @@ def create(cache: Cache, report: Path | None) -> Workspace:
     run = Path(tempfile.mkdtemp(prefix="run-", dir=runs))
     space = fitting(Workspace(_report_directory(cache, report), run))
     space.occupy()
+    (run / REPORT_OF_RUN).symlink_to(space.report)
     return space
 
 

@@ -3,6 +3,7 @@
 import contextlib
 import io
 import json
+import os
 import socket
 import tempfile
 import threading
@@ -11,7 +12,10 @@ from pathlib import Path
 from unittest import mock
 
 from rmpopt_cli import cli
+from rmpopt_cli.base.errors import BadInput
 from rmpopt_cli.commands import top
+from rmpopt_cli.guest import control_client, workspace
+from rmpopt_cli.provision.cache import Cache
 
 REPORT = {
     "regions": [{"gb": 0, "assigned_pages": 0, "optimised_cpus": "0-3"},
@@ -143,10 +147,31 @@ class CtlTest(unittest.TestCase):
         self.assertEqual(status, 2)
         self.assertIn("give the control socket of a running QEMU", problem.getvalue())
 
+    def test_which_boot(self) -> None:
+        cache = Cache(Path(self.directory))
+        with self.assertRaisesRegex(BadInput, "no boot is running"):
+            control_client.find(cache, None)
+        spaces = [workspace.create(cache, Path(self.directory, name)) for name in ("one", "two")]
+        servers = [Server(str(space.run)) for space in spaces]
+        for number, server in enumerate(servers):
+            os.utime(server.path, (number, number))
+        for space, server in zip(spaces, servers):
+            self.assertEqual(control_client.find(cache, space.report, changes=True), server.path)
+        with mock.patch.dict(os.environ, {"RMPOPT_CACHE": self.directory}):
+            for words, status, says in ((("table",), 0, "the boot that reports to .*/two\n"),
+                                        (("mark", "x"), 2, "2 boots are running: choose one .*/two, .*/one\n")):
+                with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()) as told:
+                    self.assertEqual(cli.main(["ctl", *words]), status)
+                self.assertRegex(told.getvalue(), says)
+        self.assertEqual([server.requests for server in servers], [[], [{"cmd": "table"}]])
+        with self.assertRaisesRegex(BadInput, "no boot is running that reports there"):
+            control_client.find(cache, Path("/tmp"))
+
     def test_top_shows_each_region_in_use(self) -> None:
         with mock.patch.object(top, "PERIOD", 0):
             status, out, _ = self.run_ctl("top", "--once")
         self.assertEqual(status, 0)
+        self.assertTrue(out.startswith(f"report: {self.directory}\n"))
         self.assertIn("515", out)
         self.assertIn("rmpopt 16", out)
         self.assertIn("mark", out)
