@@ -91,13 +91,23 @@ def _compiler_cache(cache: Cache) -> dict[str, str]:
             "CCACHE_SLOPPINESS": "pch_defines,time_macros"}
 
 
+def _log(cache: Cache) -> Path:
+    return cache.directory("log") / f"build-{sha256_text(str(CHECKOUT))[:8]}"
+
+
+def configure(cache: Cache) -> None:
+    """Configures the project with all its tests, and compiles nothing."""
+    with lock.held(LOCK, str(BUILD)):
+        _configure(_log(cache), tests=True)
+
+
 def build(cache: Cache, targets: Sequence[Path] = ()) -> None:
     """Configures the project and compiles the targets, or everything including tests. Silent if all is up to date."""
     if IS_INSTALLED:
         return
     if not (CHECKOUT / "meson.build").exists():
         raise Failure("meson.build is missing: this is not a complete checkout")
-    log = cache.directory("log") / f"build-{sha256_text(str(CHECKOUT))[:8]}"
+    log = _log(cache)
     with lock.held(LOCK, str(BUILD)):
         log.unlink(missing_ok=True)
         _configure(log, tests=not targets)

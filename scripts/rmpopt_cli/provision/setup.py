@@ -59,6 +59,13 @@ def for_linux(cache: Cache, plugin: Path | None, qemu_path: str | None,
                      lambda: _step("kernel", functools.partial(find_kernel, cache)))
 
 
+def for_list_of_tests(cache: Cache) -> None:
+    """Provides what Meson needs to name its tests."""
+    cache.prepare()
+    packages.ensure(cache, tests=not IS_INSTALLED)
+    project.configure(cache)
+
+
 def for_tests(cache: Cache, find_kernels: Callable[[Cache], None]) -> None:
     cache.prepare()
     packages.ensure(cache, tests=not IS_INSTALLED)

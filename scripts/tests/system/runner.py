@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Runs all tests with one command and one closing line: those of the scripts, those of Meson (model, plugin, bare
 metal), and whole boots."""
+import difflib
 import json
 import os
 import re
@@ -12,7 +13,7 @@ from functools import partial
 from pathlib import Path
 
 from rmpopt_cli.base.console import note, say
-from rmpopt_cli.base.errors import OK, TEST_FAILED, Failure
+from rmpopt_cli.base.errors import OK, TEST_FAILED, BadInput, Failure
 from rmpopt_cli.base.parallel import threads
 from rmpopt_cli.base.paths import BUILD, CHECKOUT
 from rmpopt_cli.base.shell import last_line, output
@@ -24,6 +25,7 @@ from .command import Check, Checks
 
 SKIPPED = 77  # exit status by which Meson's tests skip
 FAILURES_SHOWN = 3  # of one program's
+LIKE, NEAR_SHOWN = 0.6, 3
 # The same settings as Meson's: a sanitizer's finding must fail the test.
 STRICT = {"ASAN_OPTIONS": "halt_on_error=1:abort_on_error=1:print_summary=1",
           "UBSAN_OPTIONS": "halt_on_error=1:abort_on_error=1:print_summary=1:print_stacktrace=1"}
@@ -90,39 +92,77 @@ def _group(title: str, checks: Checks, jobs: int) -> list[Result]:
         return list(pool.map(lambda test: _perform(*test), checks))
 
 
-def run_all(cache: Cache, pattern: str, as_json: bool) -> int:
+Group = tuple[str, Checks, int]  # title, checks, how many at once
+
+
+def _chosen(groups: list[Group], pattern: str) -> list[Group]:
+    """The checks whose names contain the pattern; there must be one."""
+    found = [(title, [check for check in checks if pattern in check[0]], at_once) for title, checks, at_once in groups]
+    if any(checks for _, checks, _ in found):
+        return found
+    near = ", ".join(f"'{name}'" for name in near_matches(pattern, [name for _, checks, _ in groups
+                                                                    for name, _ in checks]))
+    raise BadInput(f"test {pattern}: no test has that in its name{', but there is ' * bool(near)}{near}: "
+                   "'test --list' shows all")
+
+
+def near_matches(pattern: str, names: list[str]) -> list[str]:
+    """Those of which a word, or the whole, is like the pattern; the most like it first."""
+    def likeness(name: str) -> float:
+        words = [name, *re.split(r"[^\w-]+", name)]
+        return max(difflib.SequenceMatcher(None, pattern, word).ratio() for word in words)
+    return [name for name in sorted(names, key=likeness, reverse=True) if likeness(name) >= LIKE][:NEAR_SHOWN]
+
+
+def _linux() -> Checks:
+    return (boots.tests() + brought.tests() + consoles.tests() + other_tools.tests() + installed.tests() +
+            bad_input.tests() + measure.tests() + report.tests() + snp_guests.tests())
+
+
+def _alike() -> Checks:
+    return (measure.lasting_tests() + experiments.tests() + scenarios.tests() + reoptimise.tests() + seeds.tests() +
+            scenarios.variant_tests())
+
+
+def _groups(cache: Cache, pattern: str) -> list[Group]:
+    """All tests. Nothing is compiled for this, but Meson has to know the project."""
     jobs = len(os.sched_getaffinity(0))  # for tests that keep one CPU busy
+    scripts: Group = ("scripts", unit_tests(), jobs)
     if pattern.startswith("scripts/"):  # they need no build
-        return _close(_group("scripts", [test for test in unit_tests() if pattern in test[0]], jobs), as_json)
-    variants = scenarios.variant_tests()
-    searches = explore.tests()
-    linux = (boots.tests() + brought.tests() + consoles.tests() + other_tools.tests() + installed.tests() +
-             bad_input.tests() + measure.tests() + report.tests() + snp_guests.tests())
-    alike = (measure.lasting_tests() + experiments.tests() + scenarios.tests() + reoptimise.tests() + seeds.tests() +
-             variants)
+        return [scripts]
+    setup.for_list_of_tests(cache)
+    return [scripts, ("model, plugin, bare metal", meson_tests() + debugger.tests() + layout.tests(), jobs),
+            ("compilers", compilers.tests(cache), 1), ("Linux", _linux(), 1), ("scenarios", _alike(), jobs),
+            ("searches", explore.tests(), 1)]
+
+
+def show_all(cache: Cache, pattern: str, as_json: bool) -> int:
+    names = [name for _, checks, _ in _chosen(_groups(cache, pattern), pattern) for name, _ in checks]
+    print(json.dumps({"schema": 1, "tests": names}, indent=1) if as_json else "\n".join(names))
+    return OK
+
+
+def run_all(cache: Cache, pattern: str, as_json: bool) -> int:
+    chosen = _chosen(_groups(cache, pattern), pattern)
+    names = {title: {name for name, _ in checks} for title, checks, _ in chosen}
+    variants = {name for name, _ in scenarios.variant_tests()}
 
     def make_kernels(where: Cache) -> None:
         # First, because it also builds the reference kernel.
-        if any(pattern in name for name, _ in variants + searches):
+        if names["searches"] or names["scenarios"] & variants:
             kernel.variants(where)
-        if any(pattern in name for name, _ in linux + alike):
+        if names["Linux"] or names["scenarios"]:
             kernel.reference(where)
 
-    setup.for_tests(cache, make_kernels)
-    built = meson_tests() + debugger.tests() + layout.tests()
-    chosen = [(title, [(name, check) for name, check in checks if pattern in name], at_once)
-              for title, checks, at_once in (("scripts", unit_tests(), jobs),
-                                             ("model, plugin, bare metal", built, jobs),
-                                             ("compilers", compilers.tests(cache), 1),
-                                             ("Linux", linux, 1), ("scenarios", alike, jobs),
-                                             ("searches", searches, 1))]
+    if any(names[title] for title in names if title != "scripts"):
+        setup.for_tests(cache, make_kernels)
     return _close([result for title, checks, at_once in chosen for result in _group(title, checks, at_once)], as_json)
 
 
 def run_kernels(cache: Cache, pattern: str, as_json: bool) -> int:
     """Boots Debian's kernels of all versions, or those whose name contains the pattern."""
-    chosen = [(name, check) for name, check in kernels.tests(cache) if pattern in name]
-    return _close(_group("Debian's kernels", chosen, 1), as_json)
+    [chosen] = _chosen([("Debian's kernels", kernels.tests(cache), 1)], pattern)
+    return _close(_group(*chosen), as_json)
 
 
 def run_distros(cache: Cache, pattern: str, as_json: bool) -> int:

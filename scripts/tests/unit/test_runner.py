@@ -1,8 +1,45 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What the closing lines say of a test that failed."""
+"""Which tests run, and what the closing lines say of one that failed."""
+import contextlib
+import io
+import json
 import unittest
+from unittest import mock
 
+from rmpopt_cli import cli
+from rmpopt_cli.base.errors import OK, SETUP_FAILED, USAGE
+from rmpopt_cli.provision import setup
+from tests.system import runner
 from tests.system.runner import what_failed
+
+
+class ChosenTest(unittest.TestCase):
+    def run_all(self, *words: str) -> tuple[int, str, str]:
+        """With tests whose names are known, and a build that must not begin."""
+        out, told = io.StringIO(), io.StringIO()
+        with mock.patch.object(setup, "for_list_of_tests"), \
+                mock.patch.object(setup, "for_tests", side_effect=OSError), \
+                mock.patch.object(runner, "meson_tests", lambda: [("meson/plugin", lambda: None)]), \
+                contextlib.redirect_stdout(out), contextlib.redirect_stderr(told):
+            return cli.main(["test", *words]), out.getvalue(), told.getvalue()
+
+    def test_a_pattern_that_no_name_has(self) -> None:
+        for pattern, says in (("nosuchpattern", r"in its name: 'test --list'"), ("sedes", "'same seed, same run'"),
+                              ("meson/plugn", "there is 'meson/plugin'"), ("scripts/x", "no test has that")):
+            status, _, told = self.run_all(pattern)
+            self.assertEqual(status, USAGE, told)
+            self.assertRegex(told, f"^rmpopt: error: test {pattern}: no test has that in its name.*\n$")
+            self.assertRegex(told, says)
+
+    def test_list(self) -> None:
+        self.assertEqual(self.run_all("--list", "meson/"), (OK, "meson/plugin\n", ""))
+        status, out, _ = self.run_all("--list", "--json")
+        self.assertLessEqual({"meson/plugin", "scripts/test_runner", "same seed, same run"},
+                             {*json.loads(out)["tests"]})
+        self.assertEqual(self.run_all("--list", "--kernels")[0], USAGE)
+
+    def test_what_is_chosen_is_built(self) -> None:
+        self.assertEqual(self.run_all("meson/plugin")[0], SETUP_FAILED)
 
 
 class WhatFailed(unittest.TestCase):
