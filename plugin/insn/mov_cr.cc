@@ -42,15 +42,6 @@ void write_cr3(const insn_event &event, encrypted_guest &guest, std::uint64_t va
     svm::set_cr3(event.cpu, value & ~(hw::c_bit | cr3_keep));
 }
 
-/// True when the hypervisor wants to know what has been written.
-bool is_trapped(const insn_event &event, const encrypted_guest &guest)
-{
-    constexpr unsigned first_bit = 16;
-    const auto traps =
-        event.machine().memory().load<std::uint32_t>(guest.vmcb + vmcb_field::write_traps);
-    return guest.es && (traps.value_or(0) >> (first_bit + event.cr.cr) & 1) != 0;
-}
-
 } // namespace
 
 void emulate_mov_to_cr(insn_event event)
@@ -71,9 +62,10 @@ void emulate_mov_to_cr(insn_event event)
     } else {
         svm::set_cr(event.cpu, event.cr.cr, value);
     }
-    if (encrypted && is_trapped(event, guest)) {
+    const std::uint64_t trap = hw::exit_code::cr0_write_trap + event.cr.cr;
+    if (encrypted && traps_write(guest, trap)) {
         event.cpu.set_rip(event.cpu.rip() + event.length);
-        exit_encrypted_guest(event.cpu, hw::exit_code::cr0_write_trap + event.cr.cr, value);
+        exit_encrypted_guest(event.cpu, trap, value);
     }
     complete(event);
 }

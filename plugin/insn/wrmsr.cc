@@ -4,8 +4,10 @@
 #include "enforce/enforcement.h"
 #include "hw-model/base/x86_bits.h"
 #include "hw-model/guest/guest_msr.h"
+#include "hw-model/guest/vmexit.h"
 #include "hw-model/machine/msr.h"
 #include "insn/dispatch.h"
+#include "qemu/svm.h"
 #include "sev/encrypted_guest.h"
 #include "x86/vmcb.h"
 
@@ -32,14 +34,27 @@ hw::msr_result write(const insn_event &event, std::uint32_t index, std::uint64_t
     return r;
 }
 
-/// Completes the write of a register that the guest's hypervisor has no part in; returns if it is
-/// none.
+/// Has QEMU write EFER, and leaves the guest after it.
+[[noreturn]] void write_trapped_efer(insn_event event, std::uint64_t value)
+{
+    synchronise(event);
+    svm::wrmsr(event.cpu);
+    event.cpu.set_rip(event.cpu.rip() + event.length);
+    exit_encrypted_guest(event.cpu, hw::exit_code::efer_write_trap, value);
+}
+
+/// Completes the write of a register that the hypervisor of a guest with encrypted memory has no
+/// part in, or that it is told of afterwards; returns if it is none.
 void write_in_guest(const insn_event &event, std::uint32_t index, std::uint64_t value)
 {
     if (!runs_encrypted_guest(event.cpu)) {
         return;
     }
     const encrypted_guest &guest = encrypted_guest_of(event.cpu);
+    if (index == msr_efer && event.cpu.cpl() == 0 &&
+        traps_write(guest, hw::exit_code::efer_write_trap)) {
+        write_trapped_efer(event, value);
+    }
     const hw::guest_msr msr = hw::guest_msr_of(index, guest.es);
     if (msr == hw::guest_msr::none) {
         return;

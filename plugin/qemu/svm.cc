@@ -33,6 +33,7 @@ qemu_function<void(void *env, std::uint32_t index, std::uint64_t value)>
     helper_xsetbv("helper_xsetbv");
 qemu_function<void(void *env, int number, std::uint64_t value)>
     helper_write_crN("helper_write_crN");
+qemu_function<void(void *env)> helper_wrmsr("helper_wrmsr");
 qemu_function<void(void *env, std::uint64_t value)> cpu_x86_update_cr3("cpu_x86_update_cr3");
 qemu_function<void(const char *file, int line)> bql_lock_impl("bql_lock_impl");
 qemu_function<void()> bql_unlock("bql_unlock");
@@ -128,6 +129,11 @@ void set_cr(const vcpu &cpu, unsigned number, std::uint64_t value)
     qemu::bql_lock_impl(__FILE__, __LINE__);
     qemu::helper_write_crN(env(cpu), static_cast<int>(number), value);
     qemu::bql_unlock();
+}
+
+void wrmsr(const vcpu &cpu)
+{
+    qemu::helper_wrmsr(env(cpu));
 }
 
 void set_cr3(const vcpu &cpu, std::uint64_t value)

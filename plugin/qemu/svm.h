@@ -42,6 +42,8 @@ void set_xcr0(const vcpu &cpu, std::uint64_t value);
 /// MOV to a control register, without checks of privilege and intercepts. It may raise an
 /// exception, which leaves by longjmp.
 void set_cr(const vcpu &cpu, unsigned number, std::uint64_t value);
+/// WRMSR of what ECX, EDX and EAX say, with QEMU's checks. May leave likewise.
+void wrmsr(const vcpu &cpu);
 /// CR3 as it is, without any check.
 void set_cr3(const vcpu &cpu, std::uint64_t value);
 

@@ -47,6 +47,14 @@ void exit_encrypted_guest(const vcpu &cpu, std::uint64_t code, std::uint64_t inf
     cpu.exit_guest(code, info1, 0);
 }
 
+bool traps_write(const encrypted_guest &guest, std::uint64_t code)
+{
+    constexpr std::uint64_t first_of_vector = 0x80;
+    const auto vector =
+        enforced.machine->memory().load<std::uint32_t>(guest.vmcb + vmcb_field::write_traps);
+    return guest.es && (vector.value_or(0) >> (code - first_of_vector) & 1) != 0;
+}
+
 void forget_encrypted_guests()
 {
     for (encrypted_guest &g : guests()) {

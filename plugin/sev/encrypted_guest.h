@@ -54,6 +54,10 @@ void add_encrypted_guest_rules(translation_rules &rules);
 /// exception, when it leads nowhere. After synchronise().
 hw::guest_translation translate_operand(const vcpu &cpu, std::uint64_t address);
 
+/// True when the guest's hypervisor wants to be told after a write that exits with `code`, one of
+/// the write traps (APM vol. 2, appendix C).
+bool traps_write(const encrypted_guest &guest, std::uint64_t code);
+
 /// To be called at machine reset.
 void forget_encrypted_guests();
 

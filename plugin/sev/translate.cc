@@ -42,8 +42,7 @@ hw::rmp_access_kind kind_of(translation::access a)
         break;
     }
     if (t.verdict.checked) {
-        tell_denied(cpu,
-                    {.address = address, .spa = t.spa, .verdict = t.verdict, .code = t.info1});
+        tell_denied(cpu, {.address = address, .spa = t.spa, .verdict = t.verdict, .code = t.info1});
     }
     exit_encrypted_guest(cpu, hw::exit_code::nested_page_fault, t.info1, t.gpa);
 }

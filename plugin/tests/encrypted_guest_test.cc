@@ -369,6 +369,28 @@ TEST_F(encrypted_guest_test, write_traps_come_after_the_write)
         (std::vector<write>{{0, 0x80000011}, {0, 0x80000011}, {8, 0x80000011}, {4, 0x80000011}}));
 }
 
+TEST_F(encrypted_guest_test, efer_is_trapped_after_the_write)
+{
+    const auto write = [&] {
+        qemu.rip = 0x3000;
+        qemu.reg[rcx] = 0xc0000080;
+        qemu.reg[rax] = 0xd01;
+        qemu.reg[rdx] = 0;
+        return execute({0x0f, 0x30});
+    };
+    run(sev_es);
+    EXPECT_FALSE(write()) << "QEMU's, unless it is trapped";
+    store(vmcb + 0x10, 1u << 15);
+    EXPECT_TRUE(write());
+    ASSERT_TRUE(last_exit.has_value());
+    EXPECT_EQ(last_exit->code, 0x8fu);
+    EXPECT_EQ(last_exit->info1, 0xd01u);
+    EXPECT_EQ(qemu.rip, 0x3002u);
+    EXPECT_EQ(qemu.msr_writes, std::vector<std::uint32_t>{0xc0000080});
+    qemu.cpl = 3;
+    EXPECT_FALSE(write()) << "QEMU raises #GP";
+}
+
 TEST_F(encrypted_guest_test, only_cr8_of_other_guests_is_emulated)
 {
     EXPECT_FALSE(execute({0x44, 0x0f, 0x22, 0xc1})) << "the host's";

@@ -194,6 +194,10 @@ void svm::set_cr(const vcpu &, unsigned number, std::uint64_t value)
 {
     qemu.cr_writes.emplace_back(number, value);
 }
+void svm::wrmsr(const vcpu &)
+{
+    qemu.msr_writes.push_back(static_cast<std::uint32_t>(qemu.reg[rcx]));
+}
 void svm::set_cr3(const vcpu &, std::uint64_t value)
 {
     qemu.paging.cr3 = value;

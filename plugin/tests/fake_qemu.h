@@ -38,6 +38,7 @@ struct state {
     hw::spa_t vmcb = 0;
     std::uint64_t efer = 0;
     std::vector<std::pair<unsigned, std::uint64_t>> cr_writes; ///< {number, value}
+    std::vector<std::uint32_t> msr_writes;                     ///< by QEMU, called by us
     bool long_mode = true;
     std::uint64_t xcr0 = 1;
     std::vector<std::byte> vectors = std::vector<std::byte>(4096);
