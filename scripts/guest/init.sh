@@ -18,7 +18,7 @@ mount -t debugfs debugfs /sys/kernel/debug 2>/dev/null
 [ -c /dev/ttyS1 ] || mknod /dev/ttyS1 c 4 65
 [ -c /dev/null ] || mknod /dev/null c 1 3
 
-# Set by the host for this boot: token, action, wait, modules, pasted, columns, rows.
+# Set by the host for this boot: token, action, wait, modules, pasted, await, columns, rows.
 # shellcheck disable=SC1091
 . $home/config
 
@@ -82,7 +82,7 @@ pass_is_over() {
 	dmesg | grep -q 'RMPOPT: pass over'
 }
 
-# Linux 7.4 makes its first pass 10 s after SNP_INIT. Who looks at a boot alone wants to see it.
+# Linux 7.4 makes its first pass 10 s after SNP_INIT. Who looks at a boot alone, or requires RMPOPT, wants to see it.
 await_first_pass() {
 	rmpopt-mark --due || return 0
 	seconds=15
@@ -127,6 +127,7 @@ case $action in
 command)
 	section output run sh $home/command
 	code=$?
+	[ "$await" ] && await_first_pass
 	show_table
 	;;
 shell)

@@ -21,7 +21,7 @@ from ..provision import given_kernel, modules, setup
 from ..provision.cache import Cache
 from ..provision.debian_kernel import Kernel
 from ..provision.qemu import Qemu
-from . import initramfs, machine, stalls, symbols, workspace
+from . import initramfs, machine, required, stalls, symbols, workspace
 from .brought import quoted
 from .guest_link import GuestLink
 from .request import Request
@@ -92,6 +92,7 @@ def _initrd(request: Request, token: str, modules: list[Path], tools: list[Path]
     size = shutil.get_terminal_size()
     config = {"token": token, "action": _action(request), "wait": str(SETTLE_SECONDS),
               "modules": " ".join(initramfs.module_name(path) for path in modules), "pasted": "yes" if pasted else "",
+              "await": "yes" if required.RMPOPT in request.require else "",
               "started": os.getcwd() if request.root or request.shares else "",
               "columns": str(size.columns) if request.shell else "", "rows": str(size.lines) if request.shell else ""}
     ours = initramfs.build(config, request.command, modules, request.files, request.initrd is None, tools,

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The options of a boot of Linux."""
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from ..base import host, options
 from ..base.errors import BadInput
 from ..base.options import directory, option, repeated, switch
 from ..provision import given_kernel, image, modules
-from . import console, schedule, stalls
+from . import console, required, schedule, stalls
 from .brought import Brought, Disk, Share
 from .machine import MachineOptions, show_size
 from .stalls import Stall
@@ -38,6 +39,9 @@ class Request:
                                  ":rw is given; may be repeated", "--disk", "FILE[:nvme][:rw]", parse=Disk.parse)
     net: bool = switch("give the guest a network, through this machine and only outwards")
     append: str = option("", "more words for the kernel command line", metavar="S")
+    require: Sequence[str] = option((), "fail the boot if this is not in use, whatever COMMAND says: snp, "
+                                     "rmpopt, or snp,rmpopt", metavar="WHAT", parse=required.parse,
+                                     show=",".join)
     watch_fatal: bool = switch("fail the boot if the watch has an error or a warning")
     same_as: Path | None = option(None, "fail the boot if it is not the same as an earlier one with the same seed, and "
                                   "say where they part", metavar="REPORT", parse=Path)
@@ -90,6 +94,10 @@ class Request:
             raise BadInput("--stall and --at need --seed and the plugin")
         if self.symbols:
             image.check_readable(self.symbols, "symbols")
+        if self.require and not self.machine.has_rmp:
+            raise BadInput("--require without an RMP: leave --no-plugin and --rmp none out")
+        if required.RMPOPT in self.require and self.machine.rmpopt == "off":
+            raise BadInput("--require rmpopt on a CPU that lacks it: leave --rmpopt off out")
         if self.watch_fatal and not self.machine.watches:
             raise BadInput("--watch-fatal without a watch: leave --watch off and --no-plugin out")
         if self.shell and self.command:

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from ..base.errors import OK, SETUP_FAILED, VERDICT
-from . import brought, hints, proofs, schedule, symbols, tables, watch
+from . import brought, hints, proofs, required, schedule, symbols, tables, watch
 from .guest_link import GuestLink
 from .request import Request
 from .session import Ending
@@ -102,7 +102,8 @@ def judge(request: Request, link: GuestLink, space: Workspace, ending: Ending,
     dmesg = _text(link, "dmesg-end", "dmesg")
     space.dmesg.write_text(dmesg)
     report = _plugin_report(space.plugin_report)
-    found = proofs.find(dmesg) if request.machine.has_rmp else []
+    # A command may have cleared the log, or filled it.
+    found = proofs.find(f"{_text(link, 'dmesg')}\n{dmesg}") if request.machine.has_rmp else []
     facts = _facts(link)
     layout = (report or {}).get("rmp", {}).get("layout", "none")  # a machine that was refused has none
     advice = hints.of(hints.Seen(dmesg, facts["release"], layout)) if request.machine.has_rmp and dmesg else []
@@ -118,6 +119,7 @@ def judge(request: Request, link: GuestLink, space: Workspace, ending: Ending,
         "parted": _parted(request.same_as, request, space, names) if request.same_as else "",
         "options": request.chosen(), "report": str(space.report),
     }
+    result["missing"] = required.missing(request.require, result)
     if ending.status == OK:
         _settle(request, link, result)
     return result
@@ -134,6 +136,8 @@ def _settle(request: Request, link: GuestLink, result: dict) -> None:
     elif guest_status:
         result.update(outcome="guest-exit", status=guest_status,
                       message=f"the command ended with status {guest_status}")
+    elif result["missing"]:
+        result.update(outcome="verdict", status=VERDICT, message=result["missing"])
     elif request.watch_fatal and watch.serious(result["findings"]):
         result.update(outcome="watch", status=VERDICT, message=watch.summary(result["findings"]))
     elif result["parted"]:

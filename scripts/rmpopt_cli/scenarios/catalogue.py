@@ -57,6 +57,7 @@ class Scenario:
     bound: int = 30  # --watch-bound
     allowed: tuple[str, ...] = ()  # findings that are expected here
     rmpopt: bool = True  # skipped if the kernel does not use RMPOPT
+    lacks: tuple[str, ...] = ()  # what --require can't ask for here
     complete: bool = True  # SNP is in use at the end, and all clean regions must be optimised then
 
 
@@ -64,14 +65,14 @@ SCENARIOS = (
     Scenario("boot", "boot, and nothing else"),
     Scenario("boot-1-cpu", "boot on a single CPU", smp="1"),
     Scenario("boot-maxcpus", "boot with maxcpus=1: SNP may stay off, but nothing may go wrong",
-             append="maxcpus=1", rmpopt=False, complete=False),
+             append="maxcpus=1", rmpopt=False, lacks=("snp", "rmpopt"), complete=False),
     Scenario("boot-no-smt", "boot with the second thread of each core off", append="nosmt", rmpopt=False,
-             complete=False),
+             lacks=("snp", "rmpopt"), complete=False),
     Scenario("boot-segments", "memory that takes more than one segment of the RMP", memory="68G"),
     Scenario("boot-sparse", "RAM from 1 TiB on, and no segments of the RMP below it but the first", "guest hold 2M 2",
              qemu_options=("-m", "3G,maxmem=1100G,slots=1"), guests=True),
     Scenario("boot-contiguous", "a contiguous RMP on a CPU with RMPOPT, which can't be used there", "guest hold 1M 2",
-             rmp="contiguous", guests=True, rmpopt=False, complete=False),
+             rmp="contiguous", guests=True, rmpopt=False, lacks=("rmpopt",), complete=False),
     Scenario("guest", "a guest comes and goes", "guest hold 2M 5", guests=True),
     Scenario("guests-last-exit", "several guests, the last exit counts",
              "background hold 1M 4; background hold 1M 9; background hold 1M 13; await", guests=True),
@@ -110,9 +111,9 @@ SCENARIOS = (
              "for r in 1 2; do while sleep 0.1; do cat $table; done >/dev/null & readers=\"$readers $!\"; done\n"
              "guest hold 1M 2; sleep 40; kill $readers", guests=True),
     Scenario("shut-down", "SNP is shut down, because the secure processor's driver is unbound, while a pass is due",
-             "unbind_psp", complete=False),
+             "unbind_psp", lacks=("snp",), complete=False),
     Scenario("shut-down-fully", "the same, and firmware clears SNP_EN", "unbind_psp", policies=X86_SHUTDOWN,
-             complete=False),
+             lacks=("snp",), complete=False),
     Scenario("initialise-again", "SNP is shut down and, after a while, initialised again",
              "sleep 25; lifecycle shut-down; sleep 15; lifecycle sev-init-again; sleep 45; guest hold 1M 1",
              append=AGAIN, guests=True, files=("snp-lifecycle",)),

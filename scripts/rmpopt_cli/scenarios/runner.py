@@ -5,7 +5,7 @@ import os
 import re
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ..base.errors import OK, TEST_FAILED, VERDICT, Failure
@@ -53,8 +53,9 @@ def request(scenario: Scenario, given: Given) -> Request:
     machine = MachineOptions(seed=SEED, watch_bound=scenario.bound, smp=scenario.smp,
                              memory=parse_size(scenario.memory), rmp=scenario.rmp, policies=list(scenario.policies),
                              qemu_options=list(scenario.qemu_options))
-    return given.onto(Request(append=scenario.append, files=[PROGRAMS / name for name in programs], machine=machine,
-                              timeout=TAKES_AT_MOST, command=_script(scenario)))
+    wanted = given.onto(Request(append=scenario.append, files=[PROGRAMS / name for name in programs], machine=machine,
+                                timeout=TAKES_AT_MOST, command=_script(scenario)))
+    return replace(wanted, require=[what for what in wanted.require if what not in scenario.lacks])
 
 
 def _findings(result: dict) -> list[dict]:
@@ -72,6 +73,8 @@ def _skip_reason(text: str) -> str:
 
 def judge(scenario: Scenario, status: int, result: dict, dmesg: str) -> tuple[str, str]:
     """The verdict and its reason."""
+    if result["missing"] and status in (OK, SKIPPED, VERDICT):
+        return "fail", result["missing"]
     if status == SKIPPED:
         return "skip", _skip_reason(result["output"])
     seen = (result.get("plugin") or {}).get("watch")

@@ -121,6 +121,14 @@ LINUX = (
          never="Completion-Wait loop timed out"),
     Boot("a hint for a word of the command line", ("--mem", "2G", "--append", "nosmt"), VERDICT,
          "not all CPUs online.*leave 'nosmt' out"),
+    Boot("SNP required, but KVM does not offer it",
+         ("--mem", "2G", "--append", "kvm_amd.sev_snp=0", "--require", "snp", "--", "true"), VERDICT,
+         "required, but missing: SNP .the guest did not show: KVM offers SNP"),
+    Boot("RMPOPT required, and the kernel's log is empty", ("--mem", "2G", "--require", "snp,rmpopt", "--",
+                                                           "dmesg -c >/dev/null")),
+    Boot("RMPOPT required, its first pass comes late",
+         ("--kernel", "variants", "--append", "rmpopt.mistake=merged-flow", "--require", "snp,rmpopt", "--", "true"),
+         plugin={"watch.pass_count": 1}),
     Boot("status of a command", ("--mem", "2G", "--", "echo from the guest; exit 42"), 42, "from the guest"),
 )
 

@@ -29,7 +29,7 @@ def result(findings: tuple[dict, ...] = (), optimised: str = "0-1", passes: int 
     regions = [{"gb": 0, "assigned_pages": 0, "optimised_cpus": "0-1"},
                {"gb": 1, "assigned_pages": 0, "optimised_cpus": optimised},
                {"gb": 2, "assigned_pages": 7, "optimised_cpus": ""}]
-    return {"outcome": "ok", "message": "", "output": "", "report": "/nowhere",
+    return {"outcome": "ok", "message": "", "output": "", "report": "/nowhere", "missing": "",
             "guest": {"siblings": {"0": "0", "1": "1", "2": ""}},
             "plugin": {"regions": regions, "watch": {"pass_count": passes, "findings": list(findings)}}}
 
@@ -90,6 +90,12 @@ class JudgeTest(unittest.TestCase):
         self.assertEqual(self.judge(result((finding("pages-leaked"),), passes=0))[0], "fail")
         self.assertEqual(self.judge(result(passes=0), of=Scenario("s", "", rmpopt=False))[0], "pass")
 
+    def test_what_is_required_is_not_skipped(self) -> None:
+        shown = {**result(passes=0), "missing": "required, but missing: RMPOPT", "output": "# SKIP no such thing\n"}
+        for status in (OK, SKIPPED, VERDICT):
+            self.assertEqual(self.judge(shown, status, of=Scenario("s", "", complete=False)), ("fail", shown["missing"]))
+        self.assertEqual(self.judge({**shown, "outcome": "panic", "message": "panic"}, GUEST_DIED), ("fail", "panic"))
+
     def test_script_skips(self) -> None:
         shown = {**result(), "output": "# SKIP no such thing\n"}
         self.assertEqual(self.judge(shown, SKIPPED), ("skip", "no such thing"))
@@ -147,6 +153,12 @@ class RunTest(unittest.TestCase):
         self.assertEqual(told.append, f"{again.append} extra=1")
         self.assertEqual(told.machine.policies, [*again.policies, "oow=gp"])
         self.assertEqual([path.name for path in told.files], ["snp-guest", "snp-lifecycle"])
+
+    def test_what_a_scenario_lacks_is_not_required(self) -> None:
+        given = Given({"require": ["snp", "rmpopt"]})
+        left = {s.name: scenario.request(s, given).require for s in SCENARIOS}
+        self.assertEqual((left["boot"], left["shut-down"], left["boot-contiguous"], left["boot-no-smt"]),
+                         (["snp", "rmpopt"], ["rmpopt"], ["snp"], []))
 
     def test_a_boot_that_can_not_be(self) -> None:
         with mock.patch.object(scenario.linux, "boot", side_effect=BadInput("no such kernel")):
