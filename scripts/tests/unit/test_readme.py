@@ -1,12 +1,17 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The tables of options in scripts/README.md are those of the command line.
+"""The tables of options in scripts/README.md are those of the command line, and the documents' examples work.
 
 "python3 -m tests.unit.test_readme write", in scripts/, regenerates them.
 """
 import argparse
 import re
+import shlex
+import subprocess
 import sys
+import tempfile
+import textwrap
 import unittest
+from pathlib import Path
 
 from rmpopt_cli import cli
 from rmpopt_cli.base import options
@@ -67,6 +72,31 @@ class ReadmeTest(unittest.TestCase):
             for each in [parser, *(p for a in below for p in a.choices.values())]:
                 for flag in each._option_string_actions:
                     self.assertTrue(flag in ("-h", "--help") or f"`{flag}" in text, f"{verb}: {flag}")
+
+
+class ExamplesTest(unittest.TestCase):
+    """Of the documents."""
+    TEXT = (CHECKOUT / "README.md").read_text() + README.read_text()
+
+    def test_options_are_known(self) -> None:
+        lines = re.findall(r"^    (?!    replay).*?scripts/rmpopt (.*)$", self.TEXT.replace("\\\n", ""), re.M)
+        self.assertGreater(len(lines), 20)
+        for line in lines:
+            words = shlex.split(line.partition(">")[0].replace("$INDEX/$COUNT", "1/8"), comments=True)
+            with self.subTest(line):
+                cli.parser().parse_args(words)  # exits if it does not know them
+
+    def test_ci_notices_each_failure(self) -> None:
+        found = re.search(r"^For CI.*?\n\n(.*?)\n\n", self.TEXT, re.M | re.S)
+        assert found
+        with tempfile.TemporaryDirectory() as top:
+            Path(top, "scripts").mkdir()
+            Path(top, "scripts", "rmpopt").write_text('#!/bin/sh\n[ "$1" != "$FAILS" ]\n')
+            Path(top, "scripts", "rmpopt").chmod(0o755)
+            statuses = [subprocess.run(["sh", "-c", textwrap.dedent(found[1])], cwd=top,
+                                       env={"HOME": top, "FAILS": verb}).returncode
+                        for verb in ("none", "boot", "scenario", "explore")]
+        self.assertEqual(statuses, [0, 1, 1, 1])
 
 
 if __name__ == "__main__":
