@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-# First process of the guest. It speaks to the host on the second serial port, in
-# sections "@TOKEN begin NAME" ... "@TOKEN end NAME STATUS" and words "@TOKEN word ...".
+# First process of the guest. It speaks to the host on the second serial port, in sections
+# "NUL @TOKEN begin NAME" ... "NUL @TOKEN end NAME STATUS" and words "NUL @TOKEN word ...".
+# With a NUL first, the host need not keep back the end of each line to see what follows.
 # The first serial port is left to the kernel's console.
 # shellcheck disable=SC2154  # variables that come from the config file
 PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/.rmpopt/bin
@@ -25,7 +26,7 @@ mount -t debugfs debugfs /sys/kernel/debug 2>/dev/null
 exec 3>/dev/ttyS1
 stty -F /dev/ttyS1 raw -echo
 
-word() { echo "@$token $*" >&3; }
+word() { printf '\0@%s %s\n' "$token" "$*" >&3; }
 
 # section NAME COMMAND...: the command's output, its status, and nothing in between
 section() {
@@ -34,7 +35,7 @@ section() {
 	word begin "$name"
 	"$@" >&3 2>&1 3>&-
 	status=$?
-	printf '\n@%s end %s %s\n' "$token" "$name" "$status" >&3
+	word end "$name" "$status"
 	return $status
 }
 
@@ -113,7 +114,6 @@ shell_on_console() {
 	run setsid sh -c 'exec sh -i </dev/ttyS0 >/dev/ttyS0 2>&1' 3>&-
 }
 
-echo >&3 # an earlier kernel may have ended in the middle of a line
 word hello
 load_modules
 section facts facts

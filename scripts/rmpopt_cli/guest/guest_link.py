@@ -13,7 +13,8 @@ class Section:
 
 @dataclass
 class GuestLink:
-    """Takes bytes as they arrive. Our lines begin with a token that the guest's programs do not know."""
+    """Takes bytes as they arrive. Our lines begin with a NUL and a token that the guest's programs do not know. They
+    may follow anything, also what an earlier kernel left unfinished."""
     token: str
     on_output: Callable[[bytes], None] = lambda data: None  # called with the command's output
     on_section: Callable[[Section], None] = lambda section: None
@@ -40,8 +41,12 @@ class GuestLink:
         """How many kernels have reached init."""
         return sum(words == ["hello"] for words in self.words)
 
+    @property
+    def command_runs(self) -> bool:
+        return self._open is not None and self._open.name == self.LIVE
+
     def text(self, name: str) -> str:
-        """All sections of a name, concatenated. The last section of an earlier kernel may be unfinished."""
+        """All sections of a name, concatenated, whether or not they are finished."""
         return b"".join(s.content for s in self.sections if s.name == name).decode(errors="replace")
 
     def section(self, name: str) -> Section | None:
@@ -57,57 +62,60 @@ class GuestLink:
     def _step(self) -> bool:
         return self._inside(self._open) if self._open else self._outside()
 
+    def _mark(self, words: str = "") -> bytes:
+        return f"\0@{self.token} {words}".encode()
+
     def _outside(self) -> bool:
         line, newline, rest = self._pending.partition(b"\n")
         if not newline:
             return False
         self._pending = rest
-        mark = f"@{self.token} ".encode()
-        if line.startswith(mark):
-            words = line[len(mark):].decode(errors="replace").split()
-            if words[:1] == ["begin"] and len(words) == 2:
-                self._open = Section(words[1])
-                if words[1] == self.LIVE:
-                    self._current.clear()
-            elif words:
-                self.words.append(words)
-                if words in self.OTHERS:
-                    self._current.clear()
-                if words == ["hello"]:
-                    self._before = len(self.sections)
+        _, mark, told = line.rpartition(self._mark())
+        words = told.decode(errors="replace").split() if mark else []
+        if words[:1] == ["begin"] and len(words) == 2:
+            self._begin(words[1])
+        elif words:
+            self.words.append(words)
+            if words in self.OTHERS:
+                self._current.clear()
+            if words == ["hello"]:
+                self._before = len(self.sections)
         return True
 
     def _inside(self, section: Section) -> bool:
-        mark = f"\n@{self.token} end {section.name} ".encode()
-        at = self._pending.find(mark)
-        hello = f"\n@{self.token} hello\n".encode()
-        new_start = self._pending.find(hello)
+        end, hello = self._mark(f"end {section.name} "), self._mark("hello\n")
+        at, new_start = self._pending.find(end), self._pending.find(hello)
         if new_start >= 0 and (at < 0 or new_start < at):
-            self._take(section, self._pending[:new_start])
-            self._pending = self._pending[new_start + 1:]
+            self._take(section, new_start)
             self._finish(section, None)
             return True
-        if at < 0:  # a mark may have arrived in part
-            complete = max(0, len(self._pending) - max(len(mark), len(hello)) + 1)
-            self._take(section, self._pending[:complete])
-            self._pending = self._pending[complete:]
+        if at < 0:
+            last = self._pending.rfind(b"\0")  # perhaps of a mark that has arrived in part
+            begun = last >= 0 and any(mark.startswith(self._pending[last:]) for mark in (end, hello))
+            self._take(section, last if begun else len(self._pending))
             return False
-        line, newline, rest = self._pending[at + 1:].partition(b"\n")
+        self._take(section, at)
+        line, newline, rest = self._pending.partition(b"\n")
         if not newline:
             return False
-        self._take(section, self._pending[:at])
-        self._finish(section, int(line.rsplit(b" ", 1)[1]))
+        self._finish(section, int(line.removeprefix(end)))
         self._pending = rest
         return True
 
+    def _begin(self, name: str) -> None:
+        self._open = Section(name)
+        self.sections.append(self._open)
+        if name == self.LIVE:
+            self._current.clear()
+
     def _finish(self, section: Section, status: int | None) -> None:
         section.status = status
-        self.sections.append(section)
         self._current.add(section.name)
         self._open = None
         self.on_section(section)
 
-    def _take(self, section: Section, data: bytes) -> None:
+    def _take(self, section: Section, length: int) -> None:
+        data, self._pending = self._pending[:length], self._pending[length:]
         section.content += data
         if section.name == self.LIVE and data:
             self.on_output(data)

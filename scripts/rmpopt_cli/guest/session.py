@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Runs QEMU, follows what the guest reports, and ends QEMU."""
 import contextlib
+import re
 import signal
 import subprocess
 import sys
@@ -16,7 +17,8 @@ from .proofs import panic
 from .workspace import Workspace
 
 POLL = 0.05
-TIME_LIMIT = "the time limit of"  # as the plugin says
+SHOWN = 100  # characters of the last output, in a message
+TIME_LIMIT = re.compile(r"the time limit of (.*) is over")  # as the plugin says
 GRACE = 15.0  # seconds for QEMU to end, by itself or after SIGTERM
 NOISE = ("warning: TCG doesn't support requested feature", "terminating on signal", "doesn't support hyperthreading")
 
@@ -44,6 +46,7 @@ class Session:
         self._reboots = reboots
         self._to_the_end = to_the_end  # the guest powers itself off; we would do it at another moment each time
         self._start = time.monotonic()
+        self._position = 0  # of the status log: what the link knows
         self.seconds_to_init = 0.0
 
     def run(self) -> Ending:
@@ -59,7 +62,7 @@ class Session:
                 ending = self._follow(process)
             finally:
                 self._stop(process)
-        self._read_on()
+                self._read_on()
         return ending or self._explain_exit(process.returncode)
 
     def _stdout(self) -> int | None:
@@ -69,7 +72,6 @@ class Session:
 
     def _follow(self, process: subprocess.Popen[bytes]) -> Ending | None:
         """Waits until the guest is done or the time is up. Returns None if QEMU ended by itself."""
-        self._position = 0
         while process.poll() is None:
             if stopping.is_set():
                 return Ending(SETUP_FAILED, "interrupted", "interrupted")
@@ -82,8 +84,8 @@ class Session:
                 return Ending(GUEST_DIED, "died", f"the guest started anew more than {self._reboots} times, "
                               f"last words: {self._whereabouts()}")
             if time.monotonic() - self._start > self._timeout and not self._link.said("shell"):
-                return Ending(TIMEOUT, "timeout", f"no end within {self._timeout:.0f} s, guest got to: "
-                              f"{self._whereabouts()}: raise --timeout or look for a hang")
+                return Ending(TIMEOUT, "timeout", f"{self._unfinished(f'{self._timeout:.0f} s')}: raise --timeout or "
+                              "look for a hang")
             time.sleep(POLL)
         return None
 
@@ -115,6 +117,14 @@ class Session:
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(GRACE)
 
+    def _unfinished(self, limit: str) -> str:
+        """What the guest was at when its time was up."""
+        if not self._link.command_runs:
+            return f"no end within {limit}, guest got to: {self._whereabouts()}"
+        output = self._link.text(self._link.LIVE)
+        last = f"last output: {last_line(output)[:SHOWN]}" if output.strip() else "without any output"
+        return f"the command was still running after {limit} ({last})"
+
     def _whereabouts(self) -> str:
         text = self._space.console.read_text(errors="replace") if self._space.console.exists() else ""
         return last_line(text)
@@ -134,9 +144,9 @@ class Session:
         reason = panic(console)
         if reason:
             return Ending(GUEST_DIED, "panic", f"the guest kernel panicked: {reason}")
-        over = next((line for line in qemu_messages(self._space.plugin_log) if TIME_LIMIT in line), "")
+        over = TIME_LIMIT.search("\n".join(qemu_messages(self._space.plugin_log)))
         if over:
-            return Ending(TIMEOUT, "timeout", f"{over}, guest got to: {self._whereabouts()}")
+            return Ending(TIMEOUT, "timeout", self._unfinished(over[1]))
         if self._link.said("handover"):
             return Ending(OK, "powered-off")
         if self._link.said("hello"):

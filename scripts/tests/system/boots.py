@@ -147,7 +147,7 @@ BAD_INPUT = (
     Boot("QEMU option unknown", ("--qemu-opts=-no-such-option",), QEMU_FAILED, "no-such-option"),
     Boot("quotes open in --qemu-opts", ("--qemu-opts", "'"), USAGE, "check the quotes"),
     Boot("report directory not possible", ("--report", "/dev/null/x"), USAGE, "--report"),
-    Boot("guest that hangs", ("--mem", "2G", "--timeout", "12", "--", "sleep 1000"), TIMEOUT, "no end within 12 s"),
+    Boot("guest that hangs", ("--mem", "2G", "--timeout", "12", "--", "sleep 1000"), TIMEOUT, "still running after 12 s"),
     Boot("guest that powers off", ("--mem", "2G", "--", "poweroff -f"), GUEST_DIED, "before its work was done",
          "<- differ"),
     Boot("guest that panics", ("--mem", "2G", "--", "echo c > /proc/sysrq-trigger"), GUEST_DIED, "panicked: sysrq",

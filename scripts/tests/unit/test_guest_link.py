@@ -5,9 +5,9 @@ import unittest
 
 from rmpopt_cli.guest.guest_link import GuestLink
 
-TALK = (b"noise from the firmware\r\n@tok hello\n@tok begin facts\nrelease 7.3\n\n@tok end facts 0\n"
-        b"@tok begin output\nbinary \x00\xff\n@tok end other 5\nlast line without newline\n@tok end output 7\n"
-        b"@wrong done 0\n@tok done 7\n")
+TALK = (b"noise from the firmware\r\n\0@tok hello\n\0@tok begin facts\nrelease 7.3\n\0@tok end facts 0\n"
+        b"\0@tok begin output\nbinary \x00\xff\n\0@tok end other 5\nlast line without newline\0@tok end output 7\n"
+        b"\0@wrong done 0\n\0@tok done 7\n")
 
 
 class GuestLinkTest(unittest.TestCase):
@@ -28,7 +28,7 @@ class GuestLinkTest(unittest.TestCase):
         facts, output = link.section("facts"), link.section("output")
         assert facts and output
         self.assertEqual(facts.content, b"release 7.3\n")
-        self.assertEqual(output.content, b"binary \x00\xff\n@tok end other 5\nlast line without newline")
+        self.assertEqual(output.content, b"binary \x00\xff\n\0@tok end other 5\nlast line without newline")
         self.assertEqual(output.status, 7)
         self.assertEqual(self.live, output.content)
         self.assertEqual(self.finished, ["facts", "output"])
@@ -46,12 +46,27 @@ class GuestLinkTest(unittest.TestCase):
             self.check(self.feed([TALK[a:b] for a, b in zip([0, *cuts], [*cuts, len(TALK)])]))
 
     def test_section_that_never_ends(self) -> None:
-        link = self.feed([b"@tok begin output\nhalf of it"])
+        link = self.feed([b"\0@tok begin output\nhalf of it"])
         self.assertIsNone(link.section("output"))
         self.assertIsNone(link.said("done"))
+        self.assertEqual((link.text("output"), link.command_runs), ("half of it", True))
 
-    TWO_STARTS = (b"@tok hello\n@tok begin output\nfirst\nhalf a li\n@tok hello\n"
-                  b"@tok begin output\nsecond\n\n@tok end output 0\n@tok done 0\n")
+    def test_nothing_is_kept_back(self) -> None:
+        """But what may be the beginning of a mark."""
+        link, seen = self.feed([b"\0@tok begin output\n"]), []
+        for piece in (b"line\n", b"no newline", b"nul\0", b"@tok en", b"d outpu", b"s\0@", b"tok end output 0\n"):
+            link.feed(piece)
+            seen.append(self.live)
+        self.assertEqual(seen, [b"line\n", b"line\nno newline", *[b"line\nno newlinenul"] * 3,
+                                *[b"line\nno newlinenul\0@tok end outpus"] * 2])
+        self.assertFalse(link.command_runs)
+
+    def test_start_after_something_unfinished(self) -> None:
+        link = self.feed([b"\0@tok hello\n\0@tok wor\0@tok hello\n\0@tok done 0\n"])
+        self.assertEqual(link.words, [["hello"], ["hello"], ["done", "0"]])
+
+    TWO_STARTS = (b"\0@tok hello\n\0@tok begin output\nfirst\nhalf a li\0@tok hello\n"
+                  b"\0@tok begin output\nsecond\n\0@tok end output 0\n\0@tok done 0\n")
 
     def test_second_start_cuts_a_section_off(self) -> None:
         for size in (1, 7, 1000):
@@ -68,16 +83,16 @@ class GuestLinkTest(unittest.TestCase):
         self.assertIsNone(link.section("table"))
 
     def test_output_that_looks_like_a_start(self) -> None:
-        link = self.feed([b"@tok begin output\nsays @tok hello\n@tok hello you\n\n@tok end output 0\n"])
+        link = self.feed([b"\0@tok begin output\nsays @tok hello\n\0@tok hello you\n\0@tok end output 0\n"])
         self.assertEqual(link.starts, 0)
 
     def test_empty_section(self) -> None:
-        section = self.feed([b"@tok begin table\n\n@tok end table 1\n"]).section("table")
+        section = self.feed([b"\0@tok begin table\n\0@tok end table 1\n"]).section("table")
         assert section
         self.assertEqual((section.content, section.status), (b"", 1))
 
     def test_last_section_of_a_name_counts(self) -> None:
-        one = b"@tok begin table\n%s\n@tok end table 0\n"
+        one = b"\0@tok begin table\n%s\0@tok end table 0\n"
         section = self.feed([one % b"first", one % b"second"]).section("table")
         assert section
         self.assertEqual(section.content, b"second")

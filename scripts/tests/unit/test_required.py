@@ -76,20 +76,20 @@ class JudgeTest(unittest.TestCase):
             return judge(Request(require=["snp"], command="x"), link, space, Ending(OK, "done"))
 
     def test_the_commands_success_does_not_count(self) -> None:
-        shown = self.judged(b"@tok done 0\n")
+        shown = self.judged(b"\0@tok done 0\n")
         self.assertEqual((shown["outcome"], shown["status"]), ("verdict", VERDICT))
         self.assertIn("required, but missing: SNP", shown["message"])
 
     def test_the_commands_failure_does(self) -> None:
-        shown = self.judged(b"@tok done 9\n")
+        shown = self.judged(b"\0@tok done 9\n")
         self.assertEqual((shown["outcome"], shown["status"]), ("guest-exit", 9))
         self.assertIn("required, but missing: SNP", shown["missing"])
 
     def test_proofs_are_those_from_before_the_command(self) -> None:
-        shown = self.judged(b"@tok begin dmesg\n[ 0.1] SEV-SNP: RMP table physical range [1 - 2]\n"
+        shown = self.judged(b"\0@tok begin dmesg\n[ 0.1] SEV-SNP: RMP table physical range [1 - 2]\n"
                             b"[ 0.2] AMD-Vi: IOMMU SNP support enabled.\n[ 0.3] ccp 0: SEV-SNP API:1.55 build:25\n"
-                            b"[ 0.4] kvm_amd: SEV-SNP enabled (ASIDs 1 - 99)\n\n@tok end dmesg 0\n"
-                            b"@tok begin dmesg-end\nfull\n\n@tok end dmesg-end 0\n@tok done 0\n", "init")
+                            b"[ 0.4] kvm_amd: SEV-SNP enabled (ASIDs 1 - 99)\n\0@tok end dmesg 0\n"
+                            b"\0@tok begin dmesg-end\nfull\n\0@tok end dmesg-end 0\n\0@tok done 0\n", "init")
         self.assertEqual(shown["missing"], "")
 
 

@@ -14,7 +14,7 @@ from rmpopt_cli.guest.session import Ending, Session
 from rmpopt_cli.guest.verdict import judge
 from rmpopt_cli.guest.workspace import Workspace
 
-HELLO = "echo '@tok hello' >> status.log; "
+HELLO = "printf '\\0@tok hello\\n' >> status.log; "
 
 
 class SessionTest(unittest.TestCase):
@@ -31,7 +31,7 @@ class SessionTest(unittest.TestCase):
 
     def test_done_ends_qemu_in_good_order(self) -> None:
         started = time.monotonic()
-        ending = self.play(f"trap 'touch ended; exit 0' TERM; {HELLO} echo '@tok done 0' >> status.log; "
+        ending = self.play(f"trap 'touch ended; exit 0' TERM; {HELLO} printf '\\0@tok done 0\\n' >> status.log; "
                            "while :; do sleep 0.1; done")
         self.assertEqual((ending.status, ending.outcome), (OK, "done"))
         self.assertTrue((self.top / "ended").exists())
@@ -39,14 +39,14 @@ class SessionTest(unittest.TestCase):
 
     def test_with_a_seed_qemu_ends_by_itself(self) -> None:
         argv = ["sh", "-c", f"cd {self.top}; trap 'touch ended; exit 0' TERM; {HELLO} "
-                            "echo '@tok done 0' >> status.log; sleep 1; touch off"]
+                            "printf '\\0@tok done 0\\n' >> status.log; sleep 1; touch off"]
         ending = Session(argv, self.space, self.link, 20, to_the_end=True).run()
         self.assertEqual(ending.outcome, "done")
         self.assertTrue((self.top / "off").exists())
         self.assertFalse((self.top / "ended").exists())
 
     def test_done_just_before_the_exit_counts(self) -> None:
-        self.assertEqual(self.play(f"{HELLO} echo '@tok done 3' >> status.log").outcome, "done")
+        self.assertEqual(self.play(f"{HELLO} printf '\\0@tok done 3\\n' >> status.log").outcome, "done")
         self.assertEqual(self.link.said("done"), ["done", "3"])
 
     def test_early_clean_exit_is_a_death(self) -> None:
@@ -61,13 +61,13 @@ class SessionTest(unittest.TestCase):
         self.assertIn("before its work was done", ending.message)
 
     def test_start_anew_is_a_death_unless_expected(self) -> None:
-        again = HELLO + HELLO + "sleep 1; echo '@tok done 0' >> status.log; sleep 5"
+        again = HELLO + HELLO + "sleep 1; printf '\\0@tok done 0\\n' >> status.log; sleep 5"
         ending = self.play(again)
         self.assertEqual(ending.status, GUEST_DIED)
         self.assertIn("started anew", ending.message)
 
     def test_expected_start_anew(self) -> None:
-        argv = ["sh", "-c", f"cd {self.top}; {HELLO + HELLO} echo '@tok done 0' >> status.log; sleep 1"]
+        argv = ["sh", "-c", f"cd {self.top}; {HELLO + HELLO} printf '\\0@tok done 0\\n' >> status.log; sleep 1"]
         ending = Session(argv, self.space, self.link, 20, reboots=1).run()
         self.assertEqual(ending.outcome, "done")
 
@@ -77,12 +77,24 @@ class SessionTest(unittest.TestCase):
         self.assertIn("no root", ending.message)
 
     def test_users_init_may_power_off(self) -> None:
-        self.assertEqual(self.play(HELLO + "echo '@tok handover' >> status.log").outcome, "powered-off")
+        self.assertEqual(self.play(HELLO + "printf '\\0@tok handover\\n' >> status.log").outcome, "powered-off")
 
     def test_hang(self) -> None:
         ending = self.play("echo stuck here > console.log; exec sleep 100", timeout=0.5)
         self.assertEqual(ending.status, TIMEOUT)
         self.assertIn("stuck here", ending.message)
+
+    def test_hang_of_the_command(self) -> None:
+        begun = HELLO + "printf '\\0@tok begin output\\n' >> status.log; "
+        ending = self.play(begun + "echo working >> status.log; exec sleep 100", timeout=0.5)
+        self.assertEqual((ending.status, self.link.text("output")), (TIMEOUT, "working\n"))
+        self.assertIn("the command was still running after 0 s (last output: working): raise", ending.message)
+
+    def test_the_guests_time_is_up(self) -> None:
+        ending = self.play("echo \"the time limit of 7 s of the guest's clock is over\" > plugin.log; "
+                           "echo booting > console.log")
+        self.assertEqual((ending.status, ending.message),
+                         (TIMEOUT, "no end within 7 s of the guest's clock, guest got to: booting"))
 
     def test_killed(self) -> None:
         ending = self.play("kill -9 $$")
@@ -103,10 +115,10 @@ class SessionTest(unittest.TestCase):
 
     def judged(self, report: str, table: str, request: Request) -> dict:
         self.space.plugin_report.write_text(report)
-        self.link.feed(b"@tok begin dmesg\n[    0.1] SEV-SNP: Segmented RMP base table physical range [1 - 2]\n"
+        self.link.feed(b"\0@tok begin dmesg\n[    0.1] SEV-SNP: Segmented RMP base table physical range [1 - 2]\n"
                        b"[    0.2] AMD-Vi: IOMMU SNP support enabled.\n[    0.3] ccp 0: SEV-SNP API:1.55 build:25\n"
-                       b"[    0.4] kvm_amd: SEV-SNP enabled (ASIDs 1 - 99)\n\n@tok end dmesg 0\n"
-                       + f"@tok begin table\n{table}\n@tok end table 0\n@tok done 0\n".encode())
+                       b"[    0.4] kvm_amd: SEV-SNP enabled (ASIDs 1 - 99)\n\0@tok end dmesg 0\n"
+                       + f"\0@tok begin table\n{table}\n\0@tok end table 0\n\0@tok done 0\n".encode())
         return judge(request, self.link, self.space, Ending(OK, "done"))
 
     REPORT = ('{"rmp": {"layout": "%s"}, "regions": [{"gb": 0, "assigned_pages": 0, "optimised_cpus": "0-1"}]}')
@@ -135,13 +147,13 @@ class SessionTest(unittest.TestCase):
         self.assertEqual((result["message"], result["hints"]), ("refused", []))
 
     def test_missing_proof(self) -> None:
-        self.link.feed(b"@tok done 0\n")
+        self.link.feed(b"\0@tok done 0\n")
         self.space.plugin_report.write_text(self.REPORT % "none")
         result = judge(self.WITH_PLUGIN, self.link, self.space, Ending(OK, "done"))
         self.assertIn("did not show: RMP probed", result["message"])
 
     def test_status_of_the_command_wins(self) -> None:
-        self.link.feed(b"@tok done 9\n")
+        self.link.feed(b"\0@tok done 9\n")
         request = Request(command="false", machine=MachineOptions(no_plugin=True))
         result = judge(request, self.link, self.space, Ending(OK, "done"))
         self.assertEqual((result["outcome"], result["status"]), ("guest-exit", 9))
