@@ -66,7 +66,7 @@ WITH_VNG = Step("root: virtme-ng",
                 "scripts/rmpopt vng -- --cpus 4 --memory 2G --run $(scripts/rmpopt kernel build) "
                 "--exec 'dmesg | grep \"SEV-SNP enabled (ASIDs\"'")
 WITH_CLANG = Step("clang: plugin, model's tests",
-                  "CC=clang CXX=clang++ meson setup build-clang -Dwerror=true -Dbuildtype=release && "
+                  "CC=clang CXX=clang++ meson setup build-clang -Dtests=true -Dwerror=true -Dbuildtype=release && "
                   "ninja -C build-clang for-guests && meson test -C build-clang 'hw model'")
 # Debian 12 has no virtme-ng.
 RELEASES = {"bookworm": (*STEPS, AS_PACKAGE), "trixie": (*STEPS, AS_PACKAGE, WITH_VNG),

@@ -4,6 +4,7 @@
 "python3 -m tests.unit.test_readme write", in scripts/, regenerates them.
 """
 import argparse
+import json
 import re
 import shlex
 import subprocess
@@ -85,6 +86,11 @@ class ExamplesTest(unittest.TestCase):
             words = shlex.split(line.partition(">")[0].replace("$INDEX/$COUNT", "1/8"), comments=True)
             with self.subTest(line):
                 cli.parser().parse_args(words)  # exits if it does not know them
+
+    def test_an_installation_builds_no_tests(self) -> None:
+        done = subprocess.run(["meson", "introspect", "--buildoptions", CHECKOUT / "meson.build"], capture_output=True,
+                              check=True)
+        self.assertEqual([option["value"] for option in json.loads(done.stdout) if option["name"] == "tests"], [False])
 
     def test_ci_notices_each_failure(self) -> None:
         found = re.search(r"^For CI.*?\n\n(.*?)\n\n", self.TEXT, re.M | re.S)
