@@ -17,6 +17,7 @@ CONTROLLERS = ("virtio", "nvme")
 # SNP needs a kernel whose IOMMU translates, and QEMU's does not translate. What needs that stands on a bus of its own.
 BEYOND_IOMMU = "beyond-iommu"
 TAG_OF_ROOT = "root"
+OWN_WITH_ROOT = ("/tmp", "/run")  # empty directories of the guest's, as bring.sh mounts them
 ADVICE = ("has the kernel CONFIG_9P_FS and CONFIG_NET_9P_VIRTIO for --share and --root, CONFIG_OVERLAY_FS for --root, "
           "CONFIG_VIRTIO_NET for --net, built in or among its modules?")
 
@@ -117,6 +118,14 @@ class Brought:
         mounts = [share.mount for share in self.shares]
         if len({*mounts}) < len(mounts):
             raise BadInput("--share: two directories at the same place: give one of them another MOUNT")
+
+    def has(self, directory: Path) -> bool:
+        """Whether a guest with a root has this directory, as far as that is known here."""
+        for share in self.shares:
+            if directory.is_relative_to(share.mount):
+                return (share.directory / directory.relative_to(share.mount)).is_dir()
+        own = any(directory.is_relative_to(each) for each in OWN_WITH_ROOT)
+        return self.root is not None and not own and (self.root / directory.relative_to("/")).is_dir()
 
     def modules(self) -> list[str]:
         """Those that the guest's kernel needs, unless they are built in."""

@@ -7,9 +7,11 @@ from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-from rmpopt_cli.base.errors import SETUP_FAILED
+from rmpopt_cli.base.errors import OK, SETUP_FAILED
+from rmpopt_cli.base.paths import PROGRAM
+from rmpopt_cli.base.shell import last_line, output
 from .boots import Boot
-from .command import Checks, scratch
+from .command import TAKES_AT_MOST, Checks, scratch
 
 DISK_SIZE = 8 << 20
 SHOWN, CHANGED = b"as it was", b"as it is!"
@@ -77,6 +79,15 @@ def _userland(kernel: tuple[str, ...]) -> str | None:
         return problem or (f"{file} is here" if file.exists() else None)
 
 
+def _started_below_tmp() -> str | None:
+    with scratch() as name:
+        status, text, told = output([PROGRAM, "boot", "--mem", "2G", "--root", "/", "--", "pwd"], cwd=Path(name),
+                                    timeout=TAKES_AT_MOST)
+    if (status, text) != (OK, "/\n"):
+        return f"status {status}, in {text.strip()}: {last_line(told)}"
+    return None if f"--share {name}" in told else "no warning"
+
+
 # What a kernel without the driver says
 WITHOUT_9P = Boot("a kernel that cannot mount it",
                   ("--mem", "2G", "--append", "initcall_blacklist=p9_virtio_init", "--share", "/usr", "--", "true"),
@@ -87,4 +98,5 @@ KERNELS = {"reference kernel": (), "Debian's kernel": ("--kernel", "debian")}
 def tests() -> Checks:
     return [*((f"brought/devices, {name}", partial(_devices, words)) for name, words in KERNELS.items()),
             *((f"brought/userland, {name}", partial(_userland, words)) for name, words in KERNELS.items()),
+            ("brought/userland, started below /tmp", _started_below_tmp),
             (f"brought/{WITHOUT_9P.name}", WITHOUT_9P.check)]

@@ -85,6 +85,16 @@ class BroughtTest(Scratch):
         self.assertEqual(brought.for_init(), "root\nshare share0 ro /x y\nshare share1 rw /z\nnet\n")
         self.assertEqual(Brought(consoles=2).for_init(), "consoles 2\n")
 
+    def test_directories_that_a_root_lacks(self) -> None:
+        (self.top / "x").mkdir()  # below /tmp
+        (self.top / "home").mkdir()
+        self.assertFalse(Brought(Path("/")).has(self.top / "x"))
+        self.assertTrue(Brought(Path("/"), [Share(self.top, str(self.top))]).has(self.top / "x"))
+        self.assertFalse(Brought(Path("/"), [Share(self.top, "/mnt")]).has(Path("/mnt/absent")))
+        self.assertTrue(Brought(Path("/")).has(Path("/usr")))
+        self.assertTrue(Brought(self.top).has(Path("/home")))
+        self.assertFalse(Brought(self.top).has(Path("/usr")))
+
     def test_modules_are_known(self) -> None:
         everything = Brought(self.top, [Share(self.top, "/x")], [Disk(self.top), Disk(self.top, "nvme")], True, 4)
         self.assertEqual({*everything.modules()}, {*modules.FOR_DEVICES})
