@@ -63,39 +63,40 @@ def _releases(archive: Archive, wanted: str | None) -> list[str]:
     if wanted is None:
         found = re.search(rf"Depends: {PACKAGE.pattern}", archive.query("depends", META_PACKAGE))
         return [found[1]] if found and _suits(found[1], None) else []
-    return sort_versions({found[1] for name in archive.names(f"linux-image-{wanted}")
-                          if (found := PACKAGE.fullmatch(name)) and not FLAVOURS.search(name)
-                          and _suits(found[1], wanted)})
+    return sort_versions({release for release in _all_releases(archive) if _suits(release, wanted)})
+
+
+def _all_releases(archive: Archive) -> list[str]:
+    return [found[1] for name in archive.names("linux-image-")
+            if (found := PACKAGE.fullmatch(name)) and not FLAVOURS.search(name)]
 
 
 def _fetch(cache: Cache, wanted: str | None) -> Path:
     for suites in BINARY_SUITES:
         archive = Archive(cache, suites)
-        for release in _releases(archive, wanted):
-            if not _absent(archive, release):
-                return cache.ensure("debian-kernel", release, functools.partial(_download, archive, release))
+        for release in _complete(archive, _releases(archive, wanted))[:1]:
+            return cache.ensure("debian-kernel", release, functools.partial(_download, archive, release))
     if wanted is None:
         raise Failure(f"the archive has no linux-image {OLDEST[0]}.{OLDEST[1]} or newer: give a kernel with --kernel")
-    raise Failure(f"the archive has no linux-image {wanted} with all of its parts: it has "
-                  f"{', '.join(versions(cache)) or 'none'}")
+    say(f"the archive has no linux-image {wanted}: looking for those that it has")
+    raise BadInput(f"kernel debian:{wanted}: the archive has no linux-image {wanted} with all of its parts: it has "
+                   f"{', '.join(versions(cache)) or 'none'}")
 
 
 def versions(cache: Cache) -> list[str]:
     """Those that the archive has with all of their parts, such as "6.12", newest first."""
-    found = set()
-    for archive in (Archive(cache, suites) for suites in BINARY_SUITES):
-        names = archive.names("linux-image-")
-        there = {".".join(map(str, _version(image[1]))) for name in names if (image := PACKAGE.fullmatch(name))}
-        found |= {version for version in there - found
-                  if any(not _absent(archive, release) for release in _releases(archive, version))}
-    return sort_versions(found)
+    return sort_versions({".".join(map(str, _version(release)))
+                          for archive in (Archive(cache, suites) for suites in BINARY_SUITES)
+                          for release in _complete(archive, _all_releases(archive))})
 
 
-def _absent(archive: Archive, release: str) -> list[str]:
-    """Parts that the image needs, and that the archive lacks or has no more: in angle brackets, without a package below
-    that provides them."""
-    text = archive.query("depends", f"linux-image-{release}")
-    return re.findall(r"^ *Depends: <(linux-(?:binary|modules)-[^>]*)>\n(?!    )", text, re.M)
+def _complete(archive: Archive, releases: list[str]) -> list[str]:
+    """Those whose image has all the parts that it needs. Angle brackets mark what the archive lacks or has no more,
+    unless a package below provides it. All are asked for at once: apt reads its lists anew for each question."""
+    text = archive.query("depends", *(f"linux-image-{release}" for release in releases)) if releases else ""
+    needs = dict(re.findall(r"^linux-image-(\S+)\n((?:[ |].*\n)*)", text, re.M))
+    return [release for release in releases
+            if not re.search(r"^ *Depends: <linux-(?:binary|modules)-[^>]*>\n(?!    )", needs[release], re.M)]
 
 
 def _packages(archive: Archive, release: str) -> list[str]:

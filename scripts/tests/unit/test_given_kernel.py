@@ -3,6 +3,7 @@
 import subprocess
 import unittest
 from pathlib import Path
+from unittest import mock
 
 from rmpopt_cli.base.errors import SETUP_FAILED, Failure
 from rmpopt_cli.guest import symbols
@@ -209,17 +210,44 @@ class NameTest(Files):
                     "linux-image-6.12.41+deb13-arm64") if name.startswith(pattern)]
 
             @staticmethod
-            def query(verb: str, name: str) -> str:
-                return (f"{name}\n  PreDepends: linux-base\n  Depends: kmod\n  Depends: linux-binary-7.1-amd64\n"
-                        "  Depends: <linux-modules-7.1-amd64>\n  Breaks: linux-image-7.1-amd64\n")
+            def query(verb: str, *names: str) -> str:
+                absent = {"linux-image-7.1-amd64": "<linux-modules-7.1-amd64>",
+                          "linux-image-7.2-amd64": "<linux-modules-7.2-amd64>\n    linux-modules-provided"}
+                return "".join(f"{name}\n  PreDepends: linux-base\n  Depends: kmod\n"
+                               "  Depends: linux-binary-7.1-amd64\n"
+                               f"  Depends: {absent.get(name, 'x')}\n  Breaks: linux-image-7.1-amd64\n"
+                               for name in names)
 
-        self.assertEqual(debian_kernel._absent(Archive, "7.1-amd64"),  # type: ignore[arg-type]
-                         ["linux-modules-7.1-amd64"])
+        asked = ["7.3-amd64", "7.2-amd64", "7.1-amd64"]
+        self.assertEqual(debian_kernel._complete(Archive, asked),  # type: ignore[arg-type]
+                         ["7.3-amd64", "7.2-amd64"])
+        self.assertEqual(debian_kernel._complete(Archive, []), [])  # type: ignore[arg-type]
         self.assertEqual(debian_kernel._packages(Archive, "7.1-amd64"),  # type: ignore[arg-type]
                          ["linux-image-7.1-amd64", "linux-binary-7.1-amd64"])
         self.assertEqual(debian_kernel._releases(Archive, "6.12"),  # type: ignore[arg-type]
                          ["6.12.41+deb13-amd64", "6.12.9+deb13-amd64"])
         self.assertEqual(debian_kernel._releases(Archive, "6.1"), ["6.1.0-9-amd64"])  # type: ignore[arg-type]
+
+    def test_a_version_that_the_archive_lacks(self) -> None:
+        class Archive:
+            asked = 0
+
+            def __init__(self, cache: Cache, suites: object) -> None:
+                pass
+
+            @staticmethod
+            def names(pattern: str) -> list[str]:
+                return ["linux-image-7.2-amd64", *(f"linux-image-6.12.{n}-amd64" for n in range(50))]
+
+            @classmethod
+            def query(cls, verb: str, *names: str) -> str:
+                cls.asked += 1
+                return "".join(f"{name}\n  Depends: kmod\n" for name in names)
+
+        with mock.patch.object(debian_kernel, "Archive", Archive):
+            self.refused("debian:9.99: the archive has no linux-image 9.99 .* it has 7.2, 6.12$", given_kernel.find,
+                         Cache(self.top / "cache"), "debian:9.99")
+        self.assertEqual(Archive.asked, len(debian_kernel.BINARY_SUITES))
 
 
 if __name__ == "__main__":
