@@ -75,6 +75,41 @@ class ReadmeTest(unittest.TestCase):
                     self.assertTrue(flag in ("-h", "--help") or f"`{flag}" in text, f"{verb}: {flag}")
 
 
+def _flags(words: str) -> set[str]:
+    """Those of a command, such as "scenario run"."""
+    parser = cli.parser()
+    for word in words.split():
+        [verbs] = [a for a in parser._actions if isinstance(a, argparse._SubParsersAction)]
+        parser = verbs.choices[word]
+    return {flag for flag in parser._option_string_actions if flag.startswith("--")}
+
+
+class SharedOptionsTest(unittest.TestCase):
+    """What the text says of options that several commands take."""
+    TEXT = README.read_text().replace("\n", " ")
+    COMMANDS = ("scenario run", "explore", "experiment")
+    MACHINE, BOOT = [{each.flag_of(name) for name, each, _ in options.of(kind)} for kind in (MachineOptions, Request)]
+
+    def named(self, pattern: str) -> set[str]:
+        [text] = re.findall(f"`scenario run`, `explore` and `experiment` {pattern}", self.TEXT)
+        return {*re.findall("`(--[a-z-]+)`", text)}
+
+    def test_of_the_machine(self) -> None:
+        for command in ("boot", "run"):
+            self.assertEqual(self.MACHINE - _flags(command), set(), command)
+        for command in self.COMMANDS:
+            self.assertEqual(self.MACHINE - _flags(command), self.named("take all but ([^;]*);"), command)
+
+    def test_of_boot(self) -> None:
+        also = self.named("also take ([^;]*);")
+        [of_explore] = re.findall("; `explore` takes ([^.]*), too", self.TEXT)
+        for command in self.COMMANDS:
+            more = {*re.findall("`(--[a-z-]+)`", of_explore)} if command == "explore" else set()
+            # --at, --stall and --json are in the table of the other commands.
+            own = _flags(command) & self.BOOT - {"--at", "--stall", "--json"}
+            self.assertEqual(own, also | more, command)
+
+
 class ExamplesTest(unittest.TestCase):
     """Of the documents."""
     TEXT = (CHECKOUT / "README.md").read_text() + README.read_text()
