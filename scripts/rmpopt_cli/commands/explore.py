@@ -16,6 +16,7 @@ from ..provision.cache import Cache
 from ..scenarios.catalogue import SCENARIOS, Scenario
 
 KEPT = 5  # searches that are kept when --output is not given
+CHOSEN = ("require", "files", "symbols")  # fields of Request that the user may set here, too
 DEFAULT_SCENARIO = "guests-last-exit"
 
 
@@ -82,8 +83,8 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
                         help="directory for results and reports; a search that was interrupted goes on there")
     parser.add_argument("--json", action="store_true", help="print the summary as JSON")
     parser.add_argument("words", nargs="*", metavar="COMMAND", help="explore this command in the guest")
-    options.add(parser, Request, only=("at", "files", "symbols"), unset=True)
-    Given.add(parser)
+    options.add(parser, Request, only=("at",), unset=True)
+    Given.add(parser, *CHOSEN)
     parser.set_defaults(action=_run)
 
 
@@ -110,8 +111,7 @@ def _run(arguments: argparse.Namespace) -> int:
         return _merge(arguments)
     if (arguments.gdb or arguments.repeat > 1) and not arguments.replayed:
         raise BadInput("--gdb and --repeat go with --stall")
-    given = Given.read(arguments)
-    given.boot |= options.given(arguments, Request, ("files", "symbols"))
+    given = Given.read(arguments, *CHOSEN)
     patterns = getattr(arguments, "at", [])
     words = _words(given, arguments)
     if arguments.gdb:

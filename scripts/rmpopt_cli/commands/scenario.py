@@ -21,11 +21,11 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     sub.add_argument("--jobs", type=int, default=0, metavar="N",
                      help="number of boots at the same time (default: one for each CPU)")
     sub.add_argument("--json", action="store_true", help="print the results as JSON")
-    Given.add(sub)
+    Given.add(sub, "require")
     sub.set_defaults(action=_run)
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    scenarios, given = chosen(SCENARIOS, arguments.names, "scenario"), Given.read(arguments)
+    scenarios, given = chosen(SCENARIOS, arguments.names, "scenario"), Given.read(arguments, "require")
     given.prepare(Cache())
     return runner.run(scenarios, given, arguments.jobs, arguments.json)

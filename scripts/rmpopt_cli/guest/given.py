@@ -10,7 +10,7 @@ from . import linux, policies
 from .machine import MachineOptions
 from .request import Request
 
-CHOSEN = ("kernel", "modules", "append", "require")  # fields of Request that the user may set
+CHOSEN = ("kernel", "modules", "append")  # fields of Request that the user may set
 FIXED = ("time", "thread", "watch", "no_plugin", "rmpopt")  # fields of MachineOptions that the user may not set
 
 
@@ -21,13 +21,14 @@ class Given:
     machine: dict[str, Any] = field(default_factory=dict)
 
     @staticmethod
-    def add(parser: ArgumentParser) -> None:
-        options.add(parser, Request, only=CHOSEN, unset=True)
+    def add(parser: ArgumentParser, *more: str) -> None:
+        """more: further fields of Request."""
+        options.add(parser, Request, only=(*CHOSEN, *more), unset=True)
         options.add(parser, MachineOptions, but=FIXED, unset=True)
 
     @classmethod
-    def read(cls, arguments: Namespace) -> "Given":
-        return cls(options.given(arguments, Request, CHOSEN), options.given(arguments, MachineOptions))
+    def read(cls, arguments: Namespace, *more: str) -> "Given":
+        return cls(options.given(arguments, Request, (*CHOSEN, *more)), options.given(arguments, MachineOptions))
 
     def words(self) -> list[str]:
         """The command line that gives this."""

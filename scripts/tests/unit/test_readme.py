@@ -102,12 +102,13 @@ class SharedOptionsTest(unittest.TestCase):
 
     def test_of_boot(self) -> None:
         also = self.named("also take ([^;]*);")
-        [of_explore] = re.findall("; `explore` takes ([^.]*), too", self.TEXT)
+        [of_explore] = re.findall("; the first two take `--require`, and `explore` takes ([^.]*)[.]", self.TEXT)
+        more = {"scenario run": {"--require"}, "experiment": set(),
+                "explore": {"--require", *re.findall("`(--[a-z-]+)`", of_explore)}}
         for command in self.COMMANDS:
-            more = {*re.findall("`(--[a-z-]+)`", of_explore)} if command == "explore" else set()
             # --at, --stall and --json are in the table of the other commands.
             own = _flags(command) & self.BOOT - {"--at", "--stall", "--json"}
-            self.assertEqual(own, also | more, command)
+            self.assertEqual(own, also | more[command], command)
 
 
 class ExamplesTest(unittest.TestCase):
