@@ -71,8 +71,8 @@ def main(words: list[str]) -> int:
     except Failure as problem:
         error(str(problem))
         return problem.status
-    except KeyboardInterrupt:
-        error("interrupted; the next run goes on from here")
+    except KeyboardInterrupt as problem:
+        error(": ".join(["interrupted", *filter(None, [str(problem)])]))
         return SIGNALLED + signal.SIGINT
     except Ended as ended:
         error(f"ended by {signal.Signals(ended.number).name}; the next run goes on from here")

@@ -4,6 +4,8 @@
 Our own statuses start at 121, because commands in the guest rarely return such numbers. The outcome word in
 result.json always tells the two apart.
 """
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 OK = 0
 TEST_FAILED = 1      # a bare-metal test or the test suite reported a failure
@@ -37,3 +39,19 @@ class BadInput(Failure):
 
     def __init__(self, message: str) -> None:
         super().__init__(message, USAGE)
+
+
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C, with what that means for the work and for the next run."""
+
+
+@contextmanager
+def interrupted_means(what: str) -> Iterator[None]:
+    """Says it if the user interrupts this part of the work. What is said around it replaces it."""
+    try:
+        yield
+    except KeyboardInterrupt as problem:
+        raise Interrupted(what) from problem
+
+
+resumed = interrupted_means("the next run goes on from here")  # decorates what makes entries of the cache

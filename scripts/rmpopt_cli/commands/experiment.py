@@ -4,7 +4,7 @@ import argparse
 
 from ..base import options
 from ..base.catalogue import chosen
-from ..base.errors import BadInput
+from ..base.errors import BadInput, interrupted_means
 from ..experiments import runner
 from ..experiments.catalogue import EXPERIMENTS
 from ..guest import workspace
@@ -55,4 +55,5 @@ def _run(arguments: argparse.Namespace) -> int:
     cache = Cache()
     plan.output = (arguments.output or workspace.fresh(cache, "experiments", KEPT)).absolute()
     plan.given.prepare(cache)
-    return runner.run(experiments, plan, arguments.json)
+    with interrupted_means(f"the results so far are in {plan.output}; the next run begins anew"):
+        return runner.run(experiments, plan, arguments.json)

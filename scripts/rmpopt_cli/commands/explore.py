@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ..base import options
 from ..base.catalogue import chosen
-from ..base.errors import BadInput
+from ..base.errors import BadInput, interrupted_means
 from ..explore import points, search
 from ..guest import stalls, workspace
 from ..guest.given import Given
@@ -127,7 +127,8 @@ def _run(arguments: argparse.Namespace) -> int:
     given.prepare(cache)
     if arguments.replayed:
         return search.replay(wanted, arguments.replayed, arguments.repeat, print)
-    runs = search.explore(wanted, lambda line: print(line, flush=True) if not arguments.json else None)
+    with interrupted_means(f"the same command with --output {wanted.output} goes on from here"):
+        runs = search.explore(wanted, lambda line: print(line, flush=True) if not arguments.json else None)
     return search.finish(runs, wanted.output, arguments.json)
 
 

@@ -5,7 +5,7 @@ import shutil
 from pathlib import Path
 
 from ..base import options
-from ..base.errors import BadInput
+from ..base.errors import BadInput, resumed
 from ..base.paths import DEBUG_FRAGMENT
 from ..provision import kernel, packages
 from ..provision.cache import Cache
@@ -31,6 +31,7 @@ def _fragment(text: str) -> Path:
     return DEBUG_FRAGMENT if text == "debug" else Path(text)
 
 
+@resumed
 def _kernel_build(arguments: argparse.Namespace) -> int:
     cache = Cache()
     packages.ensure(cache)

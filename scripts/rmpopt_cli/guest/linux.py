@@ -16,7 +16,7 @@ from typing import TypeVar, cast
 
 from .. import reporting
 from ..base.console import note, warn
-from ..base.errors import OK, Failure
+from ..base.errors import OK, Failure, interrupted_means
 from ..provision import given_kernel, modules, setup
 from ..provision.cache import Cache
 from ..provision.debian_kernel import Kernel
@@ -25,7 +25,7 @@ from . import initramfs, machine, required, stalls, symbols, workspace
 from .brought import OWN_WITH_ROOT, quoted
 from .guest_link import GuestLink
 from .request import Request
-from .session import Session, qemu_messages
+from .session import Session, interruption, qemu_messages
 from .verdict import judge
 from .view import View
 
@@ -214,10 +214,20 @@ def _boot(prepared: Prepared, view: View | None) -> dict:
     session = Session(prepared.argv, space, link, request.timeout, request.shell, request.verbose, request.reboots,
                       to_the_end=request.machine.seed is not None)
     started = time.monotonic()
-    ending = session.run()
+    stopped: BaseException | None = None
+    try:
+        with interrupted_means("the guest was ended"):
+            ending = session.run()
+    except (KeyboardInterrupt, SystemExit) as problem:
+        stopped = problem
+        ending = interruption(problem)
     result = judge(request, link, space, ending, symbols.for_kernel(request.symbols, prepared.kernel))
     result["seconds"] = {"init": round(session.seconds_to_init, 2), "total": round(time.monotonic() - started, 2)}
     space.result.write_text(json.dumps(result, indent=1) + "\n")
+    if stopped:
+        if view:
+            view.interrupted(result)
+        raise stopped
     if view:
         view.close(result, qemu_messages(space.qemu_log))
     _render(space.report, result, aloud=view is not None)

@@ -9,7 +9,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..base.errors import GUEST_DIED, OK, QEMU_FAILED, SETUP_FAILED, TIMEOUT
+from ..base.errors import GUEST_DIED, OK, QEMU_FAILED, SETUP_FAILED, SIGNALLED, TIMEOUT
 from ..base.parallel import stopping
 from ..base.shell import environment, last_line, tied_to_us
 from .guest_link import GuestLink
@@ -29,6 +29,12 @@ class Ending:
     status: int
     outcome: str
     message: str = ""
+
+
+def interruption(problem: KeyboardInterrupt | SystemExit) -> Ending:
+    """How a run ends that a signal stops. SystemExit has the status of the signal."""
+    status = problem.code if isinstance(problem, SystemExit) else SIGNALLED + signal.SIGINT
+    return Ending(int(status or SETUP_FAILED), "interrupted", "interrupted")
 
 
 def qemu_messages(log: Path) -> list[str]:

@@ -43,9 +43,16 @@ class View:
             mark = "ok" if proof.seen else "--"
             self._print(f"[ {mark} ] {proof.title:22} {proof.line or 'the guest did not say so'}")
 
-    def close(self, result: dict, qemu_messages: list[str]) -> None:
+    def _json(self, result: dict) -> None:
         if self._request.json:
             print(json.dumps(result, indent=1))
+
+    def interrupted(self, result: dict) -> None:
+        self._json(result)
+        note(f"report: {result['report']}")
+
+    def close(self, result: dict, qemu_messages: list[str]) -> None:
+        self._json(result)
         for line in [*result["module_problems"], *result["trouble"], *qemu_messages,
                      *(f"hint: {hint}" for hint in result["hints"])]:
             if line != result["message"]:

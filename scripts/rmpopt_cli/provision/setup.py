@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from ..base import console
+from ..base.errors import resumed
 from ..base.parallel import together
 from ..base.paths import BUILD, IS_INSTALLED, MARK, PLUGIN
 from . import kernel, linux_source, packages, project, qemu, selftests
@@ -14,6 +15,7 @@ from .cache import Cache
 T = TypeVar("T")
 
 
+@resumed
 def tools(cache: Cache, qemu_path: str | None = None) -> qemu.Qemu:
     """Installs packages and returns a QEMU."""
     cache.prepare()
@@ -21,6 +23,7 @@ def tools(cache: Cache, qemu_path: str | None = None) -> qemu.Qemu:
     return qemu.given(qemu_path, cache) if qemu_path else qemu.ensure(cache)
 
 
+@resumed
 def built(cache: Cache) -> None:
     """Compiles the project with all its tests."""
     project.build(cache)
@@ -31,6 +34,7 @@ def _ours(cache: Cache, plugin: Path | None, *further: Path) -> None:
     project.build(cache, [project.FOR_GUESTS if plugin == PLUGIN else project.GUEST_TOOLS, *further])
 
 
+@resumed
 def for_others(cache: Cache, plugin: Path | None, qemu_path: str | None, *further: Path) -> qemu.Qemu:
     """Provides QEMU and the plugin, for a guest that is not ours, and further parts of this project."""
     found = tools(cache, qemu_path)
@@ -44,6 +48,7 @@ def for_bare_metal(cache: Cache, plugin: Path | None, qemu_path: str | None, ima
     return for_others(cache, plugin, qemu_path, *([image.absolute().relative_to(BUILD)] if ours else []))
 
 
+@resumed
 def for_linux(cache: Cache, plugin: Path | None, qemu_path: str | None,
               find_kernel: Callable[[Cache], T] = kernel.reference) -> tuple[qemu.Qemu, T]:
     """Provides what a Linux guest needs, in parallel: QEMU with our parts, and a kernel."""
@@ -66,6 +71,7 @@ def for_list_of_tests(cache: Cache) -> None:
     project.configure(cache)
 
 
+@resumed
 def for_tests(cache: Cache, find_kernels: Callable[[Cache], None]) -> None:
     cache.prepare()
     packages.ensure(cache, tests=not IS_INSTALLED)
@@ -98,6 +104,7 @@ def guest_tools() -> list[Path]:
     return [BUILD / MARK]
 
 
+@resumed
 def everything(cache: Cache) -> None:
     """Prepares all that the first boot and the first test would, and checks the whole cache."""
     cache.prepare()

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Boots a kernel with a seed, puts it through a scenario, and judges the result."""
+import contextlib
 import json
 import os
 import re
@@ -8,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from ..base.errors import OK, TEST_FAILED, VERDICT, Failure
+from ..base.errors import OK, TEST_FAILED, VERDICT, Failure, interrupted_means
 from ..base.parallel import threads
 from ..base.paths import BUILD
 from ..base.shell import last_line
@@ -129,11 +130,18 @@ def run(scenarios: Sequence[Scenario], given: Given, jobs: int, as_json: bool) -
     outcomes: list[Outcome] = []
     if not as_json:
         print(f"KTAP version 1\n1..{len(scenarios)}", flush=True)
-    with threads(jobs or len(os.sched_getaffinity(0))) as pool:
-        for number, outcome in enumerate(pool.map(lambda s: perform(s, given), scenarios), 1):
-            outcomes.append(outcome)
-            if not as_json:
-                _print(outcome, number)
+    try:
+        with interrupted_means("the next run begins with the first scenario"), \
+                threads(jobs or len(os.sched_getaffinity(0))) as pool:
+            for number, outcome in enumerate(pool.map(lambda s: perform(s, given), scenarios), 1):
+                outcomes.append(outcome)
+                if not as_json:
+                    _print(outcome, number)
+    except (KeyboardInterrupt, SystemExit):
+        if not as_json:
+            with contextlib.suppress(OSError):  # nobody may be there to read it
+                print(f"Bail out! stopped after {len(outcomes)} of {len(scenarios)} scenarios", flush=True)
+        raise
     count = {verdict: sum(o.verdict == verdict for o in outcomes) for verdict in ("pass", "fail", "skip")}
     if as_json:
         print(json.dumps({"schema": 1, **count, "results": [vars(o) for o in outcomes]}, indent=1))

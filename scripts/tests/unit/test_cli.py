@@ -9,13 +9,14 @@ import subprocess
 import tempfile
 import time
 import unittest
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 from rmpopt_cli import cli
 from rmpopt_cli.base.catalogue import chosen
-from rmpopt_cli.base.errors import OK, SETUP_FAILED, SIGNALLED, USAGE, BadInput
+from rmpopt_cli.base.errors import OK, SETUP_FAILED, SIGNALLED, USAGE, BadInput, interrupted_means, resumed
 from rmpopt_cli.base.paths import PROGRAM
 from rmpopt_cli.experiments.catalogue import EXPERIMENTS
 
@@ -123,6 +124,26 @@ class UnknownWordsTest(unittest.TestCase):
     def test_names(self) -> None:
         with self.assertRaisesRegex(BadInput, r"'workload' \(did you mean workloads\?\): .*: passes, spread, "):
             chosen(EXPERIMENTS, ["workload"], "experiment")
+
+
+class InterruptedTest(unittest.TestCase):
+    def said(self, action: Callable[[], None]) -> str:
+        parsed = mock.Mock(action=lambda _: action())
+        told = io.StringIO()
+        with mock.patch.object(cli, "parser", return_value=mock.Mock(parse_args=lambda _: parsed)), \
+                mock.patch.object(signal, "signal"), contextlib.redirect_stderr(told):
+            self.assertEqual(cli.main([]), 130)
+        return told.getvalue()
+
+    def test_what_the_next_run_does(self) -> None:
+        def work() -> None:
+            raise KeyboardInterrupt
+        set_up = resumed(work)
+        search = interrupted_means("the search goes on")(set_up)
+        self.assertEqual([self.said(each) for each in (work, set_up, search)],
+                         ["rmpopt: error: interrupted\n",
+                          "rmpopt: error: interrupted: the next run goes on from here\n",
+                          "rmpopt: error: interrupted: the search goes on\n"])
 
 
 class ProblemTest(unittest.TestCase):

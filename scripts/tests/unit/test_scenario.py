@@ -9,6 +9,7 @@ from unittest import mock
 
 from rmpopt_cli.base.catalogue import chosen
 from rmpopt_cli.base.errors import GUEST_DIED, OK, TEST_FAILED, VERDICT, BadInput
+from rmpopt_cli.base.parallel import stopping
 from rmpopt_cli.base.paths import VARIANTS as PATCHES
 from rmpopt_cli.guest import tables
 from rmpopt_cli.guest.given import Given
@@ -136,6 +137,18 @@ class RunTest(unittest.TestCase):
         self.assertEqual(status, OK)
         self.assertEqual(text.splitlines(), ["KTAP version 1", "1..2", "ok 1 boot", "ok 2 guest # SKIP why",
                                              "# pass:1 fail:0 skip:1"])
+
+    def test_stopped(self) -> None:
+        """Whoever reads the KTAP sees that it is not all."""
+        for stop in (KeyboardInterrupt, SystemExit):
+            out = io.StringIO()
+            with mock.patch.object(scenario, "perform", side_effect=[Outcome("boot", "pass"), stop]), \
+                    contextlib.redirect_stdout(out), self.assertRaises(stop) as caught:
+                scenario.run(chosen(SCENARIOS, ["boot", "guest"], "scenario"), Given(), 1, False)
+            stopping.clear()
+            self.assertEqual(out.getvalue().splitlines()[-1], "Bail out! stopped after 1 of 2 scenarios")
+            if stop is KeyboardInterrupt:
+                self.assertEqual(str(caught.exception), "the next run begins with the first scenario")
 
     def test_a_failure_is_the_status(self) -> None:
         status, text = self.run_with({"boot": "fail"})

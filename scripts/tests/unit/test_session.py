@@ -1,16 +1,20 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A run of QEMU ends with the right outcome and message. A shell script plays QEMU and its guest."""
+import os
+import signal
 import tempfile
+import threading
 import time
 import unittest
 from pathlib import Path
 
+from rmpopt_cli import cli
 from rmpopt_cli.base.errors import GUEST_DIED, OK, QEMU_FAILED, TIMEOUT
 from rmpopt_cli.base.parallel import stopping
 from rmpopt_cli.guest.guest_link import GuestLink
 from rmpopt_cli.guest.machine import MachineOptions
 from rmpopt_cli.guest.request import Request
-from rmpopt_cli.guest.session import Ending, Session
+from rmpopt_cli.guest.session import Ending, Session, interruption
 from rmpopt_cli.guest.verdict import judge
 from rmpopt_cli.guest.workspace import Workspace
 
@@ -112,6 +116,20 @@ class SessionTest(unittest.TestCase):
         self.addCleanup(stopping.clear)
         stopping.set()
         self.assertEqual(self.play(f"{HELLO} exec sleep 100").outcome, "interrupted")
+
+    def test_a_signal_ends_qemu_and_what_came_is_read(self) -> None:
+        for signal_, raised in ((signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, SystemExit)):
+            before = signal.signal(signal_, cli._stop if raised is SystemExit else signal.default_int_handler)
+            self.addCleanup(signal.signal, signal_, before)
+            threading.Timer(0.7, os.kill, (os.getpid(), signal_)).start()
+            with self.assertRaises(raised) as caught:
+                self.play(f"trap 'touch ended; exit 0' TERM; {HELLO} printf '\\0@tok begin output\\nso far' >> status.log; "
+                          "while :; do sleep 0.1; done")
+            self.assertTrue((self.top / "ended").exists())
+            self.assertEqual(self.link.text("output"), "so far")
+            ending = interruption(caught.exception)
+            self.assertEqual((ending.status, ending.outcome), (128 + signal_, "interrupted"))
+            self.setUp()
 
     def judged(self, report: str, table: str, request: Request) -> dict:
         self.space.plugin_report.write_text(report)
