@@ -7,7 +7,7 @@ import signal
 import sys
 from typing import NoReturn
 
-from .base.console import drop_output, error
+from .base.console import STDOUT, drop_output, error, named_stdout
 from .base.errors import SETUP_FAILED, SIGNALLED, Ended, Failure
 from .base.parser import Parser
 from .base.paths import cache_root
@@ -47,12 +47,16 @@ def _ensure_streams() -> None:
         sys.stderr = open(2, "w", closefd=False)
     if sys.stdout is None:
         raise Failure("stdout is closed: send it to /dev/null if you do not want it")
+    if sys.stdout is sys.__stdout__:
+        sys.stdout = named_stdout()
 
 
 def _explained(problem: OSError) -> str:
     what = f"{problem.filename}: " if problem.filename else ""
     if problem.errno == errno.EPIPE:
         return "the reader of our output has ended: results are incomplete"
+    if problem.filename == STDOUT:
+        return f"{what}{problem.strerror}: results are incomplete"
     if problem.errno in (errno.ENOSPC, errno.EDQUOT):
         return f"{what}{problem.strerror}: make room there; the cache is in {cache_root()}, RMPOPT_CACHE moves it"
     return f"{what}{problem.strerror}"

@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Progress messages on stderr; stdout carries only results."""
 import contextlib
+import io
 import os
 import sys
 import threading
 import time
+from typing import Any
 
 WIDTH = 110
+STDOUT = "stdout"  # as the name of a file
 
 
 def _tell(text: str) -> None:
@@ -15,6 +18,22 @@ def _tell(text: str) -> None:
         with contextlib.suppress(OSError):
             sys.stderr.write(text)
             sys.stderr.flush()
+
+
+class _Stdout(io.FileIO):
+    """A write that fails names the file, as with any other."""
+
+    def write(self, data: Any) -> int:
+        try:
+            return super().write(data)
+        except OSError as problem:
+            problem.filename = STDOUT
+            raise
+
+
+def named_stdout() -> io.TextIOWrapper:
+    return io.TextIOWrapper(io.BufferedWriter(_Stdout(1, "w", closefd=False)), sys.stdout.encoding, sys.stdout.errors,
+                            line_buffering=sys.stdout.line_buffering or sys.stdout.write_through)
 
 
 def drop_output() -> None:

@@ -28,7 +28,9 @@ VIRTUAL_TIME = ["-icount", "shift=3,sleep=off"]
 LARGEST_SEED = (1 << 64) - 1
 SIZE = re.compile(r"(\d+)([KMGT]?)", re.I)
 UNITS = {"": 1 << 20, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
-SMP_ITEM = re.compile(r"(?:cpus=)?[1-9]\d*|(?:maxcpus|sockets|dies|cores|threads)=[1-9]\d*")
+HIERARCHY = ("sockets", "dies", "cores", "threads")
+SMP_PART = re.compile(rf"(?:maxcpus|{'|'.join(HIERARCHY)})=[1-9]\d{{0,4}}")
+SMP_FIRST = re.compile(rf"(?:cpus=)?[1-9]\d{{0,4}}|{SMP_PART.pattern}")
 
 
 def parse_size(text: str) -> int:
@@ -43,20 +45,34 @@ def show_size(size: int) -> str:
     return next(f"{size // UNITS[unit]}{unit}" for unit in "TGMK" if size % UNITS[unit] == 0 or unit == "K")
 
 
+def _smp_items(text: str) -> dict[str, int]:
+    words = (text if "=" in text.split(",")[0] else f"cpus={text}").split(",")
+    return {name: int(value) for name, value in (word.split("=") for word in words)}
+
+
 def check_smp(text: str) -> str:
-    items = text.split(",")
-    if not SMP_ITEM.fullmatch(items[0]) or not all(SMP_ITEM.fullmatch(item) for item in items):
+    """QEMU fills in what is not given: cores, else sockets, else threads."""
+    first, *others = text.split(",")
+    if not SMP_FIRST.fullmatch(first) or not all(SMP_PART.fullmatch(each) for each in others):
         raise BadInput(f"--smp {text}: give CPUs as QEMU does, for example 4,cores=2,threads=2")
+    items = _smp_items(text)
+    product = math.prod(items.get(name, 1) for name in HIERARCHY)
+    cpus = items.get("cpus", items.get("maxcpus", product))
+    most = items.get("maxcpus", cpus)
+    given = " * ".join(f"{name} {items[name]}" for name in HIERARCHY if name in items)
+    if {"sockets", "cores", "threads"} <= {*items} and product != most:
+        raise BadInput(f"--smp {text}: {given} is {product}, and not {most} CPUs")
+    if most % product != 0:
+        raise BadInput(f"--smp {text}: {most} CPUs can't be divided by {given}")
+    if most < cpus:
+        raise BadInput(f"--smp {text}: maxcpus can't be less than the {cpus} CPUs that the guest begins with")
     return text
 
 
 def count_cpus(smp: str) -> int:
     """The CPUs that the guest begins with."""
-    first = smp.removeprefix("cpus=").split(",")[0]
-    if first.isdecimal():
-        return int(first)
-    items = dict(item.split("=") for item in smp.split(","))
-    return math.prod(int(items.get(name, 1)) for name in ("sockets", "dies", "cores", "threads"))
+    items = _smp_items(smp)
+    return items.get("cpus") or items.get("maxcpus") or math.prod(items.get(name, 1) for name in HIERARCHY)
 
 
 def check_measure(text: str) -> str:

@@ -103,7 +103,7 @@ class Request:
         if self.shell and self.command:
             raise BadInput("--shell and a command exclude each other")
         if self.shell and not sys.stdin.isatty():
-            raise BadInput("--shell needs a terminal")
+            raise BadInput("--shell needs a terminal; for commands from a file: --file FILE -- sh /root/FILE")
 
     def _check_brought(self) -> None:
         self.brought.check()

@@ -9,15 +9,20 @@ class Use:
     text: str
 
 
+def executed(counters: dict) -> int:
+    """RMPOPT with function 0, without an exception. The other function only reads a core's table, as the kernel does
+    for its rmpopt-table."""
+    return counters["rmpopt_scans"] + counters["rmpopt_cached"]
+
+
 def of(report: dict | None, kernel_words: list[str], awaited: bool = False) -> Use | None:
     """Nothing where the machine has no RMPOPT. awaited: the guest has waited for the first pass, and none came."""
     if report is None or not report.get("rmpopt_possible"):
         return None
     counters, regions = report["counters"], report["regions"]
-    executed = counters["rmpopt_scans"] + counters["rmpopt_cached"]  # function 0, without an exception
-    if executed:
+    if executed(counters):
         optimised = sum(bool(region["optimised_cpus"]) for region in regions)
-        return Use("ok", f"executed {executed} times{_passes(report)}; "
+        return Use("ok", f"executed {executed(counters)} times{_passes(report)}; "
                    f"{optimised} of {len(regions)} regions are optimised")
     if report["rmpopt_cpus"]:
         why = ("no pass within 15 s of the boot's end" if awaited else

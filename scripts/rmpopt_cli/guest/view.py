@@ -16,6 +16,13 @@ from .request import Request
 COUNTERS = ("rmpopt", "rmpopt_set", "rmpupdate", "rmpupdate_failed", "psmash", "rmpread", "rmp_faults")
 
 
+def counts(counters: dict) -> str:
+    said = {name: f"{name} {counters[name]}" for name in COUNTERS if name in counters}
+    if counters.get("rmpopt"):
+        said["rmpopt"] += f" ({counters['rmpopt'] - rmpopt_use.executed(counters)} only read the table)"
+    return ", ".join(said.values())
+
+
 class View:
     def __init__(self, request: Request) -> None:
         self._request = request
@@ -103,5 +110,4 @@ class View:
             regions = plugin.get("regions", [])
             optimised = sum(1 for region in regions if region["optimised_cpus"])
             counters = plugin.get("counters", {})
-            counts = ", ".join(f"{name} {counters[name]}" for name in COUNTERS if name in counters)
-            self._print(f"{optimised} of {len(regions)} regions optimised; {counts}")
+            self._print(f"{optimised} of {len(regions)} regions optimised; {counts(counters)}")

@@ -140,6 +140,7 @@ BAD_INPUT = (
     Boot("files of the same name", ("--file", "/bin/sh", "--file", "/usr/bin/sh"), USAGE, "two files are named sh"),
     Boot("memory too small for Linux", ("--mem", "16M"), USAGE, "too small"),
     Boot("size that is none", ("--mem", "lots"), USAGE, "--mem lots"),
+    Boot("CPUs that can't be arranged", ("--smp", "3,cores=2"), USAGE, "3 CPUs can't be divided by cores 2"),
     Boot("persona unknown", ("--persona", "rome"), USAGE, "invalid choice: 'rome'"),
     Boot("policy unknown", ("--policy", "no-such=thing"), USAGE, "no policy 'no-such'.*oow"),
     Boot("policy with a value that it can't have", ("--policy", "oow=ud"), USAGE, "oow can't be 'ud': give cf0 or gp"),

@@ -37,7 +37,7 @@ class StreamsTest(unittest.TestCase):
         self.assertRegex(told, f"^rmpopt: error: .*{says}.*\n$")
 
     def test_stdout_is_full(self) -> None:
-        self.refused("No space left on device", f"{self.LIST} > /dev/full")
+        self.refused("stdout: No space left on device: results", f"{self.LIST} > /dev/full")
 
     def test_stdout_is_closed(self) -> None:
         self.refused("stdout is closed", f"{self.LIST} >&-")

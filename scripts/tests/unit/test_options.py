@@ -3,12 +3,14 @@
 import argparse
 import unittest
 from pathlib import Path
+from unittest import mock
 
 from rmpopt_cli import cli
 from rmpopt_cli.base import options
 from rmpopt_cli.base.errors import BadInput
 from rmpopt_cli.guest.given import FIXED
-from rmpopt_cli.guest.machine import MachineOptions, check_turns, count_cpus, parse_seed, plugin_argument, show_size
+from rmpopt_cli.guest.machine import (MachineOptions, check_smp, check_turns, count_cpus, parse_seed, plugin_argument,
+                                      show_size)
 from rmpopt_cli.guest.request import Request
 
 
@@ -70,6 +72,25 @@ class VerbsTest(unittest.TestCase):
                 parsed(*words, "/nonexistent/x")
             parsed(*words, "/tmp/x")
 
+    def test_arrangements_of_cpus_that_qemu_would_refuse(self) -> None:
+        for good in ("1", "4,cores=2,threads=2", "4,threads=2", "6,cores=3", "cores=2,threads=2", "cpus=2,maxcpus=4",
+                     "8,sockets=2,dies=2", "4,maxcpus=8,sockets=1,cores=4,threads=2", "maxcpus=4"):
+            self.assertEqual(check_smp(good), good)
+        for bad, says in (("3,cores=2", "3 CPUs can't be divided by cores 2"),
+                          ("4,threads=3", "can't be divided by threads 3"),
+                          ("2,cores=4", "2 CPUs can't be divided by cores 4"),
+                          ("8,sockets=1,cores=2,threads=2", r"sockets 1 \* cores 2 \* threads 2 is 4, and not 8 CPUs"),
+                          ("4,maxcpus=2", "maxcpus can't be less than the 4"), ("3,3", "give CPUs as QEMU does"),
+                          ("4,cpus=4", "give CPUs as QEMU does"), ("4,", "give CPUs"), ("0", "give CPUs"),
+                          ("cores", "give CPUs"), ("cpus=cores=2", "give CPUs")):
+            with self.assertRaisesRegex(BadInput, says):
+                check_smp(bad)
+
+    def test_a_shell_without_a_terminal(self) -> None:
+        with mock.patch("sys.stdin.isatty", return_value=False), \
+                self.assertRaisesRegex(BadInput, "--file FILE -- sh /root/FILE"):
+            Request(shell=True).check()
+
     def test_what_does_not_go_together(self) -> None:
         with self.assertRaisesRegex(BadInput, "one host thread"):
             MachineOptions(time="virtual", thread="multi").check()
@@ -120,7 +141,7 @@ class PluginTest(unittest.TestCase):
 
     def test_number_of_cpus(self) -> None:
         for smp, wanted in (("3", 3), ("cpus=3,cores=2", 3), ("4,cores=2,threads=2,maxcpus=8", 4),
-                            ("sockets=2,cores=3,threads=2", 12), ("maxcpus=8", 1)):
+                            ("sockets=2,cores=3,threads=2", 12), ("maxcpus=8", 8)):
             self.assertEqual(count_cpus(smp), wanted, smp)
 
     def test_turns(self) -> None:

@@ -2,7 +2,7 @@
 """What is said of RMPOPT comes from the plugin's report and not from the kernel's words."""
 import unittest
 
-from rmpopt_cli.guest import rmpopt_use
+from rmpopt_cli.guest import rmpopt_use, view
 
 SAYS_SO = ["SEV-SNP: RMPOPT optimizations enabled"]
 
@@ -41,6 +41,11 @@ class RmpoptUseTest(unittest.TestCase):
     def test_a_machine_without_rmpopt(self) -> None:
         for none in (None, {}, {"rmpopt_possible": False}):
             self.assertIsNone(rmpopt_use.of(none, SAYS_SO))
+
+    def test_what_only_read_the_table_is_told_apart(self) -> None:
+        counters = {"rmpopt": 240, "rmpopt_set": 180, "rmpopt_scans": 10, "rmpopt_cached": 6, "psmash": 0}
+        self.assertEqual(view.counts(counters), "rmpopt 240 (224 only read the table), rmpopt_set 180, psmash 0")
+        self.assertEqual(view.counts({"rmpopt": 0, "psmash": 1}), "rmpopt 0, psmash 1")
 
 
 if __name__ == "__main__":
