@@ -1,14 +1,16 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The verbs of the command line, and how the program ends."""
 import argparse
+import contextlib
 import errno
+import json
 import os
 import signal
 import sys
 from typing import NoReturn
 
-from .base.console import STDOUT, drop_output, error, named_stdout
-from .base.errors import SETUP_FAILED, SIGNALLED, Ended, Failure
+from .base.console import STDOUT, drop_output, error, named_stdout, nothing_printed
+from .base.errors import OUTCOMES, SETUP_FAILED, SIGNALLED, USAGE, Ended, Failure
 from .base.parser import Parser
 from .base.paths import cache_root
 from .commands import (boot, compare, console, ctl, experiment, explore, guest, kernel, policies, qemu, report, run,
@@ -62,6 +64,22 @@ def _explained(problem: OSError) -> str:
     return f"{what}{problem.strerror}"
 
 
+def _as_json(words: list[str], status: int, message: str) -> None:
+    """Why a command failed, if it should print JSON and has printed none."""
+    own = words[:words.index("--")] if "--" in words else words
+    outcome = "interrupted" if status > SIGNALLED else OUTCOMES.get(status, "failed")
+    with contextlib.suppress(OSError):
+        if "--json" in own and nothing_printed():
+            print(json.dumps({"schema": 1, "outcome": outcome, "status": status, "message": message}, indent=1),
+                  flush=True)
+
+
+def _fail(words: list[str], status: int, message: str) -> int:
+    error(message)
+    _as_json(words, status, message)
+    return status
+
+
 def main(words: list[str]) -> int:
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is not signal.SIG_IGN:  # as it is below nohup
@@ -73,15 +91,16 @@ def main(words: list[str]) -> int:
         sys.stdout.flush()
         return status
     except Failure as problem:
-        error(str(problem))
-        return problem.status
-    except KeyboardInterrupt as problem:
-        error(": ".join(["interrupted", *filter(None, [str(problem)])]))
-        return SIGNALLED + signal.SIGINT
+        return _fail(words, problem.status, str(problem))
     except Ended as ended:
-        error(f"ended by {signal.Signals(ended.number).name}; the next run goes on from here")
-        return SIGNALLED + ended.number
+        return _fail(words, SIGNALLED + ended.number, f"ended by {signal.Signals(ended.number).name}")
+    except SystemExit as problem:  # of argparse
+        if problem.code == USAGE:
+            _as_json(words, USAGE, "wrong options: see stderr")
+        raise
+    except KeyboardInterrupt as problem:
+        return _fail(words, SIGNALLED + signal.SIGINT, ": ".join(["interrupted", *filter(None, [str(problem)])]))
     except OSError as problem:
-        error(_explained(problem))
+        _fail(words, SETUP_FAILED, _explained(problem))
         drop_output()
         return SETUP_FAILED

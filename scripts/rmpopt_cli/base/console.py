@@ -22,10 +22,13 @@ def _tell(text: str) -> None:
 
 class _Stdout(io.FileIO):
     """A write that fails names the file, as with any other."""
+    written = 0  # bytes
 
     def write(self, data: Any) -> int:
         try:
-            return super().write(data)
+            done = super().write(data)
+            self.written += done
+            return done
         except OSError as problem:
             problem.filename = STDOUT
             raise
@@ -34,6 +37,13 @@ class _Stdout(io.FileIO):
 def named_stdout() -> io.TextIOWrapper:
     return io.TextIOWrapper(io.BufferedWriter(_Stdout(1, "w", closefd=False)), sys.stdout.encoding, sys.stdout.errors,
                             line_buffering=sys.stdout.line_buffering or sys.stdout.write_through)
+
+
+def nothing_printed() -> bool:
+    """Whether stdout is still empty."""
+    sys.stdout.flush()
+    return not (isinstance(sys.stdout, io.TextIOWrapper) and isinstance(sys.stdout.buffer, io.BufferedWriter) and
+                isinstance(sys.stdout.buffer.raw, _Stdout) and sys.stdout.buffer.raw.written)
 
 
 def drop_output() -> None:

@@ -16,6 +16,8 @@ VERDICT = 123        # the guest ran, but what it showed is wrong or missing
 TIMEOUT = 124        # the guest did not finish in time
 SETUP_FAILED = 125   # set-up, build or another part of rmpopt itself failed
 SIGNALLED = 128      # plus the number of the signal that ended us
+# Of a command that fails before it has a result.
+OUTCOMES = {USAGE: "bad-input", QEMU_FAILED: "qemu-failed", TIMEOUT: "timeout", SETUP_FAILED: "setup-failed"}
 
 
 class Ended(SystemExit):

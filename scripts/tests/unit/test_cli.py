@@ -3,9 +3,11 @@
 import contextlib
 import io
 import itertools
+import json
 import os
 import signal
 import subprocess
+import sys
 import tempfile
 import time
 import unittest
@@ -144,6 +146,52 @@ class InterruptedTest(unittest.TestCase):
                          ["rmpopt: error: interrupted\n",
                           "rmpopt: error: interrupted: the next run goes on from here\n",
                           "rmpopt: error: interrupted: the search goes on\n"])
+
+
+class JsonTest(unittest.TestCase):
+    """A program that reads our JSON gets some, however the command fails."""
+
+    def of(self, *words: str, **options: object) -> tuple[int, str]:
+        done = subprocess.run([PROGRAM, *words], capture_output=True, text=True, stdin=subprocess.DEVNULL, **options)
+        return done.returncode, done.stdout
+
+    def test_bad_input(self) -> None:
+        for words in (["boot", "--json", "--kernel", "/none"], ["boot", "--json", "--mem", "much"]):
+            status, text = self.of(*words, "--", "true")
+            told = json.loads(text)
+            self.assertEqual((status, told["outcome"], told["status"]), (USAGE, "bad-input", USAGE))
+            self.assertIn(words[-1], told["message"])
+
+    def test_no_such_option(self) -> None:
+        status, text = self.of("boot", "--json", "--none")
+        self.assertEqual((status, json.loads(text)["outcome"]), (USAGE, "bad-input"))
+        self.assertTrue(self.of("boot", "--help", "--json")[1].startswith("usage:"))
+
+    def test_terminated(self) -> None:
+        script = ("import os, signal\nfrom unittest import mock\nfrom rmpopt_cli import cli\n"
+                  "with mock.patch.object(cli, 'parser') as parser:\n"
+                  "    parser().parse_args = lambda _: os.kill(os.getpid(), signal.SIGTERM)\n"
+                  "    cli.main(['x', '--json'])\n")
+        done = subprocess.run([sys.executable, "-c", script], stdout=subprocess.PIPE, cwd=PROGRAM.parent)
+        told = json.loads(done.stdout)
+        self.assertEqual((done.returncode, told["outcome"], told["status"]), (143, "interrupted", 143))
+
+    def test_set_up_failed(self) -> None:
+        status, text = self.of("boot", "--json", env={**os.environ, "RMPOPT_CACHE": "/dev/null/x"})
+        self.assertEqual((status, json.loads(text)["outcome"]), (SETUP_FAILED, "setup-failed"))
+
+    def test_not_asked_for(self) -> None:
+        self.assertEqual(self.of("boot", "--kernel", "/none", "--", "ls", "--json"), (USAGE, ""))
+
+    def test_not_twice(self) -> None:
+        script = ("import sys\nfrom unittest import mock\nfrom rmpopt_cli import cli\n"
+                  "from rmpopt_cli.base.errors import Failure\n"
+                  "def work(_):\n    print('[1]')\n    raise Failure('late')\n"
+                  "with mock.patch.object(cli, 'parser') as parser:\n"
+                  "    parser().parse_args = lambda _: mock.Mock(action=work)\n    cli.main(['x', '--json'])\n")
+        done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True,
+                              cwd=PROGRAM.parent)
+        self.assertEqual((done.stdout, done.stderr), ("[1]\n", "rmpopt: error: late\n"))
 
 
 class ProblemTest(unittest.TestCase):
