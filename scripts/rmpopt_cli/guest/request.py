@@ -39,8 +39,8 @@ class Request:
                                  ":rw is given; may be repeated", "--disk", "FILE[:nvme][:rw]", parse=Disk.parse)
     net: bool = switch("give the guest a network, through this machine and only outwards")
     append: str = option("", "more words for the kernel command line", metavar="S")
-    require: Sequence[str] = option((), "fail the boot if this is not in use, whatever COMMAND says: snp, "
-                                     "rmpopt, or snp,rmpopt", metavar="WHAT", parse=required.parse,
+    require: Sequence[str] = option((), "fail the boot if this is not in use, even if COMMAND ends with 0: "
+                                     "snp, rmpopt, or snp,rmpopt", metavar="WHAT", parse=required.parse,
                                      show=",".join)
     watch_fatal: bool = switch("fail the boot if the watch has an error or a warning")
     same_as: Path | None = option(None, "fail the boot if it is not the same as an earlier one with the same seed, and "
