@@ -14,7 +14,7 @@ COMMAND = f"dmesg | grep -o '{ACTIVE}'; nproc; printf '\\001'; exit {STATUS}"
 def _boots(cpus: int, *host: str) -> str | None:
     with scratch() as report:
         options = " ".join(("--watch-fatal", "--report", report, *host))
-        done = rmpopt("guest", "boot", "--smp", str(cpus), "--host", options, "--", COMMAND)
+        done = rmpopt("guest", "boot", "--smp", str(cpus), f"--host={options}", "--", COMMAND)
         console = Path(report, CONSOLE)
         if done.status != STATUS:
             return f"status {done.status}: {done.told.splitlines()[-1:]}"

@@ -168,10 +168,10 @@ class JsonTest(unittest.TestCase):
         self.assertTrue(self.of("boot", "--help", "--json")[1].startswith("usage:"))
 
     def test_terminated(self) -> None:
-        script = ("import os, signal\nfrom unittest import mock\nfrom rmpopt_cli import cli\n"
+        script = ("import os, signal, sys\nfrom unittest import mock\nfrom rmpopt_cli import cli\n"
                   "with mock.patch.object(cli, 'parser') as parser:\n"
                   "    parser().parse_args = lambda _: os.kill(os.getpid(), signal.SIGTERM)\n"
-                  "    cli.main(['x', '--json'])\n")
+                  "    sys.exit(cli.main(['x', '--json']))\n")
         done = subprocess.run([sys.executable, "-c", script], stdout=subprocess.PIPE, cwd=PROGRAM.parent)
         told = json.loads(done.stdout)
         self.assertEqual((done.returncode, told["outcome"], told["status"]), (143, "interrupted", 143))
