@@ -290,6 +290,11 @@ void observers::phase(std::string_view name)
     measurement_->mark(name);
 }
 
+bool observers::awaits_finding() const
+{
+    return watch_ != nullptr && !watch_->awaited().empty();
+}
+
 void observers::command(std::uint16_t command, const hw::firmware_result &result)
 {
     schedule_event(happening::command, 0, {command, result.status});

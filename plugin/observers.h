@@ -64,6 +64,7 @@ class observers final : public listener
     void denied(const place &where, const denied_access &access) override;
     void dma_blocked(hw::spa_t spa) override;
     void phase(std::string_view name) override;
+    bool awaits_finding() const override;
     void command(std::uint16_t command, const hw::firmware_result &result) override;
 
     /// The CPU has rung the secure processor's doorbell.

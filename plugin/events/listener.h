@@ -82,6 +82,8 @@ class listener
 
     /// The guest begins a phase with this name; "" ends the current one.
     virtual void phase(std::string_view name) = 0;
+    /// Whether the watch would find something if the guest went on and nothing changed.
+    virtual bool awaits_finding() const = 0;
 };
 
 } // namespace rmpopt

@@ -21,7 +21,7 @@ enum class marker : std::uint32_t {
     off = 0x46464f4d,    ///< "MOFF": stops the measurement
     points = 0x53544e50, ///< "PNTS": counts points for stalls, or with RDX = 0 no longer
     end = 0x21444e45,    ///< "END!": the run is over, and a deterministic machine powers off here
-    due = 0x3f455544,    ///< "DUE?": RAX becomes 1 if a pass is to be expected, 0 if not
+    due = 0x3f455544, ///< "DUE?": RAX becomes 1 if a pass or a finding is to be expected, 0 if not
 };
 constexpr std::size_t longest_name = 63;
 
@@ -86,7 +86,7 @@ void emulate_marker(insn_event event)
         event.env.end_run();
     } else if (function == marker::due) {
         synchronise(event);
-        event.reg(rax) = pass_is_due(event.machine()) ? 1 : 0;
+        event.reg(rax) = pass_is_due(event.machine()) || event.heard().awaits_finding() ? 1 : 0;
         complete(event);
     } else if (is_request(event, request)) {
         synchronise(event);

@@ -168,12 +168,19 @@ ordered_json watch_json(const report_snapshot &s)
                      {"pass_count", s.watcher->pass_count()},
                      {"passes", ordered_json::array()},
                      {"unmapped", s.watcher->unmapped()},
-                     {"findings", ordered_json::array()}};
+                     {"findings", ordered_json::array()},
+                     {"awaited", ordered_json::array()}};
     for (const rmpopt_pass &p : s.watcher->passes()) {
         out["passes"].push_back(pass_json(p));
     }
     for (const finding &f : s.watcher->findings()) {
         out["findings"].push_back(finding_json(f));
+    }
+    for (const awaited_finding &f : s.watcher->awaited()) {
+        out["awaited"].push_back({{"id", f.kind->id},
+                                  {"severity", severity_name(f.kind->level)},
+                                  {"seconds", static_cast<double>(f.lasted) / guest_second},
+                                  {"what", f.what}});
     }
     return out;
 }

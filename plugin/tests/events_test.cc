@@ -151,6 +151,8 @@ TEST_F(events_test, the_guest_can_ask_whether_a_pass_is_due)
     EXPECT_EQ(due(), 1u);
     ASSERT_TRUE(optimise(0, 0).cf);
     EXPECT_EQ(due(), 0u);
+    listening.awaits = true;
+    EXPECT_EQ(due(), 1u) << "the watch waits for something";
 }
 
 TEST_F(events_test, the_guest_can_say_when_points_count)

@@ -52,6 +52,9 @@ class fake_listener final : public listener
     }
     void phase(std::string_view) override { heard.emplace_back("phase"); }
 
+    bool awaits_finding() const override { return awaits; }
+
+    bool awaits = false;
     std::vector<std::string> heard;
     denied_access last_denied;
 };

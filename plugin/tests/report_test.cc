@@ -389,6 +389,7 @@ TEST_F(report_test, shows_findings_and_passes)
     EXPECT_EQ(r["watch"]["pass_count"], 1);
     EXPECT_EQ(r["watch"]["passes"][0]["executed"], 1);
     EXPECT_EQ(r["watch"]["unmapped"], json::array());
+    EXPECT_EQ(r["watch"]["awaited"], json::array());
     const json f = r["watch"]["findings"][0];
     EXPECT_EQ(f["id"], "msr-refused");
     EXPECT_EQ(f["severity"], "error");

@@ -20,8 +20,8 @@ TEST_F(watch_lost_test, no_pass_after_a_guest)
     EXPECT_EQ(ids(), list{});
     wait(guest_second);
     EXPECT_EQ(ids(), list{"lost-optimisation"});
-    EXPECT_EQ(only().what, "0 GiB without assigned pages, but not optimised on CPUs 0-3: the last "
-                           "RMPOPT came before the region's last change");
+    EXPECT_EQ(only().what, "the region at 0 GiB has no assigned pages, but is not optimised on "
+                           "CPUs 0-3: the last RMPOPT came before the region's last change");
 }
 
 // Region 1 of this machine has no RAM, region 2 is the last one.
@@ -49,8 +49,8 @@ TEST_F(watch_lost_test, a_gap_below_what_the_kernel_maps_is_lost)
         rmpopt(cpu, region_2);
     }
     wait(bound + guest_second);
-    EXPECT_EQ(only().what, "1 GiB without assigned pages, but not optimised on CPUs 0-3: no pass "
-                           "since SNP_INIT or since RMPOPT was enabled");
+    EXPECT_EQ(only().what, "the region at 1 GiB has no assigned pages, but is not optimised on "
+                           "CPUs 0-3: no pass since SNP_INIT or since RMPOPT was enabled");
 }
 
 TEST_F(watch_lost_test, ram_that_is_not_mapped_is_left_alone_wherever_it_is)
@@ -115,8 +115,8 @@ TEST_F(watch_lost_test, another_base_forgets_the_last_pass)
     enable({0, 2}, hw::region_1g);
     enable({0, 2}, 0);
     wait(bound + guest_second);
-    EXPECT_EQ(only().what, "0-2 GiB without assigned pages, but not optimised on CPUs 0-3: no pass "
-                           "since SNP_INIT or since RMPOPT was enabled");
+    EXPECT_EQ(only().what, "the regions at 0-2 GiB have no assigned pages, but are not optimised "
+                           "on CPUs 0-3: no pass since SNP_INIT or since RMPOPT was enabled");
 }
 
 TEST_F(watch_lost_test, a_pass_that_ran_too_early)
@@ -139,8 +139,8 @@ TEST_F(watch_lost_test, a_core_left_out)
     wait(bound + guest_second);
     EXPECT_EQ(ids(), list{"lost-optimisation"});
     EXPECT_EQ(only().what,
-              "0-2 GiB without assigned pages, but not optimised on CPUs 2-3: left out of every "
-              "pass");
+              "the regions at 0-2 GiB have no assigned pages, but are not optimised on CPUs 2-3: "
+              "left out of every pass");
 }
 
 TEST_F(watch_lost_test, no_pass_after_initialising_again)

@@ -50,6 +50,53 @@ TEST_F(watch_test, says_it_once_and_counts)
     EXPECT_EQ(ids(), (list{"rmpopt-disabled", "rmpopt-disabled"}));
 }
 
+TEST_F(watch_test, what_lasts_is_awaited_and_then_found_once)
+{
+    initialise_snp();
+    enable({0, 2});
+    pass({0});
+    wait(10 * guest_second);
+    EXPECT_EQ(ids(), list{});
+    ASSERT_EQ(w->awaited().size(), 1u);
+    EXPECT_EQ(w->awaited()[0].kind->id, "lost-optimisation");
+    EXPECT_EQ(w->awaited()[0].lasted, 10 * guest_second);
+    EXPECT_TRUE(w->awaited()[0].what.ends_with("on CPUs 2-3: left out of every pass"));
+    wait(bound);
+    wait(bound);
+    EXPECT_EQ(only().count, 1u);
+    EXPECT_EQ(w->awaited().size(), 0u) << "it is known";
+}
+
+TEST_F(watch_test, awaits_nothing_where_all_is_well)
+{
+    bring_up();
+    time += guest_second;
+    EXPECT_EQ(w->awaited().size(), 0u);
+    launch_guest(7, {64 * mb});
+    time += guest_second;
+    EXPECT_EQ(w->awaited().size(), 0u) << "while a guest lives, nothing is lost";
+    decommission(7);
+    time += guest_second;
+    ASSERT_EQ(w->awaited().size(), 1u);
+    EXPECT_EQ(w->awaited()[0].kind->id, "pages-leaked");
+    rmpupdate(0, 64 * mb, {});
+    time += guest_second;
+    ASSERT_EQ(w->awaited().size(), 1u);
+    EXPECT_EQ(w->awaited()[0].kind->id, "lost-optimisation");
+    pass({0, 2});
+    EXPECT_EQ(w->awaited().size(), 0u);
+}
+
+TEST_F(watch_test, awaits_no_notes)
+{
+    initialise_snp();
+    time += guest_second;
+    EXPECT_EQ(w->awaited().size(), 0u);
+    w->rdmsr(hw::msr::rmpopt_base);
+    ASSERT_EQ(w->awaited().size(), 1u);
+    EXPECT_EQ(w->awaited()[0].kind->id, "rmpopt-never-enabled");
+}
+
 TEST_F(watch_test, tells_of_each_new_finding_once)
 {
     std::vector<std::string> lines;

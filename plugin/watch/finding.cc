@@ -64,4 +64,10 @@ std::vector<finding> finding_log::all() const
     return findings_;
 }
 
+bool finding_log::has(finding_kind kind, const std::string &key) const
+{
+    const std::scoped_lock lock(lock_);
+    return index_.contains({kind.info(), key});
+}
+
 } // namespace rmpopt

@@ -138,6 +138,8 @@ class finding_log
              std::optional<hw::spa_t> spa, const std::string &what);
 
     std::vector<finding> all() const;
+    /// Whether there is one of this kind with this key.
+    bool has(finding_kind kind, const std::string &key) const;
 
   private:
     /// Bounds the memory used, whatever the kernel does. A flood of one kind leaves room for the

@@ -140,10 +140,35 @@ void watch::tick()
 {
     const std::scoped_lock lock(lock_);
     const guest_time at = now();
-    compare_rmpopt_bases(at);
-    look_for_lost_optimisations(at);
-    look_for_unused(at);
-    look_for_leftovers(at);
+    for (const lasting &l : what_lasts(at, settings_.bound)) {
+        if (!log_.has(l.kind, l.key)) { // as long as it lasts, it is the same one
+            log_.add(l.kind, l.key, {}, at, l.spa, l.what);
+        }
+    }
+    leftovers_due_ = leftovers_due_ && at <= leftovers_since() + settings_.bound;
+}
+
+std::vector<watch::lasting> watch::what_lasts(guest_time at, guest_time bound) const
+{
+    look l{.at = at, .bound = bound};
+    compare_rmpopt_bases(l);
+    look_for_lost_optimisations(l);
+    look_for_unused(l);
+    look_for_leftovers(l);
+    return l.found;
+}
+
+std::vector<awaited_finding> watch::awaited() const
+{
+    const std::scoped_lock lock(lock_);
+    const guest_time at = now();
+    std::vector<awaited_finding> out;
+    for (const lasting &l : what_lasts(at, 0)) {
+        if (l.kind.info()->level != severity::note && !log_.has(l.kind, l.key)) {
+            out.push_back({.kind = l.kind.info(), .what = l.what, .lasted = at - l.since});
+        }
+    }
+    return out;
 }
 
 std::vector<rmpopt_pass> watch::passes() const

@@ -19,6 +19,7 @@
 #include "hw-model/rmp/rmp_changes.h"
 #include "watch/finding.h"
 
+#include <algorithm>
 #include <deque>
 #include <optional>
 #include <set>
@@ -46,6 +47,13 @@ struct rmpopt_pass {
     std::optional<unsigned> leader;            ///< the core that does it twice
     std::uint64_t doubled = 0;                 ///< ... and how often it did
     std::uint64_t repeated = 0; ///< ... on a region that had not changed since the core's last one
+};
+
+/// What has been wrong, but not for the bound.
+struct awaited_finding {
+    const finding_info *kind = nullptr;
+    std::string what;
+    guest_time lasted = 0; ///< so far
 };
 
 using mapped_by_kernel_fn =
@@ -92,6 +100,9 @@ class watch
     void tick();
 
     std::vector<finding> findings() const { return log_.all(); }
+    /// The errors and warnings that tick() will add unless something changes before the bound is
+    /// over.
+    std::vector<awaited_finding> awaited() const;
     /// The most recent passes, oldest first, and the number of all passes.
     std::vector<rmpopt_pass> passes() const;
     std::uint64_t pass_count() const;
@@ -126,9 +137,24 @@ class watch
         hw::rmp_status status = hw::rmp_status::success;
         unsigned times = 0;
     };
+    /// What is wrong once it has lasted for the bound.
+    struct lasting {
+        finding_kind kind;
+        std::string key{};
+        guest_time since = 0;
+        std::optional<hw::spa_t> spa{};
+        std::string what{};
+    };
+    /// A look for what has lasted so long at this time.
+    struct look {
+        guest_time at = 0, bound = 0;
+        std::vector<lasting> found{};
+        bool is_over(guest_time since) const { return at > since + bound; }
+    };
 
     // watch.cc
     guest_time now() const { return settings_.clock(); }
+    std::vector<lasting> what_lasts(guest_time at, guest_time bound) const;
     hw::machine &m() const { return *settings_.machine; }
     void online(const place &where);
     bool is_offline(unsigned core) const;
@@ -142,7 +168,7 @@ class watch
     void note_syscfg(const place &where, std::uint64_t value);
     void look_for_dirty_rmp(const place &where);
     void compare_msrs();
-    void compare_rmpopt_bases(guest_time at);
+    void compare_rmpopt_bases(look &l) const;
     void look_what_is_mapped();
 
     // watch_rmpopt.cc
@@ -166,9 +192,14 @@ class watch
             return std::tie(cause, cores) < std::tie(o.cause, o.cores);
         }
     };
-    void look_for_lost_optimisations(guest_time at);
-    void look_for_unused(guest_time at);
-    std::map<std::string, std::set<unsigned>> losses_of(std::size_t region, guest_time at) const;
+    struct lost_regions {
+        std::vector<std::size_t> numbers;
+        guest_time since = 0; ///< the last of them
+    };
+    void look_for_lost_optimisations(look &l) const;
+    void look_for_unused(look &l) const;
+    guest_time unoptimised_since(unsigned core, std::size_t region) const;
+    std::map<std::string, std::set<unsigned>> losses_of(std::size_t region, const look &l) const;
     std::string cause_of_loss(unsigned core, std::size_t region) const;
     bool is_clean(std::size_t region) const;
     bool is_left_alone(std::size_t region) const;
@@ -179,7 +210,8 @@ class watch
                      std::string_view insn);
     void firmware_did(const hw::firmware_result &result, guest_time at);
     void note_guest(const hw::guest_event &e, guest_time at);
-    void look_for_leftovers(guest_time at);
+    guest_time leftovers_since() const { return std::max(guest_end_at_, page_activity_at_); }
+    void look_for_leftovers(look &l) const;
 
     const settings settings_;
     finding_log log_;

@@ -67,15 +67,18 @@ std::string watch::cause_of_loss(unsigned core, std::size_t region) const
     return others ? "left out of every pass" : "no pass since SNP_INIT or since RMPOPT was enabled";
 }
 
+guest_time watch::unoptimised_since(unsigned core, std::size_t region) const
+{
+    return std::max(
+        {regions_[region].changed_at, guest_end_at_, snp_init_at_, cores_[core].enabled_at});
+}
+
 /// Cores that have been without the region's bit for too long, by cause.
-std::map<std::string, std::set<unsigned>> watch::losses_of(std::size_t region, guest_time at) const
+std::map<std::string, std::set<unsigned>> watch::losses_of(std::size_t region, const look &l) const
 {
     std::map<std::string, std::set<unsigned>> out;
-    const guest_time quiet_since =
-        std::max({regions_[region].changed_at, guest_end_at_, snp_init_at_});
     for (unsigned c = 0; c < cores_.size(); ++c) {
-        const guest_time since = std::max(quiet_since, cores_[c].enabled_at);
-        if (!is_offline(c) && at > since + settings_.bound &&
+        if (!is_offline(c) && l.is_over(unoptimised_since(c, region)) &&
             !m().core(c).rmpopt.test(region * hw::region_1g)) {
             out[cause_of_loss(c, region)].insert(c);
         }
@@ -84,43 +87,56 @@ std::map<std::string, std::set<unsigned>> watch::losses_of(std::size_t region, g
 }
 
 /// While guests exist, a kernel may delay its passes, so nothing is lost yet.
-void watch::look_for_lost_optimisations(guest_time at)
+void watch::look_for_lost_optimisations(look &l) const
 {
     if (!firmware_.snp_init || !firmware_.asids.empty() || !firmware_.contexts.empty() ||
         !uses_rmpopt()) {
         return;
     }
-    std::map<loss, std::vector<std::size_t>> regions;
+    std::map<loss, lost_regions> regions;
     for (std::size_t r = 0; r < regions_.size(); ++r) {
-        const auto losses = losses_of(r, at);
+        const auto losses = losses_of(r, l);
         if (losses.empty() || is_left_alone(r) || known_to_fail(r) || !is_clean(r)) {
             continue;
         }
         for (const auto &[cause, cores] : losses) {
-            regions[{cause, cores}].push_back(r);
+            lost_regions &alike = regions[{cause, cores}];
+            alike.numbers.push_back(r);
+            for (const unsigned c : cores) {
+                alike.since = std::max(alike.since, unoptimised_since(c, r));
+            }
         }
     }
     for (const auto &[what, where] : regions) {
         const std::string cpus = cpu_list(what.cores);
-        log_.add("lost-optimisation", what.cause + cpus, {}, at, where.front() * hw::region_1g,
-                 formatted("{} GiB without assigned pages, but not optimised on CPUs {}: {}",
-                           number_list(where), cpus, what.cause));
+        const bool one = where.numbers.size() == 1;
+        l.found.push_back(
+            {.kind = "lost-optimisation",
+             .key = what.cause + cpus,
+             .since = where.since,
+             .spa = where.numbers.front() * hw::region_1g,
+             .what = formatted("the region{} at {} GiB {} no assigned pages, but {} not optimised "
+                               "on CPUs {}: {}",
+                               one ? "" : "s", number_list(where.numbers), one ? "has" : "have",
+                               one ? "is" : "are", cpus, what.cause)});
     }
 }
 
-void watch::look_for_unused(guest_time at)
+void watch::look_for_unused(look &l) const
 {
     if (!firmware_.snp_init || !m().rmpopt_is_possible() || uses_rmpopt() ||
-        at <= snp_init_at_ + settings_.bound) {
+        !l.is_over(snp_init_at_)) {
         return;
     }
     constexpr std::string_view text =
         "SNP is initialised, but RMPOPT_BASE was not enabled on any core";
     if (rmpopt_base_use_.empty()) {
-        log_.add("rmpopt-unused", "", {}, at, std::nullopt, std::string(text));
+        l.found.push_back(
+            {.kind = "rmpopt-unused", .since = snp_init_at_, .what = std::string(text)});
     } else {
-        log_.add("rmpopt-never-enabled", "", {}, at, std::nullopt,
-                 formatted("{}: the kernel has {}", text, rmpopt_base_use_));
+        l.found.push_back({.kind = "rmpopt-never-enabled",
+                           .since = snp_init_at_,
+                           .what = formatted("{}: the kernel has {}", text, rmpopt_base_use_)});
     }
 }
 

@@ -213,9 +213,9 @@ void watch::compare_msrs()
 }
 
 /// Waits until the kernel has had time to write RMPOPT_BASE on all cores.
-void watch::compare_rmpopt_bases(guest_time at)
+void watch::compare_rmpopt_bases(look &l) const
 {
-    if (!firmware_.snp_init || at < base_written_at_ + base_grace) {
+    if (!firmware_.snp_init || l.at < base_written_at_ + base_grace) {
         return;
     }
     std::map<std::uint64_t, std::set<unsigned>> by_value;
@@ -233,7 +233,10 @@ void watch::compare_rmpopt_bases(guest_time at)
     for (const auto &[value, cores] : by_value) {
         text += formatted("{}{:#x} on CPUs {}", text.empty() ? "" : ", ", value, cpu_list(cores));
     }
-    log_.add("rmpopt-base-unequal", text, {}, at, std::nullopt, "RMPOPT_BASE is " + text);
+    l.found.push_back({.kind = "rmpopt-base-unequal",
+                       .key = text,
+                       .since = base_written_at_,
+                       .what = "RMPOPT_BASE is " + text});
 }
 
 } // namespace rmpopt

@@ -135,13 +135,11 @@ void watch::note_guest(const hw::guest_event &e, guest_time at)
 
 /// Looks only after a while without page activity since a guest ended or SNP was shut down: until
 /// then the kernel may still be returning pages.
-void watch::look_for_leftovers(guest_time at)
+void watch::look_for_leftovers(look &l) const
 {
-    if (!leftovers_due_ || at < std::max(guest_end_at_, page_activity_at_) + settings_.bound ||
-        !m().snp_enabled_somewhere()) {
+    if (!leftovers_due_ || !l.is_over(leftovers_since()) || !m().snp_enabled_somewhere()) {
         return;
     }
-    leftovers_due_ = false;
     std::map<std::uint32_t, leftovers> guests;
     leftovers firmware;
     const auto look_at = [&](hw::spa_t spa, const hw::rmp_entry &e, unsigned n) {
@@ -165,15 +163,21 @@ void watch::look_for_leftovers(guest_time at)
         }
     }
     for (const auto &[asid, left] : guests) {
-        log_.add("pages-leaked", std::to_string(asid), {}, at, left.first,
-                 formatted("{} pages from {:#x} on still belong to the guest with ASID {}, which "
-                           "has ended",
-                           left.pages, left.first, asid));
+        l.found.push_back({.kind = "pages-leaked",
+                           .key = std::to_string(asid),
+                           .since = leftovers_since(),
+                           .spa = left.first,
+                           .what = formatted("{} pages from {:#x} on still belong to the guest "
+                                             "with ASID {}, which has ended",
+                                             left.pages, left.first, asid)});
     }
     if (firmware.pages != 0) {
-        log_.add("firmware-pages-left", "", {}, at, firmware.first,
-                 formatted("{} pages from {:#x} on were firmware's and have not come back",
-                           firmware.pages, firmware.first));
+        l.found.push_back(
+            {.kind = "firmware-pages-left",
+             .since = leftovers_since(),
+             .spa = firmware.first,
+             .what = formatted("{} pages from {:#x} on were firmware's and have not come back",
+                               firmware.pages, firmware.first)});
     }
 }
 

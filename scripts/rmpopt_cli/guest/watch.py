@@ -28,14 +28,14 @@ def summary(found: list[dict]) -> str:
 
 
 def _where(finding: dict) -> str:
+    """When and where it was seen; if it was seen more than once, for the first time."""
     words = [f"{finding['seconds']:.3f} s"]
     if finding["cpu"] is not None:
         words.append(f"CPU {finding['cpu']}")
     if finding["rip"]:
         words.append(f"RIP {finding['symbol'] or finding['rip']}")
-    if finding["count"] > 1:
-        words.append(f"{finding['count']} times")
-    return ", ".join(words)
+    which = f"first of {finding['count']} such events: " if finding["count"] > 1 else ""
+    return which + ", ".join(words)
 
 
 def lines(found: list[dict]) -> list[str]:

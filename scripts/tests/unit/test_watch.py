@@ -62,7 +62,8 @@ class FindingsTest(unittest.TestCase):
 
     def test_lines(self) -> None:
         first, hint = watch.lines([finding(symbol="rmpopt_on_cpu+0x10", count=3)])
-        self.assertEqual(first, "[ !! ] rmpopt-disabled: text [1.500 s, CPU 1, RIP rmpopt_on_cpu+0x10, 3 times]")
+        self.assertEqual(first, "[ !! ] rmpopt-disabled: text [first of 3 such events: 1.500 s, CPU 1, "
+                                "RIP rmpopt_on_cpu+0x10]")
         self.assertEqual(hint.strip(), "do it right")
 
     def test_summary_counts(self) -> None:
