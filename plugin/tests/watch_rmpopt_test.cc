@@ -99,6 +99,33 @@ TEST_F(watch_rmpopt_test, where_rmpopt_is_impossible_nobody_misses_it)
     EXPECT_EQ(ids(), list{});
 }
 
+TEST_F(watch_rmpopt_test, beyond_the_end_of_memory)
+{
+    initialise_snp();
+    enable({0, 2});
+    rmpopt(0, region_1);
+    EXPECT_EQ(ids(), list{}) << "a gap below the last memory";
+    rmpopt(0, 3 * hw::region_1g);
+    rmpopt(0, 4 * hw::region_1g);
+    EXPECT_EQ(only().kind->id, "rmpopt-no-memory");
+    EXPECT_EQ(only().kind->level, severity::note);
+    EXPECT_EQ(only().spa, 3 * hw::region_1g);
+    EXPECT_EQ(only().count, 2u);
+    ASSERT_EQ(w->passes().size(), 1u);
+    EXPECT_EQ(w->passes()[0].executed, 3u) << "as many as the machine counts";
+}
+
+TEST_F(watch_rmpopt_test, a_pass_may_begin_beyond_the_end_of_memory)
+{
+    initialise_snp();
+    enable({0, 2});
+    rmpopt(0, 3 * hw::region_1g);
+    rmpopt(2, 3 * hw::region_1g);
+    pass({0, 2});
+    ASSERT_EQ(w->passes().size(), 1u);
+    EXPECT_EQ(w->passes()[0].executed, 8u);
+}
+
 // Wasted work
 
 /// Region by region, as in one call of all CPUs.

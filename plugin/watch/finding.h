@@ -45,6 +45,8 @@ inline constexpr std::array finding_infos{
                  "cancel pending passes before SNP_SHUTDOWN_EX"},
     finding_info{"rmpopt-refused", severity::error,
                  "look at the operands: RAX is a system physical address, RCX 0 or 1"},
+    finding_info{"rmpopt-no-memory", severity::note,
+                 "a pass may end with the last region that has memory"},
     finding_info{"rmpopt-unused", severity::note,
                  "this kernel does not use RMPOPT, or has switched it off"},
     finding_info{"rmpopt-never-enabled", severity::error,

@@ -174,6 +174,7 @@ class watch
     // watch_rmpopt.cc
     void note_refused(const place &where, hw::spa_t rax, hw::fault f);
     void verified(const place &where, hw::spa_t region, bool optimised);
+    void note_no_memory(const place &where, hw::spa_t rax, bool optimised);
     bool may_lead(const verification &last, unsigned core);
     bool is_complete(const rmpopt_pass &pass) const;
     bool has_ended(const rmpopt_pass &pass, guest_time at) const;

@@ -34,7 +34,21 @@ void watch::rmpopt(const place &where, hw::spa_t rax, std::uint64_t rcx, const h
     const bool counts = r.exception == hw::fault::none && rcx == 0 && core.rmpopt.in_window(rax);
     if (counts && rax / hw::region_1g < regions_.size()) {
         verified(where, hw::align_down(rax, hw::region_1g), r.cf);
+    } else if (counts) {
+        note_no_memory(where, rax, r.cf);
     }
+}
+
+/// RMPOPT beyond the last region that has memory: part of the pass, but of no region that counts.
+void watch::note_no_memory(const place &where, hw::spa_t rax, bool optimised)
+{
+    const guest_time at = now();
+    rmpopt_pass &pass = current_pass({}, *where.cpu, at);
+    pass.end = at;
+    ++pass.executed;
+    pass.optimised += optimised ? 1 : 0;
+    log_.add("rmpopt-no-memory", "", where, at, rax,
+             formatted("RMPOPT of {:#x}, where memory ends at {:#x}", rax, m().memory().end()));
 }
 
 void watch::note_refused(const place &where, hw::spa_t rax, hw::fault f)
