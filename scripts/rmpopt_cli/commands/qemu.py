@@ -101,6 +101,6 @@ def _tell(space: workspace.Workspace, kernel: Path | None) -> None:
     use = rmpopt_use.of(report, [], False)
     if use:
         note(f"RMPOPT: {use.text}")
-    for line in watch.lines(watch.findings(report, names)):
+    for line in watch.lines(watch.findings(report, names), watch.awaited(report)):
         print(line, file=sys.stderr)
     note(f"report: {space.report}")

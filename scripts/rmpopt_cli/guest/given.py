@@ -10,7 +10,7 @@ from . import linux, policies
 from .machine import MachineOptions
 from .request import Request
 
-CHOSEN = ("kernel", "modules", "append")  # fields of Request that the user may set
+CHOSEN = ("kernel", "build", "modules", "append")  # fields of Request that the user may set
 FIXED = ("time", "thread", "watch", "no_plugin", "rmpopt")  # fields of MachineOptions that the user may not set
 
 

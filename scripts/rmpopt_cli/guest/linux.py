@@ -33,6 +33,15 @@ T = TypeVar("T")
 SETTLE_SECONDS = 30
 # With it, a kernel's first page table would be its last, whether or not CPUID offers SME.
 ENCRYPTS = "mem_encrypt=on"
+# With --watch-fatal, the guest goes on while the watch waits for something. What the kernel does meanwhile may make the
+# bound begin anew, but not for ever.
+LOOK = """
+left={seconds}
+while [ $left -gt 0 ] && rmpopt-mark --due; do
+    left=$((left - 1))
+    sleep 1
+done
+"""
 CONSOLE = "console=ttyS0 panic=-1 no_timer_check tsc=reliable"
 
 
@@ -83,9 +92,16 @@ def parts(cache: Cache, request: Request) -> Parts:
 def _action(request: Request) -> str:
     if request.shell:
         return "shell"
-    if request.command:
+    if request.command or request.watch_fatal and not request.initrd:
         return "command"
     return "init" if request.initrd else "show"
+
+
+def _script(request: Request) -> str:
+    """What the guest's shell executes."""
+    if not request.watch_fatal:
+        return request.command
+    return f"sh -c {shlex.quote(request.command)} || exit" + LOOK.format(seconds=2 * request.machine.watch_bound)
 
 
 def _initrd(request: Request, token: str, modules: list[Path], tools: list[Path], pasted: bool) -> bytes:
@@ -95,7 +111,7 @@ def _initrd(request: Request, token: str, modules: list[Path], tools: list[Path]
               "await": "yes" if required.RMPOPT in request.require else "",
               "started": os.getcwd() if request.root or request.shares else "",
               "columns": str(size.columns) if request.shell else "", "rows": str(size.lines) if request.shell else ""}
-    ours = initramfs.build(config, request.command, modules, request.files, request.initrd is None, tools,
+    ours = initramfs.build(config, _script(request), modules, request.files, request.initrd is None, tools,
                            request.brought.for_init())
     return initramfs.joined(ours, request.initrd.read_bytes()) if request.initrd else ours
 

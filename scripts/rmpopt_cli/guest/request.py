@@ -42,7 +42,8 @@ class Request:
     require: Sequence[str] = option((), "fail the boot if this is not in use, even if COMMAND ends with 0: "
                                      "snp, rmpopt, or snp,rmpopt", metavar="WHAT", parse=required.parse,
                                      show=",".join)
-    watch_fatal: bool = switch("fail the boot if the watch has an error or a warning")
+    watch_fatal: bool = switch("fail the boot if the watch has an error or a warning; while one may still come, the "
+                               "guest goes on after its work, for up to twice --watch-bound")
     same_as: Path | None = option(None, "fail the boot if it is not the same as an earlier one with the same seed, and "
                                   "say where they part", metavar="REPORT", parse=Path)
     stalls: list[Stall] = repeated("let a CPU stall once, with --seed, such as rmpopt@2#17:300us (the 17th RMPOPT of "

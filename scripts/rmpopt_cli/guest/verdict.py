@@ -11,6 +11,9 @@ from .session import Ending
 from .workspace import Workspace
 
 
+LOOK_LONGER = "let the guest go on until that is clear, with --time virtual -- 'sleep 60'"
+
+
 def _text(link: GuestLink, *names: str) -> str:
     """The first section of these names that the guest sent."""
     for name in names:
@@ -111,10 +114,11 @@ def judge(request: Request, link: GuestLink, space: Workspace, ending: Ending,
         "schema": 2, "outcome": ending.outcome, "status": ending.status, "message": ending.message,
         "guest": facts, "proofs": [{"title": p.title, "line": p.line} for p in found],
         "layout": proofs.layout(dmesg), "trouble": proofs.trouble(dmesg), "hints": advice,
-        "passes": _passes(report), "no_first_pass": link.said("no-pass") is not None,
+        "passes": _passes(report), "no_first_pass": link.said("no-pass") is not None and not _passes(report),
         "about_rmpopt": proofs.about_rmpopt(dmesg),
         "module_problems": [" ".join(words[1:]) for words in link.words if words[0] == "module-failed"],
         "tables": _tables(link, report), "plugin": report, "findings": watch.findings(report, names),
+        "awaited": watch.awaited(report),
         "stalls_missed": _stalls_missed(request, space), "output": link.text("output"), "starts": link.starts,
         "parted": _parted(request.same_as, request, space, names) if request.same_as else "",
         "options": request.chosen(), "report": str(space.report),
@@ -140,6 +144,9 @@ def _settle(request: Request, link: GuestLink, result: dict) -> None:
         result.update(outcome="verdict", status=VERDICT, message=result["missing"])
     elif request.watch_fatal and watch.serious(result["findings"]):
         result.update(outcome="watch", status=VERDICT, message=watch.summary(result["findings"]))
+    elif request.watch_fatal and result["awaited"]:
+        result.update(outcome="watch", status=VERDICT,
+                      message=f"{result['awaited'][0]}: {LOOK_LONGER}")
     elif result["parted"]:
         result.update(outcome="parted", status=VERDICT, message=f"not the same run: {result['parted']}")
     elif problem:

@@ -70,7 +70,7 @@ class View:
         if self._request.machine.has_rmp and result["guest"]["release"]:
             self._rmpopt(result)
             self._tables(result)
-        for line in watch.lines(result["findings"]):
+        for line in watch.lines(result["findings"], result["awaited"]):
             self._print(line)
         self._same_as(result)
         self._summary(result)

@@ -21,6 +21,13 @@ def serious(found: list[dict]) -> list[dict]:
     return [finding for finding in found if finding["severity"] != "note"]
 
 
+def awaited(report: dict | None) -> list[str]:
+    """What would be found if the guest had gone on and nothing had changed, in lines for people."""
+    watch = (report or {}).get("watch") or {}
+    return [f"{one['id']}, perhaps: looked for only {one['seconds']:.1f} s of {watch['bound_seconds']} s: {one['what']}"
+            for one in watch.get("awaited", [])]
+
+
 def summary(found: list[dict]) -> str:
     wrong = serious(found)
     more = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""
@@ -38,9 +45,9 @@ def _where(finding: dict) -> str:
     return which + ", ".join(words)
 
 
-def lines(found: list[dict]) -> list[str]:
+def lines(found: list[dict], awaited: list[str]) -> list[str]:
     out = []
     for finding in found:
         out.append(f"{MARK[finding['severity']]} {finding['id']}: {finding['what']} [{_where(finding)}]")
         out.append(f"       {finding['hint']}")
-    return out
+    return out + [f"{MARK['warning']} {line}" for line in awaited]

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A run of QEMU ends with the right outcome and message. A shell script plays QEMU and its guest."""
+import json
 import os
 import signal
 import tempfile
@@ -9,7 +10,7 @@ import unittest
 from pathlib import Path
 
 from rmpopt_cli import cli
-from rmpopt_cli.base.errors import GUEST_DIED, OK, QEMU_FAILED, TIMEOUT
+from rmpopt_cli.base.errors import GUEST_DIED, OK, QEMU_FAILED, TIMEOUT, VERDICT
 from rmpopt_cli.base.parallel import stopping
 from rmpopt_cli.guest.guest_link import GuestLink
 from rmpopt_cli.guest.machine import MachineOptions
@@ -163,6 +164,16 @@ class SessionTest(unittest.TestCase):
         self.space.plugin_report.write_text("{}")
         result = judge(self.WITH_PLUGIN, self.link, self.space, Ending(QEMU_FAILED, "qemu-failed", "refused"))
         self.assertEqual((result["message"], result["hints"]), ("refused", []))
+
+    def test_look_that_was_too_short(self) -> None:
+        awaited = {"id": "lost-optimisation", "severity": "error", "seconds": 2.5, "what": "text"}
+        report = json.loads(self.REPORT % "segmented") | {
+            "lstar": None, "watch": {"bound_seconds": 30, "passes": [], "findings": [], "awaited": [awaited]}}
+        for request, status in ((Request(), OK), (Request(watch_fatal=True), VERDICT)):
+            result = self.judged(json.dumps(report), "Memory @  0GB: CPU(s): 0-1", request)
+            self.assertEqual(result["status"], status)
+        self.assertEqual(result["outcome"], "watch")
+        self.assertRegex(result["message"], r"looked for only 2\.5 s of 30 s: text: .*--time virtual -- 'sleep 60'")
 
     def test_missing_proof(self) -> None:
         self.link.feed(b"\0@tok done 0\n")

@@ -61,10 +61,18 @@ class FindingsTest(unittest.TestCase):
         self.assertEqual(len(watch.serious([finding(), finding(severity="warning")])), 2)
 
     def test_lines(self) -> None:
-        first, hint = watch.lines([finding(symbol="rmpopt_on_cpu+0x10", count=3)])
+        first, hint = watch.lines([finding(symbol="rmpopt_on_cpu+0x10", count=3)], [])
         self.assertEqual(first, "[ !! ] rmpopt-disabled: text [first of 3 such events: 1.500 s, CPU 1, "
                                 "RIP rmpopt_on_cpu+0x10]")
         self.assertEqual(hint.strip(), "do it right")
+
+    def test_what_the_watch_still_waits_for(self) -> None:
+        one = {"id": "lost-optimisation", "severity": "error", "seconds": 2.46, "what": "text"}
+        line = "lost-optimisation, perhaps: looked for only 2.5 s of 30 s: text"
+        self.assertEqual(watch.awaited({"watch": {"bound_seconds": 30, "awaited": [one]}}), [line])
+        self.assertEqual(watch.lines([], [line]), [f"[warn] {line}"])
+        for nothing in (None, {}, {"watch": None}, {"watch": {"findings": []}}):
+            self.assertEqual(watch.awaited(nothing), [])
 
     def test_summary_counts(self) -> None:
         self.assertEqual(watch.summary([finding(), finding()]),

@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What a boot executes in its guest."""
+import os
+import stat
+import subprocess
+import tempfile
+import unittest
+from pathlib import Path
+
+from rmpopt_cli.guest import linux
+from rmpopt_cli.guest.machine import MachineOptions
+from rmpopt_cli.guest.request import Request
+
+
+class LookTest(unittest.TestCase):
+    """With --watch-fatal, the guest goes on while the watch waits for something."""
+
+    def run_script(self, command: str, due: int) -> tuple[int, str, int]:
+        """Status and output in a guest whose watch is asked `due` times before it is content, and how often it was
+        asked."""
+        with tempfile.TemporaryDirectory() as directory:
+            top = Path(directory)
+            for name, text in (("rmpopt-mark", f"echo >>{top}/asked; [ $(wc -l <{top}/asked) -le {due} ]"),
+                               ("sleep", ":")):
+                (top / name).write_text(f"#!/bin/sh\n{text}\n")
+                (top / name).chmod(stat.S_IRWXU)
+            (top / "asked").touch()
+            request = Request(watch_fatal=True, command=command, machine=MachineOptions(watch_bound=5))
+            done = subprocess.run(["sh", "-c", linux._script(request)], capture_output=True, text=True, timeout=60,
+                                  env={**os.environ, "PATH": f"{top}:{os.environ['PATH']}"})
+            return done.returncode, done.stdout, len((top / "asked").read_text())
+
+    def test_until_nothing_is_awaited(self) -> None:
+        self.assertEqual(self.run_script("echo 'it works'; exit 0", due=3), (0, "it works\n", 4))
+        self.assertEqual(self.run_script("", due=0), (0, "", 1))
+
+    def test_not_for_ever(self) -> None:
+        self.assertEqual(self.run_script("true", due=1000), (0, "", 10))
+
+    def test_a_command_that_fails_is_enough(self) -> None:
+        self.assertEqual(self.run_script("echo no; exit 3", due=3), (3, "no\n", 0))
+
+    def test_a_boot_without_a_command_looks_as_well(self) -> None:
+        self.assertEqual(linux._action(Request(watch_fatal=True)), "command")
+        self.assertEqual(linux._action(Request()), "show")
+        self.assertEqual(linux._action(Request(watch_fatal=True, initrd=Path("initrd"))), "init")
+
+    def test_without_it_the_script_is_the_command(self) -> None:
+        self.assertEqual(linux._script(Request(command="true")), "true")
+
+
+if __name__ == "__main__":
+    unittest.main()
