@@ -98,7 +98,7 @@ def _tell(space: workspace.Workspace, kernel: Path | None) -> None:
         note(f"the plugin left no report in {space.report}")
         return
     names = symbols.for_kernel(None, kernel) if kernel else None
-    use = rmpopt_use.of(report, [], False)
+    use = rmpopt_use.of(report, [], frozenset(range(report.get("cpus", 0))))
     if use:
         note(f"RMPOPT: {use.text}")
     for line in watch.lines(watch.findings(report, names), watch.awaited(report)):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ..base.errors import OK
 from ..base.shell import last_line
-from ..guest.tables import not_optimised
+from ..guest.tables import not_optimised, online
 from ..reporting.measured import Sum, sums
 from .catalogue import BOOT, EMPTY_FIRST, Experiment, Setting
 
@@ -106,5 +106,5 @@ def _problem(result: dict, setting: Setting) -> str:
 
 def _unsettled(result: dict) -> str:
     """Checks the RMPOPT table at the end. It is also the table of the measurement, because the guests still run."""
-    missing = not_optimised(result)
+    missing = not_optimised(result["plugin"], online(result["guest"]))
     return f"not optimised though without assigned pages: regions {', '.join(map(str, missing))}" if missing else ""

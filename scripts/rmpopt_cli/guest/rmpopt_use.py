@@ -2,6 +2,8 @@
 """What the kernel did with RMPOPT, as the plugin saw it; what the kernel says of it proves nothing."""
 from dataclasses import dataclass
 
+from . import tables
+
 
 @dataclass(frozen=True)
 class Use:
@@ -15,15 +17,14 @@ def executed(counters: dict) -> int:
     return counters["rmpopt_scans"] + counters["rmpopt_cached"]
 
 
-def of(report: dict | None, kernel_words: list[str], awaited: bool = False) -> Use | None:
-    """Nothing where the machine has no RMPOPT. awaited: the guest has waited for the first pass, and none came."""
+def of(report: dict | None, kernel_words: list[str], cpus: frozenset[int], awaited: bool = False) -> Use | None:
+    """Nothing where the machine has no RMPOPT. cpus: those that are online. awaited: the guest has waited for the first
+    pass, and none came."""
     if report is None or not report.get("rmpopt_possible"):
         return None
-    counters, regions = report["counters"], report["regions"]
-    if executed(counters):
-        optimised = sum(bool(region["optimised_cpus"]) for region in regions)
-        return Use("ok", f"executed {executed(counters)} times{_passes(report)}; "
-                   f"{optimised} of {len(regions)} regions are optimised")
+    times = executed(report["counters"])
+    if times:
+        return Use("ok", f"executed {times} times{_passes(report)}; {tables.how_many(report, cpus)}")
     if report["rmpopt_cpus"]:
         why = ("no pass within 15 s of the boot's end" if awaited else
                "this kernel has not asked for a pass, or waits with it")

@@ -43,7 +43,7 @@ def _facts(link: GuestLink) -> dict:
     return facts
 
 
-def _tables(link: GuestLink, report: dict | None) -> dict:
+def _tables(link: GuestLink, report: dict | None, facts: dict) -> dict:
     """Both tables in Linux's notation, and the regions on which they differ. The plugin's is as of the end, and so must
     the kernel's be."""
     text = _text(link, "table")
@@ -51,9 +51,11 @@ def _tables(link: GuestLink, report: dict | None) -> dict:
     plugin = tables.from_report(report) if report else None
     differ = tables.differences(kernel, plugin) if kernel is not None and plugin is not None else []
     assigned = {r["gb"]: r["assigned_pages"] for r in report.get("regions", [])} if report else {}
+    is_used = plugin is not None and any(plugin.values())
+    missing = tables.not_optimised(report, tables.online(facts)) if report and is_used else {}
     return {"kernel": _plain(kernel), "plugin": _plain(plugin), "differ": differ, "assigned": assigned,
             "lost": bool(text) and kernel is None,
-            "text": tables.side_by_side(kernel, plugin, assigned) if kernel or plugin else []}
+            "text": tables.side_by_side(kernel, plugin, assigned, missing) if kernel or plugin else []}
 
 
 def _plain(table: tables.Table | None) -> dict[int, str] | None:
@@ -117,7 +119,7 @@ def judge(request: Request, link: GuestLink, space: Workspace, ending: Ending,
         "passes": _passes(report), "no_first_pass": link.said("no-pass") is not None and not _passes(report),
         "about_rmpopt": proofs.about_rmpopt(dmesg),
         "module_problems": [" ".join(words[1:]) for words in link.words if words[0] == "module-failed"],
-        "tables": _tables(link, report), "plugin": report, "findings": watch.findings(report, names),
+        "tables": _tables(link, report, facts), "plugin": report, "findings": watch.findings(report, names),
         "awaited": watch.awaited(report),
         "stalls_missed": _stalls_missed(request, space), "output": link.text("output"), "starts": link.starts,
         "parted": _parted(request.same_as, request, space, names) if request.same_as else "",

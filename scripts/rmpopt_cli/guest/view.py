@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ..base.console import error, note, say
 from ..base.errors import OK
-from . import proofs, rmpopt_use, watch
+from . import proofs, rmpopt_use, tables, watch
 from .guest_link import Section
 from .request import Request
 
@@ -78,7 +78,8 @@ class View:
             error(f"{result['message']} (report: {result['report']})")
 
     def _rmpopt(self, result: dict) -> None:
-        use = rmpopt_use.of(result["plugin"], result["about_rmpopt"], result["no_first_pass"])
+        use = rmpopt_use.of(result["plugin"], result["about_rmpopt"], tables.online(result["guest"]),
+                            result["no_first_pass"])
         if use:
             self._print(f"[ {use.mark} ] {'RMPOPT':22} {use.text}")
         for line in result["about_rmpopt"]:
@@ -107,7 +108,5 @@ class View:
                         f"all done after {seconds['total']:.1f} s of this machine's time")
         plugin = result["plugin"]
         if plugin:
-            regions = plugin.get("regions", [])
-            optimised = sum(1 for region in regions if region["optimised_cpus"])
             counters = plugin.get("counters", {})
-            self._print(f"{optimised} of {len(regions)} regions optimised; {counts(counters)}")
+            self._print(f"{tables.how_many(plugin, tables.online(guest))}; {counts(counters)}")

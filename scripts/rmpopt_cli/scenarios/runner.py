@@ -93,7 +93,7 @@ def judge(scenario: Scenario, status: int, result: dict, dmesg: str) -> tuple[st
         return "fail", f"the kernel says: {complaint.group().strip()}"
     if scenario.rmpopt and not seen["pass_count"]:
         return "skip", "the kernel does not use RMPOPT"
-    missing = tables.not_optimised(result) if scenario.complete else []
+    missing = tables.not_optimised(result["plugin"], tables.online(result["guest"])) if scenario.complete else {}
     if missing:
         return "fail", f"not optimised on all CPUs at the end: regions at GiB {', '.join(map(str, missing))}"
     return "pass", ""

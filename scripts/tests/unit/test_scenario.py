@@ -84,7 +84,8 @@ class JudgeTest(unittest.TestCase):
         self.assertEqual(self.judge(result(optimised="0"), of=Scenario("s", "", complete=False))[0], "pass")
 
     def test_offline_cpus_need_no_bit(self) -> None:
-        self.assertEqual(tables.not_optimised(result()), [])
+        shown = result()
+        self.assertEqual(tables.not_optimised(shown["plugin"], tables.online(shown["guest"])), {})
 
     def test_kernel_without_rmpopt(self) -> None:
         self.assertEqual(self.judge(result(passes=0, optimised=""))[0], "skip")

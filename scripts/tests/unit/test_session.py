@@ -147,6 +147,13 @@ class SessionTest(unittest.TestCase):
         result = self.judged(self.REPORT % "segmented", "Memory @  0GB: CPU(s): 0-1", self.WITH_PLUGIN)
         self.assertEqual((result["outcome"], result["status"]), ("ok", OK))
 
+    def test_cpus_without_a_clean_region_are_marked(self) -> None:
+        self.link.feed(b"@tok begin facts\ncpu 0 0\ncpu 1 1\ncpu 2 2\n\n@tok end facts 0\n")
+        for optimised, marked in (("0-1", True), ("0-2", False), ("", False)):
+            report = (self.REPORT % "segmented").replace("0-1", optimised)
+            result = self.judged(report, f"Memory @  0GB: CPU(s): {optimised or 'none'}", self.WITH_PLUGIN)
+            self.assertEqual("<- not on CPUs 2" in result["tables"]["text"][1], marked, optimised)
+
     def test_disagreement(self) -> None:
         result = self.judged(self.REPORT % "segmented", "Memory @  0GB: CPU(s): none", self.WITH_PLUGIN)
         self.assertEqual(result["outcome"], "verdict")
