@@ -37,7 +37,11 @@ bring_root() {
 	for each in /root/*; do
 		[ -e "$each" ] && cp -a "$each" $top/root/
 	done
-	enter="env HOME=/root chroot $top"
+	# The root's own shell starts programs: busybox would take its own applets for them.
+	echo 'exec "$@"' >$home/start
+	# Bash is the better shell at a console.
+	echo 'unset ENV; ! command -v bash >/dev/null || exec bash' >$home/interactive
+	enter="env HOME=/root ENV=$home/interactive chroot $top /bin/sh $home/start"
 }
 
 bring_share() { # TAG ro|rw MOUNT

@@ -31,6 +31,8 @@ echo all is well"""
 USERLAND = """set -e
 test "$(pwd)" = "{here}"
 ! test -e {file}
+test "$(readlink /proc/$$/exe)" = "$(readlink -f /bin/sh)"
+ls --version | grep -q coreutils
 python3 -c 'open("{file}", "w").write(str(6 * 7))'
 echo it says $(cat {file})"""
 
