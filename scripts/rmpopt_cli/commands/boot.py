@@ -1,12 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The boot command."""
 import argparse
-import shlex
 
 from ..base import options
 from ..guest import linux, policies
 from ..guest.machine import MachineOptions
-from ..guest.request import Request
+from ..guest.request import Request, script_of
 from ..guest.view import View
 from ..provision.cache import Cache
 
@@ -23,9 +22,9 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
 
 
 def _boot(arguments: argparse.Namespace) -> int:
-    cache, words = Cache(), arguments.words
+    cache = Cache()
     request = Request(**options.given(arguments, Request),
                       machine=MachineOptions(**options.given(arguments, MachineOptions)),
-                      command=words[0] if len(words) == 1 else shlex.join(words))
+                      command=script_of(arguments.words))
     policies.check(cache, request.machine.policies, request.machine.library)
     return linux.dry_run(cache, request) if arguments.dry_run else linux.boot(cache, request, View(request))["status"]

@@ -2,7 +2,6 @@
 """The explore command."""
 import argparse
 import re
-import shlex
 from pathlib import Path
 
 from ..base import options
@@ -11,7 +10,7 @@ from ..base.errors import BadInput, interrupted_means
 from ..explore import points, search
 from ..guest import stalls, workspace
 from ..guest.given import Given
-from ..guest.request import Request
+from ..guest.request import Request, script_of
 from ..provision.cache import Cache
 from ..scenarios.catalogue import SCENARIOS, Scenario
 
@@ -94,9 +93,8 @@ def _scenario(arguments: argparse.Namespace) -> Scenario:
         return scenario
     if arguments.scenario:
         raise BadInput("--scenario and a COMMAND exclude each other")
-    words = arguments.words
-    script = words[0] if len(words) == 1 else shlex.join(words)
-    return Scenario("command", "a command of the user", script, quiet=0, rmpopt=False, complete=False)
+    return Scenario("command", "a command of the user", script_of(arguments.words), quiet=0, rmpopt=False,
+                    complete=False)
 
 
 def _words(given: Given, arguments: argparse.Namespace) -> list[str]:

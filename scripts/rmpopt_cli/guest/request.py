@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The options of a boot of Linux."""
+import shlex
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -19,6 +20,18 @@ SMALLEST_MEMORY = 256 << 20
 PAGE, STRUCT_PAGE, RMP_ENTRY = 4096, 64, 16
 KERNEL_TAKES = 512 << 20  # roughly, beside what it takes for each page
 GIB = 1 << 30
+
+
+# Nobody types in the guest, where stdin and stdout are consoles: a program that reads stdin must see its end, and a
+# pager must not wait for keys.
+UNATTENDED = "exec </dev/null; export PAGER=cat GIT_PAGER=cat; "
+
+
+def script_of(words: Sequence[str]) -> str:
+    """What the guest's shell executes for COMMAND: a single word is a script itself."""
+    if not words:
+        return ""
+    return UNATTENDED + (words[0] if len(words) == 1 else shlex.join(words))
 
 
 @dataclass

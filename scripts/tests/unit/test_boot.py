@@ -9,7 +9,31 @@ from pathlib import Path
 
 from rmpopt_cli.guest import linux
 from rmpopt_cli.guest.machine import MachineOptions
-from rmpopt_cli.guest.request import Request
+from rmpopt_cli.guest.request import Request, script_of
+
+
+class CommandTest(unittest.TestCase):
+    def run_script(self, *words: str) -> str:
+        """Its output where stdin never ends."""
+        reader, writer = os.pipe()
+        try:
+            return subprocess.run(["sh", "-c", script_of(words)], stdin=reader, capture_output=True, text=True,
+                                  timeout=60).stdout
+        finally:
+            os.close(reader)
+            os.close(writer)
+
+    def test_stdin_ends_and_no_pager_waits(self) -> None:
+        self.assertEqual(self.run_script("cat; echo $PAGER $GIT_PAGER"), "cat cat\n")
+
+    def test_a_word_is_a_script_and_words_are_a_command(self) -> None:
+        self.assertEqual(self.run_script("echo a; echo b"), "a\nb\n")
+        self.assertEqual(self.run_script("echo", "a; echo b"), "a; echo b\n")
+        self.assertEqual(script_of([]), "")
+
+    def test_lines_keep_their_numbers(self) -> None:
+        self.assertIn(": 2:", subprocess.run(["dash", "-c", script_of(["true\n. /nonexistent"])], capture_output=True,
+                                             text=True).stderr)
 
 
 class LookTest(unittest.TestCase):
