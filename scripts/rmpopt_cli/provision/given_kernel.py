@@ -63,9 +63,10 @@ def _make(cache: Cache, tree: Path) -> None:
     """Runs make in the user's tree, where options that are new to its .config take their defaults."""
     log = cache.directory("log") / f"kernel-{sha256_text(str(tree))[:8]}"
     log.unlink(missing_ok=True)
-    make.must(["make", "olddefconfig"], log, tree, "configuration")
+    words = ["make", *make.programs_of_environment()]
+    make.must([*words, "olddefconfig"], log, tree, "configuration")
     has_modules = "m" in kernel.options((tree / ".config").read_text()).values()
-    make.compile_kernel(["make", make.JOBS, "bzImage", *(["modules"] if has_modules else [])], log, tree)
+    make.compile_kernel([*words, make.JOBS, "bzImage", *(["modules"] if has_modules else [])], log, tree)
 
 
 def _image_in(tree: Path) -> Path:

@@ -10,6 +10,14 @@ from ..base.errors import Failure
 from ..base.shell import last_line, logged
 
 JOBS = f"-j{len(os.sched_getaffinity(0))}"
+# Programs of a kernel's build, which its Makefile takes from the command line only.
+PROGRAMS = ("AR", "CC", "HOSTAR", "HOSTCC", "HOSTCXX", "HOSTLD", "HOSTRUSTC", "LD", "NM", "OBJCOPY", "OBJDUMP",
+            "PAHOLE", "READELF", "RUSTC", "STRIP")
+
+
+def programs_of_environment() -> list[str]:
+    """Words for make, so that a tree that was built with CC="ccache gcc" is not built anew with gcc."""
+    return [f"{name}={os.environ[name]}" for name in PROGRAMS if os.environ.get(name)]
 
 
 def must(words: Sequence[str], log: Path, tree: Path, step: str, environment: Mapping[str, str] | None = None) -> None:

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Each form in which users have a kernel is found, with its modules and symbols, or refused with what is missing."""
+import os
 import subprocess
 import unittest
 from pathlib import Path
@@ -112,6 +113,17 @@ class BuildTest(Files):
         self.put(".config", b"CONFIG_E1000=m\n")
         given_kernel.find(self.cache, str(self.top), True)
         self.assertTrue((self.top / "modules-made").exists())
+
+    def test_programs_are_those_of_the_environment(self) -> None:
+        self.put(".config")
+        said = "echo '$@: $(CC), $(LD), $(HOSTCC), $(LLVM)' >> used\n"
+        (self.top / "Makefile").write_text("CC = gcc\nLD = ld\nHOSTCC = gcc\n" + self.MAKEFILE.replace(
+            ":\n\techo", f":\n\t{said}\techo").replace("arch\n\t@", f"arch\n\t{said}\t@"))
+        mine = {"CC": "ccache gcc", "HOSTCC": "my-gcc", "LD": "", "LLVM": "-19"}
+        with mock.patch.dict(os.environ, mine):
+            given_kernel.find(self.cache, str(self.top), True)
+        self.assertEqual((self.top / "used").read_text(),
+                         "olddefconfig: ccache gcc, ld, my-gcc, -19\nbzImage: ccache gcc, ld, my-gcc, -19\n")
 
     def test_what_fails_is_said_and_no_old_image_is_taken(self) -> None:
         self.put(".config")
