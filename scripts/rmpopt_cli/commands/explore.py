@@ -15,7 +15,7 @@ from ..provision.cache import Cache
 from ..scenarios.catalogue import SCENARIOS, Scenario
 
 KEPT = 5  # searches that are kept when --output is not given
-CHOSEN = ("require", "files", "symbols")  # fields of Request that the user may set here, too
+CHOSEN = ("require", "files", "symbols", "gdb")  # fields of Request that the user may set here, too
 DEFAULT_SCENARIO = "guests-last-exit"
 
 
@@ -72,8 +72,6 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
                         help="do not search: execute the one run with these stalls")
     parser.add_argument("--repeat", type=_count("--repeat", 1000), default=1, metavar="N",
                         help="with --stall, how many times (1)")
-    parser.add_argument("--gdb", action="store_true",
-                        help="with --stall, wait for gdb before the first instruction: 'target remote :1234'")
     parser.add_argument("--jobs", type=int, default=0, metavar="N",
                         help="number of runs at the same time (default: one for each CPU)")
     parser.add_argument("--shard", type=_shard, default="1/1", metavar="I/N",
@@ -107,14 +105,11 @@ def _words(given: Given, arguments: argparse.Namespace) -> list[str]:
 def _run(arguments: argparse.Namespace) -> int:
     if arguments.words[:1] == ["merge"]:
         return _merge(arguments)
-    if (arguments.gdb or arguments.repeat > 1) and not arguments.replayed:
+    if ("gdb" in arguments or arguments.repeat > 1) and not arguments.replayed:
         raise BadInput("--gdb and --repeat go with --stall")
     given = Given.read(arguments, *CHOSEN)
     patterns = getattr(arguments, "at", [])
     words = _words(given, arguments)
-    if arguments.gdb:
-        given.machine["qemu_options"] = [*given.machine.get("qemu_options", []), "-s", "-S"]
-        given.boot["timeout"] = 86400
     index, of = arguments.shard
     cache = Cache()
     scenario = _scenario(arguments)

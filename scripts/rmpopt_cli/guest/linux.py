@@ -2,6 +2,7 @@
 """A boot of Linux, from a kernel image to a verdict."""
 import hashlib
 import json
+import math
 import os
 import secrets
 import shlex
@@ -149,7 +150,7 @@ def _arguments(cache: Cache, request: Request, qemu: Qemu, space: workspace.Work
     return [*machine.command(cache, qemu, request.machine, places, _points(request, kernel_image),
                              may_reboot=request.reboots > 0, has_psp=request.machine.has_rmp),
             *_serial_ports(space, request), "-kernel", str(kernel_image), "-initrd", str(space.initrd),
-            "-append", _command_line(request), *request.machine.qemu_options,
+            "-append", _command_line(request), *(["-s", "-S"] if request.gdb else []), *request.machine.qemu_options,
             # The last, because QEMU might put the user's devices onto a bus of ours.
             *request.brought.arguments(space.run)]
 
@@ -227,8 +228,8 @@ def _boot(prepared: Prepared, view: View | None) -> dict:
     if view:
         view.begin(prepared.kernel)
         link.on_output, link.on_section = view.output, view.section
-    session = Session(prepared.argv, space, link, request.timeout, request.shell, request.verbose, request.reboots,
-                      to_the_end=request.machine.seed is not None)
+    session = Session(prepared.argv, space, link, math.inf if request.gdb else request.timeout, request.shell,
+                      request.verbose, request.reboots, to_the_end=request.machine.seed is not None)
     started = time.monotonic()
     stopped: BaseException | None = None
     try:

@@ -71,6 +71,7 @@ class Request:
     timeout: float = option(300, "seconds to wait", metavar="S", parse=float)
     reboots: int = option(0, "how many times the guest may restart, by reset or kexec", metavar="N", parse=int)
     shell: bool = switch("interactive console (Ctrl-A X ends QEMU); 'rmpopt console' opens more")
+    gdb: bool = switch("wait for gdb before the first instruction ('target remote :1234'), and without --timeout")
     json: bool = switch("print the result as JSON")
     verbose: bool = switch("show the guest's console")
     command: str = ""

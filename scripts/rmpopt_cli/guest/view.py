@@ -31,6 +31,8 @@ class View:
     def begin(self, kernel: Path) -> None:
         machine = self._request.machine
         say(f"booting {kernel} ({machine.persona}, --smp {machine.smp}, {machine.memory >> 20} MiB)")
+        if self._request.gdb:
+            note("QEMU waits for gdb: gdb vmlinux -ex 'target remote :1234'")
 
     def _print(self, text: str) -> None:
         print(text, file=sys.stderr if self._quiet_stdout else sys.stdout, flush=True)
@@ -76,6 +78,8 @@ class View:
         self._summary(result)
         if result["status"] != OK:
             error(f"{result['message']} (report: {result['report']})")
+        elif self._request.verbose:
+            note(f"report: {result['report']}")
 
     def _rmpopt(self, result: dict) -> None:
         use = rmpopt_use.of(result["plugin"], result["about_rmpopt"], tables.online(result["guest"]),

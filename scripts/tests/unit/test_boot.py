@@ -1,15 +1,20 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What a boot executes in its guest."""
+import contextlib
+import io
 import os
 import stat
 import subprocess
 import tempfile
 import unittest
 from pathlib import Path
+from unittest import mock
 
 from rmpopt_cli.guest import linux
 from rmpopt_cli.guest.machine import MachineOptions
 from rmpopt_cli.guest.request import Request, script_of
+from rmpopt_cli.guest.view import View
+from rmpopt_cli.guest.workspace import Workspace
 
 
 class CommandTest(unittest.TestCase):
@@ -34,6 +39,26 @@ class CommandTest(unittest.TestCase):
     def test_lines_keep_their_numbers(self) -> None:
         self.assertIn(": 2:", subprocess.run(["dash", "-c", script_of(["true\n. /nonexistent"])], capture_output=True,
                                              text=True).stderr)
+
+
+class DebuggerTest(unittest.TestCase):
+    def test_qemu_waits_for_gdb(self) -> None:
+        space = Workspace(Path("/report"), Path("/run"))
+        for wanted in (True, False):
+            with mock.patch.object(linux.machine, "command", return_value=["qemu"]):
+                words = linux._arguments(mock.Mock(), Request(gdb=wanted), mock.Mock(), space, Path("bzImage"))
+            self.assertEqual([word for word in words if word in ("-s", "-S")], ["-s", "-S"] if wanted else [])
+
+
+class ViewTest(unittest.TestCase):
+    RESULT = {"module_problems": [], "trouble": [], "hints": [], "message": "", "stalls_missed": 0, "findings": [],
+              "awaited": [], "guest": {"release": ""}, "plugin": None, "seconds": {}, "status": 0, "report": "/where"}
+
+    def test_the_report_of_a_good_boot_is_named_if_asked_for(self) -> None:
+        for wanted in (True, False):
+            with contextlib.redirect_stderr(io.StringIO()) as told:
+                View(Request(verbose=wanted)).close(self.RESULT, [])
+            self.assertEqual("report: /where" in told.getvalue(), wanted)
 
 
 class LookTest(unittest.TestCase):
