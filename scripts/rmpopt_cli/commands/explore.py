@@ -113,11 +113,11 @@ def _run(arguments: argparse.Namespace) -> int:
     index, of = arguments.shard
     cache = Cache()
     scenario = _scenario(arguments)
+    given.prepare(cache, arguments.replayed, patterns)
     wanted = search.Search(scenario, given, words, arguments.seeds[index - 1::of],
                            (arguments.output or workspace.fresh(cache, "explore", KEPT)).absolute(), patterns,
                            arguments.stalls, arguments.longest, arguments.mode, arguments.jobs, arguments.minimise,
                            arguments.from_boot or not scenario.script, arguments.enough)
-    given.prepare(cache)
     if arguments.replayed:
         return search.replay(wanted, arguments.replayed, arguments.repeat, print)
     with interrupted_means(f"the same command with --output {wanted.output} goes on from here"):

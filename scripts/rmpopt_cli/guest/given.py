@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The user's choices for boots that a scenario or an experiment makes."""
 from argparse import ArgumentParser, Namespace
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -9,6 +10,7 @@ from ..provision.cache import Cache
 from . import linux, policies
 from .machine import MachineOptions
 from .request import Request
+from .stalls import Stall
 
 CHOSEN = ("kernel", "build", "modules", "append")  # fields of Request that the user may set
 FIXED = ("time", "thread", "watch", "no_plugin", "rmpopt")  # fields of MachineOptions that the user may not set
@@ -34,12 +36,13 @@ class Given:
         """The command line that gives this."""
         return [*options.words(Request, self.boot), *options.words(MachineOptions, self.machine)]
 
-    def prepare(self, cache: Cache) -> None:
-        """Refuses bad input before the first boot, and makes what all boots need."""
+    def prepare(self, cache: Cache, stalls: Sequence[Stall] = (), at: Sequence[str] = ()) -> None:
+        """Refuses bad input before the first boot, that with these stalls and --at included, and makes what all boots
+        need."""
         request = self.onto(Request())
         request.check()
         policies.check(cache, request.machine.policies, request.machine.library)
-        linux.parts(cache, request)
+        linux.points(replace(request, stalls=[*stalls], at=[*at]), linux.parts(cache, request).kernel)
 
     def onto(self, request: Request) -> Request:
         """The request with the user's choices. Kernel words and policies are added to those of the request; all else

@@ -133,22 +133,23 @@ def _command_line(request: Request) -> str:
     return " ".join(word for word in (CONSOLE, level, wanted, initramfs.KERNEL_WORDS) if word)
 
 
-def _points(request: Request, kernel_image: Path) -> list[str]:
-    """The plugin's options for points at which CPUs stall."""
+def points(request: Request, kernel_image: Path) -> list[str]:
+    """The plugin's options for points at which CPUs stall. Refuses those that the kernel does not have."""
     words = [f"points={request.points}"] if request.points else []
     if request.stalls or request.at:  # reading the symbols takes a moment
         words += stalls.plugin_words(request.stalls, request.at, symbols.for_kernel(request.symbols, kernel_image))
     return words
 
 
-def _arguments(cache: Cache, request: Request, qemu: Qemu, space: workspace.Workspace,
-               kernel_image: Path) -> list[str]:
+def _arguments(cache: Cache, request: Request, qemu: Qemu, space: workspace.Workspace, kernel_image: Path,
+               more: list[str]) -> list[str]:
+    """QEMU's command line; `more` are further options of the plugin."""
     places = {"log": space.plugin_log, "report": space.plugin_report, "events": space.events,
               "control": space.control_socket}
     if request.machine.seed is not None:
         places["schedule"] = space.schedule
-    return [*machine.command(cache, qemu, request.machine, places, _points(request, kernel_image),
-                             may_reboot=request.reboots > 0, has_psp=request.machine.has_rmp),
+    return [*machine.command(cache, qemu, request.machine, places, more, may_reboot=request.reboots > 0,
+                             has_psp=request.machine.has_rmp),
             *_serial_ports(space, request), "-kernel", str(kernel_image), "-initrd", str(space.initrd),
             "-append", _command_line(request), *(["-s", "-S"] if request.gdb else []), *request.machine.qemu_options,
             # The last, because QEMU might put the user's devices onto a bus of ours.
@@ -174,6 +175,7 @@ def _keep_earlier(request: Request, space: workspace.Workspace) -> None:
 
 def _prepare(cache: Cache, request: Request, dry_run: bool, keep_earlier: bool = False) -> Prepared:
     made = parts(cache, request)
+    more = points(request, made.kernel)  # before there is a report directory, which would stay empty
     token = _token(request, dry_run)
     initrd = _initrd(request, token, made.modules, made.tools, pasted=dry_run)
     key = hashlib.sha256(initrd + repr(request).encode()).hexdigest()[:16]
@@ -182,7 +184,7 @@ def _prepare(cache: Cache, request: Request, dry_run: bool, keep_earlier: bool =
         _keep_earlier(request, space)
     space.clean()
     space.initrd.write_bytes(initrd)
-    argv = _arguments(cache, request, made.qemu, space, made.kernel)
+    argv = _arguments(cache, request, made.qemu, space, made.kernel, more)
     return Prepared(request, space, argv, token, made.kernel)
 
 

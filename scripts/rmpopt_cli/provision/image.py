@@ -12,7 +12,7 @@ SYSSIZE_AT = 0x1F4
 LOADFLAGS_XLF_AT = 0x236
 UKI_SECTION = b".linux\0\0"  # in the table of sections of a PE image
 HEADERS_END = 0x1000
-ADVICE = "give a bzImage (arch/x86/boot/bzImage, /boot/vmlinuz-*)"
+ADVICE = "give a bzImage (arch/x86/boot/bzImage, /boot/vmlinuz-*), the tree where one was built, or linux-image-*.deb"
 
 
 def check_kernel(path: Path) -> None:

@@ -46,7 +46,8 @@ class DebuggerTest(unittest.TestCase):
         space = Workspace(Path("/report"), Path("/run"))
         for wanted in (True, False):
             with mock.patch.object(linux.machine, "command", return_value=["qemu"]):
-                words = linux._arguments(mock.Mock(), Request(gdb=wanted), mock.Mock(), space, Path("bzImage"))
+                words = linux._arguments(mock.Mock(), Request(gdb=wanted), mock.Mock(), space, Path("bzImage"),
+                                         [])
             self.assertEqual([word for word in words if word in ("-s", "-S")], ["-s", "-S"] if wanted else [])
 
 

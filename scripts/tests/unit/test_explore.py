@@ -269,6 +269,16 @@ class WordsTest(unittest.TestCase):
             with contextlib.redirect_stderr(io.StringIO()):
                 self.assertEqual(cli.main(["explore", *words]), 2, words)
 
+    def test_points_that_the_kernel_lacks(self) -> None:
+        """They are refused before there is anything of a search."""
+        for words in (["--at", "nosuch*"], ["--stall", "nosuch+0x4@0#1:1ms"]):
+            told = io.StringIO()
+            with contextlib.redirect_stderr(told), mock.patch("rmpopt_cli.guest.linux.parts"), \
+                    mock.patch("rmpopt_cli.guest.symbols.for_kernel", return_value=NAMES), \
+                    mock.patch("rmpopt_cli.guest.workspace.fresh", side_effect=AssertionError):
+                self.assertEqual(cli.main(["explore", *words]), 2, words)
+            self.assertIn("the kernel has no function of that name", told.getvalue())
+
     def test_the_command_line_of_what_was_given(self) -> None:
         given = Given({"kernel": "/k/bzImage", "append": "a b"}, {"smp": "2", "memory": 3 << 30, "policies": ["x=y"]})
         self.assertEqual(given.words(), ["--kernel", "/k/bzImage", "--append", "a b", "--smp", "2", "--mem", "3G",
