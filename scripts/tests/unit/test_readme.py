@@ -106,8 +106,8 @@ class SharedOptionsTest(unittest.TestCase):
         more = {"scenario run": {"--require"}, "experiment": set(),
                 "explore": {"--require", *re.findall("`(--[a-z-]+)`", of_explore)}}
         for command in self.COMMANDS:
-            # --at, --stall and --json are in the table of the other commands.
-            own = _flags(command) & self.BOOT - {"--at", "--stall", "--json"}
+            # --at, --stall, --gdb and --json are in the table of the other commands.
+            own = _flags(command) & self.BOOT - {"--at", "--stall", "--gdb", "--json"}
             self.assertEqual(own, also | more[command], command)
 
 

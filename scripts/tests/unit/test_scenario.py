@@ -95,7 +95,8 @@ class JudgeTest(unittest.TestCase):
     def test_what_is_required_is_not_skipped(self) -> None:
         shown = {**result(passes=0), "missing": "required, but missing: RMPOPT", "output": "# SKIP no such thing\n"}
         for status in (OK, SKIPPED, VERDICT):
-            self.assertEqual(self.judge(shown, status, of=Scenario("s", "", complete=False)), ("fail", shown["missing"]))
+            incomplete = Scenario("s", "", complete=False)
+            self.assertEqual(self.judge(shown, status, of=incomplete), ("fail", shown["missing"]))
         self.assertEqual(self.judge({**shown, "outcome": "panic", "message": "panic"}, GUEST_DIED), ("fail", "panic"))
 
     def test_script_skips(self) -> None:

@@ -124,8 +124,8 @@ class SessionTest(unittest.TestCase):
             self.addCleanup(signal.signal, signal_, before)
             threading.Timer(0.7, os.kill, (os.getpid(), signal_)).start()
             with self.assertRaises(raised) as caught:
-                self.play(f"trap 'touch ended; exit 0' TERM; {HELLO} printf '\\0@tok begin output\\nso far' >> status.log; "
-                          "while :; do sleep 0.1; done")
+                self.play(f"trap 'touch ended; exit 0' TERM; {HELLO} "
+                          "printf '\\0@tok begin output\\nso far' >> status.log; while :; do sleep 0.1; done")
             self.assertTrue((self.top / "ended").exists())
             self.assertEqual(self.link.text("output"), "so far")
             ending = interruption(caught.exception)
@@ -148,7 +148,7 @@ class SessionTest(unittest.TestCase):
         self.assertEqual((result["outcome"], result["status"]), ("ok", OK))
 
     def test_cpus_without_a_clean_region_are_marked(self) -> None:
-        self.link.feed(b"@tok begin facts\ncpu 0 0\ncpu 1 1\ncpu 2 2\n\n@tok end facts 0\n")
+        self.link.feed(b"\0@tok begin facts\ncpu 0 0\ncpu 1 1\ncpu 2 2\n\n\0@tok end facts 0\n")
         for optimised, marked in (("0-1", True), ("0-2", False), ("", False)):
             report = (self.REPORT % "segmented").replace("0-1", optimised)
             result = self.judged(report, f"Memory @  0GB: CPU(s): {optimised or 'none'}", self.WITH_PLUGIN)
