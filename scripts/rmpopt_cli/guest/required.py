@@ -4,7 +4,7 @@ proof that it does not give is missing."""
 from collections.abc import Sequence
 
 from ..base.errors import BadInput
-from . import rmpopt_use
+from . import rmpopt_use, tables
 
 SNP, RMPOPT = "snp", "rmpopt"
 
@@ -39,7 +39,8 @@ def _no_snp(result: dict) -> str:
 
 
 def _no_rmpopt(result: dict) -> str:
-    use = rmpopt_use.of(result["plugin"], result["about_rmpopt"], result["no_first_pass"])
+    use = rmpopt_use.of(result["plugin"], result["about_rmpopt"], tables.online(result["guest"]),
+                        result["no_first_pass"])
     if use is None:
         return "this machine has none"
     return "" if use.mark == "ok" else use.text

@@ -16,9 +16,11 @@ from rmpopt_cli.guest.workspace import Workspace
 
 def result(snp: bool = True, kvm: bool = True, executed: int = 16) -> dict:
     return {"plugin": {"psp": {"snp_state": "init" if snp else "uninit"}, "rmpopt_possible": True, "rmpopt_cpus": "0-3",
-                       "counters": {"rmpopt_scans": executed, "rmpopt_cached": 0}, "regions": [], "watch": None},
+                       "counters": {"rmpopt_scans": executed, "rmpopt_cached": 0}, "watch": None,
+                       "regions": [{"gb": 0, "assigned_pages": 0, "optimised_cpus": "0-3"}]},
             "proofs": [{"title": "KVM offers SNP", "line": "SEV-SNP enabled" if kvm else ""}],
-            "trouble": [], "hints": ["leave it out"], "about_rmpopt": ["optimized!"], "no_first_pass": False}
+            "trouble": [], "hints": ["leave it out"], "about_rmpopt": ["optimized!"], "no_first_pass": False,
+            "guest": {"siblings": {"0": "0-1"}}}
 
 
 class MissingTest(unittest.TestCase):
