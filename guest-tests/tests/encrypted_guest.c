@@ -181,6 +181,35 @@ static void registers_are_in_the_vmsa(const void *unused)
         EXPECT_EQ(word[i], 0); /* of the host's save area */
 }
 
+/* The VMSA stays as it is, and other guests of the CPU are what they are. */
+static void vmrun_fails(const void *unused)
+{
+    static uint64_t before[PAGE_4K / 8];
+    static struct vmcb plain;
+    uint64_t cr4 = 0x148 / 8;
+    (void)unused;
+
+    load(&code_registers);
+    vmsa[VMSA_RCX] = 0x1234;
+    memcpy(before, vmsa, sizeof(before));
+    guest.vmcb->intercept_misc2 &= ~1u; /* VMRUN */
+    EXPECT_EQ(run(), EXIT_INVALID);
+    EXPECT_EQ(guest.registers.rcx, 0);
+    guest.vmcb->intercept_misc2 |= 1;
+    EXPECT_EQ(memcmp(before, vmsa, sizeof(before)), 0);
+    vmsa[cr4] |= 1ul << 63;
+    EXPECT_EQ(run(), EXIT_INVALID);
+    EXPECT_EQ(vmsa[VMSA_RCX], 0x1234);
+    vmsa[cr4] &= ~(1ul << 63);
+
+    plain = *guest.vmcb;
+    guest.vmcb->nested_control = NESTED_PAGING;
+    svm_load(&guest, &code_cpuid);
+    EXPECT_EQ(svm_run(&guest), EXIT_CPUID);
+    *guest.vmcb = plain;
+    EXPECT_EQ(run_at(&code_hlt, 0), EXIT_HLT);
+}
+
 static void exits_become_vc(const void *unused)
 {
     (void)unused;
@@ -396,6 +425,7 @@ static const struct test_case cases[] = {
     TEST(automatic_exits, "APM2 15.35.4: HLT, PAUSE"),
     TEST(registers_are_in_the_vmsa,
          "APM2 15.35.8: registers are saved in the VMSA, loaded from the host's area"),
+    TEST(vmrun_fails, "APM2 15.5.1: VMRUN with illegal state, VMEXIT_INVALID"),
     TEST(exits_become_vc, "APM2 15.35.5: #VC with the exit code"),
     TEST(nested_faults, "APM2 15.35.4: #VMEXIT(NPF), #VC with reserved bits"),
     TEST(cr3_keeps_its_c_bit, "APM2 15.34.7: the C-bit of CR3"),

@@ -57,13 +57,13 @@ constexpr std::array moved_fields{
     moved{vmsa_vector::ymm_high, xsave::ymm_high, xsave::ymm_high_bytes},
 };
 
-/// Place in an XSAVE area of ST(i), when TOP is that of its FSW.
-std::size_t place_of_st(const vector_state &state, std::size_t i, bool by_number)
+/// Where the register is that is ST(i) by the TOP of the state's FSW.
+std::size_t place_of_st(const vector_state &state, std::size_t i)
 {
     std::uint16_t fsw = 0;
     std::memcpy(&fsw, &state[xsave::fsw], sizeof fsw);
     const std::size_t top = fsw >> 11 & 7;
-    return xsave::st + xsave::st_stride * (by_number ? (top + i) % xsave::st_count : i);
+    return xsave::st + xsave::st_stride * ((top + i) % xsave::st_count);
 }
 
 } // namespace
@@ -86,13 +86,13 @@ std::uint64_t general_register(unsigned index)
                           : others + std::uint64_t{8} * index;
 }
 
-void load_vector_state(const memory_view &memory, spa_t vmsa, vector_state &to, bool by_number)
+void load_vector_state(const memory_view &memory, spa_t vmsa, vector_state &to)
 {
     for (const moved &f : moved_fields) {
         memory.read(vmsa + f.in_vmsa, &to[f.in_xsave], f.bytes);
     }
     for (std::size_t i = 0; i < xsave::st_count; ++i) {
-        std::byte *const st = &to[place_of_st(to, i, by_number)];
+        std::byte *const st = &to[place_of_st(to, i)];
         memory.read(vmsa + vmsa_vector::mantissas + i * vmsa_vector::mantissa_bytes, st,
                     vmsa_vector::mantissa_bytes);
         memory.read(vmsa + vmsa_vector::exponents + i * vmsa_vector::exponent_bytes,
@@ -100,14 +100,13 @@ void load_vector_state(const memory_view &memory, spa_t vmsa, vector_state &to, 
     }
 }
 
-void store_vector_state(const memory_view &memory, spa_t vmsa, const vector_state &from,
-                        bool by_number)
+void store_vector_state(const memory_view &memory, spa_t vmsa, const vector_state &from)
 {
     for (const moved &f : moved_fields) {
         memory.write(vmsa + f.in_vmsa, &from[f.in_xsave], f.bytes);
     }
     for (std::size_t i = 0; i < xsave::st_count; ++i) {
-        const std::byte *const st = &from[place_of_st(from, i, by_number)];
+        const std::byte *const st = &from[place_of_st(from, i)];
         memory.write(vmsa + vmsa_vector::mantissas + i * vmsa_vector::mantissa_bytes, st,
                      vmsa_vector::mantissa_bytes);
         memory.write(vmsa + vmsa_vector::exponents + i * vmsa_vector::exponent_bytes,

@@ -36,18 +36,17 @@ void copy_save_area(const memory_view &memory, spa_t from, spa_t to);
 /// Offset in the VMSA of general register `index`, 0 to 15 in the order of their encoding.
 std::uint64_t general_register(unsigned index);
 
-/// What the VMSA has of x87, SSE and AVX, as XSAVE lays it out in its standard form with the upper
-/// halves of the YMM registers at offset 576; both are exactly as wide as that.
+/// What the VMSA has of x87, SSE and AVX, laid out as by XSAVE in its standard form, with the upper
+/// halves of the YMM registers at offset 576.
 inline constexpr std::size_t vector_state_bytes = 576 + 256;
 using vector_state = std::array<std::byte, vector_state_bytes>;
 
+// The VMSA holds the x87 registers as XSAVE does, beginning with ST(0); `to` and `from` hold them
+// by their number, as the emulator has them.
+
 /// `to` gets what the VMSA holds; its header, bytes 512 to 575, is left alone.
-///
-/// Unlike XSAVE, which begins with ST(0), QEMU writes the x87 registers by their number.
-/// `by_number` tells which of both `to` has, and `from` of the other function.
-void load_vector_state(const memory_view &memory, spa_t vmsa, vector_state &to, bool by_number);
-void store_vector_state(const memory_view &memory, spa_t vmsa, const vector_state &from,
-                        bool by_number);
+void load_vector_state(const memory_view &memory, spa_t vmsa, vector_state &to);
+void store_vector_state(const memory_view &memory, spa_t vmsa, const vector_state &from);
 
 /// The state of x87, SSE and AVX after a reset, which #VMEXIT of an SEV-ES guest leaves (APM vol.
 /// 2, 15.35.8, table 14-1).

@@ -34,11 +34,10 @@ void read_in_guest(const insn_event &event, std::uint32_t index)
     if (event.cpu.cpl() != 0) {
         raise(event, hw::fault::gp0);
     }
-    const hw::memory_view &memory = event.machine().memory();
-    const auto load = [&](hw::spa_t spa) { return memory.load<std::uint64_t>(spa).value_or(0); };
-    const std::uint64_t features = guest.es ? load(guest.vmsa + hw::vmsa_field::sev_features) : 0;
+    const std::uint64_t features =
+        guest.es ? load_word(guest.vmsa + hw::vmsa_field::sev_features) : 0;
     complete_with_value(event, msr == hw::guest_msr::ghcb
-                                   ? load(guest.vmcb + vmcb_field::ghcb)
+                                   ? load_word(guest.vmcb + vmcb_field::ghcb)
                                    : hw::sev_status_of_guest(guest.es, features));
 }
 

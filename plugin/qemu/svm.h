@@ -27,8 +27,8 @@ void vmsave(const vcpu &cpu, hw::spa_t vmcb);
 /// Drops the vCPU's translations.
 void flush_tlb(const vcpu &cpu);
 
-/// Where in an XSAVE area of QEMU's the caller finds the state of x87, SSE and AVX: at its start.
-/// The x87 registers are there by their number.
+/// The beginning of what XSAVE would store, with the state of x87, SSE and AVX, but with the x87
+/// registers by their number.
 void read_vectors(const vcpu &cpu, std::span<std::byte> to);
 void write_vectors(const vcpu &cpu, std::span<const std::byte> from);
 

@@ -22,6 +22,16 @@ std::vector<encrypted_guest> &guests()
 
 } // namespace
 
+const hw::memory_view &memory()
+{
+    return enforced.machine->memory();
+}
+
+std::uint64_t load_word(hw::spa_t spa)
+{
+    return memory().load<std::uint64_t>(spa).value_or(0);
+}
+
 encrypted_guest &encrypted_guest_of(const vcpu &cpu)
 {
     return guests()[cpu.index()];
@@ -43,16 +53,15 @@ void add_encrypted_guest_rules(translation_rules &rules)
 void exit_encrypted_guest(const vcpu &cpu, std::uint64_t code, std::uint64_t info1,
                           std::uint64_t info2)
 {
-    enforced.machine->memory().store(encrypted_guest_of(cpu).vmcb + vmcb_field::exit_info2, info2);
+    memory().store(encrypted_guest_of(cpu).vmcb + vmcb_field::exit_info2, info2);
     cpu.exit_guest(code, info1, 0);
 }
 
 bool traps_write(const encrypted_guest &guest, std::uint64_t code)
 {
     constexpr std::uint64_t first_of_vector = 0x80;
-    const auto vector =
-        enforced.machine->memory().load<std::uint32_t>(guest.vmcb + vmcb_field::write_traps);
-    return guest.es && (vector.value_or(0) >> (code - first_of_vector) & 1) != 0;
+    const std::uint64_t vector = load_word(guest.vmcb + vmcb_field::write_traps);
+    return guest.es && (vector >> (code - first_of_vector) & 1) != 0;
 }
 
 void forget_encrypted_guests()

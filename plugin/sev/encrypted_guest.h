@@ -61,7 +61,12 @@ bool traps_write(const encrypted_guest &guest, std::uint64_t code);
 /// To be called at machine reset.
 void forget_encrypted_guests();
 
+/// 8 bytes at `spa`; 0 where there is no memory.
+std::uint64_t load_word(hw::spa_t spa);
+
 // Between the files of this folder.
+
+const hw::memory_view &memory();
 
 /// QEMU has no exit of this code. While the guest runs it stands in the VMCB, so that a #VMEXIT is
 /// told from an exception that the guest handles itself.

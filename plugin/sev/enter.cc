@@ -12,22 +12,12 @@ namespace rmpopt
 namespace
 {
 
-const hw::memory_view &memory()
-{
-    return enforced.machine->memory();
-}
-
-std::uint64_t load(hw::spa_t spa)
-{
-    return memory().load<std::uint64_t>(spa).value_or(0);
-}
-
 /// QEMU's CR3 has no room for the C-bit. It means nothing to the walk, which is always private.
 void take_c_bit_off(encrypted_guest &guest)
 {
     const hw::spa_t cr3 = guest.vmcb + hw::vmcb_save_area + hw::vmsa_field::cr3;
-    guest.cr3_encrypted = (load(cr3) & hw::c_bit) != 0;
-    memory().store(cr3, load(cr3) & ~hw::c_bit);
+    guest.cr3_encrypted = (load_word(cr3) & hw::c_bit) != 0;
+    memory().store(cr3, load_word(cr3) & ~hw::c_bit);
 }
 
 /// All registers that QEMU's VMRUN does not load from the VMCB. `in_host`: XCR0 can be set.
@@ -36,14 +26,14 @@ void load_registers(const vcpu &cpu, const encrypted_guest &guest)
     svm::vmload(cpu, guest.vmcb);
     hw::vector_state vectors;
     svm::read_vectors(cpu, vectors);
-    hw::load_vector_state(memory(), guest.vmsa, vectors, true);
+    hw::load_vector_state(memory(), guest.vmsa, vectors);
     svm::write_vectors(cpu, vectors);
     if (svm::xcr0(cpu).has_value()) {
-        svm::set_xcr0(cpu, load(guest.vmsa + hw::vmsa_field::xcr0));
+        svm::set_xcr0(cpu, load_word(guest.vmsa + hw::vmsa_field::xcr0));
     }
     for (unsigned r = 0; r < 16; ++r) {
         if (r != rax && r != rsp) { // RAX has the VMCB's address, RSP is saved by QEMU
-            cpu.reg(static_cast<gpr>(r)) = load(guest.vmsa + hw::general_register(r));
+            cpu.reg(static_cast<gpr>(r)) = load_word(guest.vmsa + hw::general_register(r));
         }
     }
 }
@@ -63,7 +53,7 @@ const char *reason_against(const vcpu &cpu, const vmcb_view &v)
     if (v.sev_es && memory().at(vmsa, hw::page_4k) == nullptr) {
         return "its VMSA is not in memory";
     }
-    if (v.sev_es && !svm::is_valid_xcr0(cpu, load(vmsa + hw::vmsa_field::xcr0))) {
+    if (v.sev_es && !svm::is_valid_xcr0(cpu, load_word(vmsa + hw::vmsa_field::xcr0))) {
         return "XCR0 in its VMSA is not valid";
     }
     return nullptr;

@@ -21,16 +21,6 @@ namespace
 
 constexpr int vc_vector = 29;
 
-const hw::memory_view &memory()
-{
-    return enforced.machine->memory();
-}
-
-std::uint64_t load(hw::spa_t spa)
-{
-    return memory().load<std::uint64_t>(spa).value_or(0);
-}
-
 /// The guest's bytes from RIP on, as far as they can be read.
 struct code_bytes {
     std::array<std::uint8_t, longest_instruction> byte{};
@@ -84,7 +74,7 @@ void save_registers(const vcpu &cpu, const encrypted_guest &guest)
     }
     hw::vector_state vectors;
     svm::read_vectors(cpu, vectors);
-    hw::store_vector_state(memory(), guest.vmsa, vectors, true);
+    hw::store_vector_state(memory(), guest.vmsa, vectors);
     if (const auto xcr0 = svm::xcr0(cpu)) {
         memory().store(guest.vmsa + hw::vmsa_field::xcr0, *xcr0);
     }
@@ -94,7 +84,7 @@ void save_registers(const vcpu &cpu, const encrypted_guest &guest)
 void put_c_bit_back(hw::spa_t cr3, const encrypted_guest &guest)
 {
     if (guest.cr3_encrypted) {
-        memory().store(cr3, load(cr3) | hw::c_bit);
+        memory().store(cr3, load_word(cr3) | hw::c_bit);
     }
 }
 
@@ -106,29 +96,34 @@ void restore_host(const vcpu &cpu)
     svm::vmload(cpu, hsave);
     for (unsigned r = 0; r < 16; ++r) {
         if (r != rax && r != rsp) {
-            cpu.reg(static_cast<gpr>(r)) = load(area + hw::general_register(r));
+            cpu.reg(static_cast<gpr>(r)) = load_word(area + hw::general_register(r));
         }
     }
     hw::vector_state vectors;
     svm::read_vectors(cpu, vectors);
     hw::reset_vector_state(vectors);
     svm::write_vectors(cpu, vectors);
-    const std::uint64_t xcr0 = load(area + hw::vmsa_field::xcr0);
+    const std::uint64_t xcr0 = load_word(area + hw::vmsa_field::xcr0);
     if (svm::xcr0(cpu).has_value() && svm::is_valid_xcr0(cpu, xcr0)) {
         svm::set_xcr0(cpu, xcr0);
     }
 }
 
-void leave_es(const vcpu &cpu, const encrypted_guest &guest)
+/// `entered`: VMRUN has not failed. Otherwise the guest's registers are still as the VMSA has them.
+void leave_es(const vcpu &cpu, const encrypted_guest &guest, bool entered)
 {
     constexpr std::uint32_t guest_interrupts_on = 1u << 1;
-    const bool interrupts = (cpu.paging().rflags & rflags_if) != 0;
+    const bool interrupts = entered && (cpu.paging().rflags & rflags_if) != 0;
     const hw::spa_t saved = guest.vmcb + hw::vmcb_save_area;
-    save_registers(cpu, guest);
+    if (entered) {
+        save_registers(cpu, guest);
+    }
     tlb_fill::deliver(cpu);
-    svm::vmsave(cpu, guest.vmcb);
-    hw::copy_save_area(memory(), saved, guest.vmsa);
-    put_c_bit_back(guest.vmsa + hw::vmsa_field::cr3, guest);
+    if (entered) {
+        svm::vmsave(cpu, guest.vmcb);
+        hw::copy_save_area(memory(), saved, guest.vmsa);
+        put_c_bit_back(guest.vmsa + hw::vmsa_field::cr3, guest);
+    }
     memory().write(saved, guest.save_area.data(), guest.save_area.size());
     const hw::spa_t state = guest.vmcb + vmcb_field::interrupt_state;
     const std::uint32_t shadow = memory().load<std::uint32_t>(state).value_or(0);
@@ -159,15 +154,15 @@ void leave_sev(const vcpu &cpu, const encrypted_guest &guest, std::uint64_t exit
 
 bool leave_encrypted_guest(const vcpu &cpu)
 {
-    if (!runs_encrypted_guest(cpu)) {
+    encrypted_guest &guest = encrypted_guest_of(cpu);
+    if (!guest.runs) { // QEMU's VMRUN may fail before it is in guest mode
         return false;
     }
-    encrypted_guest &guest = encrypted_guest_of(cpu);
-    const std::uint64_t code = load(guest.vmcb + vmcb_field::exit_code);
+    const std::uint64_t code = load_word(guest.vmcb + vmcb_field::exit_code);
     if (code == no_exit_yet) {
         return false; // an exception of the guest's own
     }
-    const std::uint64_t info1 = load(guest.vmcb + vmcb_field::exit_info1);
+    const std::uint64_t info1 = load_word(guest.vmcb + vmcb_field::exit_info1);
     if (guest.es && hw::class_of_exit(code, info1) == hw::exit_class::vmm_communication) {
         memory().store(guest.vmcb + vmcb_field::exit_code, no_exit_yet);
         raise_vc(cpu, code);
@@ -176,7 +171,11 @@ bool leave_encrypted_guest(const vcpu &cpu)
     if (guest.es && is_completed(code)) {
         cpu.set_rip(cpu.rip() + assist(cpu, read_code(cpu, guest), code).length);
     }
-    guest.es ? leave_es(cpu, guest) : leave_sev(cpu, guest, code);
+    if (guest.es) {
+        leave_es(cpu, guest, code < hw::exit_code::first_failure);
+    } else {
+        leave_sev(cpu, guest, code);
+    }
     guest.runs = false;
     svm::flush_tlb(cpu);
     const std::scoped_lock lock(enforced.machine->rmp_lock());

@@ -56,9 +56,7 @@ hw::guest_tables tables_of(const vcpu &cpu, const encrypted_guest &guest)
             .cr3 = p.cr3,
             .cr4 = p.cr4,
             .efer = cpu.efer(),
-            .nested_cr3 = enforced.machine->memory()
-                              .load<std::uint64_t>(guest.vmcb + vmcb_field::nested_cr3)
-                              .value_or(0),
+            .nested_cr3 = load_word(guest.vmcb + vmcb_field::nested_cr3),
             .host_cr4 = guest.host_cr4};
 }
 

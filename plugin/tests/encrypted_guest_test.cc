@@ -225,6 +225,28 @@ TEST_F(encrypted_guest_test, exits_that_the_host_must_not_see_become_vc)
     EXPECT_EQ(qemu.delivered.size(), 3u);
 }
 
+TEST_F(encrypted_guest_test, a_vmrun_that_fails_leaves_the_vmsa_as_it_is)
+{
+    store(vmsa + 0x178, 0x5678);
+    store(vmsa + 0x308, 0x1111);          // RCX
+    store(saved + 0x178, 0xaaaa);         // the host's
+    store(hsave + 0x400 + 0x308, 0xc0c0); // RCX
+    run(sev_es);
+    qemu.in_guest = false; // QEMU checks something before it enters the guest
+    qemu.rip = 0x3000;
+    EXPECT_TRUE(leave(~std::uint64_t{0}));
+    EXPECT_EQ(load(vmsa + 0x178), 0x5678u);
+    EXPECT_EQ(load(saved + 0x178), 0xaaaau);
+    EXPECT_EQ(qemu.reg[rcx], 0xc0c0u);
+    EXPECT_TRUE(qemu.saved.empty());
+    EXPECT_FALSE(rules.leaves(vcpu::current()));
+    store(vmcb + 0x90, 1); // an ordinary guest on the same CPU
+    qemu.reg[rax] = vmcb;
+    execute({0x0f, 0x01, 0xd8});
+    EXPECT_FALSE(rules.translates(vcpu::current()));
+    EXPECT_FALSE(leave(hw::exit_code::cpuid));
+}
+
 TEST_F(encrypted_guest_test, hlt_and_pause_are_complete)
 {
     map_code({0xf4});
