@@ -91,8 +91,7 @@ def _scenario(arguments: argparse.Namespace) -> Scenario:
         return scenario
     if arguments.scenario:
         raise BadInput("--scenario and a COMMAND exclude each other")
-    return Scenario("command", "a command of the user", script_of(arguments.words), quiet=0, rmpopt=False,
-                    complete=False)
+    return Scenario("command", "a command of the user", script_of(arguments.words), rmpopt=False, complete=False)
 
 
 def _words(given: Given, arguments: argparse.Namespace) -> list[str]:

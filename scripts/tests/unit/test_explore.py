@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Stalls are written, read and resolved; a search draws, judges, goes on, minimises and replays."""
+import argparse
 import contextlib
 import io
 import json
@@ -11,6 +12,7 @@ from unittest import mock
 
 from rmpopt_cli import cli
 from rmpopt_cli.base.errors import OK, TEST_FAILED, BadInput, Failure
+from rmpopt_cli.commands import explore
 from rmpopt_cli.explore import findings, points, search
 from rmpopt_cli.explore.points import Place
 from rmpopt_cli.guest import stalls
@@ -268,6 +270,10 @@ class WordsTest(unittest.TestCase):
                       ["--scenario", "boot", "--", "true"], ["--scenario", "nothing"], ["merge"]):
             with contextlib.redirect_stderr(io.StringIO()):
                 self.assertEqual(cli.main(["explore", *words]), 2, words)
+
+    def test_after_a_command_the_bound_of_the_watch_is_awaited(self) -> None:
+        scenario = explore._scenario(argparse.Namespace(words=["true"], scenario=None))
+        self.assertGreater(scenario.quiet, scenario.bound)
 
     def test_points_that_the_kernel_lacks(self) -> None:
         """They are refused before there is anything of a search."""
