@@ -27,7 +27,7 @@ static void usage(const char *what)
         "       rmpopt-mark --off      measure no longer\n"
         "       rmpopt-mark --points on|off   count points for --stall, or no longer\n"
         "       rmpopt-mark --end      the run is over: with --seed the machine powers off here\n"
-        "       rmpopt-mark --due      is RMPOPT enabled, but not executed yet?\n",
+        "       rmpopt-mark --due      is a pass, or a finding, to be expected?\n",
         what);
     exit(USAGE);
 }

@@ -73,8 +73,8 @@ static inline void rmpopt_mark_end(void)
     rmpopt_mark_call(RMPOPT_MARK_END, NULL, 0);
 }
 
-/* 1 if RMPOPT is enabled on a core and has never been executed, so that a pass is to be expected.
- */
+/* 1 if a pass is to be expected, since RMPOPT is enabled and has never been executed, or a finding
+ * of the watch, unless something changes. */
 static inline int rmpopt_mark_due(void)
 {
     return rmpopt_mark_call(RMPOPT_MARK_DUE, NULL, 0) == 1;
