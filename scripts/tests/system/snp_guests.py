@@ -3,6 +3,8 @@
 from functools import partial
 from pathlib import Path
 
+from rmpopt_cli.provision import selftests
+from rmpopt_cli.provision.cache import Cache
 from rmpopt_cli.snp_guest.guest import CONSOLE
 from .command import Checks, rmpopt, scratch
 
@@ -25,6 +27,17 @@ def _boots(cpus: int, *host: str) -> str | None:
         return None if console.is_file() and console.read_bytes() else "no console in the report"
 
 
+def _same_again() -> str | None:
+    """Guests of all kinds, run twice with one seed."""
+    program = selftests.ensure(Cache()) / "sev_smoke_test"
+    words = ("boot", "--seed", "7", "--mem", "2G", "--watch-fatal", "--file", program)
+    with scratch() as first:
+        command = ("--", "/root/sev_smoke_test")
+        return (rmpopt(*words, "--report", first, *command).failure or
+                rmpopt(*words, "--same-as", first, *command).failure)
+
+
 def tests() -> Checks:
-    return [("snp guests/1 CPU", partial(_boots, 1)),
+    return [("snp guests/the same run with a seed", _same_again),
+            ("snp guests/1 CPU", partial(_boots, 1)),
             ("snp guests/2 CPUs, a host thread for each", partial(_boots, 2, "--thread multi"))]
