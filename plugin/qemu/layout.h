@@ -37,8 +37,8 @@ inline constexpr std::uint32_t hflags_marked = 1u << 31;
 // A vCPU has a software TLB for each kind of access. The first six are for the accesses of
 // programs: {kernel with SMAP, user, kernel without SMAP} x {64-bit, 32-bit code}. Then come two
 // for the accesses of page walks themselves, with system and with nested addresses.
-inline constexpr int mmu_last_smap = 1, mmu_user_64 = 2, mmu_user_32 = 3, mmu_last_program = 5,
-                     mmu_physical = 6, mmu_nested = 7;
+inline constexpr int mmu_32 = 1 /* of each pair */, mmu_last_smap = 1, mmu_user_64 = 2,
+                     mmu_user_32 = 3, mmu_last_program = 5, mmu_physical = 6, mmu_nested = 7;
 
 // MMUAccessType, and the bits of a page's protection.
 inline constexpr int access_load = 0, access_store = 1, access_fetch = 2;

@@ -216,6 +216,7 @@ class cpu_hooks
                                  .kind = kind_of(access),
                                  .user = user,
                                  .smap = mmu_index <= layout::mmu_last_smap,
+                                 .is_32 = mmu_index % 2 == layout::mmu_32,
                                  .may_fault = !probe && !this_thread.is_probing,
                                  .ra = ra});
         if (!t.found) {

@@ -44,7 +44,8 @@ struct own_access {
     std::uint64_t address;
     translation::access kind;
     bool user;
-    bool smap; ///< the index says that SMAP is to be checked
+    bool smap;  ///< the index says that SMAP is to be checked
+    bool is_32; ///< the address has 32 bits
     bool may_fault;
     std::uintptr_t ra;
 };

@@ -287,6 +287,13 @@ std::uint64_t vcpu::rip() const
     return env()[layout::found.rip / 8];
 }
 
+std::uint64_t vcpu::linear_rip() const
+{
+    constexpr std::size_t segment = 24, base = 8, cs = 1;
+    const std::uint64_t cs_base = env()[(layout::found.segments + cs * segment + base) / 8];
+    return code_64() ? rip() : static_cast<std::uint32_t>(cs_base + rip());
+}
+
 std::uint64_t vcpu::rip_at(std::uintptr_t ra) const
 {
     constexpr std::uint64_t offset = hw::page_4k - 1;

@@ -107,8 +107,11 @@ class vcpu
     /// may be another: QEMU shares translations between all addresses that map the same page.
     std::uint64_t rip() const;
 
-    /// The same without synchronise(), for the instruction whose generated code returns to `ra`;
-    /// changes nothing.
+    /// Its linear address.
+    std::uint64_t linear_rip() const;
+
+    /// The same as rip() without synchronise(), for the instruction whose generated code returns to
+    /// `ra`; changes nothing.
     std::uint64_t rip_at(std::uintptr_t ra) const;
 
     /// After synchronise(): changes the arithmetic flags named in `mask`.

@@ -32,7 +32,7 @@ code_bytes read_code(const vcpu &cpu, const encrypted_guest &guest)
     code_bytes code;
     for (; code.count < code.byte.size(); ++code.count) {
         const auto t = hw::translate_guest(*enforced.machine, tables_of(cpu, guest), guest.identity,
-                                           {.address = cpu.rip() + code.count,
+                                           {.address = cpu.linear_rip() + code.count,
                                             .kind = hw::rmp_access_kind::fetch,
                                             .user = cpu.cpl() == 3});
         const auto byte = t.kind == hw::guest_translation::outcome::mapped
@@ -110,7 +110,8 @@ void restore_host(const vcpu &cpu)
 }
 
 /// `entered`: VMRUN has not failed. Otherwise the guest's registers are still as the VMSA has them.
-void leave_es(const vcpu &cpu, const encrypted_guest &guest, bool entered)
+/// False when the guest runs on.
+bool leave_es(const vcpu &cpu, const encrypted_guest &guest, bool entered)
 {
     constexpr std::uint32_t guest_interrupts_on = 1u << 1;
     const bool interrupts = entered && (cpu.paging().rflags & rflags_if) != 0;
@@ -119,6 +120,9 @@ void leave_es(const vcpu &cpu, const encrypted_guest &guest, bool entered)
         save_registers(cpu, guest);
     }
     tlb_fill::deliver(cpu);
+    if (cpu.in_guest()) {
+        return false;
+    }
     if (entered) {
         svm::vmsave(cpu, guest.vmcb);
         hw::copy_save_area(memory(), saved, guest.vmsa);
@@ -129,10 +133,11 @@ void leave_es(const vcpu &cpu, const encrypted_guest &guest, bool entered)
     const std::uint32_t shadow = memory().load<std::uint32_t>(state).value_or(0);
     memory().store(state, shadow | (interrupts ? guest_interrupts_on : 0));
     restore_host(cpu);
+    return true;
 }
 
 /// A plain SEV guest. QEMU tells nothing of the instruction, and the host cannot look.
-void leave_sev(const vcpu &cpu, const encrypted_guest &guest, std::uint64_t exit_code)
+bool leave_sev(const vcpu &cpu, const encrypted_guest &guest, std::uint64_t exit_code)
 {
     const auto store = [&](std::uint64_t field, const auto &value) {
         memory().store(guest.vmcb + field, value);
@@ -147,7 +152,11 @@ void leave_sev(const vcpu &cpu, const encrypted_guest &guest, std::uint64_t exit
     store(vmcb_field::fetched_bytes, static_cast<std::uint8_t>(faulted ? code.count : 0));
     store(vmcb_field::fetched_bytes + 1, code.byte);
     tlb_fill::deliver(cpu);
+    if (cpu.in_guest()) {
+        return false;
+    }
     put_c_bit_back(guest.vmcb + hw::vmcb_save_area + hw::vmsa_field::cr3, guest);
+    return true;
 }
 
 } // namespace
@@ -171,10 +180,11 @@ bool leave_encrypted_guest(const vcpu &cpu)
     if (guest.es && is_completed(code)) {
         cpu.set_rip(cpu.rip() + assist(cpu, read_code(cpu, guest), code).length);
     }
-    if (guest.es) {
-        leave_es(cpu, guest, code < hw::exit_code::first_failure);
-    } else {
-        leave_sev(cpu, guest, code);
+    const bool left = guest.es ? leave_es(cpu, guest, code < hw::exit_code::first_failure)
+                               : leave_sev(cpu, guest, code);
+    if (!left) { // another CPU has written an exit code into the VMCB
+        memory().store(guest.vmcb + vmcb_field::exit_code, no_exit_yet);
+        return true;
     }
     guest.runs = false;
     svm::flush_tlb(cpu);

@@ -60,16 +60,27 @@ hw::guest_tables tables_of(const vcpu &cpu, const encrypted_guest &guest)
             .host_cr4 = guest.host_cr4};
 }
 
+namespace
+{
+
+/// A 32-bit address is longer only where an access runs over the end of 4 GB. But QEMU also pushes
+/// the frame of an exception in compatibility mode, which is on a 64-bit stack, as 32-bit code.
+std::uint64_t linear_address(const own_access &a)
+{
+    constexpr std::uint64_t end = 1ull << 32;
+    const bool runs_over = a.address >= end && a.address < end + hw::page_4k;
+    return a.is_32 && (runs_over || !a.cpu.long_mode()) ? static_cast<std::uint32_t>(a.address)
+                                                        : a.address;
+}
+
+} // namespace
+
 own_translation translate_for_encrypted_guest(const own_access &a)
 {
     const encrypted_guest &guest = encrypted_guest_of(a.cpu);
     const hw::guest_translation t = hw::translate_guest(
         *enforced.machine, tables_of(a.cpu, guest), guest.identity,
-        {.address = a.cpu.long_mode() && a.cpu.code_64() ? a.address
-                                                         : static_cast<std::uint32_t>(a.address),
-         .kind = kind_of(a.kind),
-         .user = a.user,
-         .smap = a.smap});
+        {.address = linear_address(a), .kind = kind_of(a.kind), .user = a.user, .smap = a.smap});
     if (t.kind != hw::guest_translation::outcome::mapped) {
         if (a.may_fault) {
             a.cpu.synchronise(a.ra);

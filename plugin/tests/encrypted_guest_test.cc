@@ -247,6 +247,39 @@ TEST_F(encrypted_guest_test, a_vmrun_that_fails_leaves_the_vmsa_as_it_is)
     EXPECT_FALSE(leave(hw::exit_code::cpuid));
 }
 
+TEST_F(encrypted_guest_test, an_exit_code_that_the_host_forges_is_no_exit)
+{
+    run(sev_es);
+    qemu.exits = false; // QEMU delivers an exception of the guest's
+    qemu.reg[rbx] = 0x77;
+    EXPECT_TRUE(leave(hw::exit_code::interrupt));
+    EXPECT_EQ(qemu.reg[rbx], 0x77u);
+    EXPECT_TRUE(rules.translates(vcpu::current()));
+    EXPECT_FALSE(rules.leaves(vcpu::current()));
+}
+
+TEST_F(encrypted_guest_test, addresses_have_as_many_bits_as_their_access)
+{
+    map_code({0x90});
+    run(sev_es);
+    own_access a{.cpu = vcpu::current(),
+                 .address = 0xffffffff00005000,
+                 .kind = translation::access::read,
+                 .user = false,
+                 .smap = false,
+                 .is_32 = true,
+                 .may_fault = false,
+                 .ra = 0};
+    EXPECT_FALSE(rules.translate(a).found) << "a 64-bit stack of compatibility mode";
+    qemu.long_mode = false;
+    EXPECT_EQ(rules.translate(a).spa, low_2m + 0x5000);
+    a.is_32 = false;
+    EXPECT_FALSE(rules.translate(a).found);
+    a.is_32 = qemu.long_mode = true;
+    a.address = 0x100000ff8;
+    EXPECT_EQ(rules.translate(a).spa, low_2m + 0xff8) << "over the end";
+}
+
 TEST_F(encrypted_guest_test, hlt_and_pause_are_complete)
 {
     map_code({0xf4});
@@ -488,6 +521,7 @@ TEST_F(encrypted_guest_test, faults_on_the_way_leave_as_the_walk_says)
                  .kind = translation::access::write,
                  .user = false,
                  .smap = false,
+                 .is_32 = false,
                  .may_fault = false,
                  .ra = 0};
     EXPECT_FALSE(rules.translate(a).found);

@@ -121,6 +121,10 @@ std::uint64_t vcpu::rip() const
 {
     return qemu.rip;
 }
+std::uint64_t vcpu::linear_rip() const
+{
+    return qemu.rip;
+}
 std::uint64_t vcpu::rip_at(std::uintptr_t) const
 {
     return qemu.rip;
@@ -261,6 +265,9 @@ void tlb_fill::deliver(const vcpu &cpu)
     std::memcpy(qemu.ram + save + 0x178, &qemu.rip, 8);
     std::memcpy(qemu.ram + save + 0x1d8, &cpu.reg(rsp), 8);
     std::memcpy(qemu.ram + save + 0x1f8, &cpu.reg(rax), 8);
+    if (!qemu.exits) {
+        return;
+    }
     qemu.in_guest = false;
     qemu.rip = 0xbacc;
 }

@@ -40,6 +40,7 @@ struct state {
     std::vector<std::pair<unsigned, std::uint64_t>> cr_writes; ///< {number, value}
     std::vector<std::uint32_t> msr_writes;                     ///< by QEMU, called by us
     bool long_mode = true;
+    bool exits = true; ///< what QEMU delivers is a #VMEXIT
     std::uint64_t xcr0 = 1;
     std::vector<std::byte> vectors = std::vector<std::byte>(4096);
     std::vector<hw::spa_t> loaded, saved;                   ///< by VMLOAD and VMSAVE
