@@ -13,6 +13,12 @@ SVM_CODE(code_rdmsr, "mov $0xc0000080, %ecx; rdmsr; hlt");
 /* Reports at RDI that the guest runs, then waits for the byte at RDI + 8. */
 SVM_CODE(code_wait, "incq (%rdi); 1: pause; cmpb $0, 8(%rdi); je 1b; hlt");
 
+/* Counts at RDI how often it is entered, then waits for the byte at RDI + 8. (PAUSE would leave the
+ * loop in which QEMU executes code.) */
+SVM_CODE(code_handler, "incq (%rdi); 1: cmpb $0, 8(%rdi); je 1b; hlt");
+SVM_CODE(code_jump, "1: jmp 1b");
+SVM_CODE(code_cr8, "sti; nop; mov %rdi, %cr8; nop; hlt");
+
 static const char *unmet(void)
 {
     if (!(cpuid(0x80000001, 0).ecx >> 2 & 1))
@@ -335,7 +341,7 @@ static void run_other(void *argument)
     other->exit_code = svm_run(&other->guest);
 }
 
-static void start_other(struct other *other)
+static void start_other(struct other *other, const struct svm_code *code)
 {
     uint8_t *mailbox = svm_memory(&other->guest, GUEST_SMALL);
 
@@ -343,7 +349,7 @@ static void start_other(struct other *other)
     other->stop = mailbox + 8;
     *other->started = 0;
     *other->stop = 0;
-    svm_load(&other->guest, &code_wait);
+    svm_load(&other->guest, code);
     other->guest.registers.rdi = GUEST_SMALL;
     start_on_cpu(1, run_other, other);
     while (!*other->started)
@@ -375,7 +381,7 @@ static void vmcb_in_use(const void *unused)
         SKIP("one CPU only");
     other = other_guest();
     vmcb = (uint64_t)other->guest.vmcb;
-    start_other(other);
+    start_other(other, &code_wait);
     EXPECT_EQ(rmp_assign(vmcb, RMP_PAGE_4K, 1, 0), RMP_FAIL_INUSE);
     EXPECT_EQ(rmp_unassign(vmcb, RMP_PAGE_4K), RMP_FAIL_INUSE);
     EXPECT_EQ(rmp_assign(vmcb & -PAGE_2M, RMP_PAGE_2M, 1, 0), RMP_FAIL_INUSE);
@@ -399,7 +405,7 @@ static void psmash_of_a_vmcb_in_use(const void *unused)
     aligned = (struct vmcb *)((uint64_t)usual & -PAGE_2M);
     memcpy(aligned, usual, PAGE_4K);
     other->guest.vmcb = aligned;
-    start_other(other);
+    start_other(other, &code_wait);
     EXPECT_EQ(psmash((uint64_t)aligned), RMP_FAIL_INUSE);
     stop_other(other);
     EXPECT(psmash((uint64_t)aligned) != RMP_FAIL_INUSE);
@@ -417,7 +423,7 @@ static void other_pages_are_not_in_use(const void *unused)
         SKIP("one CPU only");
     other = other_guest();
     page = other->guest.memory + GUEST_SMALL + PAGE_4K;
-    start_other(other);
+    start_other(other, &code_wait);
     assign(page);
     unassign(page);
     assign(other->guest.msrpm);
@@ -518,6 +524,56 @@ static void vmcb_taken_while_vmrun_starts(const void *unused)
     expect_guest_runs();
 }
 
+#define EXIT_VINTR 0x64ul
+
+/* A virtual interrupt waits for the guest's TPR; MOV to CR8 lets it come. */
+static void cr8_lets_an_interrupt_come(const void *unused)
+{
+    enum { INTERCEPT_VINTR = 1 << 4 };
+    const uint64_t waiting = 0xful | 1ul << 8 | 1ul << 16 | 1ul << 24 | 0x30ul << 32;
+    (void)unused;
+
+    svm_load(&guest, &code_cr8);
+    guest.vmcb->interrupt_control = waiting; /* V_TPR, V_IRQ, V_INTR_PRIO, V_INTR_MASKING */
+    guest.vmcb->intercept_misc1 |= INTERCEPT_VINTR;
+    EXPECT_EQ(svm_run(&guest), EXIT_VINTR);
+    EXPECT_EQ(guest.vmcb->rip, GUEST_CODE + 6);
+    EXPECT_EQ(guest.vmcb->interrupt_control & 0xf, 0);
+    guest.vmcb->interrupt_control = 0;
+    guest.vmcb->intercept_misc1 &= ~(uint32_t)INTERCEPT_VINTR;
+    expect_guest_runs();
+}
+
+/* An interrupt that VMRUN injects is delivered once, whatever happens to the CPU afterwards. */
+static void injected_interrupt_comes_once(const void *unused)
+{
+    enum { VECTOR = 0x30, HANDLER = 0x9000, GDT = 0xc000, IDT = 0xd000, CHANGES = 200 };
+    struct other *other;
+    uint64_t *gate, page;
+    (void)unused;
+
+    if (cpu_count() < 2)
+        SKIP("one CPU only");
+    other = other_guest();
+    page = allocate_or_fail(PAGE_2M, PAGE_2M) + PAGE_4K;
+    gate = (uint64_t *)svm_memory(&other->guest, IDT) + 2 * VECTOR;
+    gate[0] = HANDLER | (uint64_t)SELECTOR_CODE64 << 16 | 0x8e00ul << 32;
+    ((uint64_t *)svm_memory(&other->guest, GDT))[SELECTOR_CODE64 / 8] = 0x00af9b000000ffff;
+    other->guest.vmcb->gdtr = (struct vmcb_segment){.limit = 0xfff, .base = GDT};
+    other->guest.vmcb->idtr = (struct vmcb_segment){.limit = 0xfff, .base = IDT};
+    memcpy(svm_memory(&other->guest, HANDLER), code_handler.start,
+           (size_t)(code_handler.end - code_handler.start));
+    other->guest.vmcb->event_injection = VECTOR | 1ul << 31;
+    start_other(other, &code_jump);
+    for (unsigned i = 0; i < CHANGES; i++) { /* each makes CPU 1 stop for a moment */
+        assign(page);
+        unassign(page);
+    }
+    EXPECT_EQ(*other->started, 1);
+    stop_other(other);
+    EXPECT_EQ(*other->started, 1);
+}
+
 static const struct test_case cases[] = {
     TEST(ud_without_svme, "APM3 VMRUN, VMSAVE, VMLOAD: #UD without EFER.SVME"),
     TEST(enable, "APM2 15.36.2, 15.4: SNP_EN on all CPUs, EFER.SVME"),
@@ -542,6 +598,8 @@ static const struct test_case cases[] = {
     TEST(psmash_of_a_vmcb_in_use, "APM2 15.36.12: PSMASH of a VMCB in use, FAIL_INUSE"),
     TEST(vmcb_taken_while_vmrun_starts, "APM2 15.36.12: RMPUPDATE against VMRUN, never both"),
     TEST(other_pages_are_not_in_use, "APM2 15.36.12: VMCB, AVIC backing page and VMSA alone"),
+    TEST(injected_interrupt_comes_once, "APM2 15.20: event injection"),
+    TEST(cr8_lets_an_interrupt_come, "APM2 15.21.4: V_TPR, V_IRQ, MOV to CR8"),
     TEST(page_taken_from_a_running_guest, "APM3 RMPUPDATE: in effect on all CPUs"),
 };
 TEST_SUITE_IF(cases, unmet);

@@ -17,7 +17,7 @@ namespace rmpopt::svm
 /// the guest, injecting an event into it, or with a #VMEXIT.
 ///
 /// QEMU's own call of it leaves the vector of an injected interrupt behind, and delivers it a
-/// second time when the vCPU is kicked before the guest's next exit. Here nothing stays behind.
+/// second time when the vCPU is kicked before the guest's next exit (bugs.md).
 [[noreturn]] void vmrun(const vcpu &cpu, unsigned length);
 
 /// QEMU's VMLOAD and VMSAVE. To be called in hypervisor mode.
