@@ -38,6 +38,6 @@ def _same_again() -> str | None:
 
 
 def tests() -> Checks:
-    return [("snp guests/the same run with a seed", _same_again),
+    return [("snp guests/twice the same", _same_again),
             ("snp guests/1 CPU", partial(_boots, 1)),
             ("snp guests/2 CPUs, a host thread for each", partial(_boots, 2, "--thread multi"))]

@@ -79,6 +79,7 @@ class StreamsTest(unittest.TestCase):
                 yield process
 
     def ends_with(self, process: subprocess.Popen[str], number: int, says: str) -> None:
+        time.sleep(0.2)  # a signal that comes just before read() blocks is seen only after it
         process.send_signal(number)
         told = process.communicate(timeout=30)[1]
         self.assertEqual((process.returncode, told[:15 + len(says)]), (SIGNALLED + number, f"rmpopt: error: {says}"))
