@@ -41,7 +41,7 @@ UNLUCKY = (
     Unlucky("quick,no-recheck,pass-outlives-stop",
             "background hold 256K 1; sleep 1.04; unbind_psp; await", "rmpopt-after-shutdown", 11, X86_SHUTDOWN),
     Unlucky("quick,no-recheck,mask-read-twice",
-            "offline 3; background hold 256K 1; sleep 1.045; offline 2; await", "lost-optimisation", 38),
+            "offline 3; background hold 256K 1; sleep 1.045; offline 2; await", "lost-optimisation", 88),
 )
 
 
