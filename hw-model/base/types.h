@@ -16,6 +16,9 @@ using spa_t = std::uint64_t;
 inline constexpr unsigned c_bit_position = 51;
 inline constexpr std::uint64_t c_bit = 1ull << c_bit_position;
 
+/// How many virtual machine privilege levels there are: CPUID 8000_001F EBX[15:12].
+inline constexpr unsigned vmpls = 4;
+
 inline constexpr std::uint64_t page_4k = 1ull << 12;
 inline constexpr std::uint64_t page_2m = 1ull << 21;
 inline constexpr std::uint64_t region_1g = 1ull << 30;

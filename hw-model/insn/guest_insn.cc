@@ -8,8 +8,6 @@ namespace rmpopt::hw
 namespace
 {
 
-constexpr unsigned vmpls = 4; ///< CPUID 8000_001F EBX[15:12]
-
 /// True when the feature or the mode rules the instruction out. Only PVALIDATE exists outside
 /// 64-bit mode.
 bool is_undefined(guest_insn insn, const guest_context &ctx)

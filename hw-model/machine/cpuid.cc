@@ -21,7 +21,6 @@ constexpr std::uint32_t svm_asids = 0x8000;
 constexpr std::uint32_t sme = 1u << 0, sev = 1u << 1, page_flush_msr = 1u << 2, sev_es = 1u << 3,
                         sev_snp = 1u << 4, vmpl = 1u << 5, hw_coherency = 1u << 10,
                         rmpread = 1u << 21, segmented_rmp = 1u << 23;
-constexpr std::uint32_t vmpls = 4;
 
 /// The C-bit costs address bits only where the guest sees the full 52.
 std::uint32_t address_reduction(const machine &m)

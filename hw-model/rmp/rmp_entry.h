@@ -42,7 +42,7 @@ struct rmp_entry {
     std::uint16_t subpage_count = 0; ///< other assigned 4 KB pages of the 2 MB region (base entry)
     std::uint16_t asid = 0;
     std::uint64_t gpa = 0;
-    std::array<std::uint8_t, 4> vmpl{};
+    std::array<std::uint8_t, vmpls> vmpl{};
 
     bool operator==(const rmp_entry &) const = default;
 

@@ -1,10 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "insn/guest_page.h"
 
-#include "enforce/enforcement.h"
 #include "hw-model/base/x86_bits.h"
 #include "hw-model/guest/vmexit.h"
-#include "qemu/svm.h"
 #include "sev/encrypted_guest.h"
 
 namespace rmpopt

@@ -29,9 +29,9 @@ struct translation {
 
 /// A translation that QEMU's own page walk would not find.
 struct own_translation {
-    bool found = false; ///< only for an access that must not fault
+    bool found = false; ///< false: there is none; only for an access that may not fault
     hw::spa_t spa = 0;
-    bool writable = false; ///< also past the protection of QEMU's mapping, if `redirected`
+    bool writable = false;
     bool executable = false;
     std::uint64_t page_bytes = 0; ///< that INVLPG drops
     /// From QEMU's mapping of RAM to the memory that writes go to; 0: that mapping itself.

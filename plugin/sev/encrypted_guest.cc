@@ -4,7 +4,6 @@
 #include "enforce/state.h"
 #include "x86/vmcb.h"
 
-#include <memory>
 #include <vector>
 
 namespace rmpopt

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // VMRUN of a guest with encrypted memory (APM vol. 2, 15.35.8: what the CPU loads from the VMSA).
 #include "enforce/state.h"
-#include "hw-model/base/x86_bits.h"
 #include "qemu/svm.h"
 #include "sev/encrypted_guest.h"
 #include "x86/vmcb.h"
@@ -12,6 +11,11 @@ namespace rmpopt
 namespace
 {
 
+unsigned vmpl_of(hw::spa_t vmsa)
+{
+    return memory().load<std::uint8_t>(vmsa + hw::vmsa_field::vmpl).value_or(0);
+}
+
 /// QEMU's CR3 has no room for the C-bit. It means nothing to the walk, which is always private.
 void take_c_bit_off(encrypted_guest &guest)
 {
@@ -20,7 +24,8 @@ void take_c_bit_off(encrypted_guest &guest)
     memory().store(cr3, load_word(cr3) & ~hw::c_bit);
 }
 
-/// All registers that QEMU's VMRUN does not load from the VMCB. `in_host`: XCR0 can be set.
+/// All registers that QEMU's VMRUN does not load from the VMCB. Where the host has not set
+/// CR4.OSXSAVE, XCR0 is 1 for both.
 void load_registers(const vcpu &cpu, const encrypted_guest &guest)
 {
     svm::vmload(cpu, guest.vmcb);
@@ -56,6 +61,9 @@ const char *reason_against(const vcpu &cpu, const vmcb_view &v)
     if (v.sev_es && !svm::is_valid_xcr0(cpu, load_word(vmsa + hw::vmsa_field::xcr0))) {
         return "XCR0 in its VMSA is not valid";
     }
+    if (v.sev_es && vmpl_of(vmsa) >= hw::vmpls) {
+        return "its VMPL does not exist";
+    }
     return nullptr;
 }
 
@@ -68,8 +76,7 @@ void enter_encrypted_guest(const vcpu &cpu, hw::spa_t vmcb, const vmcb_view &v)
     guest.identity = {.thread = cpu.index(), .snp = v.pages.snp_active, .asid = v.asid};
     if (guest.es) {
         guest.vmsa = guest.identity.snp ? v.pages.vmsa->spa : *v.pages.nonsnp_vmsa;
-        guest.identity.vmpl =
-            memory().load<std::uint8_t>(guest.vmsa + hw::vmsa_field::vmpl).value_or(0);
+        guest.identity.vmpl = vmpl_of(guest.vmsa);
         memory().read(vmcb + hw::vmcb_save_area, guest.save_area.data(), guest.save_area.size());
         hw::copy_save_area(memory(), guest.vmsa, vmcb + hw::vmcb_save_area);
     }

@@ -2,7 +2,6 @@
 // Translations of a guest with encrypted memory: the model's walk, and what it asks for.
 #include "enforce/fault.h"
 #include "enforce/state.h"
-#include "hw-model/base/x86_bits.h"
 #include "hw-model/guest/vmexit.h"
 #include "sev/encrypted_guest.h"
 #include "x86/vmcb.h"

@@ -160,6 +160,9 @@ TEST_F(encrypted_guest_test, vmrun_fails_without_what_it_needs)
     store(vmsa + 0x3e8, 6);
     EXPECT_TRUE(fails(sev_es)) << "XCR0 without x87";
     store(vmsa + 0x3e8, 7);
+    m->memory().store(vmsa + 0xca, std::uint8_t{4});
+    EXPECT_TRUE(fails(sev_es)) << "VMPL 4";
+    m->memory().store(vmsa + 0xca, std::uint8_t{0});
     store(vmcb + 0x108, hole);
     EXPECT_TRUE(fails(sev_es)) << "a VMSA outside RAM";
     store(vmcb + 0x108, vmsa);

@@ -69,11 +69,13 @@ class StreamsTest(unittest.TestCase):
             self.assertRegex(told, "^(rmpopt: error: .*\n?){0,2}$")
 
     @contextlib.contextmanager
-    def reading(self, **options: Any) -> Iterator[subprocess.Popen[str]]:
-        """A "report" that reads from a named pipe, and does not come to its end by itself."""
+    def reading(self, hangup: Any = signal.SIG_DFL) -> Iterator[subprocess.Popen[str]]:
+        """A "report" that reads from a named pipe, and does not come to its end by itself. hangup: what SIGHUP does,
+        which is to be ignored where the tests run below nohup."""
         with tempfile.TemporaryDirectory() as top:
             os.mkfifo(Path(top, "report.json"))
-            process = subprocess.Popen([PROGRAM, "report", top], stderr=subprocess.PIPE, text=True, **options)
+            process = subprocess.Popen([PROGRAM, "report", top], stderr=subprocess.PIPE, text=True,
+                                       preexec_fn=lambda: signal.signal(signal.SIGHUP, hangup))
             self.addCleanup(process.kill)
             with Path(top, "report.json").open("w"):
                 yield process
@@ -92,7 +94,7 @@ class StreamsTest(unittest.TestCase):
                 self.ends_with(process, number, says)
 
     def test_nohup(self) -> None:
-        with self.reading(preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN)) as process:
+        with self.reading(signal.SIG_IGN) as process:
             process.send_signal(signal.SIGHUP)
             with self.assertRaises(subprocess.TimeoutExpired):
                 process.wait(0.3)
