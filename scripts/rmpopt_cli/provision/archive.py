@@ -7,12 +7,13 @@ files run on an older Debian. The mirror is the one that the machine's own apt u
 import functools
 import os
 import re
+import shutil
 import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..base.console import Progress
+from ..base.console import Progress, say
 from ..base.errors import Failure
 from ..base.shell import environment, last_line, output, started
 from .cache import Cache
@@ -148,14 +149,19 @@ class Archive:
     def names(self, pattern: str) -> list[str]:
         return self.query("pkgnames", pattern).split()
 
-    def fetch_closure(self, packages: Sequence[str], title: str) -> list[Path]:
-        """Downloads packages with all their dependencies. Resumes an interrupted download."""
+    def unpack_closure(self, packages: Sequence[str], title: str, root: Path) -> None:
+        """Downloads packages with all their dependencies, and unpacks what their programs need. Resumes an interrupted
+        download."""
         self.update()
         wanted = self._closure_files(packages)
         progress = Progress(title)
         self._run(["-y", "--download-only", "install", *packages], progress)
         progress.done()
-        return [self.top / "cache" / "archives" / name for name in wanted]
+        say(f"unpacking {len(wanted)} packages")
+        for name in wanted:
+            unpack_deb(self.top / "cache" / "archives" / name, root)
+        for needless in ("usr/share/doc", "usr/share/man", "usr/share/locale", "var"):
+            shutil.rmtree(root / needless, ignore_errors=True)
 
     def _closure_files(self, packages: Sequence[str]) -> list[str]:
         """The file names of the packages and their dependencies: apt's plan as if nothing had been downloaded yet."""

@@ -5,11 +5,11 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..base.console import note, say
+from ..base.console import note
 from ..base.errors import BadInput, Failure
 from ..base.paths import COMMAND
 from ..base.shell import last_line, output
-from .archive import BINARY_SUITES, Archive, Suites, unpack_deb
+from .archive import BINARY_SUITES, Archive, Suites
 from .cache import Cache
 
 PROGRAM = "qemu-system-x86_64"
@@ -114,13 +114,7 @@ def _host(cache: Cache) -> Qemu | None:
 
 def _unpack(archive: Archive, version: str, cache: Cache) -> Path:
     def make(where: Path) -> None:
-        files = archive.fetch_closure(PACKAGES, f"downloading QEMU {version} and its libraries")
-        say(f"unpacking {len(files)} packages")
-        root = where / "root"
-        for package in files:
-            unpack_deb(package, root)
-        for needless in ("usr/share/doc", "usr/share/man", "usr/share/locale", "var"):
-            shutil.rmtree(root / needless, ignore_errors=True)
+        archive.unpack_closure(PACKAGES, f"downloading QEMU {version} and its libraries", where / "root")
     return cache.ensure("qemu", version.replace(":", "_"), make)
 
 

@@ -3,10 +3,9 @@
 import shutil
 from pathlib import Path
 
-from ..base.console import say
 from ..base.errors import Failure
 from . import qemu
-from .archive import TRIXIE, Archive, unpack_deb
+from .archive import TRIXIE, Archive
 from .cache import Cache
 
 KIND = "snp-userland"
@@ -28,13 +27,8 @@ def _make(cache: Cache, busybox: Path) -> Path:
         raise Failure(f"the archive has no {' or no '.join(PACKAGES)}: guest boot needs them")
 
     def make(where: Path) -> None:
-        files = archive.fetch_closure(PACKAGES, "downloading QEMU and OVMF for the emulated host")
-        say(f"unpacking {len(files)} packages")
         root = where / "root"
-        for package in files:
-            unpack_deb(package, root)
-        for needless in ("usr/share/doc", "usr/share/man", "usr/share/locale", "var"):
-            shutil.rmtree(root / needless, ignore_errors=True)
+        archive.unpack_closure(PACKAGES, "downloading QEMU and OVMF for the emulated host", root)
         for name in MERGED:
             (root / name).symlink_to(f"usr/{name}")
         shutil.copy2(busybox, root / "usr/bin/busybox")
