@@ -9,12 +9,13 @@ from pathlib import Path
 from ..base import options
 from ..base.console import note
 from ..base.errors import VERDICT, BadInput, Failure
+from ..base.parser import Parser
 from ..base.shell import last_line
 from ..guest import linux
 from ..guest.brought import Share
 from ..guest.initramfs import busybox
 from ..guest.machine import MachineOptions
-from ..guest.request import Request
+from ..guest.request import Request, script_of
 from ..guest.view import View
 from ..provision import given_kernel, snp_userland
 from ..provision.cache import Cache
@@ -40,7 +41,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
 
 def _host(words: str) -> Request:
     """The emulated host as --host describes it."""
-    parser = argparse.ArgumentParser(prog="rmpopt guest boot --host", add_help=False)
+    parser = Parser(prog="rmpopt guest boot --host", add_help=False)
     options.add(parser, Request)
     options.add(parser, MachineOptions)
     given = parser.parse_args(shlex.split(words))
@@ -51,8 +52,7 @@ def _host(words: str) -> Request:
 
 
 def _guest(arguments: argparse.Namespace) -> int:
-    words = arguments.words
-    command = words[0] if len(words) == 1 else shlex.join(words) or DEFAULT_COMMAND
+    command = script_of(arguments.words or [DEFAULT_COMMAND])
     inner = SnpGuest(**options.given(arguments, SnpGuest), command=command)
     inner.check()
     request = _host(arguments.host)

@@ -98,6 +98,15 @@ def _module_content(path: Path) -> bytes:
     raise Failure(f"{path.name}: compressed in a way that can't be read here: install zstd or unpack the module")
 
 
+def add_busybox(cpio: Cpio, program: Path, where: str) -> None:
+    """The program and links with the names of its applets."""
+    cpio.file(f"{where}/busybox", program.read_bytes(), 0o755)
+    _, applets, _ = output([program, "--list"])
+    for applet in applets.split():
+        if applet != "busybox":
+            cpio.link(f"{where}/{applet}", "busybox")
+
+
 def build(config: dict[str, str], command: str, modules: list[Path], files: list[Path], with_root: bool,
           tools: Sequence[Path] = (), brought: str = "") -> bytes:
     """The archive for one boot. files: for /root; tools: for our /bin. with_root: no initrd of the user supplies
@@ -112,11 +121,7 @@ def build(config: dict[str, str], command: str, modules: list[Path], files: list
         cpio.device("dev/null", 1, 3)
         cpio.link("bin", f"{HOME}/bin")
         cpio.link("sbin", f"{HOME}/bin")
-    cpio.file(f"{HOME}/bin/busybox", program.read_bytes(), 0o755)
-    _, applets, _ = output([program, "--list"])
-    for applet in applets.split():
-        if applet != "busybox":
-            cpio.link(f"{HOME}/bin/{applet}", "busybox")
+    add_busybox(cpio, program, f"{HOME}/bin")
     for path in tools:
         cpio.file(f"{HOME}/bin/{path.name}", path.read_bytes(), 0o755)
     for script in (INIT, *([BRING] if brought else [])):

@@ -7,8 +7,7 @@ from pathlib import Path
 from ..base.errors import BadInput
 from ..base.options import option
 from ..base.paths import CHECKOUT
-from ..base.shell import output
-from ..guest.initramfs import Cpio, busybox
+from ..guest.initramfs import Cpio, add_busybox, busybox
 from ..guest.machine import parse_size, show_size
 from ..provision import snp_userland
 
@@ -38,16 +37,11 @@ class SnpGuest:
             raise BadInput(f"--smp {self.smp}: give 1 to 64 CPUs")
 
     def initrd(self) -> bytes:
-        program = busybox()
         cpio = Cpio()
         for name in ("dev", "proc", "sys", "tmp", "root"):
             cpio.directory(name)
         cpio.device("dev/console", 5, 1)
-        cpio.file("bin/busybox", program.read_bytes(), 0o755)
-        _, applets, _ = output([program, "--list"])
-        for applet in applets.split():
-            if applet != "busybox":
-                cpio.link(f"bin/{applet}", "busybox")
+        add_busybox(cpio, busybox(), "bin")
         cpio.file("init", b"#!/bin/sh\n" + INIT.read_bytes(), 0o755)
         cpio.file("command", (self.command + "\n").encode())
         return cpio.archive()
