@@ -3,6 +3,7 @@
 
 #include "enforce/fault.h"
 #include "enforce/write_check.h"
+#include "sev/encrypted_guest.h"
 #include "x86/insn_match.h"
 
 #include <atomic>
@@ -148,6 +149,13 @@ void complete(insn_event event, std::uint32_t flags, std::uint32_t mask)
         event.cpu.set_arithmetic_flags(flags, mask);
     }
     vcpu::continue_at(event.cpu.rip() + event.length);
+}
+
+void exit_behind(insn_event event, std::uint64_t code, std::uint64_t info1)
+{
+    synchronise(event);
+    event.cpu.set_rip(event.cpu.rip() + event.length);
+    exit_encrypted_guest(event.cpu, code, info1);
 }
 
 void execute_again(insn_event event)

@@ -112,6 +112,8 @@ void synchronise(insn_event &event);
 /// Continues after the instruction. Sets the arithmetic flags in `mask` to `flags`; all other flags
 /// keep their exact values.
 [[noreturn]] void complete(insn_event event, std::uint32_t flags = 0, std::uint32_t mask = 0);
+/// As exit_encrypted_guest() (sev/encrypted_guest.h), with the guest behind the instruction.
+[[noreturn]] void exit_behind(insn_event event, std::uint64_t code, std::uint64_t info1 = 0);
 /// Executes the instruction again, after the work that is queued until no vCPU executes anything.
 [[noreturn]] void execute_again(insn_event event);
 /// Continues after an RMP instruction with `status` in EAX and the flags in `mask` set accordingly.
@@ -138,7 +140,7 @@ void emulate_vmsave(const insn_event &event);
 /// Only observes HLT; QEMU executes it.
 void emulate_hlt(const insn_event &event);
 void emulate_marker(insn_event event);
-void emulate_vmgexit(insn_event event);
+void emulate_vmgexit(const insn_event &event);
 void emulate_pvalidate(insn_event event);
 void emulate_rmpadjust(insn_event event);
 void emulate_rmpquery(insn_event event);

@@ -64,8 +64,7 @@ void emulate_mov_to_cr(insn_event event)
     }
     const std::uint64_t trap = hw::exit_code::cr0_write_trap + event.cr.cr;
     if (encrypted && traps_write(guest, trap)) {
-        event.cpu.set_rip(event.cpu.rip() + event.length);
-        exit_encrypted_guest(event.cpu, trap, value);
+        exit_behind(event, trap, value);
     }
     complete(event);
 }

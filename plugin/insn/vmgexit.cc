@@ -8,14 +8,12 @@
 namespace rmpopt
 {
 
-void emulate_vmgexit(insn_event event)
+void emulate_vmgexit(const insn_event &event)
 {
     if (!runs_encrypted_guest(event.cpu) || !encrypted_guest_of(event.cpu).es) {
         return;
     }
-    synchronise(event);
-    event.cpu.set_rip(event.cpu.rip() + event.length);
-    exit_encrypted_guest(event.cpu, hw::exit_code::vmgexit);
+    exit_behind(event, hw::exit_code::vmgexit);
 }
 
 } // namespace rmpopt

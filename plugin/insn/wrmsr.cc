@@ -39,8 +39,7 @@ hw::msr_result write(const insn_event &event, std::uint32_t index, std::uint64_t
 {
     synchronise(event);
     svm::wrmsr(event.cpu);
-    event.cpu.set_rip(event.cpu.rip() + event.length);
-    exit_encrypted_guest(event.cpu, hw::exit_code::efer_write_trap, value);
+    exit_behind(event, hw::exit_code::efer_write_trap, value);
 }
 
 /// Completes the write of a register that the hypervisor of a guest with encrypted memory has no
