@@ -8,7 +8,7 @@
 namespace rmpopt
 {
 
-inline constexpr std::uint64_t cr0_pe = 1u << 0, cr0_wp = 1u << 16, cr0_pg = 1u << 31;
+inline constexpr std::uint64_t cr0_pe = 1u << 0, cr0_ts = 1u << 3, cr0_wp = 1u << 16, cr0_pg = 1u << 31;
 inline constexpr std::uint64_t cr3_pcid = 0xfff, cr3_keep = 1ull << 63;
 inline constexpr std::uint64_t cr4_pse = 1u << 4, cr4_pae = 1u << 5, cr4_pge = 1u << 7,
                                cr4_la57 = 1u << 12, cr4_pcide = 1u << 17, cr4_smep = 1u << 20,

@@ -71,6 +71,13 @@ std::optional<std::uint64_t> guest_ram::offset_of(spa_t spa, std::uint64_t bytes
     return std::nullopt;
 }
 
+std::byte *guest_ram::hardware_address(void *address) const
+{
+    auto *const p = static_cast<std::byte *>(address);
+    const auto is_in = [&](const std::byte *base) { return p >= base && p < base + block_.bytes; };
+    return is_in(block_.qemu_host) ? p + to_hardware_view() : is_in(mapping_) ? p : nullptr;
+}
+
 std::optional<spa_t> guest_ram::spa_of(const void *qemu_address) const
 {
     const auto *p = static_cast<const std::byte *>(qemu_address);

@@ -27,6 +27,9 @@ class guest_ram
     /// From a byte in QEMU's mapping to the same byte in the second one.
     std::ptrdiff_t to_hardware_view() const { return mapping_ - block_.qemu_host; }
 
+    /// The same byte in the second mapping, of an address in either; nullptr for any other address.
+    std::byte *hardware_address(void *address) const;
+
     /// The system address of an address in QEMU's mapping; nothing for any other address.
     std::optional<hw::spa_t> spa_of(const void *qemu_address) const;
     /// The address in QEMU's mapping; nullptr unless [spa, spa + bytes) lies in one run of RAM.

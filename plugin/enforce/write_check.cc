@@ -27,6 +27,11 @@ void *host_of(hw::spa_t spa)
     return enforced.ram->qemu_address(spa, 1);
 }
 
+void *unprotected(void *host)
+{
+    return enforced.ram->hardware_address(host);
+}
+
 /// True when the page tables map `address` by a page of 2 MB or more.
 bool is_mapped_large(const vcpu &cpu, std::uint64_t address)
 {
@@ -92,6 +97,7 @@ translation_rules rmp_translation_rules(bool enforce)
 {
     return {.spa_of = spa_of,
             .host_of = host_of,
+            .unprotected = unprotected,
             .restricts = restricts,
             .forbids = enforce ? forbids : nullptr,
             .refuse = refuse_write,

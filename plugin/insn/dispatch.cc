@@ -102,6 +102,10 @@ qemu_plugin_vcpu_udata_cb_t callback_of(emulated_insn insn)
         return on_execute<emulate_mov_to_cr>;
     case emulated_insn::mov_from_cr:
         return on_execute<emulate_mov_from_cr>;
+    case emulated_insn::xsavec:
+        return on_execute<emulate_xsavec>;
+    case emulated_insn::xrstor:
+        return on_execute<emulate_xrstor>;
     }
     return nullptr;
 }

@@ -146,5 +146,7 @@ void emulate_rmpadjust(insn_event event);
 void emulate_rmpquery(insn_event event);
 void emulate_mov_to_cr(insn_event event);
 void emulate_mov_from_cr(const insn_event &event);
+void emulate_xsavec(insn_event event);
+void emulate_xrstor(insn_event event);
 
 } // namespace rmpopt

@@ -30,7 +30,8 @@ void on_execute(unsigned, void *data)
         return;
     }
     for (const split_store::part &p : std::span(store.parts).first(store.count)) {
-        tlb_fill::try_write(cpu, address + static_cast<std::uint64_t>(p.offset), p.bytes, ra);
+        tlb_fill::try_access(cpu, address + static_cast<std::uint64_t>(p.offset), p.bytes,
+                             translation::access::write, ra);
     }
 }
 

@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "qemu/svm.h"
 
-#include "base/log.h"
 #include "hw-model/base/x86_bits.h"
 #include "qemu/symbols.h"
 #include "qemu/tlb_fill.h"
+#include "x86/xsave_area.h"
 
 #include <algorithm>
-#include <array>
 #include <cstring>
 #include <utility>
 
@@ -28,6 +27,12 @@ qemu_function<void(void *cpu, void *to, std::uint32_t bytes)>
     x86_cpu_xsave_all_areas("x86_cpu_xsave_all_areas");
 qemu_function<void(void *cpu, const void *from, std::uint32_t bytes)>
     x86_cpu_xrstor_all_areas("x86_cpu_xrstor_all_areas");
+// QEMU computes with copies of the control words, and keeps the flags of SSE apart from MXCSR.
+qemu_function<void(void *env)> helper_update_mxcsr("helper_update_mxcsr");
+qemu_function<void(void *env)> update_mxcsr_status("update_mxcsr_status");
+qemu_function<void(void *env)> update_fp_status("update_fp_status");
+qemu_function<void(void *env, std::uint64_t address, std::uint64_t components)>
+    helper_xrstor("helper_xrstor");
 qemu_function<std::uint64_t(void *env, std::uint32_t index)> helper_xgetbv("helper_xgetbv");
 qemu_function<void(void *env, std::uint32_t index, std::uint64_t value)>
     helper_xsetbv("helper_xsetbv");
@@ -43,9 +48,6 @@ qemu_function<void(void *cpu, int vector, int is_int, int error_code, std::uint6
 } // namespace qemu
 
 constexpr int address_64 = 2; ///< the operand in RAX has 64 bits
-
-/// QEMU writes and reads an area that has room for all that a CPU may have.
-using xsave_area = std::array<std::byte, 16 << 10>;
 
 void *pointer(const vcpu &cpu)
 {
@@ -63,6 +65,15 @@ template <class F> void with_rax(const vcpu &cpu, hw::spa_t address, const F &f)
     const std::uint64_t old = std::exchange(cpu.reg(rax), address);
     f(env(cpu), address_64);
     cpu.reg(rax) = old;
+}
+
+/// QEMU leaves MXCSR_MASK out, which it has as a constant.
+void read_all(const vcpu &cpu, xsave::area &to)
+{
+    constexpr std::uint32_t mxcsr_mask = 0xffff;
+    qemu::helper_update_mxcsr(env(cpu));
+    qemu::x86_cpu_xsave_all_areas(pointer(cpu), to.data(), to.size());
+    std::memcpy(&to[xsave::mxcsr_mask], &mxcsr_mask, sizeof mxcsr_mask);
 }
 
 } // namespace
@@ -91,17 +102,24 @@ void flush_tlb(const vcpu &cpu)
 
 void read_vectors(const vcpu &cpu, std::span<std::byte> to)
 {
-    alignas(64) xsave_area area{};
-    qemu::x86_cpu_xsave_all_areas(pointer(cpu), area.data(), area.size());
+    alignas(xsave::alignment) xsave::area area;
+    read_all(cpu, area);
     std::copy_n(area.begin(), to.size(), to.begin());
 }
 
 void write_vectors(const vcpu &cpu, std::span<const std::byte> from)
 {
-    alignas(64) xsave_area area{};
-    qemu::x86_cpu_xsave_all_areas(pointer(cpu), area.data(), area.size());
+    alignas(xsave::alignment) xsave::area area;
+    read_all(cpu, area);
     std::ranges::copy(from, area.begin());
     qemu::x86_cpu_xrstor_all_areas(pointer(cpu), area.data(), area.size());
+    qemu::update_mxcsr_status(env(cpu));
+    qemu::update_fp_status(env(cpu));
+}
+
+void xrstor(const vcpu &cpu, std::uint64_t address, std::uint64_t components)
+{
+    qemu::helper_xrstor(env(cpu), address, components);
 }
 
 std::optional<std::uint64_t> xcr0(const vcpu &cpu)
@@ -150,12 +168,8 @@ void push(const vcpu &cpu, std::uint64_t value, unsigned bytes)
 {
     std::uint64_t &sp = cpu.reg(rsp);
     const std::uint64_t at = sp - bytes;
-    tlb_fill::try_write(cpu, at, bytes, 0);
-    void *const host = tlb_fill::data_at(cpu, at);
-    if (host == nullptr) {
-        refuse("a guest's stack is not in memory");
-    }
-    std::memcpy(host, &value, bytes);
+    tlb_fill::try_access(cpu, at, bytes, translation::access::write, 0);
+    tlb_fill::write(cpu, at, std::as_bytes(std::span(&value, 1)).first(bytes));
     sp = at;
 }
 

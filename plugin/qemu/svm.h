@@ -32,6 +32,9 @@ void flush_tlb(const vcpu &cpu);
 void read_vectors(const vcpu &cpu, std::span<std::byte> to);
 void write_vectors(const vcpu &cpu, std::span<const std::byte> from);
 
+/// XRSTOR of an image in the standard form. May raise an exception, which leaves by longjmp.
+void xrstor(const vcpu &cpu, std::uint64_t address, std::uint64_t components);
+
 /// XCR0; nothing when CR4.OSXSAVE is clear, because then QEMU does not tell.
 std::optional<std::uint64_t> xcr0(const vcpu &cpu);
 /// True if it is a value that XSETBV takes.

@@ -433,30 +433,73 @@ const std::uint8_t *tlb_fill::code_at(const vcpu &cpu, std::uint64_t address)
         memory_behind(env, address, layout::access_fetch, qemu::x86_mmu_index_pl(env, cpu.cpl())));
 }
 
-void *tlb_fill::data_at(const vcpu &cpu, std::uint64_t address)
-{
-    void *env = cpu.env();
-    return memory_behind(env, address, layout::access_load, qemu::x86_mmu_index_pl(env, cpu.cpl()));
-}
-
 void tlb_fill::deliver(const vcpu &cpu)
 {
     qemu::x86_cpu_do_interrupt(cpu.cpu_);
 }
 
-void tlb_fill::try_write(const vcpu &cpu, std::uint64_t address, std::size_t bytes,
-                         std::uintptr_t ra)
+namespace
+{
+
+/// Calls `f(address, offset, bytes)` for the part of an access in each page.
+template <class F> void for_pages(std::uint64_t address, std::size_t bytes, const F &f)
+{
+    for (std::size_t done = 0; done < bytes;) {
+        const std::uint64_t at = address + done;
+        const std::size_t n = std::min<std::size_t>(bytes - done, hw::page_4k - at % hw::page_4k);
+        f(at, done, n);
+        done += n;
+    }
+}
+
+int access_type(translation::access kind)
+{
+    return kind == translation::access::write   ? layout::access_store
+           : kind == translation::access::fetch ? layout::access_fetch
+                                                : layout::access_load;
+}
+
+} // namespace
+
+void tlb_fill::try_access(const vcpu &cpu, std::uint64_t address, std::size_t bytes,
+                          translation::access kind, std::uintptr_t ra)
 {
     void *env = cpu.env();
     const int index = qemu::x86_mmu_index_pl(env, cpu.cpl());
-    while (bytes != 0) {
-        const std::size_t n = std::min<std::size_t>(bytes, hw::page_4k - address % hw::page_4k);
+    for_pages(address, bytes, [&](std::uint64_t at, std::size_t, std::size_t n) {
         void *host = nullptr;
-        qemu::probe_access_flags(env, address, static_cast<int>(n), layout::access_store, index,
-                                 false, &host, ra);
-        address += n;
-        bytes -= n;
-    }
+        qemu::probe_access_flags(env, at, static_cast<int>(n), access_type(kind), index, false,
+                                 &host, ra);
+    });
+}
+
+void tlb_fill::read(const vcpu &cpu, std::uint64_t address, translation::access kind,
+                    std::span<std::byte> to)
+{
+    void *env = cpu.env();
+    const int index = qemu::x86_mmu_index_pl(env, cpu.cpl());
+    for_pages(address, to.size(), [&](std::uint64_t at, std::size_t done, std::size_t n) {
+        const void *host = memory_behind(env, at, access_type(kind), index);
+        const auto part = to.subspan(done, n);
+        if (host != nullptr) {
+            std::memcpy(part.data(), host, n);
+        } else {
+            std::ranges::fill(part, std::byte{0});
+        }
+    });
+}
+
+void tlb_fill::write(const vcpu &cpu, std::uint64_t address, std::span<const std::byte> from)
+{
+    void *env = cpu.env();
+    const int index = qemu::x86_mmu_index_pl(env, cpu.cpl());
+    for_pages(address, from.size(), [&](std::uint64_t at, std::size_t done, std::size_t n) {
+        void *host = memory_behind(env, at, layout::access_store, index);
+        void *const to = host != nullptr ? the_rules.unprotected(host) : nullptr;
+        if (to != nullptr) {
+            std::memcpy(to, from.subspan(done, n).data(), n);
+        }
+    });
 }
 
 void tlb_fill::flush_then(void (*work)(void *data), void *data)

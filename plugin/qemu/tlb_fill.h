@@ -59,6 +59,9 @@ struct translation_rules {
     std::optional<hw::spa_t> (*spa_of)(const void *host);
     /// The reverse.
     void *(*host_of)(hw::spa_t spa);
+    /// Where the plugin itself may write what the vCPU may write at `host`; nullptr for what is not
+    /// guest RAM.
+    void *(*unprotected)(void *host);
     /// False when forbids() would allow everything, as long as the vCPU's translations are not
     /// dropped.
     bool (*restricts)(const vcpu &);
@@ -107,15 +110,18 @@ class tlb_fill
     /// mapped or not in memory.
     static const std::uint8_t *code_at(const vcpu &cpu, std::uint64_t address);
 
-    /// The memory at `address`, which the vCPU may read now; nullptr likewise.
-    static void *data_at(const vcpu &cpu, std::uint64_t address);
-
     /// QEMU's own delivery of what the vCPU is to deliver.
     static void deliver(const vcpu &cpu);
 
-    /// Raises the exception that a store of `bytes` at `address` would raise on the current vCPU.
-    static void try_write(const vcpu &cpu, std::uint64_t address, std::size_t bytes,
-                          std::uintptr_t ra);
+    /// Raises the exception that an access to `bytes` at `address` would raise on the current vCPU.
+    static void try_access(const vcpu &cpu, std::uint64_t address, std::size_t bytes,
+                           translation::access kind, std::uintptr_t ra);
+
+    /// Reads (as data or as code) or writes as the running program would, after try_access().
+    /// Registers of devices read as 0 and take nothing.
+    static void read(const vcpu &cpu, std::uint64_t address, translation::access kind,
+                     std::span<std::byte> to);
+    static void write(const vcpu &cpu, std::uint64_t address, std::span<const std::byte> from);
 
     /// Drops all translations of all vCPUs, then calls `work(data)`; both before the calling vCPU's
     /// next instruction, and with no vCPU in between. Elsewhere than on a vCPU's thread: soon.

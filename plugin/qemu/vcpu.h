@@ -19,7 +19,7 @@ enum gpr : unsigned { rax, rcx, rdx, rbx, rsp, rbp, rsi, rdi };
 
 namespace vector
 {
-inline constexpr int bp = 3, ud = 6, gp = 13, pf = 14;
+inline constexpr int bp = 3, ud = 6, nm = 7, gp = 13, pf = 14;
 }
 
 struct cpuid_result {

@@ -182,6 +182,7 @@ void svm::write_vectors(const vcpu &, std::span<const std::byte> from)
 {
     std::ranges::copy(from, qemu.vectors.begin());
 }
+void svm::xrstor(const vcpu &, std::uint64_t, std::uint64_t) {}
 std::optional<std::uint64_t> svm::xcr0(const vcpu &)
 {
     return qemu.xcr0;
@@ -255,6 +256,19 @@ bool tlb_fill::device_access_under_way(std::span<void *const>)
     return false;
 }
 
+void tlb_fill::try_access(const vcpu &, std::uint64_t, std::size_t, translation::access,
+                          std::uintptr_t)
+{
+}
+void tlb_fill::read(const vcpu &, std::uint64_t address, translation::access,
+                    std::span<std::byte> to)
+{
+    read_system_memory(address, to.data(), to.size());
+}
+void tlb_fill::write(const vcpu &, std::uint64_t address, std::span<const std::byte> from)
+{
+    std::memcpy(qemu.ram + address, from.data(), from.size());
+}
 void tlb_fill::flush_now() {}
 /// QEMU's #VMEXIT: it saves the guest's registers in the VMCB and goes on as the host.
 void tlb_fill::deliver(const vcpu &cpu)

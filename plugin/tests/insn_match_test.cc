@@ -153,6 +153,12 @@ class oracle
             return emulated_insn::rmpadjust;
         case ZYDIS_MNEMONIC_HLT:
             return emulated_insn::hlt;
+        case ZYDIS_MNEMONIC_XSAVEC:
+        case ZYDIS_MNEMONIC_XSAVEC64:
+            return emulated_insn::xsavec;
+        case ZYDIS_MNEMONIC_XRSTOR:
+        case ZYDIS_MNEMONIC_XRSTOR64:
+            return emulated_insn::xrstor;
         case ZYDIS_MNEMONIC_MOV:
             return insn_.opcode_map != ZYDIS_OPCODE_MAP_0F ? emulated_insn::none
                    : insn_.opcode == 0x20                  ? emulated_insn::mov_from_cr
@@ -200,7 +206,7 @@ class random_code
         if (random_() % 4 != 0) {
             code[n++] = 0x0f;
         }
-        static constexpr std::array<std::uint8_t, 4> second{0x01, 0x30, 0x32, 0xa2};
+        static constexpr std::array<std::uint8_t, 6> second{0x01, 0x30, 0x32, 0xa2, 0xae, 0xc7};
         if (random_() % 4 != 0) {
             code[n++] = second[random_() % second.size()];
         }

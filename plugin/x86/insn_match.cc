@@ -80,6 +80,23 @@ emulated_insn match_mov_cr(std::span<const std::uint8_t> opcode)
                              : emulated_insn::none;
 }
 
+/// XSAVEC and XRSTOR (0F C7 /4 and 0F AE /5 with an operand in memory).
+emulated_insn match_xsave(std::span<const std::uint8_t> prefixes,
+                          std::span<const std::uint8_t> opcode)
+{
+    constexpr std::uint8_t group9 = 0xc7, group15 = 0xae;
+    // These three select other instructions of the groups.
+    const bool selects = std::ranges::any_of(
+        prefixes, [](std::uint8_t b) { return b == prefix::operand_size || is_repeat_prefix(b); });
+    if (selects || opcode.size() < 3 || opcode[0] != 0x0f || opcode[2] >> 6 == 3) {
+        return emulated_insn::none;
+    }
+    const unsigned reg = opcode[2] >> 3 & 7;
+    return opcode[1] == group9 && reg == 4    ? emulated_insn::xsavec
+           : opcode[1] == group15 && reg == 5 ? emulated_insn::xrstor
+                                              : emulated_insn::none;
+}
+
 constexpr std::array<std::uint8_t, 6> string_stores{0xa4, 0xa5, 0xaa, 0xab, 0x6c, 0x6d};
 
 } // namespace
@@ -117,7 +134,13 @@ emulated_insn match_insn(std::span<const std::uint8_t> bytes)
             return p.insn;
         }
     }
-    return std::ranges::equal(bytes, marker_bytes) ? emulated_insn::marker : match_mov_cr(opcode);
+    if (std::ranges::equal(bytes, marker_bytes)) {
+        return emulated_insn::marker;
+    }
+    const auto mov = match_mov_cr(opcode);
+    return mov != emulated_insn::none
+               ? mov
+               : match_xsave(bytes.first(bytes.size() - opcode.size()), opcode);
 }
 
 mov_cr_operands operands_of_mov_cr(std::span<const std::uint8_t> bytes)

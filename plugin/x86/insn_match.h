@@ -28,9 +28,12 @@ enum class emulated_insn : std::uint8_t {
     rmpquery,
     mov_to_cr,
     mov_from_cr,
+    xsavec,
+    xrstor,
 };
 
-/// Says which emulated instruction the bytes of one whole instruction are.
+/// Says which emulated instruction the bytes of one whole instruction are. Of XSAVEC, which QEMU
+/// does not know, only those up to ModRM need to be there.
 emulated_insn match_insn(std::span<const std::uint8_t> bytes);
 
 /// The operands of MOV to or from a control register.

@@ -146,7 +146,8 @@ constexpr opcode_map two_bytes = [] {
     set(m, 0xa9, 0xa9, loads | stores);
     set(m, 0xab, 0xab, modrm | to_modrm);
     set(m, 0xac, 0xac, modrm | imm8 | to_modrm);
-    set(m, 0xad, 0xae, modrm | to_modrm);
+    set(m, 0xad, 0xad, modrm | to_modrm);
+    set(m, 0xae, 0xae, modrm | to_modrm | look); // XRSTOR
     set(m, 0xaf, 0xaf, modrm);
     set(m, 0xb0, 0xb1, modrm | to_modrm);
     set(m, 0xb3, 0xb3, modrm | to_modrm);
@@ -158,7 +159,7 @@ constexpr opcode_map two_bytes = [] {
     set(m, 0xc2, 0xc2, modrm | imm8);
     set(m, 0xc3, 0xc3, modrm | to_modrm);
     set(m, 0xc4, 0xc6, modrm | imm8);
-    set(m, 0xc7, 0xc7, modrm | to_modrm);
+    set(m, 0xc7, 0xc7, modrm | to_modrm | look); // XSAVEC
     set(m, 0xc8, 0xcf, 0); // BSWAP
     set(m, 0xd1, 0xd5, modrm);
     set(m, 0xd6, 0xd6, modrm | to_modrm);

@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The boot command."""
 import argparse
+from pathlib import Path
 
 from ..base import options
+from ..base.console import warn
 from ..guest import linux, policies
+from ..guest.brought import OWN_WITH_ROOT
 from ..guest.machine import MachineOptions
 from ..guest.request import Request, script_of
 from ..guest.view import View
@@ -27,4 +30,15 @@ def _boot(arguments: argparse.Namespace) -> int:
                       machine=MachineOptions(**options.given(arguments, MachineOptions)),
                       command=script_of(arguments.words))
     policies.check(cache, request.machine.policies, request.machine.library)
-    return linux.dry_run(cache, request) if arguments.dry_run else linux.boot(cache, request, View(request))["status"]
+    if arguments.dry_run:
+        return linux.dry_run(cache, request)
+    request.check()
+    _warn_of_directory(request)
+    return linux.boot(cache, request, View(request))["status"]
+
+
+def _warn_of_directory(request: Request) -> None:
+    here = Path.cwd()
+    if request.root and not request.brought.has(here):
+        warn(f"the guest starts in /, because it has no {here} (its {' and '.join(OWN_WITH_ROOT)} are empty): give "
+             f"--share {here}")

@@ -23,7 +23,7 @@ from ..provision.cache import Cache
 from ..provision.debian_kernel import Kernel
 from ..provision.qemu import Qemu
 from . import initramfs, machine, required, stalls, symbols, workspace
-from .brought import OWN_WITH_ROOT, quoted
+from .brought import quoted
 from .guest_link import GuestLink
 from .request import Request
 from .session import Session, interruption, qemu_messages
@@ -201,10 +201,6 @@ def boot(cache: Cache, request: Request, view: View | None = None) -> dict:
     prepared = _prepare(cache, request, dry_run=False, keep_earlier=view is not None)
     if view and ENCRYPTS in request.append.split():
         note(f"{ENCRYPTS} is left out: the C-bit is a bit of the address here, and nothing is encrypted")
-    here = Path.cwd()
-    if view and request.root and not request.brought.has(here):
-        warn(f"the guest starts in /, because it has no {here} (its {' and '.join(OWN_WITH_ROOT)} are empty): give "
-             f"--share {here}")
     try:
         return _boot(prepared, view)
     finally:

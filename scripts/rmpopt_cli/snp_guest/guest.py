@@ -17,8 +17,7 @@ KERNEL, INITRD, SCRIPT = "vmlinuz", "initrd", "run"
 CONSOLE, STATUS, MESSAGES = "guest-console.log", "status", "guest-qemu.log"
 SMALLEST_MEMORY = 256 << 20
 POLICY = 0x30000  # SMT is allowed; bit 17 must be set
-# Linux as an SNP guest wants XSAVEC if CPUID has XSAVE, and TCG has none; so the guest's CPUID ends before it.
-CPU = "EPYC-v4,level=11,-xsave,-avx,-avx2,-f16c,-fma,-pku,-xsaveopt,-xsavec,-xgetbv1"
+CPU = "EPYC-v4"
 
 
 @dataclass
