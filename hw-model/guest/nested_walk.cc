@@ -315,8 +315,11 @@ class walk
                 user = user && (value & pte_user) != 0;
                 executable = executable && (form.entry_bytes == 4 || (value & pte_no_execute) == 0);
             }
-            if (leaf && !is_allowed(writable, user, executable)) {
-                return page_fault(pf_present);
+            if (leaf) {
+                const bool unlocked = has_key(value, user, is_write());
+                if (!unlocked || !is_allowed(writable, user, executable)) {
+                    return page_fault(pf_present | (unlocked ? 0 : pf_key));
+                }
             }
             const std::uint64_t marks =
                 plain ? 0 : pte_accessed | (leaf && is_write() ? pte_dirty : 0);
@@ -333,7 +336,8 @@ class walk
                 result_.page_bytes = page;
                 result_.gpa = page_base(value, form, page) + (access_.address & (page - 1));
                 result_.executable = executable;
-                guest_writable_ = may_write(writable) && (is_write() || (value & pte_dirty) != 0);
+                guest_writable_ = may_write(writable) && has_key(value, user, true) &&
+                                  (is_write() || (value & pte_dirty) != 0);
                 return true;
             }
             table = value & pte_address;
@@ -353,6 +357,21 @@ class walk
     bool may_write(bool writable) const
     {
         return writable || (!access_.user && (tables_.cr0 & cr0_wp) == 0);
+    }
+
+    /// APM vol. 2, 5.6.7: the key of a user page has two bits in PKRU, which forbid data accesses
+    /// (AD) and writes (WD).
+    bool has_key(std::uint64_t entry, bool user, bool write) const
+    {
+        constexpr std::uint32_t no_access = 1, no_write = 2;
+        const bool has_keys = (tables_.cr4 & cr4_pke) != 0 && (tables_.efer & efer_lma) != 0;
+        if (!has_keys || !user || is_fetch()) {
+            return true;
+        }
+        const std::uint32_t rights = tables_.pkru >> 2 * (entry >> pte_key_shift & 15);
+        const bool may_not_write =
+            (rights & no_write) != 0 && (access_.user || (tables_.cr0 & cr0_wp) != 0);
+        return (rights & no_access) == 0 && !(write && may_not_write);
     }
 
     bool is_allowed(bool writable, bool user, bool executable) const

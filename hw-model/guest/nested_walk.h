@@ -3,7 +3,7 @@
 // and, for each of its steps, through the nested ones, with an RMP check at each step (APM vol. 2,
 // chapter 5; 15.25 for nested paging; 15.34.5 and 15.34.10 for the C-bit; 15.36.10 for the checks).
 //
-// Not there: protection keys, shadow stacks, and what only guests without encryption have.
+// Not there: shadow stacks, and what only guests without encryption have.
 //
 // Thread-safety: any thread at any time; no lock, no allocation. Entries are read and marked
 // atomically, because other CPUs use the same tables.
@@ -22,6 +22,7 @@ struct guest_tables {
     std::uint64_t cr0 = 0, cr3 = 0, cr4 = 0, efer = 0; ///< the guest's own; CR3 without C-bit
     std::uint64_t nested_cr3 = 0;
     std::uint64_t host_cr4 = 0; ///< at VMRUN: nested tables have five levels if it has LA57
+    std::uint32_t pkru = 0;     ///< the guest's own; of no effect without CR4.PKE
 };
 
 /// Whose access it is, for the RMP.

@@ -58,7 +58,7 @@ constexpr std::array moved_fields{
 };
 
 /// Where the register is that is ST(i) by the TOP of the state's FSW.
-std::size_t place_of_st(const vector_state &state, std::size_t i)
+std::size_t place_of_st(vector_state state, std::size_t i)
 {
     std::uint16_t fsw = 0;
     std::memcpy(&fsw, &state[xsave::fsw], sizeof fsw);
@@ -86,7 +86,7 @@ std::uint64_t general_register(unsigned index)
                           : others + std::uint64_t{8} * index;
 }
 
-void load_vector_state(const memory_view &memory, spa_t vmsa, vector_state &to)
+void load_vector_state(const memory_view &memory, spa_t vmsa, vector_state to)
 {
     for (const moved &f : moved_fields) {
         memory.read(vmsa + f.in_vmsa, &to[f.in_xsave], f.bytes);
@@ -100,7 +100,7 @@ void load_vector_state(const memory_view &memory, spa_t vmsa, vector_state &to)
     }
 }
 
-void store_vector_state(const memory_view &memory, spa_t vmsa, const vector_state &from)
+void store_vector_state(const memory_view &memory, spa_t vmsa, vector_state from)
 {
     for (const moved &f : moved_fields) {
         memory.write(vmsa + f.in_vmsa, &from[f.in_xsave], f.bytes);
@@ -114,7 +114,7 @@ void store_vector_state(const memory_view &memory, spa_t vmsa, const vector_stat
     }
 }
 
-void reset_vector_state(vector_state &state)
+void reset_vector_state(vector_state state)
 {
     constexpr std::uint16_t fcw = 0x40;
     constexpr std::uint8_t no_register_empty = 0xff;

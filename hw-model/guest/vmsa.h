@@ -7,7 +7,7 @@
 
 #include "hw-model/base/memory_view.h"
 
-#include <array>
+#include <span>
 
 namespace rmpopt::hw
 {
@@ -15,7 +15,7 @@ namespace rmpopt::hw
 namespace vmsa_field
 {
 inline constexpr std::uint64_t vmpl = 0xca, efer = 0xd0, cr3 = 0x150, rip = 0x178, rsp = 0x1d8,
-                               rax = 0x1f8, sev_features = 0x3b0, xcr0 = 0x3e8;
+                               rax = 0x1f8, pkru = 0x2e8, sev_features = 0x3b0, xcr0 = 0x3e8;
 } // namespace vmsa_field
 
 /// Bits of SEV_FEATURES.
@@ -39,17 +39,17 @@ std::uint64_t general_register(unsigned index);
 /// What the VMSA has of x87, SSE and AVX, laid out as by XSAVE in its standard form, with the upper
 /// halves of the YMM registers at offset 576.
 inline constexpr std::size_t vector_state_bytes = 576 + 256;
-using vector_state = std::array<std::byte, vector_state_bytes>;
+using vector_state = std::span<std::byte, vector_state_bytes>;
 
 // The VMSA holds the x87 registers as XSAVE does, beginning with ST(0); `to` and `from` hold them
 // by their number, as the emulator has them.
 
 /// `to` gets what the VMSA holds; its header, bytes 512 to 575, is left alone.
-void load_vector_state(const memory_view &memory, spa_t vmsa, vector_state &to);
-void store_vector_state(const memory_view &memory, spa_t vmsa, const vector_state &from);
+void load_vector_state(const memory_view &memory, spa_t vmsa, vector_state to);
+void store_vector_state(const memory_view &memory, spa_t vmsa, vector_state from);
 
 /// The state of x87, SSE and AVX after a reset, which #VMEXIT of an SEV-ES guest leaves (APM vol.
 /// 2, 15.35.8, table 14-1).
-void reset_vector_state(vector_state &state);
+void reset_vector_state(vector_state state);
 
 } // namespace rmpopt::hw

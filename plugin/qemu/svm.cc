@@ -4,7 +4,6 @@
 #include "hw-model/base/x86_bits.h"
 #include "qemu/symbols.h"
 #include "qemu/tlb_fill.h"
-#include "x86/xsave_area.h"
 
 #include <algorithm>
 #include <cstring>
@@ -33,6 +32,7 @@ qemu_function<void(void *env)> update_mxcsr_status("update_mxcsr_status");
 qemu_function<void(void *env)> update_fp_status("update_fp_status");
 qemu_function<void(void *env, std::uint64_t address, std::uint64_t components)>
     helper_xrstor("helper_xrstor");
+qemu_function<std::uint64_t(void *env, std::uint32_t ecx)> helper_rdpkru("helper_rdpkru");
 qemu_function<std::uint64_t(void *env, std::uint32_t index)> helper_xgetbv("helper_xgetbv");
 qemu_function<void(void *env, std::uint32_t index, std::uint64_t value)>
     helper_xsetbv("helper_xsetbv");
@@ -67,15 +67,6 @@ template <class F> void with_rax(const vcpu &cpu, hw::spa_t address, const F &f)
     cpu.reg(rax) = old;
 }
 
-/// QEMU leaves MXCSR_MASK out, which it has as a constant.
-void read_all(const vcpu &cpu, xsave::area &to)
-{
-    constexpr std::uint32_t mxcsr_mask = 0xffff;
-    qemu::helper_update_mxcsr(env(cpu));
-    qemu::x86_cpu_xsave_all_areas(pointer(cpu), to.data(), to.size());
-    std::memcpy(&to[xsave::mxcsr_mask], &mxcsr_mask, sizeof mxcsr_mask);
-}
-
 } // namespace
 
 void vmrun(const vcpu &cpu, unsigned length)
@@ -100,21 +91,33 @@ void flush_tlb(const vcpu &cpu)
     qemu::tlb_flush(pointer(cpu));
 }
 
-void read_vectors(const vcpu &cpu, std::span<std::byte> to)
+void read_vectors(const vcpu &cpu, xsave::area &to)
 {
-    alignas(xsave::alignment) xsave::area area;
-    read_all(cpu, area);
-    std::copy_n(area.begin(), to.size(), to.begin());
+    constexpr std::uint32_t mxcsr_mask = 0xffff; // a constant of QEMU's, which it leaves out here
+    qemu::helper_update_mxcsr(env(cpu));
+    qemu::x86_cpu_xsave_all_areas(pointer(cpu), to.data(), to.size());
+    std::memcpy(&to[xsave::mxcsr_mask], &mxcsr_mask, sizeof mxcsr_mask);
 }
 
-void write_vectors(const vcpu &cpu, std::span<const std::byte> from)
+void write_vectors(const vcpu &cpu, const xsave::area &from)
 {
-    alignas(xsave::alignment) xsave::area area;
-    read_all(cpu, area);
-    std::ranges::copy(from, area.begin());
-    qemu::x86_cpu_xrstor_all_areas(pointer(cpu), area.data(), area.size());
+    qemu::x86_cpu_xrstor_all_areas(pointer(cpu), from.data(), from.size());
     qemu::update_mxcsr_status(env(cpu));
     qemu::update_fp_status(env(cpu));
+}
+
+std::span<std::byte> pkru_in(const vcpu &cpu, xsave::area &area)
+{
+    const cpuid_result component = cpu.native_cpuid(0xd, 9);
+    return component.eax != 0 ? std::span(area).subspan(component.ebx, sizeof(std::uint32_t))
+                              : std::span<std::byte>();
+}
+
+std::uint32_t pkru(const vcpu &cpu)
+{
+    return (cpu.paging().cr4 & cr4_pke) != 0
+               ? static_cast<std::uint32_t>(qemu::helper_rdpkru(env(cpu), 0))
+               : 0;
 }
 
 void xrstor(const vcpu &cpu, std::uint64_t address, std::uint64_t components)

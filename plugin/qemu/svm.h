@@ -7,6 +7,7 @@
 #pragma once
 
 #include "qemu/vcpu.h"
+#include "x86/xsave_area.h"
 
 #include <span>
 
@@ -27,10 +28,14 @@ void vmsave(const vcpu &cpu, hw::spa_t vmcb);
 /// Drops the vCPU's translations.
 void flush_tlb(const vcpu &cpu);
 
-/// The beginning of what XSAVE would store, with the state of x87, SSE and AVX, but with the x87
-/// registers by their number.
-void read_vectors(const vcpu &cpu, std::span<std::byte> to);
-void write_vectors(const vcpu &cpu, std::span<const std::byte> from);
+/// All that XSAVE would store in the standard form, but with the x87 registers by their number.
+void read_vectors(const vcpu &cpu, xsave::area &to);
+/// What is read into `from` and then changed. A new PKRU takes effect when the TLB is flushed.
+void write_vectors(const vcpu &cpu, const xsave::area &from);
+/// Where PKRU is in it; empty if the CPU has no protection keys.
+std::span<std::byte> pkru_in(const vcpu &cpu, xsave::area &area);
+/// PKRU; 0 when CR4.PKE is clear, because then QEMU does not tell.
+std::uint32_t pkru(const vcpu &cpu);
 
 /// XRSTOR of an image in the standard form. May raise an exception, which leaves by longjmp.
 void xrstor(const vcpu &cpu, std::uint64_t address, std::uint64_t components);

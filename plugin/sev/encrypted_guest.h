@@ -15,6 +15,7 @@
 #include "hw-model/guest/vmsa.h"
 #include "qemu/tlb_fill.h"
 #include "qemu/vcpu.h"
+#include "x86/xsave_area.h"
 
 namespace rmpopt
 {
@@ -71,6 +72,12 @@ const hw::memory_view &memory();
 /// QEMU has no exit of this code. While the guest runs it stands in the VMCB, so that a #VMEXIT is
 /// told from an exception that the guest handles itself.
 inline constexpr std::uint64_t no_exit_yet = 0x5250'4d52'554e'5321;
+
+/// The part of XSAVE's area that the VMSA has, but for PKRU.
+inline hw::vector_state vectors_in(xsave::area &area)
+{
+    return std::span(area).first<hw::vector_state_bytes>();
+}
 
 bool runs_encrypted_guest(const vcpu &cpu);
 own_translation translate_for_encrypted_guest(const own_access &access);

@@ -29,10 +29,12 @@ void take_c_bit_off(encrypted_guest &guest)
 void load_registers(const vcpu &cpu, const encrypted_guest &guest)
 {
     svm::vmload(cpu, guest.vmcb);
-    hw::vector_state vectors;
-    svm::read_vectors(cpu, vectors);
-    hw::load_vector_state(memory(), guest.vmsa, vectors);
-    svm::write_vectors(cpu, vectors);
+    alignas(xsave::alignment) xsave::area state;
+    svm::read_vectors(cpu, state);
+    hw::load_vector_state(memory(), guest.vmsa, vectors_in(state));
+    const auto pkru = svm::pkru_in(cpu, state);
+    memory().read(guest.vmsa + hw::vmsa_field::pkru, pkru.data(), pkru.size());
+    svm::write_vectors(cpu, state);
     if (svm::xcr0(cpu).has_value()) {
         svm::set_xcr0(cpu, load_word(guest.vmsa + hw::vmsa_field::xcr0));
     }

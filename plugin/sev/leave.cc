@@ -72,9 +72,11 @@ void save_registers(const vcpu &cpu, const encrypted_guest &guest)
     for (unsigned r = 0; r < 16; ++r) {
         memory().store(guest.vmsa + hw::general_register(r), cpu.reg(static_cast<gpr>(r)));
     }
-    hw::vector_state vectors;
-    svm::read_vectors(cpu, vectors);
-    hw::store_vector_state(memory(), guest.vmsa, vectors);
+    alignas(xsave::alignment) xsave::area state;
+    svm::read_vectors(cpu, state);
+    hw::store_vector_state(memory(), guest.vmsa, vectors_in(state));
+    const auto pkru = svm::pkru_in(cpu, state);
+    memory().write(guest.vmsa + hw::vmsa_field::pkru, pkru.data(), pkru.size());
     if (const auto xcr0 = svm::xcr0(cpu)) {
         memory().store(guest.vmsa + hw::vmsa_field::xcr0, *xcr0);
     }
@@ -99,10 +101,12 @@ void restore_host(const vcpu &cpu)
             cpu.reg(static_cast<gpr>(r)) = load_word(area + hw::general_register(r));
         }
     }
-    hw::vector_state vectors;
-    svm::read_vectors(cpu, vectors);
-    hw::reset_vector_state(vectors);
-    svm::write_vectors(cpu, vectors);
+    alignas(xsave::alignment) xsave::area state;
+    svm::read_vectors(cpu, state);
+    hw::reset_vector_state(vectors_in(state));
+    const auto pkru = svm::pkru_in(cpu, state);
+    memory().read(area + hw::vmsa_field::pkru, pkru.data(), pkru.size());
+    svm::write_vectors(cpu, state);
     const std::uint64_t xcr0 = load_word(area + hw::vmsa_field::xcr0);
     if (svm::xcr0(cpu).has_value() && svm::is_valid_xcr0(cpu, xcr0)) {
         svm::set_xcr0(cpu, xcr0);

@@ -3,6 +3,7 @@
 #include "enforce/fault.h"
 #include "enforce/state.h"
 #include "hw-model/guest/vmexit.h"
+#include "qemu/svm.h"
 #include "sev/encrypted_guest.h"
 #include "x86/vmcb.h"
 
@@ -56,7 +57,8 @@ hw::guest_tables tables_of(const vcpu &cpu, const encrypted_guest &guest)
             .cr4 = p.cr4,
             .efer = cpu.efer(),
             .nested_cr3 = load_word(guest.vmcb + vmcb_field::nested_cr3),
-            .host_cr4 = guest.host_cr4};
+            .host_cr4 = guest.host_cr4,
+            .pkru = svm::pkru(cpu)};
 }
 
 namespace

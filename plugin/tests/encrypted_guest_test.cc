@@ -134,6 +134,7 @@ TEST_F(encrypted_guest_test, vmrun_takes_registers_from_the_vmsa)
     store(vmsa + 0x178, 0x5678); // RIP
     store(vmsa + 0x150, 0x9000 | hw::c_bit);
     store(vmsa + 0x470, 0x1234); // XMM0
+    store(vmsa + 0x2e8, 0x55);   // PKRU
     run(sev_es);
     EXPECT_TRUE(qemu.in_guest);
     EXPECT_EQ(qemu.reg[rax], vmcb) << "for QEMU's VMRUN";
@@ -145,6 +146,7 @@ TEST_F(encrypted_guest_test, vmrun_takes_registers_from_the_vmsa)
     EXPECT_EQ(qemu.loaded, std::vector{vmcb});
     EXPECT_EQ(qemu.xcr0, 7u);
     EXPECT_EQ(std::to_integer<unsigned>(qemu.vectors[160]), 0x34u);
+    EXPECT_EQ(std::to_integer<unsigned>(qemu.vectors[fake::pkru_offset]), 0x55u);
     EXPECT_TRUE(rules.translates(vcpu::current()));
 }
 
@@ -180,6 +182,7 @@ TEST_F(encrypted_guest_test, a_vmexit_saves_all_registers_and_gives_the_host_its
     store(vmsa + 0x150, hw::c_bit);
     store(hsave + 0x400 + 0x318, 0xb0b0); // RBX
     store(hsave + 0x400 + 0x3e8, 1);      // XCR0
+    store(hsave + 0x400 + 0x2e8, 0x44);   // PKRU
     run(sev_es);
     for (unsigned r = 0; r < 16; ++r) {
         qemu.reg[r] = 0x2000 + r;
@@ -189,6 +192,7 @@ TEST_F(encrypted_guest_test, a_vmexit_saves_all_registers_and_gives_the_host_its
     qemu.paging.rflags = rflags_if | 2;
     qemu.xcr0 = 3;
     qemu.vectors[160] = std::byte{0x99};
+    qemu.vectors[fake::pkru_offset] = std::byte{0x88};
     EXPECT_TRUE(leave(hw::exit_code::interrupt));
     EXPECT_FALSE(qemu.in_guest);
     EXPECT_EQ(qemu.delivered, std::vector{-1});
@@ -200,6 +204,7 @@ TEST_F(encrypted_guest_test, a_vmexit_saves_all_registers_and_gives_the_host_its
     EXPECT_EQ(load(vmsa + 0x150), 0x5000 | hw::c_bit);
     EXPECT_EQ(load(vmsa + 0x3e8), 3u);
     EXPECT_EQ(load(vmsa + 0x470) & 0xff, 0x99u);
+    EXPECT_EQ(load(vmsa + 0x2e8) & 0xff, 0x88u);
     EXPECT_EQ(load(vmcb + 0x68) & 3, 2u) << "the guest's interrupts are on";
     EXPECT_EQ(load(saved + 0x178), 0xaaaau) << "nothing of the guest stays in the VMCB";
     EXPECT_EQ(qemu.loaded.back(), hsave);
@@ -207,6 +212,7 @@ TEST_F(encrypted_guest_test, a_vmexit_saves_all_registers_and_gives_the_host_its
     EXPECT_EQ(qemu.reg[rcx], 0u);
     EXPECT_EQ(qemu.xcr0, 1u);
     EXPECT_EQ(qemu.vectors[160], std::byte{0});
+    EXPECT_EQ(qemu.vectors[fake::pkru_offset], std::byte{0x44});
     EXPECT_FALSE(rules.translates(vcpu::current()));
 }
 

@@ -174,13 +174,21 @@ void svm::vmsave(const vcpu &, hw::spa_t vmcb)
     qemu.saved.push_back(vmcb);
 }
 void svm::flush_tlb(const vcpu &) {}
-void svm::read_vectors(const vcpu &, std::span<std::byte> to)
+void svm::read_vectors(const vcpu &, xsave::area &to)
 {
-    std::copy_n(qemu.vectors.begin(), to.size(), to.begin());
+    to = qemu.vectors;
 }
-void svm::write_vectors(const vcpu &, std::span<const std::byte> from)
+void svm::write_vectors(const vcpu &, const xsave::area &from)
 {
-    std::ranges::copy(from, qemu.vectors.begin());
+    qemu.vectors = from;
+}
+std::span<std::byte> svm::pkru_in(const vcpu &, xsave::area &area)
+{
+    return std::span(area).subspan(fake::pkru_offset, sizeof(std::uint32_t));
+}
+std::uint32_t svm::pkru(const vcpu &)
+{
+    return 0;
 }
 void svm::xrstor(const vcpu &, std::uint64_t, std::uint64_t) {}
 std::optional<std::uint64_t> svm::xcr0(const vcpu &)

@@ -5,6 +5,7 @@
 
 #include "qemu/pci_function.h"
 #include "qemu/tlb_fill.h"
+#include "x86/xsave_area.h"
 
 #include <array>
 #include <functional>
@@ -28,6 +29,9 @@ struct left { ///< #VMEXIT
     std::uint64_t code, info1;
 };
 
+/// Of PKRU in `vectors`.
+inline constexpr std::size_t pkru_offset = 0xa80;
+
 struct state {
     std::array<std::uint64_t, 16> reg{};
     unsigned cpl = 0;
@@ -42,7 +46,7 @@ struct state {
     bool long_mode = true;
     bool exits = true; ///< what QEMU delivers is a #VMEXIT
     std::uint64_t xcr0 = 1;
-    std::vector<std::byte> vectors = std::vector<std::byte>(4096);
+    xsave::area vectors{};
     std::vector<hw::spa_t> loaded, saved;                   ///< by VMLOAD and VMSAVE
     std::vector<int> delivered;                             ///< vectors; -1 for a #VMEXIT
     std::vector<std::pair<std::uint64_t, unsigned>> pushed; ///< {value, bytes}

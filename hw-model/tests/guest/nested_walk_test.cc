@@ -241,6 +241,60 @@ TEST_F(nested_walk_test, permissions_of_the_guests_tables)
     }
 }
 
+TEST_F(nested_walk_test, protection_keys_lock_user_pages)
+{
+    struct row {
+        const char *what;
+        std::uint32_t rights; ///< of key 5
+        std::uint64_t flags;
+        kind access;
+        bool user;
+        std::uint64_t cr0, cr4;
+        std::optional<std::uint32_t> fault;
+    };
+    constexpr std::uint64_t u = rw, kernels = pte_present | pte_write, read_only = rw & ~pte_write;
+    constexpr std::uint64_t wp = cr0_pe | cr0_pg | cr0_wp, no_wp = cr0_pe | cr0_pg;
+    constexpr std::uint32_t ad = 1, wd = 2;
+    const row rows[]{
+        {"no access", ad, u, kind::read, true, wp, cr4_pke, 0x25},
+        {"no access for the kernel either", ad, u, kind::read, false, wp, cr4_pke, 0x21},
+        {"no access, no write", ad, u, kind::write, false, no_wp, cr4_pke, 0x23},
+        {"keys are off", ad, u, kind::read, true, wp, 0, {}},
+        {"fetches need no key", ad, u, kind::fetch, true, wp, cr4_pke, {}},
+        {"nor do the kernel's pages", ad, kernels, kind::read, false, wp, cr4_pke, {}},
+        {"no write", wd, u, kind::write, true, wp, cr4_pke, 0x27},
+        {"but reads", wd, u, kind::read, true, wp, cr4_pke, {}},
+        {"no write for the kernel", wd, u, kind::write, false, wp, cr4_pke, 0x23},
+        {"unless it ignores write protection", wd, u, kind::write, false, no_wp, cr4_pke, {}},
+        {"which users cannot", wd, u, kind::write, true, no_wp, cr4_pke, 0x27},
+        {"read-only without a lock", 0, read_only, kind::write, true, wp, cr4_pke, 7},
+        {"read-only and locked", wd, read_only, kind::write, true, wp, cr4_pke, 0x27},
+    };
+    for (const row &r : rows) {
+        map(va, page | c_bit | 5ull << pte_key_shift, r.flags);
+        tables.cr0 = r.cr0;
+        tables.cr4 = cr4_pae | r.cr4;
+        tables.pkru = r.rights << 10;
+        const auto t = look(r.access, va, r.user);
+        EXPECT_EQ(t.kind, r.fault.has_value() ? outcome::page_fault : outcome::mapped) << r.what;
+        EXPECT_EQ(t.error_code, r.fault.value_or(0)) << r.what;
+        tables.pkru = ~(3u << 10);
+        EXPECT_FALSE(look(r.access, va, r.user).error_code & pf_key) << "other keys, " << r.what;
+    }
+}
+
+TEST_F(nested_walk_test, a_translation_for_reads_does_not_unlock_writes)
+{
+    tables.cr4 |= cr4_pke;
+    map(va, page | c_bit | pte_dirty | 15ull << pte_key_shift);
+    m->memory().store(nested_entry(page), load(nested_entry(page)) | pte_dirty);
+    EXPECT_TRUE(look(kind::read, va, true).writable);
+    tables.pkru = 2u << 30;
+    EXPECT_FALSE(look(kind::read, va, true).writable);
+    tables.efer &= ~efer_lma;
+    EXPECT_EQ(look(kind::read, 0x1000).error_code & pf_key, 0u) << "only in long mode";
+}
+
 TEST_F(nested_walk_test, permissions_count_in_each_table)
 {
     m->memory().store(entry(va, 2), load(entry(va, 2)) & ~pte_write);

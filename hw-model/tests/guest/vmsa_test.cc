@@ -60,7 +60,7 @@ TEST_F(vmsa_test, general_registers_are_where_the_manual_has_them)
 
 TEST_F(vmsa_test, vector_state_comes_back_as_it_was)
 {
-    vector_state state{};
+    std::array<std::byte, vector_state_bytes> state{};
     load_vector_state(memory, vmsa, state);
     store_vector_state(memory, other, state);
     for (std::size_t i = 0x400; i < 0x670; ++i) {
@@ -77,9 +77,9 @@ TEST_F(vmsa_test, x87_registers_are_counted_from_the_top)
         memory.store(vmsa + 0x420 + 8 * i, 0x1111 * i);
         memory.store(vmsa + 0x460 + 2 * i, static_cast<std::uint16_t>(0x4000 + i));
     }
-    vector_state numbered{};
+    std::array<std::byte, vector_state_bytes> numbered{};
     load_vector_state(memory, vmsa, numbered);
-    const auto mantissa = [](const vector_state &s, std::size_t place) {
+    const auto mantissa = [](vector_state s, std::size_t place) {
         std::uint64_t value = 0;
         std::memcpy(&value, &s[32 + 16 * place], sizeof value);
         return value;
@@ -92,7 +92,7 @@ TEST_F(vmsa_test, x87_registers_are_counted_from_the_top)
 
 TEST_F(vmsa_test, the_header_of_xsave_is_left_alone)
 {
-    vector_state state{};
+    std::array<std::byte, vector_state_bytes> state{};
     std::memset(&state[512], 0x5a, 64);
     load_vector_state(memory, vmsa, state);
     reset_vector_state(state);
@@ -103,10 +103,10 @@ TEST_F(vmsa_test, the_header_of_xsave_is_left_alone)
 
 TEST_F(vmsa_test, reset_clears_all_registers)
 {
-    vector_state state{};
+    std::array<std::byte, vector_state_bytes> state{};
     load_vector_state(memory, vmsa, state);
     reset_vector_state(state);
-    vector_state expected{};
+    std::array<std::byte, vector_state_bytes> expected{};
     std::memcpy(&expected[512], &state[512], 64);
     expected[0] = std::byte{0x40};  // FCW
     expected[4] = std::byte{0xff};  // FTW
