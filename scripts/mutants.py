@@ -28,7 +28,9 @@ WANTED = 0.95
 SLOW = "*little_time*"  # as long as all others
 NO = "does not compile"
 # Without optimisation the tests take longer than the compiler saves.
-PROJECT = """project('mutants', 'cpp', default_options: ['cpp_std=c++20', 'optimization=1', 'debug=false'])
+PROJECT = """project('mutants', 'cpp',
+  default_options: ['cpp_std=c++20', 'optimization=1', 'debug=false', 'tests=true'])
+built = 'nowhere'
 add_project_arguments('-D_GNU_SOURCE', '-D_GLIBCXX_ASSERTIONS', '-Werror=return-type', language: 'cpp')
 subdir('hw-model')
 """
@@ -140,6 +142,18 @@ def suites_about(file: str, tests: Path) -> str:
     return ":".join(f"*{suite}.*" for suite in dict.fromkeys(found))
 
 
+def lay_out(sources: Path) -> None:
+    """The model as a project of its own."""
+    shutil.copytree(CHECKOUT / "hw-model", sources / "hw-model")
+    shutil.copy(CHECKOUT / "meson_options.txt", sources)
+    sources.joinpath("meson.build").write_text(PROJECT)
+
+
+def configure(root: Path) -> None:
+    linker = {"CXX_LD": "lld"} if shutil.which("ld.lld") else {}
+    subprocess.run(["meson", "setup", root / "build", root], check=True, capture_output=True, env=os.environ | linker)
+
+
 class Tree:
     """A copy of the model with its own build directory."""
     killers: dict[str, list[str]] = {}  # of earlier mutants, by file: they run first
@@ -147,9 +161,7 @@ class Tree:
     def __init__(self, root: Path, sources: Path, tests: list[str], jobs: int) -> None:
         self.root, self.tests, self.limit = root, tests, 600  # seconds of CPU time for one program
         shutil.copytree(sources, root)
-        linker = {"CXX_LD": "lld"} if shutil.which("ld.lld") else {}
-        subprocess.run(["meson", "setup", root / "build", root], check=True, capture_output=True,
-                       env=os.environ | linker)
+        configure(root)
         self.build(tests, jobs)
         start = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
         failed = self.failing("")
@@ -239,9 +251,7 @@ def main() -> int:
     tests = ["hw-model-test", "firmware-test"] + (["small-world-test"] if args.thorough else [])
     with tempfile.TemporaryDirectory(prefix="mutants-") as scratch:
         sources = Path(scratch, "sources")
-        shutil.copytree(CHECKOUT / "hw-model", sources / "hw-model")
-        shutil.copy(CHECKOUT / "meson_options.txt", sources)
-        sources.joinpath("meson.build").write_text(PROJECT)
+        lay_out(sources)
         drawn = [m for m in all_mutants(sources / "hw-model") if re.search(args.only, m.file)]
         if not drawn:
             parser.error(f"no file of the model matches --only {args.only}")

@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The mutants of the hardware model."""
+import shutil
+import tempfile
 import unittest
+from pathlib import Path
 
 import mutants
 
@@ -82,6 +85,14 @@ class Mistakes(unittest.TestCase):
         self.assertIn("*snp_platform.*", about)
         self.assertNotIn("snp_guests", about)
         self.assertIn("*snp_guests.*", mutants.suites_about("firmware/snp/digest.cc", tests))
+
+    @unittest.skipUnless(shutil.which("meson"), "no meson")
+    def test_the_model_can_be_built_by_itself_with_its_tests(self) -> None:
+        with tempfile.TemporaryDirectory() as scratch:
+            sources = Path(scratch, "sources")
+            mutants.lay_out(sources)
+            mutants.configure(sources)
+            self.assertIn("hw-model-test", sources.joinpath("build/build.ninja").read_text())
 
 
 if __name__ == "__main__":
