@@ -20,8 +20,8 @@ struct table_form {
     unsigned index_bits = 9;
     unsigned top_index_bits = 9;
     unsigned entry_bytes = 8;
-    unsigned large_levels = 2; ///< from the second-lowest on, how many may map pages
-    std::uint64_t root_mask = ~0xfffull;
+    unsigned large_levels = 2;             ///< from the second-lowest on, how many may map pages
+    std::uint64_t root_mask = pte_address; ///< of CR3
     /// Entries of the root have neither permissions nor an accessed bit: PAE's four pointers.
     bool plain_root = false;
 };
@@ -125,7 +125,7 @@ class walk
             result_.gpa = access_.address;
             result_.encrypted = true;
             result_.page_bytes = page_4k;
-            guest_writable_ = result_.executable = true;
+            guest_readable_ = guest_writable_ = result_.executable = true;
             finish();
         } else if (walk_guest_tables()) {
             finish();
@@ -225,7 +225,7 @@ class walk
                                 const table_form &form, bool own) const
     {
         if (form.entry_bytes == 4) {
-            return 0;
+            return leaf && level != 0 ? 1u << 21 : 0; // 5.2.2
         }
         // Guests see fewer address bits where the C-bit is one of them; nested tables do not.
         std::uint64_t bits = address_bits(m_.phys_bits());
@@ -284,10 +284,7 @@ class walk
             return false;
         }
         bool writable = true, user = true, executable = true;
-        std::uint64_t table = tables_.cr3 & pte_address & form.root_mask;
-        if ((tables_.efer & efer_lma) == 0 && (tables_.cr4 & cr4_pae) != 0) {
-            table = tables_.cr3 & form.root_mask;
-        }
+        std::uint64_t table = tables_.cr3 & form.root_mask;
         for (unsigned level = form.levels; level-- > 0;) {
             const unsigned shift = 12 + form.index_bits * level;
             const bool top = level + 1 == form.levels;
@@ -316,7 +313,7 @@ class walk
                 executable = executable && (form.entry_bytes == 4 || (value & pte_no_execute) == 0);
             }
             if (leaf) {
-                const bool unlocked = has_key(value, user, is_write());
+                const bool unlocked = is_fetch() || has_key(value, user, is_write());
                 if (!unlocked || !is_allowed(writable, user, executable)) {
                     return page_fault(pf_present | (unlocked ? 0 : pf_key));
                 }
@@ -336,6 +333,7 @@ class walk
                 result_.page_bytes = page;
                 result_.gpa = page_base(value, form, page) + (access_.address & (page - 1));
                 result_.executable = executable;
+                guest_readable_ = (!access_.smap || !user) && has_key(value, user, false);
                 guest_writable_ = may_write(writable) && has_key(value, user, true) &&
                                   (is_write() || (value & pte_dirty) != 0);
                 return true;
@@ -365,7 +363,7 @@ class walk
     {
         constexpr std::uint32_t no_access = 1, no_write = 2;
         const bool has_keys = (tables_.cr4 & cr4_pke) != 0 && (tables_.efer & efer_lma) != 0;
-        if (!has_keys || !user || is_fetch()) {
+        if (!has_keys || !user) {
             return true;
         }
         const std::uint32_t rights = tables_.pkru >> 2 * (entry >> pte_key_shift & 15);
@@ -393,10 +391,12 @@ class walk
         result_.spa = s.spa;
         result_.large_nested = s.large;
         result_.executable = result_.executable && s.executable;
-        result_.writable =
-            guest_writable_ && s.writable &&
-            rmp_check(m_, who_.thread, rmp_access_of(rmp_access_kind::write, s, gpa)).outcome ==
-                rmp_outcome::allowed;
+        const auto passes = [&](rmp_access_kind kind) {
+            return rmp_check(m_, who_.thread, rmp_access_of(kind, s, gpa)).outcome ==
+                   rmp_outcome::allowed;
+        };
+        result_.readable = guest_readable_ && passes(rmp_access_kind::read);
+        result_.writable = guest_writable_ && s.writable && passes(rmp_access_kind::write);
     }
 
     const machine &m_;
@@ -404,7 +404,8 @@ class walk
     const guest_identity &who_;
     const guest_access &access_;
     guest_translation result_;
-    bool guest_writable_ = false;
+    // What the guest's own tables allow.
+    bool guest_readable_ = false, guest_writable_ = false;
     bool again_ = false;
 };
 

@@ -55,6 +55,8 @@ struct guest_translation {
     std::uint64_t gpa = 0;  ///< of the address; of a table's entry, if that is what failed
     spa_t spa = 0;          ///< of the address, or of the entry, if it is known
     bool encrypted = false; ///< the guest's C-bit, or an access that is private in any case
+    /// A read through this translation would be allowed. Some fetches are that reads are not.
+    bool readable = false;
     /// A write through this translation would be allowed now, and need no mark in any table.
     bool writable = false;
     bool large_nested = false;    ///< the nested tables map a page of 2 MB or more

@@ -224,7 +224,8 @@ class cpu_hooks
         }
         const bool fetch = access == layout::access_fetch;
         const bool writes = t.writable && !fetch;
-        const int protection = layout::page_read | (writes ? layout::page_write : 0) |
+        const int protection = (t.readable ? layout::page_read : 0) |
+                               (writes ? layout::page_write : 0) |
                                (fetch && t.executable ? layout::page_exec : 0);
         qemu::tlb_set_page(cpu, hw::align_down(address, hw::page_4k),
                            hw::align_down(t.spa, hw::page_4k), protection, mmu_index, t.page_bytes);

@@ -31,6 +31,7 @@ struct translation {
 struct own_translation {
     bool found = false; ///< false: there is none; only for an access that may not fault
     hw::spa_t spa = 0;
+    bool readable = false;
     bool writable = false;
     bool executable = false;
     std::uint64_t page_bytes = 0; ///< that INVLPG drops

@@ -93,6 +93,7 @@ own_translation translate_for_encrypted_guest(const own_access &a)
     const bool redirected = t.encrypted && guest.identity.snp && enforced.level != enforcement::off;
     return {.found = true,
             .spa = t.spa,
+            .readable = t.readable,
             .writable = t.writable,
             .executable = t.executable,
             .page_bytes = t.page_bytes,

@@ -291,6 +291,10 @@ TEST_F(nested_walk_test, a_translation_for_reads_does_not_unlock_writes)
     EXPECT_TRUE(look(kind::read, va, true).writable);
     tables.pkru = 2u << 30;
     EXPECT_FALSE(look(kind::read, va, true).writable);
+    EXPECT_TRUE(look(kind::fetch, va, true).readable);
+    tables.pkru = 1u << 30;
+    EXPECT_EQ(look(kind::fetch, va, true).kind, outcome::mapped);
+    EXPECT_FALSE(look(kind::fetch, va, true).readable);
     tables.efer &= ~efer_lma;
     EXPECT_EQ(look(kind::read, 0x1000).error_code & pf_key, 0u) << "only in long mode";
 }
@@ -388,6 +392,9 @@ TEST_F(nested_walk_test, legacy_modes)
     t = look(kind::read, address);
     EXPECT_EQ(t.page_bytes, 4 * mb);
     EXPECT_EQ(t.gpa, address & (4 * mb - 1));
+    m->memory().store(guest + 0x23000 + 4 * (address >> 22),
+                      static_cast<std::uint32_t>(rw | pte_large | 1u << 21));
+    expect_page_fault(pf_present | pf_reserved, look(kind::read, address));
 }
 
 TEST_F(nested_walk_test, without_paging_all_is_private)
@@ -510,7 +517,8 @@ TEST_F(nested_walk_test, marks_of_nested_tables_are_the_hosts_writes)
     e.assigned = true;
     m->rmp().store(align_down(nested_entry(page), page_4k), e);
     const auto t = look();
-    EXPECT_EQ(t.kind, outcome::nested_page_fault) << testing::PrintToString(t);
+    expect_nested_fault(nested_p | nested_u | nested_w | walk_private | rmp_error::rmp,
+                        root + 8 * (va >> 39), t);
     EXPECT_EQ(t.verdict.rule, rmp_rule::hypervisor_owned);
     EXPECT_EQ(load(nested_entry(page)) & pte_accessed, 0u);
 }
@@ -562,6 +570,25 @@ TEST_F(nested_walk_test, a_vmpl_without_a_permission)
     who.vmpl = 1;
     EXPECT_EQ(look(kind::fetch, va, true).kind, outcome::mapped);
     EXPECT_EQ(look(kind::fetch, va, false).kind, outcome::nested_page_fault);
+}
+
+TEST_F(nested_walk_test, what_may_be_fetched_is_not_always_readable)
+{
+    EXPECT_TRUE(look(kind::fetch).readable);
+    EXPECT_TRUE(look(kind::fetch, va, true).readable);
+    EXPECT_EQ(look(kind::fetch, va, false, true).kind, outcome::mapped);
+    EXPECT_FALSE(look(kind::fetch, va, false, true).readable) << "SMAP keeps it from the kernel";
+    EXPECT_TRUE(look(kind::read).readable && look(kind::write).readable);
+    rmp_entry e = entry_of(page);
+    e.vmpl[1] = vmpl_perm::supervisor_exec;
+    m->rmp().store(guest + page, e);
+    who.vmpl = 1;
+    EXPECT_EQ(look(kind::fetch).kind, outcome::mapped);
+    EXPECT_FALSE(look(kind::fetch).readable);
+    tables.cr0 = cr0_pe;
+    EXPECT_FALSE(look(kind::fetch, page).readable);
+    who.vmpl = 0;
+    EXPECT_TRUE(look(kind::fetch, page).readable);
 }
 
 } // namespace rmpopt::hw
