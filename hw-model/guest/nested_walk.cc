@@ -174,6 +174,7 @@ class walk
         const table_form form = long_mode((tables_.host_cr4 & cr4_la57) != 0);
         const bool write = table || is_write();
         step s{.writable = true, .executable = true};
+        bool user = true;
         spa_t at = tables_.nested_cr3 & pte_address;
         for (unsigned level = form.levels; level-- > 0;) {
             const unsigned shift = 12 + 9 * level;
@@ -191,8 +192,9 @@ class walk
             }
             s.writable = s.writable && (value & pte_write) != 0;
             s.executable = s.executable && (value & pte_no_execute) == 0;
-            if ((value & pte_user) == 0 || (write && !s.writable) ||
-                (!table && is_fetch() && !s.executable)) {
+            user = user && (value & pte_user) != 0;
+            if (leaf &&
+                (!user || (write && !s.writable) || (!table && is_fetch() && !s.executable))) {
                 return nested_fault(gpa, table, pf_present);
             }
             const std::uint64_t marks = pte_accessed | (leaf && write ? pte_dirty : 0);
@@ -396,7 +398,8 @@ class walk
                    rmp_outcome::allowed;
         };
         result_.readable = guest_readable_ && passes(rmp_access_kind::read);
-        result_.writable = guest_writable_ && s.writable && passes(rmp_access_kind::write);
+        result_.writable =
+            guest_readable_ && guest_writable_ && s.writable && passes(rmp_access_kind::write);
     }
 
     const machine &m_;

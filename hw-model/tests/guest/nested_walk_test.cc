@@ -425,6 +425,20 @@ TEST_F(nested_walk_test, nested_faults_of_the_page)
     expect_nested_fault(nested_p | nested_u | nested_rsv | final_private, page, look());
 }
 
+TEST_F(nested_walk_test, what_is_not_there_comes_before_what_is_forbidden)
+{
+    constexpr std::uint64_t written = nested_u | nested_w | final_private;
+    map(va, page_2m | c_bit); // with nested tables of its own
+    map_nested(page_2m, guest + page, 0);
+    const spa_t upper = nested_entry(page_2m, 1);
+    m->memory().store(upper, load(upper) & ~pte_write);
+    expect_nested_fault(written, page_2m, look(kind::write));
+    map_nested(page_2m, guest + page, rw | 1ull << 50);
+    expect_nested_fault(written | nested_p | nested_rsv, page_2m, look(kind::write));
+    map_nested(page_2m, guest + page);
+    expect_nested_fault(written | nested_p, page_2m, look(kind::write));
+}
+
 TEST_F(nested_walk_test, nested_faults_of_a_table)
 {
     const std::uint64_t at = entry(va) - guest;
