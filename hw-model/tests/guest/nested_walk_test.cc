@@ -162,6 +162,15 @@ TEST_F(nested_walk_test, a_write_marks_its_page_as_dirty)
     EXPECT_FALSE(look().writable);
     EXPECT_TRUE(look(kind::write).writable);
     EXPECT_FALSE(look(kind::fetch).kind != outcome::mapped);
+    m->memory().store(entry(va), load(entry(va)) & ~pte_dirty);
+    EXPECT_FALSE(look().writable) << "the guest's own bit counts, too";
+}
+
+TEST_F(nested_walk_test, the_upper_half)
+{
+    constexpr std::uint64_t high = 0xffff'8765'4321'0000;
+    map(high, page | c_bit);
+    EXPECT_EQ(look(kind::read, high + 5).gpa, page + 5);
 }
 
 TEST_F(nested_walk_test, bits_that_are_set_are_not_written_again)
@@ -317,6 +326,8 @@ TEST_F(nested_walk_test, reserved_bits)
     expect_page_fault(pf_present | pf_reserved, look());
     map(va, page | c_bit | 1ull << 47);
     EXPECT_EQ(look().kind, outcome::nested_page_fault) << "an address like any other";
+    map(va, page | c_bit | 1ull << 52);
+    EXPECT_EQ(look().kind, outcome::mapped) << "software's own bit";
     map(va, page | c_bit | pte_no_execute);
     EXPECT_EQ(look().kind, outcome::mapped);
     tables.efer &= ~efer_nxe;
@@ -378,7 +389,7 @@ TEST_F(nested_walk_test, legacy_modes)
     EXPECT_FALSE(look(kind::read, 0).encrypted);
 
     tables.cr4 = 0;
-    tables.cr3 = 0x23000;
+    tables.cr3 = 0x23fff; // the low bits are no part of the address
     m->memory().store(guest + 0x23000 + 4 * (address >> 22), std::uint32_t{0x24000 | rw});
     m->memory().store(guest + 0x24000 + 4 * 3, std::uint32_t{page | rw});
     t = look(kind::write, address);
@@ -386,15 +397,25 @@ TEST_F(nested_walk_test, legacy_modes)
     EXPECT_TRUE(t.encrypted) << "there is no bit to say otherwise";
     EXPECT_EQ(*m->memory().load<std::uint32_t>(guest + 0x24000 + 4 * 3), page | rw | 0x60);
 
+    const auto set_top = [&](std::uint64_t value) {
+        m->memory().store(guest + 0x23000 + 4 * (address >> 22), static_cast<std::uint32_t>(value));
+    };
+    m->memory().store(guest + 0x24000 + 4 * 3, std::uint32_t{page | rw | 1u << 21});
+    EXPECT_EQ(look(kind::read, address).gpa, (page | 1u << 21) + 0x123) << "a bit of the address";
+    m->memory().store(guest + 0x24000 + 4 * 3, std::uint32_t{page | rw});
+    set_top(0x24000 | rw | pte_large);
+    EXPECT_EQ(look(kind::read, address).gpa, page + 0x123) << "without PSE, nothing is large";
+
     tables.cr4 = cr4_pse;
-    m->memory().store(guest + 0x23000 + 4 * (address >> 22),
-                      static_cast<std::uint32_t>(rw | pte_large));
+    set_top(rw | pte_large);
     t = look(kind::read, address);
     EXPECT_EQ(t.page_bytes, 4 * mb);
     EXPECT_EQ(t.gpa, address & (4 * mb - 1));
-    m->memory().store(guest + 0x23000 + 4 * (address >> 22),
-                      static_cast<std::uint32_t>(rw | pte_large | 1u << 21));
+    set_top(rw | pte_large | 1u << 21);
     expect_page_fault(pf_present | pf_reserved, look(kind::read, address));
+    set_top(rw | pte_large | 0xc0400000 | 0xa5u << 13);
+    EXPECT_EQ(look(kind::read, address).gpa, 0xa5'c0400000 + (address & (4 * mb - 1)))
+        << "bits 39 to 32 of the address are in bits 20 to 13";
 }
 
 TEST_F(nested_walk_test, without_paging_all_is_private)
@@ -523,6 +544,9 @@ TEST_F(nested_walk_test, sizes_must_agree)
     e.size_2m = true;
     m->rmp().store(guest, e);
     EXPECT_EQ(look(kind::write).spa, guest + page);
+    map(va, 3 * page_2m + 0x5000);
+    m->memory().store(nested_entry(3 * page_2m, 1), (guest + page_2m) | pte_large | rw);
+    EXPECT_EQ(look().spa, guest + page_2m + 0x5000) << "at an odd multiple of 2 MB";
 }
 
 TEST_F(nested_walk_test, marks_of_nested_tables_are_the_hosts_writes)
@@ -535,6 +559,10 @@ TEST_F(nested_walk_test, marks_of_nested_tables_are_the_hosts_writes)
                         root + 8 * (va >> 39), t);
     EXPECT_EQ(t.verdict.rule, rmp_rule::hypervisor_owned);
     EXPECT_EQ(load(nested_entry(page)) & pte_accessed, 0u);
+    m->rmp().store(align_down(nested_entry(page), page_4k), {});
+    EXPECT_EQ(look(kind::write).kind, outcome::mapped);
+    m->rmp().store(align_down(nested_entry(page), page_4k), e);
+    EXPECT_EQ(look(kind::write).kind, outcome::mapped) << "marks that are set are not written";
 }
 
 TEST_F(nested_walk_test, a_guest_without_snp_is_checked_as_any_other)

@@ -2,6 +2,7 @@
 #include "hw-model/guest/vmexit.h"
 
 #include <gtest/gtest.h>
+#include <limits>
 #include <set>
 
 namespace rmpopt::hw
@@ -24,8 +25,8 @@ TEST(vmexit, few_exits_are_automatic)
 
 TEST(vmexit, failures_of_vmrun_are)
 {
-    for (const std::uint64_t code : {-1, -2, -3, -4}) {
-        EXPECT_EQ(class_of_exit(code, 0), exit_class::automatic);
+    for (const std::int64_t code : {-1l, -2l, -3l, -4l, std::numeric_limits<std::int64_t>::min()}) {
+        EXPECT_EQ(class_of_exit(static_cast<std::uint64_t>(code), 0), exit_class::automatic);
     }
 }
 

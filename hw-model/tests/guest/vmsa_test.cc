@@ -66,6 +66,7 @@ TEST_F(vmsa_test, vector_state_comes_back_as_it_was)
     for (std::size_t i = 0x400; i < 0x670; ++i) {
         const bool hole = i == 0x40d || (i >= 0x414 && i < 0x418); // upper half of FTW; DS, CS
         EXPECT_EQ(is_copied(i), !hole) << std::hex << i;
+        EXPECT_TRUE(!hole || ram[other + i] == static_cast<std::byte>(~(i * 7 + i / 256)));
     }
     EXPECT_FALSE(is_copied(0x3ff) || is_copied(0x670));
 }
@@ -88,6 +89,24 @@ TEST_F(vmsa_test, x87_registers_are_counted_from_the_top)
         EXPECT_EQ(mantissa(numbered, (6 + i) % 8), 0x1111 * i);
     }
     EXPECT_EQ(numbered[32 + 16 * 6 + 9], std::byte{0x40}) << "ST(0)'s exponent";
+}
+
+TEST_F(vmsa_test, only_what_the_vmsa_holds_is_loaded)
+{
+    vector_state a, b;
+    a.fill(std::byte{0x5a});
+    b.fill(std::byte{0xa5});
+    load_vector_state(memory, vmsa, a);
+    load_vector_state(memory, vmsa, b);
+    for (std::size_t i = 0; i < vector_state_bytes; ++i) {
+        const bool hole = i == 5 || (i >= 28 && i < 32) ||               // MXCSR_MASK
+                          (i >= 32 && i < 160 && (i - 32) % 16 >= 10) || // behind each x87 register
+                          (i >= 416 && i < 576);
+        EXPECT_EQ(a[i] != b[i], hole) << i;
+        EXPECT_TRUE(!hole || a[i] == std::byte{0x5a}) << i;
+    }
+    EXPECT_EQ(a[160], ram[vmsa + 0x470]) << "XMM0";
+    EXPECT_EQ(a[576], ram[vmsa + 0x570]) << "its upper half";
 }
 
 TEST_F(vmsa_test, the_header_of_xsave_is_left_alone)
