@@ -19,11 +19,15 @@
 #define EXIT_EXCEPTION(vector) (0x40ul + (vector))
 #define EXIT_INTR 0x60ul
 #define EXIT_CPUID 0x72ul
+#define EXIT_PAUSE 0x77ul
 #define EXIT_HLT 0x78ul
 #define EXIT_IOIO 0x7bul
+#define EXIT_MSR 0x7cul
+#define EXIT_SHUTDOWN 0x7ful
 #define EXIT_VMRUN 0x80ul
 #define EXIT_VMMCALL 0x81ul
 #define EXIT_NPF 0x400ul
+#define EXIT_VMGEXIT 0x403ul
 #define EXIT_INVALID (~0ul)
 
 /* EXITINFO1 of EXIT_NPF, besides the bits of a #PF error code. */
@@ -58,7 +62,7 @@ struct __attribute__((packed)) vmcb {
     uint64_t interrupt_control, interrupt_shadow;
     uint64_t exit_code, exit_info1, exit_info2, exit_interrupt_info;
     uint64_t nested_control;
-    uint8_t reserved_098[0xa8 - 0x98];
+    uint64_t reserved_098, ghcb;
     uint64_t event_injection, nested_cr3, lbr_control, clean, next_rip;
     uint8_t reserved_0d0[0x108 - 0xd0];
     uint64_t vmsa;
