@@ -57,7 +57,8 @@ void set_cr3(const vcpu &cpu, std::uint64_t value);
 
 /// Delivers an exception that pushes no error code. A fault on the way leaves by longjmp.
 void deliver(const vcpu &cpu, int vector);
-/// Pushes a value of 4 or 8 bytes on a stack that the CPU has just pushed something on.
+/// Pushes a value of 4 or 8 bytes on a stack that the CPU has just pushed something on. What would
+/// go to a device is lost.
 void push(const vcpu &cpu, std::uint64_t value, unsigned bytes);
 
 } // namespace rmpopt::svm

@@ -20,11 +20,15 @@
 namespace rmpopt
 {
 
+/// What is on its way to a guest's handler.
+enum class delivery : std::uint8_t { nothing, vmm_communication, double_fault };
+
 /// What is known of the encrypted guest that a vCPU runs.
 struct encrypted_guest {
     bool runs = false;
     bool es = false;            ///< SEV-ES or SNP: its registers are in `vmsa`
     bool cr3_encrypted = false; ///< the C-bit of its CR3, which QEMU's cannot have
+    delivery delivers = delivery::nothing;
     std::uint64_t host_cr4 = 0; ///< at VMRUN
     hw::spa_t vmcb = 0, vmsa = 0;
     hw::guest_identity identity;

@@ -74,6 +74,7 @@ void enter_encrypted_guest(const vcpu &cpu, hw::spa_t vmcb, const vmcb_view &v)
     encrypted_guest &guest = encrypted_guest_of(cpu);
     guest.es = v.sev_es;
     guest.vmcb = vmcb;
+    guest.delivers = delivery::nothing;
     guest.host_cr4 = cpu.paging().cr4;
     guest.identity = {.thread = cpu.index(), .snp = v.pages.snp_active, .asid = v.asid};
     if (guest.es) {

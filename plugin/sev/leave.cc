@@ -19,7 +19,7 @@ namespace rmpopt
 namespace
 {
 
-constexpr int vc_vector = 29;
+constexpr int df_vector = 8, vc_vector = 29;
 
 /// The guest's bytes from RIP on, as far as they can be read.
 struct code_bytes {
@@ -51,13 +51,37 @@ decode_assist assist(const vcpu &cpu, const code_bytes &code, std::uint64_t exit
     return assist_of(exit_code, std::span(code.byte).first(code.count), cpu.code_64());
 }
 
-/// Raises #VC with `code` as its error code. QEMU delivers the vector without one.
-void raise_vc(const vcpu &cpu, std::uint64_t code)
+/// True when the guest's hypervisor intercepts the exception.
+bool intercepts(const encrypted_guest &guest, int vector)
 {
-    svm::deliver(cpu, vc_vector);
-    if ((cpu.paging().cr0 & cr0_pe) != 0) {
-        svm::push(cpu, code, cpu.long_mode() ? 8 : 4);
+    const auto mask = memory().load<std::uint32_t>(guest.vmcb + vmcb_field::exception_intercepts);
+    return (mask.value_or(0) >> vector & 1) != 0;
+}
+
+/// Raises #VC with `code` as its error code. QEMU delivers the vector without one. If #VC itself
+/// leads to an exit that the guest is to handle, it is a double fault, and after that a shutdown
+/// (APM vol. 2, 8.2.9).
+void raise_vc(const vcpu &cpu, encrypted_guest &guest, std::uint64_t code)
+{
+    switch (guest.delivers) {
+    case delivery::nothing:
+        guest.delivers = delivery::vmm_communication;
+        svm::deliver(cpu, vc_vector);
+        if ((cpu.paging().cr0 & cr0_pe) != 0) {
+            svm::push(cpu, code, cpu.long_mode() ? 8 : 4);
+        }
+        break;
+    case delivery::vmm_communication:
+        if (!intercepts(guest, df_vector)) {
+            guest.delivers = delivery::double_fault;
+            svm::deliver(cpu, df_vector);
+            break;
+        }
+        [[fallthrough]];
+    case delivery::double_fault:
+        exit_encrypted_guest(cpu, hw::exit_code::shutdown);
     }
+    guest.delivers = delivery::nothing;
 }
 
 /// After HLT and PAUSE a guest continues behind the instruction; hypervisors do not skip it.
@@ -172,13 +196,14 @@ bool leave_encrypted_guest(const vcpu &cpu)
         return false;
     }
     const std::uint64_t code = load_word(guest.vmcb + vmcb_field::exit_code);
-    if (code == no_exit_yet) {
-        return false; // an exception of the guest's own
+    if (code == no_exit_yet) { // an exception of the guest's own
+        guest.delivers = delivery::nothing;
+        return false;
     }
     const std::uint64_t info1 = load_word(guest.vmcb + vmcb_field::exit_info1);
     if (guest.es && hw::class_of_exit(code, info1) == hw::exit_class::vmm_communication) {
         memory().store(guest.vmcb + vmcb_field::exit_code, no_exit_yet);
-        raise_vc(cpu, code);
+        raise_vc(cpu, guest, code);
         return true;
     }
     if (guest.es && is_completed(code)) {
