@@ -10,6 +10,12 @@ enum {
     APIC_SPURIOUS = 0xf0,
     APIC_ICR_LOW = 0x300,
     APIC_ICR_HIGH = 0x310,
+    APIC_TIMER = 0x320,
+    APIC_TIMER_COUNT = 0x380,
+    APIC_TIMER_DIVISOR = 0x3e0,
+    TIMER_PERIODIC = 0x20000,
+    TIMER_MASKED = 0x10000,
+    TIMER_UNDIVIDED = 0xb, /* QEMU's clock is 1 GHz */
     SPURIOUS_ENABLE = 0x100,
     ICR_PENDING = 0x1000,
     ICR_TO_SELF = 0x40000,
@@ -63,4 +69,11 @@ void interrupt_this_cpu(uint32_t vector)
 void acknowledge_interrupt(void)
 {
     apic_write(APIC_EOI, 0);
+}
+
+void interrupt_regularly(uint32_t nanoseconds)
+{
+    apic_write(APIC_TIMER_DIVISOR, TIMER_UNDIVIDED);
+    apic_write(APIC_TIMER, VECTOR_WAKE | (nanoseconds ? TIMER_PERIODIC : TIMER_MASKED));
+    apic_write(APIC_TIMER_COUNT, nanoseconds);
 }

@@ -28,4 +28,8 @@ void interrupt_this_cpu(uint32_t vector);
 
 void acknowledge_interrupt(void);
 
+/* Interrupt the calling CPU with VECTOR_WAKE again and again, about every so many nanoseconds; 0
+ * ends it. */
+void interrupt_regularly(uint32_t nanoseconds);
+
 #endif

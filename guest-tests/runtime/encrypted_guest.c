@@ -112,6 +112,7 @@ static void put_descriptor_tables(void)
     uint64_t *gdt = svm_memory(&guest, GUEST_GDT);
     uint64_t *gate = (uint64_t *)svm_memory(&guest, GUEST_IDT) + 2 * VECTOR_VC;
 
+    gdt[SELECTOR_CODE32 / 8] = 0x00cf9b000000ffff;
     gdt[SELECTOR_CODE64 / 8] = 0x00af9b000000ffff;
     gdt[SELECTOR_DATA / 8] = 0x00cf93000000ffff;
     gate[0] = GUEST_HANDLER | (uint64_t)SELECTOR_CODE64 << 16 | (uint64_t)GATE_PRESENT << 32;

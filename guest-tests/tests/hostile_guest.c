@@ -1,46 +1,530 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* Guests with encrypted memory that attack their host, or the machine. */
+/*
+ * SNP guests that attack their host or the machine: without a way to handle #VC, with requests that
+ * make no sense, with pages of others, with random instructions. The guest is stopped or goes on,
+ * as the manual says, and no memory of the host's changes. --append seed=N draws other
+ * instructions.
+ */
 #include "encrypted_guest.h"
 #include "runtime.h"
 
+#define PTE_PRESENT_WRITE_USER 7ul
+#define ALL_RMP (PF_PRESENT | PF_USER | PF_RMP | NPF_FINAL | NPF_ENCRYPTED)
+enum { PVALIDATE_FAIL_SIZEMISMATCH = 6 };
+
 SVM_CODE(code_hlt, "nop; hlt");
 SVM_CODE(code_cpuid, "nop; cpuid");
+SVM_CODE(code_to_cr10, "nop; .byte 0x44, 0x0f, 0x22, 0xd0");
+SVM_CODE(code_to_cr1, "nop; .byte 0x0f, 0x22, 0xc8");
+SVM_CODE(code_from_cr15, "nop; .byte 0x44, 0x0f, 0x20, 0xf8");
+SVM_CODE(code_request, "mov %rdi, %rax; mov %rdi, %rdx; shr $32, %rdx; mov $0xc0010130, %ecx;"
+                       "wrmsr;" VMGEXIT "hlt");
+SVM_CODE(code_storm, "1: inc %rdi;" VMGEXIT "jmp 1b");
+/* RBX has the size, R8 what RDX is to be. */
+SVM_CODE(code_pvalidate, "mov %rdi, %rax; mov %ebx, %ecx; mov %r8, %rdx;" PVALIDATE "hlt");
+SVM_CODE(code_rmpadjust, "mov %rdi, %rax; mov %ebx, %ecx; mov %r8, %rdx;" RMPADJUST "hlt");
+
+/* Pages around the guest's memory and the VMSA, in the order in which the host allocated them. */
+enum { GUARD_BYTES = PAGE_2M };
+static uint64_t guards[2];
+
+static void fill_guards(void)
+{
+    for (unsigned g = 0; g < 2; g++)
+        for (unsigned i = 0; i < GUARD_BYTES / 8; i++)
+            ((uint64_t *)guards[g])[i] = i * 0x9e3779b97f4a7c15 + g;
+}
+
+static void expect_guards_unchanged(void)
+{
+    unsigned changed = 0;
+
+    for (unsigned g = 0; g < 2; g++)
+        for (unsigned i = 0; i < GUARD_BYTES / 8; i++)
+            changed += ((uint64_t *)guards[g])[i] != i * 0x9e3779b97f4a7c15 + g;
+    EXPECT_EQ(changed, 0);
+}
+
+/* The guest still runs, and the host is unharmed. */
+static void expect_all_well(void)
+{
+    EXPECT_EQ(run_encrypted(&code_hlt, 0), EXIT_HLT);
+    expect_guards_unchanged();
+}
 
 static void create(const void *unused)
 {
     (void)unused;
+    guards[0] = allocate_or_fail(GUARD_BYTES, PAGE_2M);
     encrypted_guest_create();
+    guards[1] = allocate_or_fail(GUARD_BYTES, PAGE_2M);
     encrypted_guest_become_snp();
-    EXPECT_EQ(run_encrypted(&code_hlt, 0), EXIT_HLT);
+    fill_guards();
+    expect_all_well();
 }
 
-static void no_descriptors(const void *unused)
+static uint64_t run_with(const struct svm_code *code, unsigned field, uint64_t value)
 {
-    uint64_t limit = vmsa[VMSA_IDTR];
+    encrypted_guest_load(code, 0);
+    open_vmsa();
+    vmsa[field] = value;
+    close_vmsa();
+    return encrypted_guest_run();
+}
+
+/* Each exception is intercepted, and so is what the delivery of #VC leads to. */
+static void vc_cannot_be_delivered(const void *unused)
+{
+    uint64_t idt = vmsa[VMSA_IDTR];
     (void)unused;
+
+    EXPECT_EQ(run_with(&code_cpuid, VMSA_IDTR, 0), EXIT_SHUTDOWN);
+    guest.vmcb->intercept_exceptions = 0;
+    EXPECT_EQ(run_with(&code_cpuid, VMSA_IDTR, 0), EXIT_SHUTDOWN);
+    guest.vmcb->intercept_exceptions = 1u << VECTOR_GP;
+    EXPECT_EQ(run_with(&code_cpuid, VMSA_IDTR, 0), EXIT_SHUTDOWN);
+    guest.vmcb->intercept_exceptions = ~0u;
+    EXPECT_EQ(run_with(&code_cpuid, VMSA_IDTR, idt), EXIT_VMGEXIT);
+
+    EXPECT_EQ(run_with(&code_cpuid, VMSA_RSP, 1ul << 40), EXIT_SHUTDOWN); /* #PF */
+    EXPECT_EQ(run_with(&code_cpuid, VMSA_RSP, 1ul << 60), EXIT_SHUTDOWN); /* #SS */
+    expect_all_well();
+}
+
+/* #DF, when it is not intercepted, has a handler. */
+static void double_fault_has_a_handler(const void *unused)
+{
+    uint64_t page = guest.memory + GUEST_IDT, *idt = (uint64_t *)page, vc = idt[2 * 29];
+    (void)unused;
+
+    take_from_guest(page);
+    idt[2 * VECTOR_DF] = vc; /* the error code of #DF is 0 */
+    idt[2 * 29] = 0;
+    give_to_guest(page, GUEST_IDT, RMP_VALIDATED);
+    guest.vmcb->intercept_exceptions = ~(1u << VECTOR_DF);
+    run_encrypted(&code_cpuid, 0);
+    expect_vc(0);
+    guest.vmcb->intercept_exceptions = ~0u;
+    EXPECT_EQ(run_encrypted(&code_cpuid, 0), EXIT_SHUTDOWN);
+    take_from_guest(page);
+    idt[2 * VECTOR_DF] = 0;
+    idt[2 * 29] = vc;
+    give_to_guest(page, GUEST_IDT, RMP_VALIDATED);
+    expect_all_well();
+}
+
+/*
+ * In protected mode without paging the stack has any alignment. The error code of #VC begins at the
+ * end of A and ends in B, which lie apart in memory; the page behind A is the host's.
+ */
+static void error_code_across_pages(const void *unused)
+{
+    enum { CODE32 = 0xc9b, GATE32 = GUEST_IDT + 0x800, PROTECTED = 0x31, PLACE = 16 };
+    static uint64_t saved[VMSA_COMMON_BYTES / 8];
+    uint64_t apart = guest.memory + PAGE_SHARED + PLACE * PAGE_4K, idt = guest.memory + GUEST_IDT;
+    uint64_t *nested = svm_nested_entry(&guest, PAGE_A), whole = *nested;
+    uint8_t *host = (uint8_t *)apart + PAGE_4K, *b = svm_memory(&guest, PAGE_B);
+    (void)unused;
+
+    take_from_guest(idt);
+    *(uint64_t *)(guest.memory + GATE32 + 8 * 29) =
+        GUEST_HANDLER | SELECTOR_CODE32 << 16 | 0x8e00ul << 32;
+    give_to_guest(idt, GUEST_IDT, RMP_VALIDATED);
+    take_from_guest((uint64_t)b);
+    memset(host, 0xff, 8);
+    memset(b, 0xff, 8);
+    give_to_guest((uint64_t)b, PAGE_B, RMP_VALIDATED);
+    give_to_guest(apart, PAGE_A, RMP_VALIDATED);
+    *nested = apart | PTE_PRESENT_WRITE_USER;
+
     encrypted_guest_load(&code_cpuid, 0);
     open_vmsa();
-    vmsa[VMSA_IDTR] = 0;
+    memcpy(saved, vmsa, sizeof(saved));
+    vmsa[VMSA_CS] = SELECTOR_CODE32 | CODE32 << 16 | 0xfffffffful << 32;
+    vmsa[VMSA_EFER] = EFER_SVME;
+    vmsa[VMSA_CR0] = PROTECTED;
+    vmsa[VMSA_CR4] = 0;
+    vmsa[VMSA_IDTR + 1] = GATE32;
+    vmsa[VMSA_RSP] = PAGE_B + 2 + 3 * 4;
     close_vmsa();
-    EXPECT_EQ(encrypted_guest_run(), EXIT_SHUTDOWN);
+    encrypted_guest_run();
+    EXPECT_EQ(guest.vmcb->exit_code, EXIT_VMGEXIT);
+    EXPECT_EQ(guest.vmcb->ghcb, EXIT_CPUID);
+    EXPECT_EQ(host[-2], EXIT_CPUID);
+    EXPECT_EQ(b[0] | b[1], 0);
+    EXPECT_EQ(host[0] & host[1] & host[2], 0xff);
+
     open_vmsa();
-    vmsa[VMSA_IDTR] = limit;
+    memcpy(vmsa, saved, sizeof(saved));
+    close_vmsa();
+    *nested = whole;
+    take_from_guest(apart);
+    expect_all_well();
+}
+
+static void registers_that_do_not_exist(const void *unused)
+{
+    const struct svm_code *codes[] = {&code_to_cr10, &code_to_cr1, &code_from_cr15};
+    (void)unused;
+
+    for (unsigned i = 0; i < sizeof(codes) / sizeof(codes[0]); i++) {
+        run_encrypted(codes[i], 0);
+        expect_vc(EXIT_EXCEPTION(VECTOR_UD));
+    }
+    expect_all_well();
+}
+
+/* The host gets whatever the guest has put there, and nothing else happens. */
+static void requests_that_make_no_sense(const void *unused)
+{
+    const uint64_t values[] = {0,
+                               ~0ul,
+                               1,
+                               0xfff,
+                               PAGE_A,
+                               PAGE_SHARED + 1,
+                               (uint64_t)guest.vmcb,
+                               (uint64_t)vmsa,
+                               guest.nested,
+                               1ul << 51,
+                               1ul << 40,
+                               1ul << 63,
+                               0x100 | 0xfful << 16,
+                               0x14 | ~0ul << 12,
+                               0xdeadbeefcafef00d};
+    (void)unused;
+    for (unsigned i = 0; i < sizeof(values) / sizeof(values[0]); i++) {
+        EXPECT_EQ(run_encrypted(&code_request, values[i]), EXIT_VMGEXIT);
+        EXPECT_EQ(guest.vmcb->ghcb, values[i]);
+        EXPECT_EQ(encrypted_guest_run(), EXIT_HLT);
+    }
+    expect_all_well();
+}
+
+static void storm(const void *unused)
+{
+    enum { EXITS = 100000 };
+    unsigned others = 0;
+    (void)unused;
+
+    encrypted_guest_load(&code_storm, 0);
+    for (unsigned i = 0; i < EXITS; i++)
+        others += svm_run(&guest) != EXIT_VMGEXIT;
+    EXPECT_EQ(others, 0);
+    EXPECT_EQ(vmsa[VMSA_RDI], EXITS);
+    expect_all_well();
+}
+
+struct operands {
+    uint64_t rax, size, rdx;
+};
+
+static uint64_t execute(const struct svm_code *code, struct operands o)
+{
+    encrypted_guest_load(code, o.rax);
+    open_vmsa();
+    vmsa[VMSA_RBX] = o.size;
+    vmsa[VMSA_R15 - 7] = o.rdx; /* R8 */
+    close_vmsa();
+    return encrypted_guest_run();
+}
+
+static void expect_status(const struct svm_code *code, struct operands o, uint64_t status)
+{
+    EXPECT_EQ(execute(code, o), EXIT_HLT);
+    EXPECT_EQ(vmsa[VMSA_RAX], status);
+}
+
+static void expect_fault(const struct svm_code *code, struct operands o, uint64_t info,
+                         uint64_t gpa)
+{
+    EXPECT_EQ(execute(code, o), EXIT_NPF);
+    EXPECT_EQ(guest.vmcb->exit_info1, info);
+    EXPECT_EQ(guest.vmcb->exit_info2, gpa);
+}
+
+/* What both instructions must leave alone: pages of nobody, of another guest, of another address,
+ * addresses without memory. */
+static void expect_foreign_pages_refused(const struct svm_code *code, uint64_t rdx)
+{
+    const struct operands page = {PAGE_A, 0, rdx};
+    uint64_t a = guest.memory + PAGE_A, *nested = svm_nested_entry(&guest, PAGE_A), whole = *nested;
+    uint64_t entry;
+
+    take_from_guest(a);
+    expect_fault(code, page, ALL_RMP, PAGE_A);
+    EXPECT_EQ(rmp_lookup(a).assigned, 0);
+
+    REQUIRE_EQ(rmp_assign(a, RMP_PAGE_4K, guest.vmcb->asid + 1, PAGE_A), RMP_SUCCESS);
+    entry = *raw_rmp_entry(a);
+    expect_fault(code, page, ALL_RMP, PAGE_A);
+    EXPECT_EQ(*raw_rmp_entry(a), entry);
+
+    take_from_guest(a);
+    give_to_guest(a, PAGE_B, 0);
+    entry = *raw_rmp_entry(a);
+    expect_fault(code, page, ALL_RMP, PAGE_A);
+    EXPECT_EQ(*raw_rmp_entry(a), entry);
+
+    take_from_guest(a);
+    give_to_guest(a, PAGE_A, RMP_VALIDATED);
+    *nested = 0;
+    expect_fault(code, page, PF_USER | NPF_FINAL | NPF_ENCRYPTED, PAGE_A);
+    *nested = whole;
+    expect_fault(code, (struct operands){PAGE_SHARED, 0, rdx}, ALL_RMP & ~NPF_ENCRYPTED,
+                 PAGE_SHARED);
+    execute(code, (struct operands){1ul << 60, 0, rdx});
+    EXPECT_EQ(guest.vmcb->exit_code, EXIT_VMGEXIT);
+    EXPECT_EQ(guest.vmcb->ghcb, EXIT_EXCEPTION(VECTOR_GP));
+    execute(code, (struct operands){1ul << 40, 0, rdx});
+    EXPECT_EQ(guest.vmcb->ghcb, EXIT_EXCEPTION(VECTOR_PF));
+    expect_all_well();
+}
+
+static void pvalidate_of_foreign_pages(const void *unused)
+{
+    (void)unused;
+    expect_foreign_pages_refused(&code_pvalidate, 1);
+    expect_foreign_pages_refused(&code_pvalidate, 0);
+    expect_status(&code_pvalidate, (struct operands){PAGE_A + 8, 0, 1}, RMP_FAIL_INPUT);
+    expect_status(&code_pvalidate, (struct operands){PAGE_B, 1, 1}, RMP_FAIL_INPUT);
+    expect_status(&code_pvalidate, (struct operands){PAGE_A, 2, 1}, RMP_FAIL_INPUT);
+    expect_status(&code_pvalidate, (struct operands){PAGE_A, 1, 1}, PVALIDATE_FAIL_SIZEMISMATCH);
+    expect_all_well();
+}
+
+static void rmpadjust_of_foreign_pages(const void *unused)
+{
+    const uint64_t vmpl1 = 1 | VMPL_ALL << 8;
+    (void)unused;
+
+    expect_foreign_pages_refused(&code_rmpadjust, vmpl1);
+    expect_status(&code_rmpadjust, (struct operands){PAGE_A, 0, VMPL_ALL << 8},
+                  RMP_FAIL_PERMISSION);
+    expect_status(&code_rmpadjust, (struct operands){PAGE_A, 0, vmpl1 | 16 << 8},
+                  RMP_FAIL_PERMISSION);
+    expect_status(&code_rmpadjust, (struct operands){PAGE_A, 0, 4 | VMPL_ALL << 8}, RMP_FAIL_INPUT);
+    expect_status(&code_rmpadjust, (struct operands){PAGE_A, 2, vmpl1}, RMP_FAIL_INPUT);
+    expect_status(&code_rmpadjust, (struct operands){PAGE_A, 0, vmpl1}, RMP_SUCCESS);
+    EXPECT_EQ(raw_rmp_entry(guest.memory + PAGE_A)[1], VMPL_ALL | VMPL_ALL << 8);
+    expect_all_well();
+}
+
+/* Random instructions. */
+
+static uint64_t random_state;
+
+static uint64_t draw(void)
+{
+    random_state ^= random_state << 13;
+    random_state ^= random_state >> 7;
+    random_state ^= random_state << 17;
+    return random_state;
+}
+
+/* Tells the host, then goes on one byte behind the beginning of the instruction. */
+SVM_CODE(code_skip, VMGEXIT "add $8, %rsp; incq (%rsp); iretq");
+
+/* Beginnings of instructions that concern the machine. */
+static const uint8_t beginnings[][4] = {
+    {0x0f, 0x01},
+    {0xf2, 0x0f, 0x01},
+    {0xf3, 0x0f, 0x01},
+    {0x0f, 0x01, 0xd9},
+    {0x0f, 0x20},
+    {0x0f, 0x22},
+    {0x0f, 0x21},
+    {0x0f, 0x23},
+    {0x0f, 0x30},
+    {0x0f, 0x32},
+    {0x0f, 0x00},
+    {0x0f, 0xc7},
+    {0x0f, 0xae},
+    {0xcd},
+    {0xcf},
+    {0xf4},
+    {0x0f, 0x05},
+    {0x0f, 0x07},
+    {0x0f, 0xa2},
+    {0xff},
+    {0xf2, 0x0f, 0x01, 0xff},
+    {0xf3, 0x0f, 0x01, 0xfe},
+    {0x8e},
+    {0x48, 0xcf},
+    {0x0f, 0x06},
+    {0xfb},
+    {0x0f, 0x09},
+    {0x0f, 0x31},
+};
+
+static void draw_code(uint8_t *page)
+{
+    unsigned length = 16 + draw() % 48, i = 0;
+
+    memset(page, 0xf4, PAGE_4K);
+    while (i < length) {
+        const uint8_t *beginning = beginnings[draw() % (sizeof(beginnings) / 4)];
+        for (unsigned k = 0; draw() % 2 && k < 4 && (k == 0 || beginning[k]); k++)
+            page[i++] = beginning[k];
+        for (unsigned k = draw() % 6; k; k--)
+            page[i++] = (uint8_t)draw();
+    }
+}
+
+static uint64_t draw_value(void)
+{
+    switch (draw() % 6) {
+    case 0:
+        return draw();
+    case 1:
+        return draw() % GUEST_MEMORY;
+    case 2:
+        return draw() % 16 * PAGE_4K;
+    case 3:
+        return 0xc0000080 + draw() % 8 + draw() % 2 * 0x100b0;
+    case 4:
+        return draw() % 32;
+    default:
+        return PAGE_A + draw() % 4 * PAGE_4K;
+    }
+}
+
+/* The guest's first pages as they shall be for each program, and the VMSA. */
+enum { FIRST_PAGES = 16 };
+static uint64_t pristine_vmsa[PAGE_4K / 8], *pristine, pristine_entries[FIRST_PAGES];
+
+static void remember_guest(void)
+{
+    take_from_guest(guest.memory + GUEST_HANDLER);
+    encrypted_guest_put(GUEST_HANDLER, &code_skip);
+    give_to_guest(guest.memory + GUEST_HANDLER, GUEST_HANDLER, RMP_VALIDATED);
+    memcpy(pristine, (void *)guest.memory, FIRST_PAGES * PAGE_4K);
+    memcpy(pristine_vmsa, vmsa, PAGE_4K);
+    for (unsigned i = 0; i < FIRST_PAGES; i++)
+        pristine_entries[i] = *raw_rmp_entry(guest.memory + i * PAGE_4K);
+}
+
+static void restore_page(unsigned number)
+{
+    uint64_t gpa = number * PAGE_4K, page = guest.memory + gpa;
+
+    if (*raw_rmp_entry(page) == pristine_entries[number] &&
+        !memcmp((void *)page, pristine + gpa / 8, PAGE_4K))
+        return;
+    take_from_guest(page);
+    memcpy((void *)page, pristine + gpa / 8, PAGE_4K);
+    give_to_guest(page, gpa, RMP_VALIDATED);
+}
+
+static void draw_guest(void)
+{
+    uint64_t code = guest.memory + GUEST_CODE;
+
+    for (unsigned i = 0; i < FIRST_PAGES; i++)
+        restore_page(i);
+    take_from_guest(code);
+    draw_code((uint8_t *)code);
+    give_to_guest(code, GUEST_CODE, RMP_VALIDATED);
+    open_vmsa();
+    memcpy(vmsa, pristine_vmsa, PAGE_4K);
+    for (unsigned r = VMSA_RCX; r <= VMSA_R15; r++)
+        vmsa[r] = draw_value();
+    vmsa[VMSA_RAX] = draw_value();
+    if (draw() % 8 == 0)
+        vmsa[VMSA_RSP] = draw_value();
+    vmsa[VMSA_RFLAGS] = 2 | (draw() % 4 ? 0 : draw() & 0x40ed5); /* AC, flags of status and TF */
     close_vmsa();
 }
 
-static void stack_not_there(const void *unused)
+/* Nothing, what hypervisors intercept, everything. The first would be the host's own mistake for
+ * instructions that change the machine. */
+static void draw_intercepts(void)
 {
+    const uint32_t usual = 0xbd00000fu | 1u << 22 | 1u << 26;
+    bool everything = draw() % 3 == 0;
+
+    guest.vmcb->intercept_misc1 = everything ? ~0u : usual;
+    guest.vmcb->intercept_misc2 = 0x7f7f | (draw() % 2 ? 0xffff8000u : 0);
+    guest.vmcb->intercept_exceptions = draw() % 2 ? ~0u : 1u << VECTOR_UD | 1u << 18;
+    guest.vmcb->intercept_cr = everything ? ~0u : 0;
+    guest.vmcb->intercept_dr = draw() % 2 ? ~0u : 0;
+}
+
+static bool is_known_exit(uint64_t code)
+{
+    switch (code) {
+    case EXIT_INTR:
+    case EXIT_PAUSE:
+    case EXIT_HLT:
+    case EXIT_SHUTDOWN:
+    case EXIT_NPF:
+    case EXIT_VMGEXIT:
+    case EXIT_INVALID:
+        return true;
+    }
+    return code >= 0x8f && code <= 0x9f; /* write traps */
+}
+
+static void random_instructions(const void *unused)
+{
+    enum { PROGRAMS = 1500, ENTRIES = 30, TICK_NS = 1000000 };
+    uint64_t control = allocate_or_fail(PAGE_4K, PAGE_4K), counts[4] = {0};
     (void)unused;
-    encrypted_guest_load(&code_cpuid, 0);
+
+    pristine = (uint64_t *)allocate_or_fail(FIRST_PAGES * PAGE_4K, PAGE_4K);
+    memcpy((void *)control, guest.vmcb, 0x400);
+    encrypted_guest_load(&code_hlt, 0);
+    remember_guest();
+    random_state = option_number("seed", 1) * 0x9e3779b97f4a7c15;
+    memset((void *)guest.msrpm, 0xff, 2 * PAGE_4K);
+    interrupt_regularly(TICK_NS);
+    for (unsigned i = 0; i < PROGRAMS && !case_failed(); i++) {
+        draw_guest();
+        draw_intercepts();
+        guest.vmcb->interrupt_control |= 1ul << 24; /* the host's IF counts for interrupts */
+        for (unsigned k = 0; k < ENTRIES; k++) {
+            uint64_t exit;
+            __asm__ volatile("sti");
+            exit = encrypted_guest_run();
+            __asm__ volatile("cli");
+            if (!is_known_exit(exit)) {
+                print("# program %u: exit %#lx at %#lx\n", i, exit, vmsa[VMSA_RIP]);
+                EXPECT(is_known_exit(exit));
+            }
+            counts[0] += exit == EXIT_VMGEXIT;
+            counts[1] += exit == EXIT_NPF;
+            counts[2] += exit == EXIT_SHUTDOWN;
+            counts[3] += exit == EXIT_INTR;
+            if (exit == EXIT_NPF || exit == EXIT_SHUTDOWN || exit == EXIT_INVALID ||
+                exit == EXIT_INTR)
+                break;
+        }
+        memcpy(guest.vmcb, (void *)control, 0x400);
+    }
+    interrupt_regularly(0);
+    print("# VMGEXIT %lu, nested page faults %lu, shutdown %lu, interrupt %lu\n", counts[0],
+          counts[1], counts[2], counts[3]);
+    for (unsigned i = 0; i < 4; i++)
+        EXPECT(counts[i] != 0);
+    memset((void *)guest.msrpm, 0, 2 * PAGE_4K);
+    for (unsigned i = 0; i < FIRST_PAGES; i++)
+        restore_page(i);
     open_vmsa();
-    vmsa[VMSA_RSP] = 1ul << 40;
+    memcpy(vmsa, pristine_vmsa, PAGE_4K);
     close_vmsa();
-    EXPECT_EQ(encrypted_guest_run(), EXIT_SHUTDOWN);
+    expect_all_well();
 }
 
 static const struct test_case cases[] = {
-    TEST(create, "x"),
-    TEST(no_descriptors, "x"),
-    TEST(stack_not_there, "x"),
+    TEST(create, "APM2 15.36.12: VMRUN of an SNP guest"),
+    TEST(vc_cannot_be_delivered, "APM2 8.2.9: an exception within an exception; then a shutdown"),
+    TEST(double_fault_has_a_handler, "APM2 8.2.9: double fault"),
+    TEST(error_code_across_pages, "APM2 15.35.5: #VC has an error code, on any stack"),
+    TEST(registers_that_do_not_exist, "APM3 MOV CRn: #UD"),
+    TEST(requests_that_make_no_sense, "APM2 15.35.7: the GHCB MSR is the guest's to write"),
+    TEST(storm, "APM2 15.35.6: VMGEXIT"),
+    TEST(pvalidate_of_foreign_pages, "APM3 PVALIDATE: checks of the page"),
+    TEST(rmpadjust_of_foreign_pages, "APM3 RMPADJUST: checks of page and VMPL"),
+    TEST(random_instructions, "APM2 15.35: whatever a guest executes, it leaves or goes on"),
 };
 TEST_SUITE_IF(cases, encrypted_guest_unmet);

@@ -87,6 +87,18 @@ TEST(insn_match, control_registers_have_their_operands_in_the_last_byte)
     EXPECT_EQ(match_insn(bytes{0x0f, 0x21, 0xd8}), emulated_insn::none); // debug registers
     EXPECT_EQ(match_insn(bytes{0x0f, 0x23, 0xd8}), emulated_insn::none);
     EXPECT_EQ(match_insn(bytes{0x0f, 0x22}), emulated_insn::none);
+    for (unsigned cr = 0; cr < 16; ++cr) {
+        const bool exists = cr == 0 || cr == 2 || cr == 3 || cr == 4 || cr == 8;
+        const auto operands = static_cast<std::uint8_t>(0xc0 | (cr & 7) << 3);
+        const auto rex = static_cast<std::uint8_t>(cr < 8 ? 0x40 : 0x44);
+        EXPECT_EQ(match_insn(bytes{rex, 0x0f, 0x22, operands}),
+                  exists ? emulated_insn::mov_to_cr : emulated_insn::none)
+            << cr;
+        EXPECT_EQ(match_insn(bytes{rex, 0x0f, 0x20, operands}),
+                  exists ? emulated_insn::mov_from_cr : emulated_insn::none)
+            << cr;
+    }
+    EXPECT_EQ(match_insn(bytes{0xf0, 0x0f, 0x22, 0xd8}), emulated_insn::none) << "CR11";
     EXPECT_EQ(operands({0x0f, 0x22, 0xd8}), (pair{3, 0}));
     EXPECT_EQ(operands({0x0f, 0x22, 0x1f}), (pair{3, 7})) << "the mode bits mean nothing";
     EXPECT_EQ(operands({0x41, 0x0f, 0x20, 0xe1}), (pair{4, 9}));

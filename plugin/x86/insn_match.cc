@@ -67,19 +67,6 @@ std::span<const std::uint8_t> skip_prefixes(std::span<const std::uint8_t> bytes,
     return bytes;
 }
 
-/// MOV to and from control registers: the byte after the opcode has both operands.
-emulated_insn match_mov_cr(std::span<const std::uint8_t> opcode)
-{
-    const bool locked = !opcode.empty() && opcode.front() == prefix::lock; // CR8 of 32-bit code
-    const auto code = opcode.subspan(locked ? 1 : 0);
-    if (code.size() != 3 || code[0] != 0x0f) {
-        return emulated_insn::none;
-    }
-    return code[1] == 0x22   ? emulated_insn::mov_to_cr
-           : code[1] == 0x20 ? emulated_insn::mov_from_cr
-                             : emulated_insn::none;
-}
-
 /// XSAVEC and XRSTOR (0F C7 /4 and 0F AE /5 with an operand in memory).
 emulated_insn match_xsave(std::span<const std::uint8_t> prefixes,
                           std::span<const std::uint8_t> opcode)
@@ -124,6 +111,43 @@ bool is_locked(std::span<const std::uint8_t> bytes)
                                opcode.front() == xchg);
 }
 
+mov_cr_operands operands_of_mov_cr(std::span<const std::uint8_t> bytes)
+{
+    constexpr std::uint8_t rex_b = 1, rex_r = 4;
+    auto repeat = repeat_prefix::any;
+    const auto opcode = skip_prefixes(bytes, repeat);
+    const auto prefixes = bytes.first(bytes.size() - opcode.size());
+    const std::uint8_t rex =
+        !prefixes.empty() && is_rex_prefix(prefixes.back()) ? prefixes.back() : std::uint8_t{0};
+    const bool high = opcode.front() == prefix::lock || (rex & rex_r) != 0;
+    const std::uint8_t operands = bytes.back();
+    return {.cr = static_cast<std::uint8_t>((operands >> 3 & 7) | (high ? 8 : 0)),
+            .general = static_cast<std::uint8_t>((operands & 7) | ((rex & rex_b) != 0 ? 8 : 0))};
+}
+
+namespace
+{
+
+bool is_control_register(unsigned number)
+{
+    return number == 0 || (number >= 2 && number <= 4) || number == 8;
+}
+
+/// MOV to and from the control registers that exist: the byte after the opcode has both operands.
+emulated_insn match_mov_cr(std::span<const std::uint8_t> bytes,
+                           std::span<const std::uint8_t> opcode)
+{
+    const bool locked = !opcode.empty() && opcode.front() == prefix::lock; // CR8 of 32-bit code
+    const auto code = opcode.subspan(locked ? 1 : 0);
+    if (code.size() != 3 || code[0] != 0x0f || (code[1] != 0x20 && code[1] != 0x22) ||
+        !is_control_register(operands_of_mov_cr(bytes).cr)) {
+        return emulated_insn::none;
+    }
+    return code[1] == 0x22 ? emulated_insn::mov_to_cr : emulated_insn::mov_from_cr;
+}
+
+} // namespace
+
 emulated_insn match_insn(std::span<const std::uint8_t> bytes)
 {
     auto repeat = repeat_prefix::any;
@@ -137,24 +161,10 @@ emulated_insn match_insn(std::span<const std::uint8_t> bytes)
     if (std::ranges::equal(bytes, marker_bytes)) {
         return emulated_insn::marker;
     }
-    const auto mov = match_mov_cr(opcode);
+    const auto mov = match_mov_cr(bytes, opcode);
     return mov != emulated_insn::none
                ? mov
                : match_xsave(bytes.first(bytes.size() - opcode.size()), opcode);
-}
-
-mov_cr_operands operands_of_mov_cr(std::span<const std::uint8_t> bytes)
-{
-    constexpr std::uint8_t rex_b = 1, rex_r = 4;
-    auto repeat = repeat_prefix::any;
-    const auto opcode = skip_prefixes(bytes, repeat);
-    const auto prefixes = bytes.first(bytes.size() - opcode.size());
-    const std::uint8_t rex =
-        !prefixes.empty() && is_rex_prefix(prefixes.back()) ? prefixes.back() : std::uint8_t{0};
-    const bool high = opcode.front() == prefix::lock || (rex & rex_r) != 0;
-    const std::uint8_t operands = bytes.back();
-    return {.cr = static_cast<std::uint8_t>((operands >> 3 & 7) | (high ? 8 : 0)),
-            .general = static_cast<std::uint8_t>((operands & 7) | ((rex & rex_b) != 0 ? 8 : 0))};
 }
 
 } // namespace rmpopt
