@@ -24,8 +24,10 @@ constexpr policy_value cf0{"cf0", "CF=0, no exception"}, cf1{"cf1", "CF=1, no ex
     fail_overlap{"4", "EAX=4, FAIL_OVERLAP"}, fail_badaddr{"7", "EAX=7, FAIL_BADADDR"},
     allow{"allow", "allowed"}, fault{"fault", "#PF with the RMP bit"},
     access{"access", "as the access that needed it"}, write{"write", "always a write"},
-    check{"check", "checked"}, any{"any", "accepted"}, only_4k{"4k", "VMEXIT_INVALID"},
-    off{"off", "not offered"}, on{"on", "offered"}, never{"never", "never"},
+    scramble{"scramble", "noise, also for the guest what others wrote there"},
+    plain{"plain", "as the guest has written it"}, check{"check", "checked"},
+    any{"any", "accepted"}, only_4k{"4k", "VMEXIT_INVALID"}, off{"off", "not offered"},
+    on{"on", "offered"}, never{"never", "never"},
     once{"once", "EAX=4, FAIL_OVERLAP, and the next attempt is executed"},
     snp_en{"snp-en", "with its SNP_EN"}, snp_init{"snp-init", "with SNP_EN, once SNP_INIT is done"};
 
@@ -52,6 +54,7 @@ constexpr std::array set_or_keep{set, keep};
 constexpr std::array allow_or_fault{allow, fault};
 constexpr std::array access_or_write{access, write};
 constexpr std::array gp_or_fail_permission{gp, fail_permission};
+constexpr std::array scramble_or_plain{scramble, plain};
 constexpr std::array ignore_or_fail_input{ignore, fail_input};
 constexpr std::array fail_permission_or_success{fail_permission, success};
 constexpr std::array bytes_or_mb{bytes, mb};
@@ -208,6 +211,10 @@ constexpr std::array knobs{
     knob<&policy::pvalidate_vmpl>(
         "pvalidate-vmpl", gp_or_fail_permission, "PVALIDATE at VMPL > 0",
         "Linux, SVSM: only VMPL 0 may execute it; how others are refused is not documented"),
+    knob<&policy::ciphertext>(
+        "ciphertext", scramble_or_plain,
+        "private page of an SNP guest, or its VMSA, read by the host or without the C-bit",
+        "APM vol. 2, 15.34 and 15.36.5: as ciphertext; here it is noise, but not AES"),
     knob<&policy::rmpadjust_align>(
         "rmpadjust-align", ignore_or_fail_input, "RMPADJUST of 4 KB at an address inside a page",
         "OVMF passes such an address to find out whether it runs at VMPL 0, and real machines boot "

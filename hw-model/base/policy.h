@@ -121,6 +121,7 @@ enum class not_snp_guest : std::uint8_t {
     gp
 }; ///< instructions of SNP guests outside an SNP guest
 enum class pvalidate_vmpl : std::uint8_t { gp, fail_permission }; ///< PVALIDATE at VMPL > 0
+enum class ciphertext : std::uint8_t { scramble, plain }; ///< what others see of a guest's page
 enum class rmpadjust_align : std::uint8_t { ignore, fail_input }; ///< low 12 bits of its RAX
 enum class rmpquery_vmpl : std::uint8_t {
     fail_permission,
@@ -183,6 +184,7 @@ struct policy {
     choice::walk_fault walk_fault{};
     choice::not_snp_guest not_snp_guest{};
     choice::pvalidate_vmpl pvalidate_vmpl{};
+    choice::ciphertext ciphertext{};
     choice::rmpadjust_align rmpadjust_align{};
     choice::rmpquery_vmpl rmpquery_vmpl{};
     choice::guest_size_order guest_size_order{};

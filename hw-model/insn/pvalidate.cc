@@ -8,7 +8,7 @@ namespace rmpopt::hw
 namespace
 {
 
-guest_result do_pvalidate(const machine &m, const guest_context &ctx, const guest_registers &r,
+guest_result do_pvalidate(machine &m, const guest_context &ctx, const guest_registers &r,
                           const guest_operand &operand)
 {
     const bool size_2m = (r.rcx & 1) != 0;
@@ -22,6 +22,7 @@ guest_result do_pvalidate(const machine &m, const guest_context &ctx, const gues
     }
     page.entry.validated = validate;
     m.rmp().store(page.slot, page.entry);
+    m.recode_page(ctx.asid, page.slot, page.entry.size_2m ? page_2m : page_4k);
     return {};
 }
 

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "hw-model/machine/machine.h"
 
+#include "hw-model/guest/ciphertext.h"
+
 #include "hw-model/machine/msr.h"
 
 #include <algorithm>
@@ -59,6 +61,30 @@ void store_4k(const rmp_table &rmp, spa_t spa, const rmp_entry &old, rmp_entry e
     }
 }
 
+/// Which pages of a run are in a guest's view: validated, in their own entry or in that of the 2 MB
+/// page around them.
+class guests_views
+{
+  public:
+    guests_views(const rmp_table &rmp, spa_t first, unsigned pages) : pages_(pages)
+    {
+        const rmp_entry base = rmp.load(align_down(first, page_2m));
+        for (unsigned i = 0; i < pages; ++i) {
+            const rmp_entry e =
+                base.assigned && base.size_2m ? base : rmp.load(first + i * page_4k);
+            owners_[i] = e.assigned && e.validated ? e.asid : std::uint16_t{0};
+        }
+    }
+
+    unsigned pages() const { return pages_; }
+    /// The guest's ASID; 0 for a page that is in no guest's view.
+    std::uint32_t owner(unsigned page) const { return owners_[page]; }
+
+  private:
+    std::array<std::uint16_t, pages_per_2m> owners_;
+    unsigned pages_;
+};
+
 } // namespace
 
 unsigned topology::cores() const
@@ -79,6 +105,7 @@ machine::machine(settings s)
 void machine::reset()
 {
     const std::scoped_lock lock(rmp_lock_);
+    conceal_guests();
     snp_initialised_.store(false, std::memory_order_release);
     last_update_range_ = 0;
     for (core_state &core : cores()) {
@@ -158,6 +185,7 @@ void machine::replace_entry(spa_t spa, const rmp_entry &entry, rmp_changes &chan
     const rmp_entry old = rmp_.load(spa);
     const bool two_mb = entry.size_2m;
     const std::int64_t pages = two_mb ? pages_per_2m : 1;
+    const guests_views before(rmp_, spa, two_mb ? pages_per_2m : 1);
     if (old.assigned) {
         count_asid_pages(memory(), rmp_.config(), old.asid, -pages);
     }
@@ -175,6 +203,45 @@ void machine::replace_entry(spa_t spa, const rmp_entry &entry, rmp_changes &chan
     if (old.assigned != entry.assigned) {
         changes.add(spa, two_mb ? page_2m : page_4k, entry.host_writable());
     }
+    const guests_views after(rmp_, spa, before.pages());
+    for (unsigned i = 0; i < before.pages(); ++i) {
+        const spa_t page = spa + i * page_4k;
+        if (before.owner(i) != after.owner(i)) {
+            recode_page(before.owner(i), page, page_4k);
+            recode_page(after.owner(i), page, page_4k);
+            changes.add_recoded(page, page_4k);
+        }
+    }
+}
+
+void machine::recode(std::uint32_t asid, spa_t spa, std::span<std::byte> content) const
+{
+    if (asid != 0 && choices().ciphertext == choice::ciphertext::scramble) {
+        hw::recode(keys_[asid], spa, content);
+    }
+}
+
+void machine::recode_page(std::uint32_t asid, spa_t spa, std::uint64_t bytes) const
+{
+    for (spa_t page = spa; page < spa + bytes; page += page_4k) {
+        std::byte *const content = memory().at(page, page_4k);
+        if (content != nullptr && !rmp_.is_table_memory(page)) {
+            recode(asid, page, {content, page_4k});
+        }
+    }
+}
+
+void machine::conceal_guests() const
+{
+    if (!snp_enabled_somewhere()) {
+        return;
+    }
+    rmp_.for_each_assigned([&](spa_t page) {
+        const rmp_entry e = rmp_.load(page);
+        if (e.validated) {
+            recode_page(e.asid, page, e.size_2m ? page_2m : page_4k);
+        }
+    });
 }
 
 void machine::enter_guest(unsigned thread, const pages_in_use &pages)
@@ -235,6 +302,7 @@ bool machine::meets_other_update(spa_t spa)
 
 void machine::firmware_clear_snp_en()
 {
+    conceal_guests();
     snp_initialised_.store(false, std::memory_order_release);
     for (core_state &core : cores()) {
         core.snp_en.store(false, std::memory_order_release);

@@ -132,9 +132,19 @@ class machine
 
     /// Changes one entry with everything that depends on it: sub-page count of the 2 MB region,
     /// per-ASID page counts, the RMPOPT bit of the region on all cores, and the change of the
-    /// page's host-writability. A `size_2m` entry is that of all its 512 pages.
+    /// page's host-writability, and the content, when the guest's use of the page begins or ends
+    /// (guest/ciphertext.h). A `size_2m` entry is that of all its 512 pages.
     /// Preconditions: rmp_lock() held; rmp().covers(spa).
     void replace_entry(spa_t spa, const rmp_entry &entry, rmp_changes &changes);
+
+    /// Recodes what lies, or lay, at `spa` in memory of the guest with this ASID, unless the policy
+    /// `ciphertext` is `plain`.
+    void recode(std::uint32_t asid, spa_t spa, std::span<std::byte> content) const;
+    /// The same for memory where it is. The RMP itself, whatever it says of its own pages, is left
+    /// alone.
+    void recode_page(std::uint32_t asid, spa_t spa, std::uint64_t bytes) const;
+    /// The key of the guest that has the ASID. Firmware draws another for each guest.
+    void set_encryption_key(std::uint32_t asid, std::uint64_t key) { keys_[asid] = key; }
 
     /// True when the CPU has RMPOPT and the RMP is segmented, without which it cannot be enabled.
     bool rmpopt_is_possible() const
@@ -185,6 +195,9 @@ class machine
     void reset();
 
   private:
+    /// To be called before the RMP stops to say which pages are a guest's.
+    void conceal_guests() const;
+
     /// RMPOPT_BASE 0 and an empty table, as after power-on.
     static void reset_rmpopt(core_state &core);
 
@@ -199,7 +212,8 @@ class machine
     std::atomic<unsigned> guests_running_{0};
     iommu_state iommu_;
     std::atomic<bool> snp_initialised_{false};
-    spa_t last_update_range_ = 0; ///< 2 MB range of the last RMPUPDATE
+    std::array<std::uint64_t, rmp_entry::asid_limit> keys_{}; ///< by ASID
+    spa_t last_update_range_ = 0;                             ///< 2 MB range of the last RMPUPDATE
 };
 
 } // namespace rmpopt::hw

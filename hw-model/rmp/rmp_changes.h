@@ -36,11 +36,24 @@ class rmp_changes
         ranges_.push_back({base, bytes, host_writable});
     }
 
+    /// Memory whose content is another now, because it was encrypted or decrypted in place.
+    void add_recoded(spa_t base, std::uint64_t bytes)
+    {
+        if (!recoded_.empty() && recoded_.back().end() == base) {
+            recoded_.back().bytes += bytes;
+            return;
+        }
+        recoded_.push_back({base, bytes});
+    }
+
     const std::vector<rmp_change> &ranges() const { return ranges_; }
-    void clear() { ranges_.clear(); }
+    const std::vector<spa_range> &recoded() const { return recoded_; }
+    bool empty() const { return ranges_.empty() && recoded_.empty(); }
+    void clear() { *this = {}; }
 
   private:
     std::vector<rmp_change> ranges_;
+    std::vector<spa_range> recoded_;
 };
 
 } // namespace rmpopt::hw

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cassert>
+#include <iterator>
 
 namespace rmpopt::hw
 {
@@ -183,21 +184,42 @@ void rmp_table::store(spa_t spa, const rmp_entry &entry) const
     std::atomic_ref(s[0]).store(raw.lo, std::memory_order_release);
 }
 
+namespace
+{
+
+spa_range memory_before_entries(const rmp_config &config)
+{
+    const bool segmented = config.layout == rmp_layout::segmented;
+    return {config.base, rmp_bookkeeping_bytes + (segmented ? rst_bytes : 0)};
+}
+
+spa_range memory_of(const rmp_extent &e)
+{
+    const spa_t first = align_down(e.table, page_4k);
+    return {first, align_up(e.table + entries_for(e.covered_bytes), page_4k) - first};
+}
+
+} // namespace
+
 std::vector<spa_range> rmp_table::table_memory() const
 {
     const placement &p = now();
     if (p.config.layout == rmp_layout::none) {
         return {};
     }
-    const bool segmented = p.config.layout == rmp_layout::segmented;
-    std::vector<spa_range> out{
-        {p.config.base, rmp_bookkeeping_bytes + (segmented ? rst_bytes : 0)}};
-    for (const rmp_extent &e : p.extents) {
-        const spa_t first = align_down(e.table, page_4k);
-        const spa_t last = align_up(e.table + entries_for(e.covered_bytes), page_4k);
-        out.push_back({first, last - first});
-    }
+    std::vector<spa_range> out{memory_before_entries(p.config)};
+    std::ranges::transform(p.extents, std::back_inserter(out), memory_of);
     return out;
+}
+
+bool rmp_table::is_table_memory(spa_t page) const
+{
+    const placement &p = now();
+    const spa_range of_page{align_down(page, page_4k), page_4k};
+    return p.config.layout != rmp_layout::none &&
+           (memory_before_entries(p.config).overlaps(of_page) ||
+            std::ranges::any_of(
+                p.extents, [&](const rmp_extent &e) { return memory_of(e).overlaps(of_page); }));
 }
 
 } // namespace rmpopt::hw

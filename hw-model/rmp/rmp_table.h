@@ -107,6 +107,8 @@ class rmp_table
 
     /// All memory that the table occupies: bookkeeping, RST, entries. 4 KB aligned.
     std::vector<spa_range> table_memory() const;
+    /// True for a page that is part of it.
+    bool is_table_memory(spa_t page) const;
 
   private:
     /// What one configuration comes to. Never changes once it is published.

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "firmware_fixture.h"
+#include "hw-model/firmware/common/pages.h"
 
 namespace rmpopt::hw
 {
@@ -84,6 +85,30 @@ class snp_guest_fixture : public firmware_fixture
     {
         const std::byte *p = m->memory().at(at, page_4k);
         return std::all_of(p, p + page_4k, [value](std::byte b) { return b == std::byte{value}; });
+    }
+    using page_content = std::array<std::byte, page_4k>;
+    page_content content(spa_t at) const
+    {
+        page_content c;
+        m->memory().read(at, c.data(), c.size());
+        return c;
+    }
+    /// The same bits as the guest that owns the page sees them, or as all others do.
+    page_content guests_view(spa_t at) const
+    {
+        page_content c = content(at);
+        if (const rmp_entry e = governing_entry(*m, at); !e.validated) {
+            m->recode(e.asid, at, c);
+        }
+        return c;
+    }
+    page_content others_view(spa_t at) const
+    {
+        page_content c = content(at);
+        if (const rmp_entry e = governing_entry(*m, at); e.validated) {
+            m->recode(e.asid, at, c);
+        }
+        return c;
     }
     const snp_guest &guest() const { return guests().at(context); }
     std::string digest() const

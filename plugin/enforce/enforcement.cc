@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "enforce/enforcement.h"
 
+#include "enforce/conceal.h"
 #include "enforce/sigbus.h"
 #include "enforce/state.h"
 #include "enforce/write_check.h"
@@ -28,6 +29,18 @@ bool takes_away(const hw::rmp_changes &changes)
 {
     return std::ranges::any_of(changes.ranges(),
                                [](const hw::rmp_change &r) { return !r.host_writable; });
+}
+
+bool were_looked_at(const hw::rmp_changes &changes)
+{
+    bool seen = false;
+    for (const hw::rmp_change &r : changes.ranges()) {
+        seen = was_looked_at({r.base, r.bytes}) || seen;
+    }
+    for (const hw::spa_range &r : changes.recoded()) {
+        seen = was_looked_at(r) || seen;
+    }
+    return seen;
 }
 
 /// Protects pages once no vCPU holds a translation any more. Without the wait, a store that began
@@ -61,27 +74,38 @@ std::string start_protection()
         return error + "; run with enforce=off";
     }
     install_guard_signal();
-    return {};
+    return start_concealing();
 }
 
 void take_effect(const hw::rmp_changes &changes)
 {
-    if (!enforces() || changes.ranges().empty()) {
+    if (!enforces() || changes.empty()) {
         return;
     }
+    const bool looked_at = were_looked_at(changes);
     if (takes_away(changes)) {
         tlb_fill::flush_then(protect_late, new hw::rmp_changes(changes));
-    } else {
-        protection.apply(changes);
+        return;
+    }
+    protection.apply(changes);
+    if (looked_at) {
+        drop_translations();
+    }
+}
+
+void take_effect(const hw::spa_range &recoded)
+{
+    if (was_looked_at(recoded)) {
+        drop_translations();
     }
 }
 
 void take_effect_now(const hw::rmp_changes &changes)
 {
-    if (!enforces() || changes.ranges().empty()) {
+    if (!enforces() || changes.empty()) {
         return;
     }
-    if (takes_away(changes)) {
+    if (were_looked_at(changes) || takes_away(changes)) {
         tlb_fill::flush_now();
     }
     protection.apply(changes);

@@ -41,6 +41,9 @@ std::string start_protection();
 /// called on a vCPU's thread.
 void take_effect(const hw::rmp_changes &changes);
 
+/// Likewise for memory whose content was encrypted or decrypted in place, and nothing else.
+void take_effect(const hw::spa_range &recoded);
+
 /// Makes them take effect at once. To be called while no vCPU executes anything.
 void take_effect_now(const hw::rmp_changes &changes);
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "enforce/write_check.h"
 
+#include "enforce/conceal.h"
 #include "enforce/fault.h"
 #include "enforce/state.h"
 #include "enforce/svm_guest.h"
@@ -100,6 +101,7 @@ translation_rules rmp_translation_rules(bool enforce)
             .unprotected = unprotected,
             .restricts = restricts,
             .forbids = enforce ? forbids : nullptr,
+            .conceals = conceal,
             .refuse = refuse_write,
             .translates = nullptr,
             .translate = nullptr,

@@ -17,7 +17,7 @@ namespace rmpopt::fast_tlb
 std::string probe(std::uint64_t address, void *(*fill)(int mmu_index, std::uint64_t address),
                   void (*flush)());
 
-/// Lets the translation of the page at `address`, which QEMU has just cached for writes and not for
+/// Lets the translation of the page at `address`, which QEMU has just cached for reads and not for
 /// fetches, lead `distance` bytes further than to `host`, its place in QEMU's mapping of RAM. QEMU
 /// asserts that a fetch stays within its own mapping. False when the entry is not as described.
 bool redirect(const vcpu &cpu, int mmu_index, std::uint64_t address, const void *host,

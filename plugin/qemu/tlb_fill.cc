@@ -113,15 +113,34 @@ void *memory_behind(void *env, std::uint64_t address, int access, int mmu_index)
     return host;
 }
 
-/// Replaces a cached translation by one that does not allow writes. (tlb_set_page() stores no
-/// memory attributes. Those of x86 tell SMM apart, which sees guest RAM as everybody does.)
+/// Replaces a cached translation by one with another protection. (tlb_set_page() stores no memory
+/// attributes. Those of x86 tell SMM apart, which sees guest RAM as everybody does.)
+void protect(void *cpu, const translation &t, int protection, int mmu_index)
+{
+    qemu::tlb_set_page(cpu, hw::align_down(t.address, hw::page_4k),
+                       hw::align_down(t.spa, hw::page_4k), protection, mmu_index, hw::page_4k);
+}
+
 void make_read_only(void *cpu, void *env, const translation &t, int mmu_index)
 {
     const bool executable =
         memory_behind(env, t.address, layout::access_fetch, mmu_index) != nullptr;
-    const int protection = layout::page_read | (executable ? layout::page_exec : 0);
-    qemu::tlb_set_page(cpu, hw::align_down(t.address, hw::page_4k),
-                       hw::align_down(t.spa, hw::page_4k), protection, mmu_index, hw::page_4k);
+    protect(cpu, t, layout::page_read | (executable ? layout::page_exec : 0), mmu_index);
+}
+
+/// The same, and what is read lies `distance` further than `host`. Fetches cannot be led elsewhere,
+/// so they get a translation of their own.
+void make_concealed(void *cpu, const translation &t, int mmu_index, const void *host,
+                    std::ptrdiff_t distance)
+{
+    if (t.kind == translation::access::fetch) {
+        protect(cpu, t, layout::page_exec, mmu_index);
+        return;
+    }
+    protect(cpu, t, layout::page_read, mmu_index);
+    if (!fast_tlb::redirect(t.cpu, mmu_index, t.address, host, distance)) {
+        refuse("a translation that QEMU has just cached is not where it belongs (fast-tlb)");
+    }
 }
 
 } // namespace
@@ -229,7 +248,7 @@ class cpu_hooks
                                (fetch && t.executable ? layout::page_exec : 0);
         qemu::tlb_set_page(cpu, hw::align_down(address, hw::page_4k),
                            hw::align_down(t.spa, hw::page_4k), protection, mmu_index, t.page_bytes);
-        if (writes && t.distance != 0 &&
+        if (t.distance != 0 &&
             !fast_tlb::redirect(self, mmu_index, address, the_rules.host_of(t.spa), t.distance)) {
             refuse("a translation that QEMU has just cached is not where it belongs (fast-tlb)");
         }
@@ -240,14 +259,18 @@ class cpu_hooks
     static bool check(walk_record &walk, void *cpu, void *env, int mmu_index, bool probe)
     {
         translation &t = walk.access;
-        const auto spa =
-            the_rules.spa_of(memory_behind(env, t.address, layout::access_load, mmu_index));
+        const void *const host = memory_behind(env, t.address, layout::access_load, mmu_index);
+        const auto spa = the_rules.spa_of(host);
         t.spa = spa.value_or(0);
         const refusal *why = spa.has_value() ? the_rules.forbids(t) : nullptr;
         if (why == nullptr) {
             return true;
         }
-        make_read_only(cpu, env, t, mmu_index);
+        if (const std::ptrdiff_t distance = the_rules.conceals(t.spa); distance != 0) {
+            make_concealed(cpu, t, mmu_index, host, distance);
+        } else {
+            make_read_only(cpu, env, t, mmu_index);
+        }
         if (t.kind == translation::access::write && !probe) {
             the_rules.refuse(t, *why, walk.ra);
         }

@@ -35,7 +35,8 @@ struct own_translation {
     bool writable = false;
     bool executable = false;
     std::uint64_t page_bytes = 0; ///< that INVLPG drops
-    /// From QEMU's mapping of RAM to the memory that writes go to; 0: that mapping itself.
+    /// From QEMU's mapping of RAM to the memory that is read and written; 0: that mapping itself.
+    /// Fetches must not be led elsewhere.
     std::ptrdiff_t distance = 0;
 };
 
@@ -70,6 +71,9 @@ struct translation_rules {
     /// the translation will be used for later writes. What is returned is valid until the next call
     /// on this thread. The function itself is nullptr when translations are not looked at.
     const refusal *(*forbids)(const translation &);
+    /// For a page that the vCPU must not write: from QEMU's mapping to what it reads there; 0: the
+    /// page itself.
+    std::ptrdiff_t (*conceals)(hw::spa_t spa);
     /// Raises the exception for a write that forbids() refused, and does not return. `ra` is for
     /// vcpu::raise().
     void (*refuse)(const translation &, const refusal &, std::uintptr_t ra);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // Translations of a guest with encrypted memory: the model's walk, and what it asks for.
+#include "enforce/conceal.h"
 #include "enforce/fault.h"
 #include "enforce/state.h"
 #include "hw-model/guest/vmexit.h"
@@ -64,6 +65,17 @@ hw::guest_tables tables_of(const vcpu &cpu, const encrypted_guest &guest)
 namespace
 {
 
+/// From QEMU's mapping, in which pages are protected that the RMP keeps from the host.
+std::ptrdiff_t past_protection()
+{
+    return enforced.level == enforcement::off ? 0 : enforced.ram->to_hardware_view();
+}
+
+std::ptrdiff_t hidden_from_others(hw::spa_t page)
+{
+    return enforced.level == enforcement::off ? 0 : conceal(page);
+}
+
 /// A 32-bit address is longer only where an access runs over the end of 4 GB. But QEMU also pushes
 /// the frame of an exception in compatibility mode, which is on a 64-bit stack, as 32-bit code.
 std::uint64_t linear_address(const own_access &a)
@@ -89,15 +101,18 @@ own_translation translate_for_encrypted_guest(const own_access &a)
         }
         return {};
     }
-    // A page that the RMP keeps from the host is protected in QEMU's mapping.
-    const bool redirected = t.encrypted && guest.identity.snp && enforced.level != enforcement::off;
+    const bool fetch = a.kind == translation::access::fetch;
+    const bool own = t.encrypted && guest.identity.snp;
+    const std::ptrdiff_t hidden = own ? 0 : hidden_from_others(t.spa);
     return {.found = true,
             .spa = t.spa,
-            .readable = t.readable,
+            .readable = t.readable && !(fetch && hidden != 0),
             .writable = t.writable,
             .executable = t.executable,
             .page_bytes = t.page_bytes,
-            .distance = redirected ? enforced.ram->to_hardware_view() : 0};
+            .distance = fetch ? 0
+                        : own ? past_protection()
+                              : hidden};
 }
 
 hw::guest_translation translate_operand(const vcpu &cpu, std::uint64_t address)

@@ -16,13 +16,6 @@ bool is_writable_state(page_state state, bool firmware_only)
     return state == page_state::firmware || (state == page_state::hypervisor && !firmware_only);
 }
 
-bool is_rmp_memory(const machine &m, spa_t page)
-{
-    return std::ranges::any_of(m.rmp().table_memory(), [page](const spa_range &r) {
-        return r.overlaps({page, page_4k});
-    });
-}
-
 } // namespace
 
 firmware_status check_page_address(const firmware_call &c, const page_operand &page)
@@ -42,7 +35,7 @@ rmp_entry governing_entry(const machine &m, spa_t page)
 bool in_use_by_firmware(const firmware_call &c, spa_t page)
 {
     const spa_range p{align_down(page, page_4k), page_4k};
-    return is_rmp_memory(c.m, p.base) || c.s.tmr.overlaps(p) || c.s.nv.overlaps(p);
+    return c.m.rmp().is_table_memory(p.base) || c.s.tmr.overlaps(p) || c.s.nv.overlaps(p);
 }
 
 firmware_status check_output(const firmware_call &c, spa_t spa, std::uint64_t bytes,

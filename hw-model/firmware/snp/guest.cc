@@ -37,6 +37,7 @@ firmware_status bind_asid(firmware_call &c, spa_t context, std::uint32_t asid)
                     [&] {
                         guest->asid = asid;
                         c.s.asids.take(asid);
+                        c.m.set_encryption_key(asid, guest->serial);
                         c.result.guests.push_back({guest_event::kind::activated, context, asid});
                     });
 }

@@ -60,12 +60,17 @@ firmware_status find_active_guest(const firmware_call &c, spa_t context, snp_gue
         [&] { return must(guest->active(), inactive); });
 }
 
-/// The page moves with all that its entry says; where it was is free for another.
+/// The page moves with all that its entry says, encrypted for its new place; where it was is free
+/// for another.
 void move(firmware_call &c, const page_operand &from, const page_operand &to)
 {
     rmp_entry moved = c.m.rmp().load(from.spa), left = c.m.rmp().load(to.spa);
     std::memcpy(c.m.memory().at(to.spa, to.bytes()), c.m.memory().at(from.spa, from.bytes()),
                 to.bytes());
+    if (!moved.validated) {
+        c.m.recode(moved.asid, from.spa, {c.m.memory().at(to.spa, to.bytes()), to.bytes()});
+    }
+    c.m.recode_page(moved.asid, to.spa, to.bytes());
     moved.immutable = false;
     moved.subpage_count = left.subpage_count = 0; // belongs to the region, not to the page
     c.m.replace_entry(to.spa, moved, c.result.rmp_changes);
@@ -95,9 +100,14 @@ firmware_status check_debugged_page(const firmware_call &c, spa_t page, const sn
                     must(e.asid == guest.asid, invalid_page_owner));
 }
 
-void copy_page(const firmware_call &c, spa_t from, spa_t to)
+/// Copies a page in plain text; `guests` of the two is the guest's.
+void copy_page(const firmware_call &c, spa_t from, spa_t to, spa_t guests)
 {
-    std::memcpy(c.m.memory().at(to, page_4k), c.m.memory().at(from, page_4k), page_4k);
+    std::byte *const copy = c.m.memory().at(to, page_4k);
+    std::memcpy(copy, c.m.memory().at(from, page_4k), page_4k);
+    if (const rmp_entry e = governing_entry(c.m, guests); !e.validated) {
+        c.m.recode(e.asid, guests, {copy, page_4k});
+    }
 }
 
 } // namespace
@@ -155,7 +165,7 @@ firmware_status snp_dbg_decrypt(firmware_call &c, const snp_dbg_buffer &b)
     return in_order([&] { return find_guest_to_debug(c, b.gctx_paddr, guest); },
                     [&] { return check_debugged_page(c, from, *guest); },
                     [&] { return check_debug_buffer(c, to, true); },
-                    [&] { copy_page(c, from, to); });
+                    [&] { copy_page(c, from, to, from); });
 }
 
 firmware_status snp_dbg_encrypt(firmware_call &c, const snp_dbg_buffer &b)
@@ -165,7 +175,7 @@ firmware_status snp_dbg_encrypt(firmware_call &c, const snp_dbg_buffer &b)
     return in_order([&] { return find_guest_to_debug(c, b.gctx_paddr, guest); },
                     [&] { return check_debug_buffer(c, from, false); },
                     [&] { return check_debugged_page(c, to, *guest); },
-                    [&] { copy_page(c, from, to); });
+                    [&] { copy_page(c, from, to, to); });
 }
 
 } // namespace rmpopt::hw

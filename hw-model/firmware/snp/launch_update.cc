@@ -94,9 +94,10 @@ void measure(const firmware_call &c, snp_guest &guest, const update &u)
     }
 }
 
-/// Pre-Guest becomes Guest-Valid.
-void hand_over(firmware_call &c, const update &u)
+/// The page is encrypted in place, and Pre-Guest becomes Guest-Valid.
+void hand_over(firmware_call &c, const snp_guest &guest, const update &u)
 {
+    c.m.recode_page(guest.asid, u.page.spa, u.page.bytes());
     rmp_entry e = c.m.rmp().load(u.page.spa);
     e.immutable = false;
     e.validated = true;
@@ -107,7 +108,7 @@ void hand_over(firmware_call &c, const update &u)
 
 } // namespace
 
-/// AMD 56860, SNP_LAUNCH_UPDATE. Memory is not encrypted in the model.
+/// AMD 56860, SNP_LAUNCH_UPDATE.
 firmware_status snp_launch_update(firmware_call &c, const snp_launch_update_buffer &b)
 {
     snp_guest *guest = nullptr;
@@ -120,7 +121,7 @@ firmware_status snp_launch_update(firmware_call &c, const snp_launch_update_buff
         [&] {
             u.measured.gpa = c.m.rmp().load(u.page.spa).gpa;
             measure(c, *guest, u);
-            hand_over(c, u);
+            hand_over(c, *guest, u);
         });
 }
 

@@ -365,6 +365,15 @@ guest_operand validated_page(probe_machine &w)
     return page;
 }
 
+std::string ciphertext(probe_machine &w)
+{
+    constexpr std::uint64_t text = 0x74786574;
+    w.start();
+    w.m->memory().store(w.low_2m, text);
+    validated_page(w);
+    return w.m->memory().load<std::uint64_t>(w.low_2m) == text ? "plain" : "noise";
+}
+
 std::string rmpadjust_align(probe_machine &w)
 {
     w.start();
@@ -470,6 +479,7 @@ const probe probes[] = {
     {"walk-fault", walk_fault, {{"access", "no W"}, {"write", "W"}}},
     {"not-snp-guest", not_snp_guest, {{"ud", "ud ud ud"}, {"gp", "gp gp gp"}}},
     {"pvalidate-vmpl", pvalidate_vmpl, {{"gp", "gp"}, {"2", "2"}}},
+    {"ciphertext", ciphertext, {{"scramble", "noise"}, {"plain", "plain"}}},
     {"rmpadjust-align", rmpadjust_align, {{"ignore", "0"}, {"1", "1"}}},
     {"rmpquery-vmpl", rmpquery_vmpl, {{"2", "2"}, {"0", "0"}}},
     {"guest-size-order", guest_size_order, {{"first", "6"}, {"last", "npf"}}},

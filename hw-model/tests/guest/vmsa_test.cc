@@ -93,7 +93,7 @@ TEST_F(vmsa_test, x87_registers_are_counted_from_the_top)
 
 TEST_F(vmsa_test, only_what_the_vmsa_holds_is_loaded)
 {
-    vector_state a, b;
+    std::array<std::byte, vector_state_bytes> a, b;
     a.fill(std::byte{0x5a});
     b.fill(std::byte{0xa5});
     load_vector_state(memory, vmsa, a);

@@ -142,7 +142,9 @@ TEST_F(snp_page_move_test, takes_content_and_state_along)
 
 TEST_F(snp_page_move_test, moves_pages_that_the_guest_has_not_validated)
 {
+    const page_content before = guests_view(page);
     EXPECT_EQ(move(page, to), success);
+    EXPECT_EQ(guests_view(to), before);
     EXPECT_EQ(state(to), page_state::guest_invalid);
     EXPECT_EQ(state(page), page_state::pre_guest);
 }
@@ -152,8 +154,9 @@ TEST_F(snp_page_move_test, moves_2_mb_and_first_pages_of_2_mb)
     pre_guest(page_2mb, 0x600000, asid, true);
     pre_guest(page_2mb + page_2m, 0x600000, asid, true);
     fill(page_2mb, 0x77, page_2m);
+    const page_content before = guests_view(page_2mb + 511 * page_4k);
     EXPECT_EQ(move(page_2mb, page_2mb + page_2m, 1), success);
-    EXPECT_TRUE(is_filled(page_2mb + page_2m + 511 * page_4k, 0x77));
+    EXPECT_EQ(guests_view(page_2mb + page_2m + 511 * page_4k), before);
     EXPECT_TRUE(entry(page_2mb + page_2m).size_2m);
     const spa_t first = page_2mb + 2 * page_2m;
     pre_guest(first);

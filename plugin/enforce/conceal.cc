@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "enforce/conceal.h"
+
+#include "base/log.h"
+#include "enforce/state.h"
+
+#include <atomic>
+#include <cstring>
+#include <sys/mman.h>
+#include <vector>
+
+namespace rmpopt
+{
+
+namespace
+{
+
+/// The copies, laid out as QEMU's mapping is. Pages without one take no memory.
+std::byte *copies = nullptr;
+
+/// By page of RAM: a translation may exist that was made while a guest owned the page.
+std::vector<std::atomic<bool>> *looked_at = nullptr;
+
+std::size_t offset_of(const std::byte *qemu_address)
+{
+    return static_cast<std::size_t>(qemu_address - enforced.ram->qemu_base());
+}
+
+hw::rmp_entry governing_entry(hw::spa_t page)
+{
+    const hw::rmp_table &rmp = enforced.machine->rmp();
+    const hw::rmp_entry base = rmp.load(hw::align_down(page, hw::page_2m));
+    return base.assigned && base.size_2m ? base : rmp.load(page);
+}
+
+} // namespace
+
+std::string start_concealing()
+{
+    if (enforced.machine->choices().ciphertext == hw::choice::ciphertext::plain) {
+        return {};
+    }
+    const std::uint64_t bytes = enforced.ram->bytes();
+    void *const mapped = mmap(nullptr, bytes, PROT_READ | PROT_WRITE,
+                              MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (mapped == MAP_FAILED) {
+        return formatted("no address space for copies of {} MiB of guests' memory: {}", bytes >> 20,
+                         std::strerror(errno));
+    }
+    copies = static_cast<std::byte *>(mapped);
+    looked_at = new std::vector<std::atomic<bool>>(bytes / hw::page_4k);
+    return {};
+}
+
+std::ptrdiff_t conceal(hw::spa_t spa)
+{
+    const hw::spa_t page = hw::align_down(spa, hw::page_4k);
+    const std::byte *const original = enforced.ram->qemu_address(page, hw::page_4k);
+    if (copies == nullptr || original == nullptr) {
+        return 0;
+    }
+    const std::scoped_lock lock(enforced.machine->rmp_lock());
+    const hw::rmp_entry e = governing_entry(page);
+    if (!e.assigned || e.asid == 0) {
+        return 0;
+    }
+    const std::size_t offset = offset_of(original);
+    (*looked_at)[offset / hw::page_4k].store(true);
+    if (!e.validated) {
+        return 0;
+    }
+    const std::span copy(copies + offset, hw::page_4k);
+    enforced.machine->memory().read(page, copy.data(), copy.size());
+    enforced.machine->recode(e.asid, page, copy);
+    return copies - enforced.ram->qemu_base();
+}
+
+bool was_looked_at(const hw::spa_range &range)
+{
+    if (copies == nullptr) {
+        return false;
+    }
+    bool seen = false;
+    for (hw::spa_t page = range.base; page < range.end(); page += hw::page_4k) {
+        const std::byte *const original = enforced.ram->qemu_address(page, hw::page_4k);
+        if (original != nullptr) {
+            auto &bit = (*looked_at)[offset_of(original) / hw::page_4k];
+            seen = (bit.load(std::memory_order_relaxed) && bit.exchange(false)) || seen;
+        }
+    }
+    return seen;
+}
+
+} // namespace rmpopt
