@@ -56,6 +56,7 @@ enum {
     VMSA_RBX = 0x318 / 8,
     VMSA_RSI = 0x330 / 8,
     VMSA_RDI = 0x338 / 8,
+    VMSA_R8 = 0x340 / 8,
     VMSA_R15 = 0x378 / 8,
     VMSA_SEV_FEATURES = 0x3b0 / 8,
     VMSA_XCR0 = 0x3e8 / 8,

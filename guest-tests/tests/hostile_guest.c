@@ -224,7 +224,7 @@ static uint64_t execute(const struct svm_code *code, struct operands o)
     encrypted_guest_load(code, o.rax);
     open_vmsa();
     vmsa[VMSA_RBX] = o.size;
-    vmsa[VMSA_R15 - 7] = o.rdx; /* R8 */
+    vmsa[VMSA_R8] = o.rdx;
     close_vmsa();
     return encrypted_guest_run();
 }
