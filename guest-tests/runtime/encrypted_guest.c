@@ -40,6 +40,7 @@ void give_to_guest(uint64_t spa, uint64_t gpa, uint64_t flags)
 
 void take_from_guest(uint64_t spa)
 {
+    *raw_rmp_entry(spa) &= ~RMP_VALIDATED;
     REQUIRE_EQ(rmp_unassign(spa, RMP_PAGE_4K), RMP_SUCCESS);
 }
 

@@ -92,7 +92,9 @@ uint64_t run_encrypted(const struct svm_code *code, uint64_t rdi);
  * behind the beginning of the code. */
 void expect_vc(uint64_t error_code);
 
-/* What the host does as firmware does at launch, with flags for the entry's first word. */
+/* What the host does as firmware does at launch, with flags for the entry's first word; and back.
+ * Both views of the page stay as they are: what the host has written is what the guest reads, and
+ * the reverse. While the page is the guest's, the host does not see what is in it. */
 void give_to_guest(uint64_t spa, uint64_t gpa, uint64_t flags);
 void take_from_guest(uint64_t spa);
 uint64_t *raw_rmp_entry(uint64_t spa);

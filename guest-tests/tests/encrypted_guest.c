@@ -14,6 +14,23 @@ SVM_CODE(code_pause_hlt, "nop; pause; hlt");
 SVM_CODE(code_cpuid, "nop; cpuid");
 SVM_CODE(code_vmmcall, "nop; vmmcall");
 SVM_CODE(code_out, "nop; out %al, $0x80");
+SVM_CODE(code_in, "nop; in $0x80, %al");
+SVM_CODE(code_rdmsr, "nop; rdmsr");
+SVM_CODE(code_wrmsr, "nop; wrmsr");
+SVM_CODE(code_from_dr7, "nop; mov %dr7, %rax");
+SVM_CODE(code_to_dr7, "nop; mov %rax, %dr7");
+SVM_CODE(code_rdtsc, "nop; rdtsc");
+SVM_CODE(code_rdpmc, "nop; rdpmc");
+SVM_CODE(code_invd, "nop; invd");
+SVM_CODE(code_wbinvd, "nop; wbinvd");
+SVM_CODE(code_monitor, "nop; monitor");
+SVM_CODE(code_mwait, "nop; mwait");
+SVM_CODE(code_vmrun, "nop; vmrun");
+SVM_CODE(code_vmload, "nop; vmload");
+SVM_CODE(code_vmsave, "nop; vmsave");
+SVM_CODE(code_stgi, "nop; stgi");
+SVM_CODE(code_clgi, "nop; clgi");
+SVM_CODE(code_reads, "cpuid; rdtsc; rdtscp; wbinvd; mov %dr7, %rdi; hlt");
 SVM_CODE(code_ud2, "nop; ud2");
 SVM_CODE(code_rmpupdate, "nop; .byte 0xf2, 0x0f, 0x01, 0xfe; hlt");
 SVM_CODE(code_registers, "inc %rbx; inc %rcx; inc %rdx; inc %rsi; inc %rdi; inc %rbp;"
@@ -99,17 +116,73 @@ static void vmrun_fails(const void *unused)
     EXPECT_EQ(run_encrypted(&code_hlt, 0), EXIT_HLT);
 }
 
+/* An instruction one byte behind the beginning, what its host intercepts, and the error code. */
+static const struct cause {
+    const char *name;
+    const struct svm_code *code;
+    uint32_t misc1, misc2, dr;
+    uint64_t exit;
+} causes[] = {
+    {"cpuid", &code_cpuid, 1u << 18, 0, 0, EXIT_CPUID},
+    {"vmmcall", &code_vmmcall, 0, 1u << 1, 0, EXIT_VMMCALL},
+    {"out", &code_out, 1u << 27, 0, 0, EXIT_IOIO},
+    {"in", &code_in, 1u << 27, 0, 0, EXIT_IOIO},
+    {"rdmsr", &code_rdmsr, 1u << 28, 0, 0, EXIT_MSR},
+    {"wrmsr", &code_wrmsr, 1u << 28, 0, 0, EXIT_MSR},
+    {"mov from DR7", &code_from_dr7, 0, 0, 1u << 7, 0x27},
+    {"mov to DR7", &code_to_dr7, 0, 0, 1u << 23, 0x37},
+    {"rdtsc", &code_rdtsc, 1u << 14, 0, 0, 0x6e},
+    {"rdpmc", &code_rdpmc, 1u << 15, 0, 0, 0x6f},
+    {"invd", &code_invd, 1u << 22, 0, 0, 0x76},
+    {"wbinvd", &code_wbinvd, 0, 1u << 9, 0, 0x89},
+    {"monitor", &code_monitor, 0, 1u << 10, 0, 0x8a},
+    {"mwait", &code_mwait, 0, 1u << 11, 0, 0x8b},
+    {"vmrun", &code_vmrun, 0, 1u << 0, 0, EXIT_VMRUN},
+    {"vmload", &code_vmload, 0, 1u << 2, 0, 0x82},
+    {"vmsave", &code_vmsave, 0, 1u << 3, 0, 0x83},
+    {"stgi", &code_stgi, 0, 1u << 4, 0, 0x84},
+    {"clgi", &code_clgi, 0, 1u << 5, 0, 0x85},
+};
+
+static void one_cause(const void *argument)
+{
+    const struct cause *c = argument;
+    uint32_t misc1 = guest.vmcb->intercept_misc1, misc2 = guest.vmcb->intercept_misc2;
+
+    guest.vmcb->intercept_misc1 |= c->misc1;
+    guest.vmcb->intercept_misc2 |= c->misc2;
+    guest.vmcb->intercept_dr = c->dr;
+    memset((void *)guest.msrpm, 0xff, 2 * PAGE_4K);
+    run_encrypted(c->code, 0);
+    expect_vc(c->exit);
+    memset((void *)guest.msrpm, 0, 2 * PAGE_4K);
+    guest.vmcb->intercept_misc1 = misc1;
+    guest.vmcb->intercept_misc2 = misc2;
+    guest.vmcb->intercept_dr = 0;
+}
+
 static void exits_become_vc(const void *unused)
 {
+    enum { CAUSES = sizeof(causes) / sizeof(causes[0]) };
+    struct test_case cases[CAUSES];
     (void)unused;
-    run_encrypted(&code_cpuid, 0);
-    expect_vc(EXIT_CPUID);
-    run_encrypted(&code_vmmcall, 0);
-    expect_vc(EXIT_VMMCALL);
-    run_encrypted(&code_out, 0);
-    expect_vc(EXIT_IOIO);
+
+    for (unsigned i = 0; i < CAUSES; i++)
+        cases[i] = (struct test_case)TEST_WITH(causes[i].name, one_cause, &causes[i],
+                                               "APM2 15.35.5: #VC with the exit code");
+    run_subtests(cases, CAUSES);
     run_encrypted(&code_ud2, 0);
     expect_vc(EXIT_EXCEPTION(VECTOR_UD));
+}
+
+/* What is not intercepted is executed. */
+static void without_intercept_no_vc(const void *unused)
+{
+    (void)unused;
+    guest.vmcb->intercept_misc1 &= ~(1u << 18); /* CPUID */
+    EXPECT_EQ(run_encrypted(&code_reads, 0), EXIT_HLT);
+    guest.vmcb->intercept_misc1 |= 1u << 18;
+    EXPECT_EQ(vmsa[VMSA_RDI], 0x400); /* DR7 */
 }
 
 static void nested_faults(const void *unused)
@@ -269,6 +342,7 @@ static const struct test_case cases[] = {
          "APM2 15.35.8: registers are saved in the VMSA, loaded from the host's area"),
     TEST(vmrun_fails, "APM2 15.5.1: VMRUN with illegal state, VMEXIT_INVALID"),
     TEST(exits_become_vc, "APM2 15.35.5: #VC with the exit code"),
+    TEST(without_intercept_no_vc, "APM2 15.35.5: #VC in the place of a #VMEXIT only"),
     TEST(nested_faults, "APM2 15.35.4: #VMEXIT(NPF), #VC with reserved bits"),
     TEST(cr3_keeps_its_c_bit, "APM2 15.34.7: the C-bit of CR3"),
     TEST(msrs_of_the_guest, "APM2 15.34.10, 15.35.7: SEV_STATUS, GHCB"),

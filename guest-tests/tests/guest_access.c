@@ -7,7 +7,7 @@
 #include "encrypted_guest.h"
 #include "runtime.h"
 
-enum { PTE_FLAGS = 7, PTE_ACCESSED = 0x20, RMP_IMMUTABLE = 4 };
+enum { PTE_FLAGS = 7, PTE_ACCESSED = 0x20, PTE_DIRTY = 0x40, RMP_IMMUTABLE = 4 };
 #define BEHIND_A (3 * PAGE_2M) /* the guest's table for this address is A */
 /* Offsets in A: an entry for B, an instruction, a place to write to. */
 enum { ENTRY_FOR_B = 0, INSTRUCTION = 8, DATA = 16 };
@@ -112,15 +112,20 @@ static uint64_t asid_of(enum owner owner)
     return owner == GUEST ? guest.vmcb->asid : owner == OTHER_GUEST ? guest.vmcb->asid + 1 : 0;
 }
 
+static void free_page(void)
+{
+    if (rmp_lookup(page_a).assigned) {
+        *raw_rmp_entry(page_a) &= ~(uint64_t)RMP_IMMUTABLE;
+        take_from_guest(page_a);
+    }
+}
+
 /* Makes A the host's, and fills it. */
 static void fill_page(bool accessed)
 {
     uint64_t *page = (uint64_t *)page_a;
 
-    if (rmp_lookup(page_a).assigned) {
-        *raw_rmp_entry(page_a) &= ~(uint64_t)RMP_IMMUTABLE;
-        take_from_guest(page_a);
-    }
+    free_page();
     page[ENTRY_FOR_B / 8] = PAGE_B | C_BIT | PTE_FLAGS | (accessed ? PTE_ACCESSED : 0);
     page[INSTRUCTION / 8] = 0xf4; /* HLT */
     page[DATA / 8] = 0x123456789abcdef;
@@ -143,12 +148,10 @@ static void put_page(const struct state *s)
 /* The guest's entry for A is in its private memory. */
 static void map_for_guest(bool shared)
 {
-    uint64_t table = guest.memory + GUEST_LEVEL1, *entry = guest_entry(PAGE_A);
+    uint64_t table = guest.memory + GUEST_LEVEL1;
 
-    if (!(*entry & C_BIT) == shared)
-        return;
     take_from_guest(table);
-    *entry ^= C_BIT;
+    *guest_entry(PAGE_A) = PAGE_A | PTE_FLAGS | PTE_ACCESSED | PTE_DIRTY | (shared ? 0 : C_BIT);
     give_to_guest(table, GUEST_LEVEL1, RMP_VALIDATED);
 }
 
@@ -183,6 +186,7 @@ static void expect_outcome(const struct state *s, const struct access *a, enum o
     if (case_failed())
         print("# %s, %s: exit %#lx, EXITINFO1 %#lx, EXITINFO2 %#lx, GHCB %#lx\n", s->name, a->name,
               exit, guest.vmcb->exit_info1, guest.vmcb->exit_info2, guest.vmcb->ghcb);
+    free_page();
     if (a == &accesses[WRITE])
         EXPECT_EQ(((uint64_t *)page_a)[DATA / 8], outcome == OK ? GUEST_RSI : 0x123456789abcdef);
     if (a == &accesses[MARK])
@@ -283,6 +287,7 @@ static void sizes(const void *unused)
     *raw_rmp_entry(large) |= RMP_VALIDATED;
     expect_all(GUEST_LARGE, OK);
     expect_all(GUEST_LARGE + 5 * PAGE_4K, OK);
+    *raw_rmp_entry(large) &= ~RMP_VALIDATED;
     REQUIRE_EQ(rmp_unassign(large, RMP_PAGE_2M), RMP_SUCCESS);
     expect_all(GUEST_LARGE, NPF);
     REQUIRE_EQ(rmp_assign(large, RMP_PAGE_2M, asid + 1, GUEST_LARGE), RMP_SUCCESS);
@@ -324,7 +329,7 @@ static void sizes_of_pvalidate(const void *unused)
     EXPECT_EQ(encrypted_guest_run(), EXIT_HLT);
     EXPECT_EQ(vmsa[VMSA_RAX], 0);
     EXPECT_EQ(*raw_rmp_entry(large) & RMP_VALIDATED, RMP_VALIDATED);
-    expect_all(GUEST_LARGE, OK);
+    EXPECT_EQ(run_encrypted(&code_write, GUEST_LARGE), EXIT_HLT);
     REQUIRE_EQ(psmash(large), RMP_SUCCESS);
     encrypted_guest_load(&code_pvalidate, GUEST_LARGE);
     open_vmsa();
@@ -381,9 +386,9 @@ static void vmpl_by_rmpadjust(const void *unused)
               PF_PRESENT | PF_USER | PF_RMP | NPF_FINAL | NPF_ENCRYPTED | NPF_VMPL);
     permit(page_a, VMPL_READ);
     EXPECT_EQ(encrypted_guest_run(), EXIT_HLT);
-    EXPECT_EQ(((uint64_t *)b)[VMSA_RAX], 0x123456789abcdef);
     guest.vmcb->vmsa = first;
     take_from_guest(b);
+    EXPECT_EQ(((uint64_t *)b)[VMSA_RAX], 0x123456789abcdef);
     give_to_guest(b, PAGE_B, RMP_VALIDATED);
 }
 

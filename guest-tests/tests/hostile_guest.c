@@ -94,10 +94,11 @@ static void vc_cannot_be_delivered(const void *unused)
 /* #DF, when it is not intercepted, has a handler. */
 static void double_fault_has_a_handler(const void *unused)
 {
-    uint64_t page = guest.memory + GUEST_IDT, *idt = (uint64_t *)page, vc = idt[2 * 29];
+    uint64_t page = guest.memory + GUEST_IDT, *idt = (uint64_t *)page, vc;
     (void)unused;
 
     take_from_guest(page);
+    vc = idt[2 * 29];
     idt[2 * VECTOR_DF] = vc; /* the error code of #DF is 0 */
     idt[2 * 29] = 0;
     give_to_guest(page, GUEST_IDT, RMP_VALIDATED);
@@ -150,15 +151,17 @@ static void error_code_across_pages(const void *unused)
     encrypted_guest_run();
     EXPECT_EQ(guest.vmcb->exit_code, EXIT_VMGEXIT);
     EXPECT_EQ(guest.vmcb->ghcb, EXIT_CPUID);
+    take_from_guest(apart);
+    take_from_guest((uint64_t)b);
     EXPECT_EQ(host[-2], EXIT_CPUID);
     EXPECT_EQ(b[0] | b[1], 0);
     EXPECT_EQ(host[0] & host[1] & host[2], 0xff);
+    give_to_guest((uint64_t)b, PAGE_B, RMP_VALIDATED);
 
     open_vmsa();
     memcpy(vmsa, saved, sizeof(saved));
     close_vmsa();
     *nested = whole;
-    take_from_guest(apart);
     expect_all_well();
 }
 
@@ -395,13 +398,16 @@ static uint64_t pristine_vmsa[PAGE_4K / 8], *pristine, pristine_entries[FIRST_PA
 
 static void remember_guest(void)
 {
-    take_from_guest(guest.memory + GUEST_HANDLER);
-    encrypted_guest_put(GUEST_HANDLER, &code_skip);
-    give_to_guest(guest.memory + GUEST_HANDLER, GUEST_HANDLER, RMP_VALIDATED);
-    memcpy(pristine, (void *)guest.memory, FIRST_PAGES * PAGE_4K);
+    for (unsigned i = 0; i < FIRST_PAGES; i++) {
+        uint64_t gpa = i * PAGE_4K, page = guest.memory + gpa;
+        take_from_guest(page);
+        if (gpa == GUEST_HANDLER)
+            encrypted_guest_put(gpa, &code_skip);
+        memcpy(pristine + gpa / 8, (void *)page, PAGE_4K);
+        give_to_guest(page, gpa, RMP_VALIDATED);
+        pristine_entries[i] = *raw_rmp_entry(page);
+    }
     memcpy(pristine_vmsa, vmsa, PAGE_4K);
-    for (unsigned i = 0; i < FIRST_PAGES; i++)
-        pristine_entries[i] = *raw_rmp_entry(guest.memory + i * PAGE_4K);
 }
 
 static void restore_page(unsigned number)
