@@ -1,0 +1,257 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * A host that attacks its SNP guest: exchanges, moves and replays its pages, takes its VMSA,
+ * injects events that make no sense, changes the VMCB at random, lies in shared memory. The guest
+ * notices, is stopped, or goes on with its own data. --append seed=N draws other changes.
+ */
+#include "encrypted_guest.h"
+#include "runtime.h"
+
+#define PTE_PRESENT_WRITE_USER 7ul
+#define PRIVATE_DENIED (PF_PRESENT | PF_USER | PF_RMP | NPF_FINAL | NPF_ENCRYPTED)
+#define SECRET_A 0xaaaa1111aaaa1111ul
+#define SECRET_B 0xbbbb2222bbbb2222ul
+
+SVM_CODE(code_hlt, "nop; hlt");
+SVM_CODE(code_load, "nop; mov (%rdi), %rax; hlt");
+SVM_CODE(code_store, "nop; mov %rsi, (%rdi); hlt");
+/* Asks, and then looks for the answer in the page at RDI. */
+SVM_CODE(code_ask,
+         "movq $5, (%rdi); mov $0xc0010130, %ecx; mov %edi, %eax; xor %edx, %edx; wrmsr;" VMGEXIT
+         "mov (%rdi), %rax; mov 8(%rdi), %rbx; rdmsr; hlt");
+SVM_CODE(code_count, "1: inc %rax; dec %rdi; jnz 1b; hlt");
+
+static uint64_t page_a, page_b;
+
+static void set_secrets(void)
+{
+    take_from_guest(page_a);
+    take_from_guest(page_b);
+    *(uint64_t *)page_a = SECRET_A;
+    *(uint64_t *)page_b = SECRET_B;
+    give_to_guest(page_a, PAGE_A, RMP_VALIDATED);
+    give_to_guest(page_b, PAGE_B, RMP_VALIDATED);
+}
+
+static void expect_secrets(void)
+{
+    EXPECT_EQ(run_encrypted(&code_load, PAGE_A), EXIT_HLT);
+    EXPECT_EQ(vmsa[VMSA_RAX], SECRET_A);
+    EXPECT_EQ(run_encrypted(&code_load, PAGE_B), EXIT_HLT);
+    EXPECT_EQ(vmsa[VMSA_RAX], SECRET_B);
+}
+
+static void expect_denied(const struct svm_code *code, uint64_t gpa, uint64_t info)
+{
+    EXPECT_EQ(run_encrypted(code, gpa), EXIT_NPF);
+    EXPECT_EQ(guest.vmcb->exit_info1, PRIVATE_DENIED | info);
+    EXPECT_EQ(guest.vmcb->exit_info2, gpa);
+    EXPECT_EQ(vmsa[VMSA_RAX], 0);
+}
+
+static void create(const void *unused)
+{
+    (void)unused;
+    encrypted_guest_create();
+    encrypted_guest_become_snp();
+    page_a = guest.memory + PAGE_A;
+    page_b = guest.memory + PAGE_B;
+    set_secrets();
+    expect_secrets();
+}
+
+/* Two pages of the guest's change places in the nested tables. */
+static void pages_change_places(const void *unused)
+{
+    uint64_t *a = svm_nested_entry(&guest, PAGE_A), *b = svm_nested_entry(&guest, PAGE_B);
+    uint64_t whole_a = *a, whole_b = *b;
+    (void)unused;
+
+    *a = whole_b;
+    *b = whole_a;
+    expect_denied(&code_load, PAGE_A, 0);
+    expect_denied(&code_load, PAGE_B, 0);
+    expect_denied(&code_store, PAGE_A, PF_WRITE);
+    *a = whole_a;
+    *b = whole_b;
+    expect_secrets();
+}
+
+/* The host reads a page, takes it, and puts what it has read at the same address again. */
+static void page_is_replayed(const void *unused)
+{
+    (void)unused;
+    take_from_guest(page_a);
+    *(uint64_t *)page_a = SECRET_A;
+    give_to_guest(page_a, PAGE_A, 0);
+    run_encrypted(&code_load, PAGE_A);
+    expect_vc(VC_PAGE_NOT_VALIDATED);
+    take_from_guest(page_a);
+    expect_denied(&code_load, PAGE_A, 0);
+    give_to_guest(page_a, PAGE_A, RMP_VALIDATED);
+    expect_secrets();
+}
+
+/* Another page of the host's, with or without an entry, at the address of one of the guest's. */
+static void page_is_replaced(const void *unused)
+{
+    uint64_t *a = svm_nested_entry(&guest, PAGE_A), whole = *a;
+    uint64_t page = allocate_or_fail(PAGE_2M, PAGE_2M) + PAGE_4K;
+    (void)unused;
+
+    *(uint64_t *)page = 0x666;
+    *a = page | PTE_PRESENT_WRITE_USER;
+    expect_denied(&code_load, PAGE_A, 0);
+    give_to_guest(page, PAGE_A, 0);
+    run_encrypted(&code_load, PAGE_A);
+    expect_vc(VC_PAGE_NOT_VALIDATED);
+    take_from_guest(page);
+    *a = 0xfffffff000ul | PTE_PRESENT_WRITE_USER; /* no memory */
+    EXPECT_EQ(run_encrypted(&code_load, PAGE_A), EXIT_NPF);
+    *a = whole;
+    expect_secrets();
+}
+
+/* While the guest waits between two VMRUNs. */
+static void vmsa_is_taken(const void *unused)
+{
+    uint64_t own = (uint64_t)vmsa, copy = allocate_or_fail(PAGE_2M, PAGE_2M) + PAGE_4K;
+    uint32_t asid = guest.vmcb->asid;
+    (void)unused;
+
+    encrypted_guest_load(&code_hlt, 0);
+    memcpy((void *)copy, vmsa, PAGE_4K);
+    guest.vmcb->vmsa = copy; /* the host's */
+    EXPECT_EQ(encrypted_guest_run(), EXIT_INVALID);
+    give_to_guest(copy, VMSA_GPA, 0); /* no VMSA */
+    EXPECT_EQ(encrypted_guest_run(), EXIT_INVALID);
+    take_from_guest(copy);
+    REQUIRE_EQ(rmp_assign(copy, RMP_PAGE_4K, asid + 1, VMSA_GPA), RMP_SUCCESS);
+    *raw_rmp_entry(copy) |= RMP_VMSA; /* another guest's */
+    EXPECT_EQ(encrypted_guest_run(), EXIT_INVALID);
+    take_from_guest(copy);
+    guest.vmcb->vmsa = own;
+    guest.vmcb->asid = asid + 1;
+    EXPECT_EQ(encrypted_guest_run(), EXIT_INVALID);
+    guest.vmcb->asid = 0;
+    EXPECT_EQ(encrypted_guest_run(), EXIT_INVALID);
+    guest.vmcb->asid = asid;
+    take_from_guest(own);
+    EXPECT_EQ(encrypted_guest_run(), EXIT_INVALID);
+    close_vmsa();
+    expect_secrets();
+}
+
+/* The guest takes what it reads in shared memory, and in the GHCB MSR, from the host. */
+static void answers_are_lies(const void *unused)
+{
+    uint64_t *shared = svm_memory(&guest, PAGE_SHARED);
+    (void)unused;
+
+    EXPECT_EQ(run_encrypted(&code_ask, PAGE_SHARED), EXIT_VMGEXIT);
+    EXPECT_EQ(guest.vmcb->ghcb, PAGE_SHARED);
+    EXPECT_EQ(shared[0], 5);
+    shared[0] = 0x1badc0de;
+    shared[1] = ~0ul;
+    guest.vmcb->ghcb = 0x123456789abcdef0;
+    EXPECT_EQ(encrypted_guest_run(), EXIT_HLT);
+    EXPECT_EQ(vmsa[VMSA_RBX], ~0ul);
+    EXPECT_EQ(vmsa[VMSA_RDX] << 32 | (vmsa[VMSA_RAX] & 0xffffffff), 0x123456789abcdef0);
+    expect_secrets();
+}
+
+/* Every type and many vectors. The guest has one gate, that of #VC. */
+static void events_that_make_no_sense(const void *unused)
+{
+    static const uint8_t vectors[] = {0, 1, 2, 3, 8, 13, 14, 18, 29, 30, 31, 32, 0x80, 0xff};
+    (void)unused;
+
+    for (unsigned type = 0; type < 8; type++) {
+        for (unsigned i = 0; i < 2 * sizeof(vectors); i++) {
+            uint64_t exit, event = 1ul << 31 | type << 8 | vectors[i / 2] | (i % 2) << 11;
+            encrypted_guest_load(&code_hlt, 0);
+            guest.vmcb->event_injection = event | 0xabcdul << 32;
+            exit = encrypted_guest_run();
+            guest.vmcb->event_injection = 0;
+            if (exit != EXIT_HLT && exit != EXIT_VMGEXIT && exit != EXIT_SHUTDOWN &&
+                exit != EXIT_INVALID) {
+                print("# event %#lx: exit %#lx\n", event, exit);
+                EXPECT_EQ(exit, EXIT_INVALID);
+            }
+        }
+    }
+    expect_secrets();
+}
+
+static uint64_t random_state;
+
+static uint64_t draw(void)
+{
+    random_state ^= random_state << 13;
+    random_state ^= random_state >> 7;
+    random_state ^= random_state << 17;
+    return random_state;
+}
+
+/* Changes one word of the control area behind the intercepts. Nested tables, and where the VMSA is,
+ * are among them. */
+static void change_vmcb(void)
+{
+    uint64_t *word = (uint64_t *)guest.vmcb + 3 + draw() % (0x400 / 8 - 3);
+
+    switch (draw() % 4) {
+    case 0:
+        *word ^= 1ul << draw() % 64;
+        break;
+    case 1:
+        *word = draw();
+        break;
+    case 2:
+        *word = draw() % 2 ? page_a : (uint64_t)vmsa;
+        break;
+    default:
+        *word = ~0ul;
+        break;
+    }
+}
+
+static void random_vmcb(const void *unused)
+{
+    enum { RUNS = 2000, TICK_NS = 1000000, CONTROL_BYTES = 0x400 };
+    uint64_t saved = allocate_or_fail(PAGE_4K, PAGE_4K), valid = 0, invalid = 0;
+    (void)unused;
+
+    memcpy((void *)saved, guest.vmcb, CONTROL_BYTES);
+    random_state = (option_number("seed", 1) + 1) * 0x9e3779b97f4a7c15;
+    interrupt_regularly(TICK_NS);
+    for (unsigned i = 0; i < RUNS; i++) {
+        encrypted_guest_load(&code_count, draw() % 1000 + 1);
+        for (unsigned n = draw() % 3 + 1; n; n--)
+            change_vmcb();
+        guest.vmcb->interrupt_control |= 1ul << 24; /* the host's IF counts for interrupts */
+        __asm__ volatile("sti");
+        EXPECT_NO_TRAP(insn_vmsave(rdmsr(MSR_VM_HSAVE_PA), 0, 0));
+        svm_enter((uint64_t)guest.vmcb, &guest.registers);
+        __asm__ volatile("cli");
+        invalid += guest.vmcb->exit_code == EXIT_INVALID;
+        valid += guest.vmcb->exit_code == EXIT_HLT;
+        memcpy(guest.vmcb, (void *)saved, CONTROL_BYTES);
+    }
+    interrupt_regularly(0);
+    print("# %lu runs of %u to their end, %lu invalid\n", valid, RUNS, invalid);
+    EXPECT(valid != 0);
+    EXPECT(invalid != 0);
+    expect_secrets();
+}
+
+static const struct test_case cases[] = {
+    TEST(create, "APM2 15.36.12: VMRUN of an SNP guest"),
+    TEST(pages_change_places, "APM2 15.36.10: the guest physical address in the entry"),
+    TEST(page_is_replayed, "APM2 15.36.6: what the host assigns is not validated"),
+    TEST(page_is_replaced, "APM2 15.36.6: what the host assigns is not validated"),
+    TEST(vmsa_is_taken, "APM2 table 15-41: checks of the VMSA"),
+    TEST(answers_are_lies, "APM2 15.35.7: GHCB"),
+    TEST(events_that_make_no_sense, "APM2 15.20: event injection"),
+    TEST(random_vmcb, "APM2 15.5.1: VMRUN with any VMCB"),
+};
+TEST_SUITE_IF(cases, encrypted_guest_unmet);
