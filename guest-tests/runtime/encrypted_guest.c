@@ -1,12 +1,20 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "encrypted_guest.h"
 
+#include "apic.h"
 #include "console.h"
 #include "ktap.h"
 #include "snp.h"
 #include "x86.h"
 
-enum { VECTOR_VC = 29, GATE_PRESENT = 0x8e00 };
+enum { VECTOR_VC = 29, GATE_PRESENT = 0x8e00, BRIEFLY_NS = 1000000 };
+#define VIRTUAL_INTERRUPT_MASKING (1ul << 24)
+
+/* From guest-physical address 0 on. */
+enum { FIRST_PAGES = 16 };
+static struct {
+    uint64_t *pages, entries[FIRST_PAGES], vmsa[PAGE_4K / 8];
+} remembered;
 
 struct svm_guest guest;
 uint64_t *vmsa;
@@ -93,6 +101,57 @@ uint64_t encrypted_guest_run(void)
 {
     EXPECT_NO_TRAP(insn_vmsave(rdmsr(MSR_VM_HSAVE_PA), 0, 0));
     return svm_run(&guest);
+}
+
+uint64_t encrypted_guest_run_briefly(void)
+{
+    uint64_t exit, control = guest.vmcb->interrupt_control;
+
+    guest.vmcb->interrupt_control |= VIRTUAL_INTERRUPT_MASKING; /* the host's IF counts */
+    interrupt_regularly(BRIEFLY_NS);
+    __asm__ volatile("sti" ::: "memory");
+    exit = encrypted_guest_run();
+    __asm__ volatile("cli" ::: "memory");
+    interrupt_regularly(0);
+    guest.vmcb->interrupt_control = control;
+    return exit;
+}
+
+void encrypted_guest_remember(void)
+{
+    if (!remembered.pages)
+        remembered.pages = (uint64_t *)allocate_or_fail(FIRST_PAGES * PAGE_4K, PAGE_4K);
+    for (uint64_t i = 0; i < FIRST_PAGES; i++) {
+        uint64_t page = guest.memory + i * PAGE_4K;
+        take_from_guest(page);
+        memcpy(remembered.pages + i * PAGE_4K / 8, (void *)page, PAGE_4K);
+        give_to_guest(page, i * PAGE_4K, RMP_VALIDATED);
+        remembered.entries[i] = *raw_rmp_entry(page);
+    }
+    open_vmsa();
+    memcpy(remembered.vmsa, vmsa, PAGE_4K);
+    close_vmsa();
+}
+
+static void restore_page(uint64_t gpa, const void *content)
+{
+    uint64_t page = guest.memory + gpa;
+
+    if (*raw_rmp_entry(page) == remembered.entries[gpa / PAGE_4K] &&
+        !memcmp((void *)page, content, PAGE_4K))
+        return;
+    take_from_guest(page);
+    memcpy((void *)page, content, PAGE_4K);
+    give_to_guest(page, gpa, RMP_VALIDATED);
+}
+
+void encrypted_guest_restore(void)
+{
+    for (uint64_t gpa = 0; gpa < FIRST_PAGES * PAGE_4K; gpa += PAGE_4K)
+        restore_page(gpa, remembered.pages + gpa / 8);
+    open_vmsa();
+    memcpy(vmsa, remembered.vmsa, PAGE_4K);
+    close_vmsa();
 }
 
 uint64_t run_encrypted(const struct svm_code *code, uint64_t rdi)

@@ -88,6 +88,14 @@ void encrypted_guest_load(const struct svm_code *code, uint64_t rdi);
 uint64_t encrypted_guest_run(void);
 uint64_t run_encrypted(const struct svm_code *code, uint64_t rdi);
 
+/* The same, but the guest is interrupted after about a millisecond. */
+uint64_t encrypted_guest_run_briefly(void);
+
+/* Remembers the SNP guest's first pages, with all that it needs, and its VMSA; brings them back
+ * when the guest has run amok. */
+void encrypted_guest_remember(void);
+void encrypted_guest_restore(void);
+
 /* Expects that the guest's handler has told of #VC with this code, by the instruction one byte
  * behind the beginning of the code. */
 void expect_vc(uint64_t error_code);

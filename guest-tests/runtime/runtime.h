@@ -10,6 +10,7 @@
 #include "ktap.h"
 #include "memory.h"
 #include "paging.h"
+#include "random.h"
 #include "smp.h"
 #include "snp.h"
 #include "svm.h"

@@ -248,8 +248,9 @@ class cpu_hooks
                                (fetch && t.executable ? layout::page_exec : 0);
         qemu::tlb_set_page(cpu, hw::align_down(address, hw::page_4k),
                            hw::align_down(t.spa, hw::page_4k), protection, mmu_index, t.page_bytes);
-        if (t.distance != 0 &&
-            !fast_tlb::redirect(self, mmu_index, address, the_rules.host_of(t.spa), t.distance)) {
+        const void *const host = the_rules.host_of(t.spa); // none: a device
+        if (t.distance != 0 && host != nullptr &&
+            !fast_tlb::redirect(self, mmu_index, address, host, t.distance)) {
             refuse("a translation that QEMU has just cached is not where it belongs (fast-tlb)");
         }
         return true;
