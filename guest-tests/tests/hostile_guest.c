@@ -168,6 +168,32 @@ static void error_code_across_pages(const void *unused)
     expect_all_well();
 }
 
+static void set_segments(uint64_t code_attributes, uint64_t data_attributes, unsigned cpl)
+{
+    vmsa[VMSA_CS] = (SELECTOR_CODE64 | cpl) | code_attributes << 16 | 0xfffffffful << 32;
+    vmsa[VMSA_SS] = (SELECTOR_DATA | cpl) | data_attributes << 16 | 0xfffffffful << 32;
+    ((uint8_t *)vmsa)[VMSA_CPL] = (uint8_t)cpl;
+}
+
+/* An exception of a program needs a stack from the task-state segment, which is not there. */
+static void program_without_task_state(const void *unused)
+{
+    uint64_t code = vmsa[VMSA_CS], stack = vmsa[VMSA_SS];
+    (void)unused;
+
+    encrypted_guest_load(&code_cpuid, 0);
+    open_vmsa();
+    set_segments(0xafb, 0xcf3, 3);
+    close_vmsa();
+    EXPECT_EQ(encrypted_guest_run(), EXIT_SHUTDOWN);
+    open_vmsa();
+    set_segments(0, 0, 0);
+    vmsa[VMSA_CS] = code;
+    vmsa[VMSA_SS] = stack;
+    close_vmsa();
+    expect_all_well();
+}
+
 static void registers_that_do_not_exist(const void *unused)
 {
     const struct svm_code *codes[] = {&code_to_cr10, &code_to_cr1, &code_from_cr15};
@@ -385,6 +411,45 @@ static uint64_t draw_value(void)
     }
 }
 
+/* Mostly 64-bit mode; else all others that a guest can be in, and any bits of CR4. */
+static void draw_mode(void)
+{
+    enum { PROTECTED = 0x31, PAGED = 1u << 31, CODE16 = 0x9b, CODE32 = 0xc9b, DATA = 0xc93 };
+
+    switch (random_number() % 12) {
+    case 0: /* compatibility mode */
+        set_segments(CODE32, DATA, 0);
+        break;
+    case 1: /* without paging */
+        set_segments(CODE32, DATA, 0);
+        vmsa[VMSA_CR0] = PROTECTED;
+        vmsa[VMSA_EFER] = EFER_SVME;
+        break;
+    case 2: /* real mode */
+        set_segments(CODE16, 0x93, 0);
+        vmsa[VMSA_CR0] = PROTECTED & ~1ul;
+        vmsa[VMSA_EFER] = EFER_SVME;
+        break;
+    case 3: /* a program */
+        set_segments(0xafb, 0xcf3, 3);
+        break;
+    case 4: /* the same tables, in the form of PAE */
+        set_segments(CODE32, DATA, 0);
+        vmsa[VMSA_EFER] = EFER_SVME;
+        vmsa[VMSA_CR3] += random_number() % 4 * PAGE_4K;
+        break;
+    case 5: /* and of 32-bit paging */
+        set_segments(CODE32, DATA, 0);
+        vmsa[VMSA_EFER] = EFER_SVME;
+        vmsa[VMSA_CR4] &= ~0x20ul;
+        vmsa[VMSA_CR3] += random_number() % 4 * PAGE_4K;
+        break;
+    case 6:
+        vmsa[VMSA_CR4] ^= 1ul << random_number() % 24;
+        break;
+    }
+}
+
 static void draw_guest(void)
 {
     uint64_t code = guest.memory + GUEST_CODE;
@@ -399,6 +464,7 @@ static void draw_guest(void)
     vmsa[VMSA_RAX] = draw_value();
     if (random_number() % 8 == 0)
         vmsa[VMSA_RSP] = draw_value();
+    draw_mode();
     vmsa[VMSA_RFLAGS] =
         2 | (random_number() % 4 ? 0 : random_number() & 0x40ed5); /* AC, flags of status and TF */
     close_vmsa();
@@ -479,6 +545,7 @@ static const struct test_case cases[] = {
     TEST(vc_cannot_be_delivered, "APM2 8.2.9: an exception within an exception; then a shutdown"),
     TEST(double_fault_has_a_handler, "APM2 8.2.9: double fault"),
     TEST(error_code_across_pages, "APM2 15.35.5: #VC has an error code, on any stack"),
+    TEST(program_without_task_state, "APM2 12.2: #TS where there is no stack to switch to"),
     TEST(registers_that_do_not_exist, "APM3 MOV CRn: #UD"),
     TEST(requests_that_make_no_sense, "APM2 15.35.7: the GHCB MSR is the guest's to write"),
     TEST(storm, "APM2 15.35.6: VMGEXIT"),

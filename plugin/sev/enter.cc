@@ -24,6 +24,20 @@ void take_c_bit_off(encrypted_guest &guest)
     memory().store(cr3, load_word(cr3) & ~hw::c_bit);
 }
 
+/// With a TR that names no present TSS, QEMU ends at the guest's first exception at CPL 3
+/// (qemu/bugs.md). An empty TSS leads to the same exception as none: #TS.
+void make_tss_present(hw::spa_t save_area)
+{
+    constexpr std::uint64_t tr = 0x90, attributes = 2, limit = 4;
+    constexpr std::uint16_t type = 0xf, present = 1u << 7, available_tss = 9, busy_tss = 0xb;
+    const auto now = memory().load<std::uint16_t>(save_area + tr + attributes).value_or(0);
+    const bool is_tss = (now & type) == available_tss || (now & type) == busy_tss;
+    if (!is_tss || (now & present) == 0) {
+        memory().store(save_area + tr + attributes, std::uint16_t{present | busy_tss});
+        memory().store(save_area + tr + limit, std::uint32_t{0});
+    }
+}
+
 /// All registers that QEMU's VMRUN does not load from the VMCB. Where the host has not set
 /// CR4.OSXSAVE, XCR0 is 1 for both.
 void load_registers(const vcpu &cpu, const encrypted_guest &guest)
@@ -82,6 +96,7 @@ void enter_encrypted_guest(const vcpu &cpu, hw::spa_t vmcb, const vmcb_view &v)
         guest.identity.vmpl = vmpl_of(guest.vmsa);
         memory().read(vmcb + hw::vmcb_save_area, guest.save_area.data(), guest.save_area.size());
         hw::copy_save_area(memory(), guest.vmsa, vmcb + hw::vmcb_save_area);
+        make_tss_present(vmcb + hw::vmcb_save_area);
     }
     take_c_bit_off(guest);
     if (guest.es) {
