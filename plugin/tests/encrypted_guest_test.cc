@@ -234,6 +234,59 @@ TEST_F(encrypted_guest_test, exits_that_the_host_must_not_see_become_vc)
     EXPECT_EQ(qemu.delivered.size(), 3u);
 }
 
+TEST_F(encrypted_guest_test, a_vc_that_cannot_be_delivered_is_a_double_fault)
+{
+    constexpr int vc = 29, df = 8;
+    const auto undeliverable = [this](std::uint64_t exit) {
+        try {
+            leave(exit);
+        } catch (const fake::left &led_to) {
+            return led_to.code;
+        }
+        return std::uint64_t{0};
+    };
+    run(sev_es);
+    qemu.undeliverable = {vc};
+    EXPECT_EQ(undeliverable(hw::exit_code::cpuid), 0x4du);
+    EXPECT_TRUE(leave(0x4d));
+    EXPECT_EQ(qemu.delivered, (std::vector{vc, df}));
+    EXPECT_TRUE(qemu.pushed.empty()) << "QEMU pushes the error code of #DF";
+
+    EXPECT_EQ(undeliverable(hw::exit_code::cpuid), 0x4du) << "#VC again";
+    EXPECT_FALSE(rules.leaves(vcpu::current())) << "which leads to the guest's own exception";
+    EXPECT_EQ(undeliverable(hw::exit_code::cpuid), 0x4du);
+    EXPECT_EQ(qemu.delivered, (std::vector{vc, df, vc, vc})) << "one that it has handled";
+
+    qemu.undeliverable = {vc, df};
+    EXPECT_EQ(undeliverable(0x4d), 0x4du);
+    EXPECT_EQ(undeliverable(0x4d), hw::exit_code::shutdown);
+    qemu.in_guest = false;
+    run(sev_es);
+    store(vmcb + 8, 1u << df); // intercepted
+    EXPECT_EQ(undeliverable(hw::exit_code::cpuid), 0x4du);
+    EXPECT_EQ(undeliverable(0x4d), hw::exit_code::shutdown);
+}
+
+TEST_F(encrypted_guest_test, a_guest_always_has_a_task_state_segment)
+{
+    constexpr hw::spa_t tr = 0x90;
+    const auto tr_with = [](std::uint64_t attributes, std::uint64_t limit) {
+        return 0x40 | attributes << 16 | limit << 32;
+    };
+    const auto expect_tr = [&](std::uint64_t after, std::uint64_t before) {
+        store(vmsa + tr, before);
+        qemu.in_guest = false;
+        run(sev_es);
+        EXPECT_EQ(load(saved + tr), after) << std::hex << before;
+    };
+    for (const std::uint64_t attributes : {0x89, 0x8b}) {
+        expect_tr(tr_with(attributes, 0x67), tr_with(attributes, 0x67));
+    }
+    for (const std::uint64_t attributes : {0x00, 0x0b, 0x82, 0x8f}) {
+        expect_tr(tr_with(0x8b, 0), tr_with(attributes, 0x67));
+    }
+}
+
 TEST_F(encrypted_guest_test, a_vmrun_that_fails_leaves_the_vmsa_as_it_is)
 {
     store(vmsa + 0x178, 0x5678);

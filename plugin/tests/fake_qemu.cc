@@ -218,6 +218,9 @@ void svm::set_cr3(const vcpu &, std::uint64_t value)
 void svm::deliver(const vcpu &, int vector)
 {
     qemu.delivered.push_back(vector);
+    if (qemu.undeliverable.contains(vector)) {
+        throw fake::left{0x4d, 0}; // #GP, intercepted
+    }
 }
 void svm::push(const vcpu &, std::uint64_t value, unsigned bytes)
 {

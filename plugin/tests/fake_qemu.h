@@ -9,6 +9,7 @@
 
 #include <array>
 #include <functional>
+#include <set>
 #include <utility>
 #include <vector>
 
@@ -49,6 +50,7 @@ struct state {
     xsave::area vectors{};
     std::vector<hw::spa_t> loaded, saved;                   ///< by VMLOAD and VMSAVE
     std::vector<int> delivered;                             ///< vectors; -1 for a #VMEXIT
+    std::set<int> undeliverable;                            ///< vectors that lead to a #VMEXIT
     std::vector<std::pair<std::uint64_t, unsigned>> pushed; ///< {value, bytes}
     std::byte *ram = nullptr; ///< system memory from 0 on, as QEMU maps it
     std::uint64_t ram_bytes = 0;
