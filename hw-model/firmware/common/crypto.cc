@@ -4,9 +4,11 @@
 
 #include <algorithm>
 #include <cassert>
+#include <cstring>
 #include <mbedtls/aes.h>
 #include <mbedtls/bignum.h>
 #include <mbedtls/ecdsa.h>
+#include <mbedtls/gcm.h>
 #include <mbedtls/md.h>
 
 namespace rmpopt::hw
@@ -38,11 +40,25 @@ void set_up(mbedtls_md_context_t &context)
 }
 
 /// Gives the library's objects back on every way out.
+struct gcm_workspace {
+    explicit gcm_workspace(const aes256_key &key)
+    {
+        mbedtls_gcm_init(&context);
+        check(mbedtls_gcm_setkey(&context, MBEDTLS_CIPHER_ID_AES, raw(key), 256));
+    }
+    ~gcm_workspace() { mbedtls_gcm_free(&context); }
+    gcm_workspace(const gcm_workspace &) = delete;
+    gcm_workspace &operator=(const gcm_workspace &) = delete;
+
+    mbedtls_gcm_context context;
+};
+
 struct p384_workspace {
     p384_workspace()
     {
         mbedtls_ecp_group_init(&group);
         mbedtls_ecp_point_init(&key);
+        mbedtls_mpi_init(&secret);
         mbedtls_mpi_init(&r);
         mbedtls_mpi_init(&s);
     }
@@ -50,6 +66,7 @@ struct p384_workspace {
     {
         mbedtls_mpi_free(&s);
         mbedtls_mpi_free(&r);
+        mbedtls_mpi_free(&secret);
         mbedtls_ecp_point_free(&key);
         mbedtls_ecp_group_free(&group);
     }
@@ -58,16 +75,33 @@ struct p384_workspace {
 
     mbedtls_ecp_group group;
     mbedtls_ecp_point key;
-    mbedtls_mpi r, s;
+    mbedtls_mpi secret, r, s;
 };
 
 /// SEC 1, 2.3.3: 4, x, y.
-std::array<std::byte, 1 + 2 * p384_bytes> uncompressed(const p384_point &p)
+using uncompressed_point = std::array<std::byte, 1 + 2 * p384_bytes>;
+
+uncompressed_point uncompressed(const p384_point &p)
 {
-    std::array<std::byte, 1 + 2 * p384_bytes> out{std::byte{4}};
+    uncompressed_point out{std::byte{4}};
     std::ranges::copy(p.x, out.begin() + 1);
     std::ranges::copy(p.y, out.begin() + 1 + p384_bytes);
     return out;
+}
+
+p384_number number(const mbedtls_mpi &from)
+{
+    p384_number out;
+    check(mbedtls_mpi_write_binary(&from, raw_out(std::span(out)), out.size()));
+    return out;
+}
+
+/// The library blinds its calculations with random numbers against those who measure their time.
+/// Secrets of the model are none, and results do not depend on the blinding.
+int unblinded(void *, unsigned char *out, std::size_t bytes)
+{
+    std::memset(out, 1, bytes);
+    return 0;
 }
 
 } // namespace
@@ -133,6 +167,27 @@ sha384_digest sha384(std::span<const std::byte> data)
     return digest;
 }
 
+gcm_tag aes256_gcm_seal(const aes256_key &key, const gcm_nonce &nonce,
+                        std::span<const std::byte> header, std::span<std::byte> data)
+{
+    gcm_workspace w(key);
+    gcm_tag tag;
+    check(mbedtls_gcm_crypt_and_tag(&w.context, MBEDTLS_GCM_ENCRYPT, data.size(), raw(nonce),
+                                    nonce.size(), raw(header), header.size(), raw(data),
+                                    raw_out(data), tag.size(), raw_out(std::span(tag))));
+    return tag;
+}
+
+bool aes256_gcm_open(const aes256_key &key, const gcm_nonce &nonce,
+                     std::span<const std::byte> header, const gcm_tag &tag,
+                     std::span<std::byte> data)
+{
+    gcm_workspace w(key);
+    return mbedtls_gcm_auth_decrypt(&w.context, data.size(), raw(nonce), nonce.size(), raw(header),
+                                    header.size(), raw(tag), tag.size(), raw(data),
+                                    raw_out(data)) == 0;
+}
+
 bool p384_verify(const p384_point &key, const p384_signature &signature,
                  const sha384_digest &digest)
 {
@@ -144,6 +199,41 @@ bool p384_verify(const p384_point &key, const p384_signature &signature,
            mbedtls_mpi_read_binary(&w.r, raw(signature.r), p384_bytes) == 0 &&
            mbedtls_mpi_read_binary(&w.s, raw(signature.s), p384_bytes) == 0 &&
            mbedtls_ecdsa_verify(&w.group, raw(digest), digest.size(), &w.key, &w.r, &w.s) == 0;
+}
+
+p384_number p384_private_key(const sha384_digest &material)
+{
+    p384_workspace w;
+    check(mbedtls_ecp_group_load(&w.group, MBEDTLS_ECP_DP_SECP384R1));
+    check(mbedtls_mpi_read_binary(&w.r, raw(material), material.size()));
+    check(mbedtls_mpi_mod_mpi(&w.secret, &w.r, &w.group.N));
+    return number(w.secret);
+}
+
+p384_point p384_public_key(const p384_number &private_key)
+{
+    p384_workspace w;
+    check(mbedtls_ecp_group_load(&w.group, MBEDTLS_ECP_DP_SECP384R1));
+    check(mbedtls_mpi_read_binary(&w.secret, raw(private_key), private_key.size()));
+    check(mbedtls_ecp_mul(&w.group, &w.key, &w.secret, &w.group.G, unblinded, nullptr));
+    uncompressed_point binary;
+    std::size_t written = 0;
+    check(mbedtls_ecp_point_write_binary(&w.group, &w.key, MBEDTLS_ECP_PF_UNCOMPRESSED, &written,
+                                         raw_out(std::span(binary)), binary.size()));
+    p384_point out;
+    std::copy_n(binary.begin() + 1, p384_bytes, out.x.begin());
+    std::copy_n(binary.begin() + 1 + p384_bytes, p384_bytes, out.y.begin());
+    return out;
+}
+
+p384_signature p384_sign(const p384_number &private_key, const sha384_digest &digest)
+{
+    p384_workspace w;
+    check(mbedtls_ecp_group_load(&w.group, MBEDTLS_ECP_DP_SECP384R1));
+    check(mbedtls_mpi_read_binary(&w.secret, raw(private_key), private_key.size()));
+    check(mbedtls_ecdsa_sign_det_ext(&w.group, &w.r, &w.s, &w.secret, raw(digest), digest.size(),
+                                     MBEDTLS_MD_SHA384, unblinded, nullptr));
+    return {.r = number(w.r), .s = number(w.s)};
 }
 
 } // namespace rmpopt::hw
