@@ -2,9 +2,10 @@
 // The firmware: what runs in the secure processor (PSP) and answers the commands of its mailbox.
 // The mailbox itself, a device, is in plugin/platform/psp.
 //
-// The certificates that firmware exports are well-formed, but their keys and signatures are
+// The certificates of SEV that firmware exports are well-formed, but their keys and signatures are
 // constant text that says so. SEV guests are measured with keys that everybody knows, and their
-// memory is not encrypted.
+// memory is not encrypted. Attestation reports of SNP guests are signed, with a key that everybody
+// can derive, too.
 //
 // Thread-safety: execute(), reset() and snapshot() may be called from any thread and exclude each
 // other. execute() takes the machine's RMP lock; the caller must not hold it.

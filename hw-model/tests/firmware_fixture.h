@@ -43,7 +43,8 @@ class firmware_fixture : public testing::Test
     static constexpr spa_t output_page = 0x12000;
     static constexpr spa_t tmr = 4 * mb;
 
-    void SetUp() override { build("venice", rmp_layout::segmented); }
+    virtual std::string_view model() const { return "venice"; }
+    void SetUp() override { build(model(), find_cpu_model(model())->layout); }
 
     void build(std::string_view cpu_model_name, rmp_layout layout, const policy &choices = {})
     {

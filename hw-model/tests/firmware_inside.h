@@ -12,6 +12,10 @@ namespace rmpopt::hw
 struct firmware_inside {
     /// By the address of their context page.
     static const snp_guest_table &guests(const firmware &f) { return f.state_->guests; }
+    static snp_guest &change_guest(const firmware &f, spa_t context)
+    {
+        return f.state_->guests.at(context);
+    }
     static std::vector<spa_range> own_memory(const firmware &f)
     {
         return own_memory_of(f.machine_, *f.state_);

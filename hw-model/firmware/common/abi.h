@@ -36,8 +36,10 @@ enum class firmware_status : std::uint16_t {
     invalid_page_size = 0x19,
     invalid_page_state = 0x1a,
     invalid_page_owner = 0x1c,
+    aead_oflow = 0x1d,
     rmp_init_required = 0x20,
     rmp_init_failed = 0x26,
+    invalid_key = 0x27,
 };
 
 /// Commands that the model knows, by their numbers in the mailbox.

@@ -15,6 +15,18 @@ namespace rmpopt::hw
 /// Guest states (AMD 56860); the numbers are those that SNP_GUEST_STATUS reports.
 enum class snp_guest_state : std::uint8_t { init = 0, launch = 1, running = 2 };
 
+inline constexpr unsigned vmpl_count = 4;
+
+/// Who the guest's owner says the guest is: ID block and keys of SNP_LAUNCH_FINISH.
+struct snp_identity {
+    std::array<std::byte, 16> family_id{}, image_id{};
+    std::uint32_t guest_svn = 0;
+    bool has_author = false;
+    sha384_digest id_key_digest{}, author_key_digest{};
+
+    bool operator==(const snp_identity &) const = default;
+};
+
 /// What firmware keeps in the context page. The model keeps it here, because the page is opaque:
 /// only firmware may look into it.
 struct snp_guest {
@@ -25,6 +37,15 @@ struct snp_guest {
     bool imi = false;         ///< launched with an incoming migration image
     std::array<std::byte, 16> gosvw{};
     sha384_digest launch_digest{};
+
+    // For attestation.
+    std::uint64_t agent_serial = 0; ///< of the migration agent; 0: there is none
+    std::uint64_t launch_tcb = 0, launch_mitigations = 0; ///< as they were at SNP_LAUNCH_START
+    snp_identity identity{};
+    std::array<std::byte, 32> host_data{};
+    bool vcek_disabled = false;
+    /// Messages sealed with the key of each VMPL, requests and answers.
+    std::array<std::uint64_t, vmpl_count> messages{};
 
     bool active() const { return asid != 0; }
     bool operator==(const snp_guest &) const = default;

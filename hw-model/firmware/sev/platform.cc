@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // Platform commands of SEV and SEV-ES: initialisation, status, versions (AMD 55766).
+#include "hw-model/firmware/common/chip.h"
 #include "hw-model/firmware/sev/sev.h"
 
 #include <algorithm>
@@ -11,20 +12,6 @@ namespace
 {
 
 constexpr std::uint64_t min_tmr_bytes = 1ull << 20;
-
-constexpr std::size_t chip_id_bytes = 64;
-
-/// Constant, so that two runs give the same; recognisable, so that nobody takes it for a real one.
-constexpr std::array<std::uint8_t, chip_id_bytes> chip_id()
-{
-    std::array<std::uint8_t, chip_id_bytes> id{};
-    std::uint64_t x = 0x524d504f5054; // "RMPOPT"
-    for (auto &b : id) {
-        x = x * 6364136223846793005ull + 1442695040888963407ull;
-        b = static_cast<std::uint8_t>(x >> 56);
-    }
-    return id;
-}
 
 /// AMD 55766, INIT: 1 MB, which with SNP has to be a whole 2 MB page of firmware.
 firmware_status check_tmr(const firmware_call &c, spa_range tmr)
@@ -124,7 +111,7 @@ firmware_status download_firmware(firmware_call &c, const download_firmware_buff
 /// AMD 55766, GET_ID. A caller without enough room is told how much it takes.
 firmware_status get_id(firmware_call &c, get_id_buffer &b)
 {
-    static constexpr auto id = chip_id();
+    const chip_id id = own_chip_id();
     const spa_t out = b.id_paddr;
     const auto answer_length = [&] {
         b.id_len = id.size();

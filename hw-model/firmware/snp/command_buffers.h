@@ -186,21 +186,6 @@ struct snp_guest_request_buffer {
     paddr gctx_paddr, request_paddr, response_paddr;
 };
 static_assert(sizeof(snp_guest_request_buffer) == 24);
-/// Header of a guest message.
-struct guest_message_header {
-    reserved_bytes<32> authtag; ///< not zero: the model does not look at it
-    std::uint64_t msg_seqno;
-    reserved_bytes<8> reserved_28;
-    std::uint8_t algo; ///< 1: AES-256-GCM
-    std::uint8_t hdr_version;
-    std::uint16_t hdr_size;
-    std::uint8_t msg_type, msg_version;
-    std::uint16_t msg_size;
-    reserved_bytes<4> reserved_38;
-    std::uint8_t msg_vmpck; ///< VMPL whose key seals the message
-    reserved_bytes<35> reserved_3d;
-};
-static_assert(sizeof(guest_message_header) == 0x60);
 
 /// SNP_LAUNCH_START
 struct snp_launch_start_buffer {

@@ -31,11 +31,12 @@ firmware_status snp_activate(firmware_call &c, const snp_activate_buffer &b);
 firmware_status snp_activate_ex(firmware_call &c, const snp_activate_ex_buffer &b);
 firmware_status snp_decommission(firmware_call &c, const snp_gctx_buffer &b);
 firmware_status snp_guest_status(firmware_call &c, const snp_guest_status_buffer &b);
-firmware_status snp_guest_request(firmware_call &c, const snp_guest_request_buffer &b);
 // launch_start.cc, launch_update.cc, launch_finish.cc
 firmware_status snp_launch_start(firmware_call &c, const snp_launch_start_buffer &b);
 firmware_status snp_launch_update(firmware_call &c, const snp_launch_update_buffer &b);
 firmware_status snp_launch_finish(firmware_call &c, const snp_launch_finish_buffer &b);
+// guest_request.cc
+firmware_status snp_guest_request(firmware_call &c, const snp_guest_request_buffer &b);
 // guest_pages.cc
 firmware_status snp_page_unsmash(firmware_call &c, const snp_page_buffer &b);
 firmware_status snp_page_move(firmware_call &c, const snp_page_move_buffer &b);

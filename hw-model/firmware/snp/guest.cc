@@ -52,16 +52,6 @@ void end_guest(firmware_call &c, spa_t context, const snp_guest &guest)
     c.result.guests.push_back({guest_event::kind::ended, context, guest.asid});
 }
 
-/// AMD 56860, guest messages: AES-256-GCM, version and size of the header, a key of one of the four
-/// VMPLs.
-bool is_message_header(const firmware_call &c, spa_t page)
-{
-    constexpr std::uint8_t aes_256_gcm = 1, version = 1;
-    const auto h = c.m.memory().load<guest_message_header>(page).value_or(guest_message_header{});
-    return h.algo == aes_256_gcm && h.hdr_version == version && h.hdr_size == sizeof h &&
-           h.msg_vmpck < 4;
-}
-
 } // namespace
 
 firmware_status find_guest(const firmware_call &c, spa_t context, snp_guest *&guest)
@@ -140,23 +130,6 @@ firmware_status snp_guest_status(firmware_call &c, const snp_guest_status_buffer
                         return write_status(c, b.status_paddr,
                                             std::as_bytes(std::span(&status, 1)));
                     });
-}
-
-/// Messages are sealed with keys that only a running guest has read from its secrets page, and no
-/// guest runs here: whatever the request page holds, it does not authenticate. The response page
-/// is not written.
-firmware_status snp_guest_request(firmware_call &c, const snp_guest_request_buffer &b)
-{
-    const spa_t request = b.request_paddr, response = b.response_paddr;
-    const bool good_request = is_aligned(request, page_4k) && request != response &&
-                              c.m.memory().at(request, page_4k) != nullptr;
-    snp_guest *guest = nullptr;
-    return in_order(
-        [&] { return find_guest(c, b.gctx_paddr, guest); },
-        [&] { return must(guest->state == snp_guest_state::running, invalid_guest_state); },
-        must(good_request, invalid_address), [&] { return check_firmware_page(c, response); },
-        [&] { return must(is_message_header(c, request), invalid_param); },
-        [] { return bad_measurement; });
 }
 
 } // namespace rmpopt::hw

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // SNP_LAUNCH_FINISH: the guest owner's ID block, with its signatures, against what was launched.
+#include "hw-model/firmware/snp/ecdsa.h"
 #include "hw-model/firmware/snp/snp.h"
 
-#include <algorithm>
 #include <cstddef>
 
 namespace rmpopt::hw
@@ -12,19 +12,6 @@ namespace
 {
 
 #pragma pack(push, 1)
-
-/// A number of the curve, least significant byte first, in a field for longer ones.
-struct ecdsa_number {
-    std::array<std::byte, p384_bytes> digits;
-    reserved_bytes<24> beyond;
-};
-static_assert(sizeof(ecdsa_number) == 72);
-
-struct ecdsa_signature {
-    ecdsa_number r, s;
-    std::array<std::byte, 368> unused;
-};
-static_assert(sizeof(ecdsa_signature) == 512);
 
 struct ecdsa_public_key {
     std::uint32_t curve;
@@ -63,13 +50,6 @@ static_assert(offsetof(id_auth_info, id_block_sig) == 0x40 &&
 
 constexpr std::uint32_t ecdsa_p384_sha384 = 1, curve_p384 = 2;
 
-/// False if the number does not fit.
-bool read_number(const ecdsa_number &from, p384_number &out)
-{
-    std::ranges::reverse_copy(from.digits, out.begin());
-    return reserved_zero(from.beyond);
-}
-
 /// The signature is one by `key` over `data`.
 bool is_signed(const ecdsa_signature &signature, const ecdsa_public_key &key,
                std::span<const std::byte> data)
@@ -98,8 +78,18 @@ firmware_status check_signatures(const id_block &block, const id_auth_info &auth
     });
 }
 
+snp_identity identity_of(const id_block &block, const id_auth_info &auth, bool author)
+{
+    return {.family_id = block.family_id,
+            .image_id = block.image_id,
+            .guest_svn = block.guest_svn,
+            .has_author = author,
+            .id_key_digest = sha384(bytes_of(auth.id_key)),
+            .author_key_digest = author ? sha384(bytes_of(auth.author_key)) : sha384_digest{}};
+}
+
 firmware_status check_id_block(const firmware_call &c, const snp_launch_finish_buffer &b,
-                               const snp_guest &guest, bool author)
+                               const snp_guest &guest, bool author, snp_identity &identity)
 {
     id_block block;
     id_auth_info auth;
@@ -109,26 +99,30 @@ firmware_status check_id_block(const firmware_call &c, const snp_launch_finish_b
         must(read, invalid_address), [&] { return must(block.version == 1, invalid_param); },
         [&] { return check_signatures(block, auth, author); },
         [&] { return must(block.ld == guest.launch_digest, bad_measurement); },
-        [&] { return must(block.policy == guest.policy, policy_failure); });
+        [&] { return must(block.policy == guest.policy, policy_failure); },
+        [&] { identity = identity_of(block, auth, author); });
 }
 
 } // namespace
 
-/// AMD 56860, SNP_LAUNCH_FINISH. Host data, and whether the VCEK may sign, matter to attestation
-/// reports only, which nobody can ask for.
+/// AMD 56860, SNP_LAUNCH_FINISH.
 firmware_status snp_launch_finish(firmware_call &c, const snp_launch_finish_buffer &b)
 {
     const bool block = (b.flags & b.id_block_en) != 0, author = (b.flags & b.auth_key_en) != 0;
     const std::uint64_t known_flags = b.id_block_en | b.auth_key_en | b.vcek_dis;
     const spa_t context = b.gctx_paddr;
     snp_guest *guest = nullptr;
+    snp_identity identity;
     return in_order(
         [&] { return find_guest(c, context, guest); },
         [&] { return must(guest->state == snp_guest_state::launch, invalid_guest_state); },
         must((b.flags & ~known_flags) == 0 && (block || !author), invalid_param),
-        [&] { return block ? check_id_block(c, b, *guest, author) : success; },
+        [&] { return block ? check_id_block(c, b, *guest, author, identity) : success; },
         [&] {
             guest->state = snp_guest_state::running;
+            guest->identity = identity;
+            guest->host_data = b.host_data;
+            guest->vcek_disabled = (b.flags & b.vcek_dis) != 0;
             c.result.guests.push_back({guest_event::kind::launched, context, guest->asid});
         });
 }

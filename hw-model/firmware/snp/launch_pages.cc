@@ -50,13 +50,6 @@ std::uint32_t family_model_stepping(const cpu_model &cpu)
            (cpu.family - base_family) << 20;
 }
 
-/// Keys are the same in two runs and secret from nobody; that they differ is what matters here.
-sha384_digest key_material(const snp_guest &guest, unsigned vmpl)
-{
-    const std::array<std::uint64_t, 3> seed{0x564d50434b, guest.serial, vmpl}; // "VMPCK"
-    return sha384(std::as_bytes(std::span(seed)));
-}
-
 } // namespace
 
 firmware_status check_cpuid_page(const firmware_call &c, spa_t page)
@@ -83,7 +76,7 @@ firmware_status check_cpuid_page(const firmware_call &c, spa_t page)
 void write_secrets_page(const firmware_call &c, const snp_guest &guest, spa_t page)
 {
     constexpr std::uint32_t version = 3;
-    constexpr std::size_t keys_at = 0x20, key_bytes = 32;
+    constexpr std::size_t keys_at = 0x20;
     std::array<std::byte, page_4k> raw{};
     const auto put = [&raw](std::size_t offset, std::uint32_t v) {
         std::memcpy(raw.data() + offset, &v, sizeof v);
@@ -92,9 +85,9 @@ void write_secrets_page(const firmware_call &c, const snp_guest &guest, spa_t pa
     put(4, guest.imi ? 1 : 0);
     put(8, family_model_stepping(c.m.cpu()));
     std::ranges::copy(guest.gosvw, raw.begin() + 0x10);
-    for (unsigned vmpl = 0; vmpl < 4; ++vmpl) {
-        const sha384_digest key = key_material(guest, vmpl);
-        std::copy_n(key.begin(), key_bytes, raw.begin() + keys_at + vmpl * key_bytes);
+    for (unsigned vmpl = 0; vmpl < vmpl_count; ++vmpl) {
+        const aes256_key key = communication_key(guest, vmpl);
+        std::ranges::copy(key, raw.begin() + keys_at + vmpl * key.size());
     }
     c.m.memory().write(page, raw.data(), raw.size());
 }

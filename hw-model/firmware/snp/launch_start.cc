@@ -18,11 +18,6 @@ constexpr std::uint64_t known_policy =
 /// Later versions of the ABI know more.
 constexpr std::uint8_t minor_with_page_swap_disable = 58;
 
-bool smt_is_on(const machine &m)
-{
-    return m.cpus().threads() > m.cpus().cores();
-}
-
 /// The version that the guest asks for at least.
 bool is_too_old(const firmware_version &firmware, std::uint64_t policy)
 {
@@ -70,6 +65,11 @@ firmware_status check_agent(const firmware_call &c, const snp_launch_start_buffe
 
 } // namespace
 
+bool smt_is_on(const machine &m)
+{
+    return m.cpus().threads() > m.cpus().cores();
+}
+
 /// AMD 56860, SNP_LAUNCH_START. The wanted TSC frequency matters to guests with a secure TSC only,
 /// which no CPU model offers.
 firmware_status snp_launch_start(firmware_call &c, const snp_launch_start_buffer &b)
@@ -87,6 +87,10 @@ firmware_status snp_launch_start(firmware_call &c, const snp_launch_start_buffer
             guest->policy = b.policy;
             guest->imi = (b.flags & b.imi_en) != 0;
             guest->gosvw = b.gosvw;
+            guest->launch_tcb = c.s.current_tcb;
+            guest->launch_mitigations = c.s.mitigations_verified;
+            guest->agent_serial =
+                (b.flags & b.ma_en) != 0 ? c.s.guests.at(b.ma_gctx_paddr).serial : 0;
         });
 }
 

@@ -179,6 +179,14 @@ std::uint64_t firmware_tcb(const cpu_model &cpu)
     return boot_loader | tee << 8 | snp << 48 | microcode << 56;
 }
 
+bool tcb_exceeds(std::uint64_t tcb, std::uint64_t limit)
+{
+    constexpr std::array components{0u, 1u, 2u, 3u, 4u, 5u, 6u, 7u};
+    return std::ranges::any_of(components, [&](unsigned byte) {
+        return (tcb >> 8 * byte & 0xff) > (limit >> 8 * byte & 0xff);
+    });
+}
+
 /// AMD 56860, SNP_INIT: SNP_INIT_EX that initialises the RMP without a list.
 firmware_status snp_init(firmware_call &c)
 {
@@ -264,14 +272,10 @@ firmware_status snp_df_flush(firmware_call &c)
 /// claim more than it is.
 firmware_status snp_config(firmware_call &c, const snp_config_buffer &b)
 {
-    const auto claims_too_much = [&](unsigned byte) {
-        return (b.reported_tcb >> 8 * byte & 0xff) > (c.s.current_tcb >> 8 * byte & 0xff);
-    };
-    constexpr std::array components{0u, 1u, 2u, 3u, 4u, 5u, 6u, 7u};
     return in_order(must(c.s.snp_init, invalid_platform_state),
                     must((b.flags & ~(b.mask_chip_id | b.mask_chip_key)) == 0 &&
                              reserved_zero(b.reserved) &&
-                             std::ranges::none_of(components, claims_too_much),
+                             !tcb_exceeds(b.reported_tcb, c.s.current_tcb),
                          invalid_param),
                     [&] {
                         c.s.reported_tcb = b.reported_tcb == 0 ? c.s.current_tcb : b.reported_tcb;

@@ -2,6 +2,7 @@
 // What the commands of SNP (AMD 56860) share.
 #pragma once
 
+#include "hw-model/firmware/common/crypto.h"
 #include "hw-model/firmware/snp/commands.h"
 
 #include <algorithm>
@@ -26,6 +27,8 @@ inline constexpr std::uint64_t abi_minor = 0xff, abi_major = 0xff00, smt = 1u <<
 /// the address space is an error.
 firmware_status read_range_list(const firmware_call &c, spa_t list, std::vector<spa_range> &out);
 std::uint64_t firmware_tcb(const cpu_model &cpu);
+/// Some component of `tcb` is newer than that of `limit`.
+bool tcb_exceeds(std::uint64_t tcb, std::uint64_t limit);
 
 // pages.cc
 /// Writes a status to a firmware-owned page, which is then handed back in state Reclaim.
@@ -59,6 +62,17 @@ void for_each_covered_page(const rmp_table &rmp, const std::vector<spa_range> &r
 firmware_status find_guest(const firmware_call &c, spa_t context, snp_guest *&guest);
 /// Ends all guests, of which none is active.
 void forget_guests(firmware_call &c);
+
+// launch_start.cc
+bool smt_is_on(const machine &m);
+
+// guest_keys.cc: the same in two runs and secret from nobody; that they differ is what matters here
+/// VMPCK: seals the messages of one VMPL.
+aes256_key communication_key(const snp_guest &guest, unsigned vmpl);
+/// VMRK: what keys of a guest can be derived from that no other guest, however equal, derives.
+sha384_digest guest_root_key(const snp_guest &guest);
+/// Of the guest with this serial number.
+std::array<std::byte, 32> report_id(std::uint64_t serial);
 
 // launch_pages.cc: pages that firmware itself fills or looks into
 /// Corrects values that this CPU does not have. INVALID_PARAM if there were any, or when the table

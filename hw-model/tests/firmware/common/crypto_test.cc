@@ -3,6 +3,7 @@
 // the order of bytes and the length of nonces.
 #include "hw-model/firmware/common/crypto.h"
 
+#include <algorithm>
 #include <gtest/gtest.h>
 #include <string>
 #include <string_view>
