@@ -8,6 +8,7 @@
 #include "hw-model/insn/rmpopt.h"
 #include "hw-model/insn/rmpupdate.h"
 #include "hw-model/machine/msr.h"
+#include "snp_messages.h"
 
 #include <memory>
 
@@ -54,7 +55,7 @@ class attack
                 in_.pick(2) == 0 ? hand_page_to_guest() : launch();
                 break;
             case 8:
-                make_guest_page();
+                in_.pick(2) == 0 ? make_guest_page() : send_message();
                 break;
             default:
                 command();
@@ -170,6 +171,57 @@ class attack
         call(snp_activate, {context, 6 + in_.pick(8)});
         make_guest_page();
         call(snp_launch_update, {context, (1 + in_.pick(6)) << 1, high.base + page_4k});
+        if (in_.pick(2) == 0) {
+            call(snp_launch_finish, {context});
+        }
+    }
+
+    /// A message of the guest that comes last. On its way the host may have changed it.
+    void send_message()
+    {
+        if (t_.guests().empty() || !t_.may_hypervisor_write(message_page) ||
+            !t_.may_hypervisor_write(command_page)) {
+            return;
+        }
+        const auto &[context, guest] = *t_.guests().rbegin();
+        guest_message m = draw_message(guest);
+        seal_message(m, communication_key(guest, m.header.msg_vmpck));
+        const bool changed = in_.pick(2) != 0;
+        if (changed) {
+            constexpr unsigned tag = 16, after_tag = 32; // between them nothing means anything
+            const unsigned at = in_.pick(0x60 + m.header.msg_size - (after_tag - tag));
+            std::as_writable_bytes(std::span(&m, 1))[at < tag ? at : at + after_tag - tag] ^=
+                static_cast<std::byte>(1u << in_.pick(8));
+        }
+        rmp_record firmware;
+        firmware.assigned = firmware.immutable = true;
+        rmp_changes ignored;
+        rmpupdate(m_, response_page, firmware, ignored);
+        const auto before = guest.messages;
+        const command_fields fields{context, message_page, response_page};
+        m_.memory().store(message_page, m);
+        m_.memory().write(command_page, fields.data(), command_bytes);
+        const auto status = judge_.execute(snp_guest_request, command_page, fields);
+        const bool accepted = status == firmware_status::success;
+        expect(!accepted || !changed, "a message that was changed on its way was accepted");
+        expect(accepted || guest.messages == before, "a refused message was counted");
+    }
+
+    /// Mostly one that firmware knows, with the number that it expects.
+    guest_message draw_message(const snp_guest &guest)
+    {
+        constexpr std::array<guest_message_type, 4> types{
+            guest_message_type::report_request, guest_message_type::key_request,
+            guest_message_type::tsc_info_request, guest_message_type::cpuid_request};
+        std::array<std::byte, 128> payload{};
+        for (unsigned i = in_.pick(8); i > 0; --i) {
+            payload.at(0x40 * in_.pick(2) + in_.pick(0x28)) = static_cast<std::byte>(in_.byte());
+        }
+        const auto vmpl = static_cast<std::uint8_t>(in_.pick(vmpl_count));
+        const std::uint64_t seqno = guest.messages.at(vmpl) + 1 + (in_.pick(8) == 0 ? 1 : 0);
+        guest_message m = make_message(types.at(in_.pick(types.size())), payload, seqno, vmpl);
+        m.header.msg_version = static_cast<std::uint8_t>(1 + in_.pick(2));
+        return m;
     }
 
     /// A few pages of 4 KB, or one of 2 MB, for the guest that comes last, if there is any.

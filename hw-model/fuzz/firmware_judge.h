@@ -38,7 +38,7 @@ class firmware_judge
     void note_reset() { nv_ = {}; }
 
     /// Runs the command, whose buffer holds `fields`, and compares what it wrote with what it may.
-    void execute(firmware_command c, spa_t buffer, const command_fields &fields)
+    firmware_status execute(firmware_command c, spa_t buffer, const command_fields &fields)
     {
         using enum firmware_command;
         const bool was_up = t_.fw->snapshot().snp_init;
@@ -61,6 +61,7 @@ class firmware_judge
         } else if (!success || c != snp_init_ex) {
             check_changes(result.rmp_changes);
         }
+        return status;
     }
 
     void check_rmp()

@@ -33,13 +33,14 @@ inline std::vector<spa_range> guest_outputs(firmware_command command, firmware_s
     switch (command) {
     case snp_guest_status:
         return {{fields[1] & ~c_bit, 32}};
+    case snp_guest_request:
     case snp_dbg_decrypt:
     case snp_dbg_encrypt:
         return page(2);
     case snp_page_move:
         return page(3, (fields[1] & 1) != 0);
     case snp_page_md_init:
-        return page(0);
+        return page(1);
     default:
         return {};
     }

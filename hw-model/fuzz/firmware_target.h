@@ -20,6 +20,7 @@ inline constexpr std::uint64_t covered_bytes = segment_bytes / rmp_entry_bytes *
 inline constexpr spa_range low{0, segment + segment_bytes}, high{0x40'0000, page_2m};
 inline constexpr spa_t command_page = 0x1'0000, output_page = 0x1'2000, list_page = 0x1'4000;
 inline constexpr std::array<spa_t, 3> contexts{0x1'6000, 0x1'7000, 0x1'8000};
+inline constexpr spa_t message_page = 0x1'a000, response_page = 0x1'b000;
 inline constexpr std::uint64_t command_bytes = 64;
 
 struct firmware_target {
