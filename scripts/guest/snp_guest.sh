@@ -5,6 +5,10 @@ export PATH=/bin HOME=/root
 mount -t proc proc /proc
 mount -t sysfs sys /sys
 mount -t devtmpfs dev /dev
+while read -r module; do
+	insmod "/modules/$module" || echo "the guest's kernel refuses $module"
+done </modules/order
+mount -t configfs config /sys/kernel/config 2>/dev/null # where reports come from, if the kernel has it
 for port in 2 3; do
 	stty -F /dev/ttyS$port raw -echo
 done

@@ -61,11 +61,11 @@ def _guest(arguments: argparse.Namespace) -> int:
         print(shlex.join(inner.qemu_command()))
         return 0
     cache = Cache()
-    image = given_kernel.find(cache, inner.kernel).image
+    kernel = given_kernel.find(cache, inner.kernel)
     root = snp_userland.ensure(cache, busybox())
     with tempfile.TemporaryDirectory(prefix="rmpopt-") as scratch:
         directory = Path(scratch)
-        inner.write_files(directory, image)
+        inner.write_files(directory, kernel)
         share = Share(directory, guest.MOUNT, writable=True)
         request = replace(request, root=root, shares=[*request.shares, share],
                           command=f"sh {guest.MOUNT}/{guest.SCRIPT}")

@@ -107,6 +107,11 @@ def add_busybox(cpio: Cpio, program: Path, where: str) -> None:
             cpio.link(f"{where}/{applet}", "busybox")
 
 
+def add_modules(cpio: Cpio, modules: Sequence[Path], where: str) -> None:
+    for path in modules:
+        cpio.file(f"{where}/{module_name(path)}", _module_content(path))
+
+
 def build(config: dict[str, str], command: str, modules: list[Path], files: list[Path], with_root: bool,
           tools: Sequence[Path] = (), brought: str = "") -> bytes:
     """The archive for one boot. files: for /root; tools: for our /bin. with_root: no initrd of the user supplies
@@ -133,8 +138,7 @@ def build(config: dict[str, str], command: str, modules: list[Path], files: list
         cpio.file(f"{HOME}/brought", brought.encode())
     for path in files:
         cpio.file(f"root/{path.name}", path.read_bytes(), stat.S_IMODE(path.stat().st_mode))
-    for path in modules:
-        cpio.file(f"{HOME}/modules/{module_name(path)}", _module_content(path))
+    add_modules(cpio, modules, f"{HOME}/modules")
     return cpio.archive()
 
 

@@ -1,21 +1,24 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """An SNP guest of the emulated host: what it is, its files, and the QEMU command that starts it there."""
 import shlex
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from ..base.errors import BadInput
 from ..base.options import option
 from ..base.paths import CHECKOUT
-from ..guest.initramfs import Cpio, add_busybox, busybox
+from ..guest.initramfs import Cpio, add_busybox, add_modules, busybox, module_name
 from ..guest.machine import parse_size, show_size
-from ..provision import snp_userland
+from ..provision import modules, snp_userland
+from ..provision.debian_kernel import Kernel
 
 INIT = CHECKOUT / "scripts" / "guest" / "snp_guest.sh"
 MOUNT = "/snp-guest"  # where the emulated host sees the files
 KERNEL, INITRD, SCRIPT = "vmlinuz", "initrd", "run"
 CONSOLE, STATUS, MESSAGES = "guest-console.log", "status", "guest-qemu.log"
 SMALLEST_MEMORY = 256 << 20
+MODULES = ("sev_guest",)  # the guest's way to the secure processor
 POLICY = 0x30000  # SMT is allowed; bit 17 must be set
 CPU = "EPYC-v4"
 
@@ -35,12 +38,14 @@ class SnpGuest:
         if not 1 <= self.smp <= 64:
             raise BadInput(f"--smp {self.smp}: give 1 to 64 CPUs")
 
-    def initrd(self) -> bytes:
+    def initrd(self, module_files: Sequence[Path] = ()) -> bytes:
         cpio = Cpio()
         for name in ("dev", "proc", "sys", "tmp", "root"):
             cpio.directory(name)
         cpio.device("dev/console", 5, 1)
         add_busybox(cpio, busybox(), "bin")
+        add_modules(cpio, module_files, "modules")
+        cpio.file("modules/order", "".join(f"{module_name(path)}\n" for path in module_files).encode())
         cpio.file("init", b"#!/bin/sh\n" + INIT.read_bytes(), 0o755)
         cpio.file("command", (self.command + "\n").encode())
         return cpio.archive()
@@ -57,10 +62,11 @@ class SnpGuest:
                 "-bios", snp_userland.FIRMWARE, "-kernel", KERNEL, "-initrd", INITRD, "-append", words,
                 "-serial", f"file:{CONSOLE}", "-serial", "null", "-serial", "stdio", "-serial", f"file:{STATUS}"]
 
-    def write_files(self, directory: Path, kernel_image: Path) -> None:
+    def write_files(self, directory: Path, kernel: Kernel) -> None:
         """What the emulated host needs, into a directory that it sees at MOUNT."""
-        (directory / KERNEL).write_bytes(kernel_image.read_bytes())
-        (directory / INITRD).write_bytes(self.initrd())
+        (directory / KERNEL).write_bytes(kernel.image.read_bytes())
+        module_files = modules.in_order(kernel.modules, MODULES) if kernel.modules else []
+        (directory / INITRD).write_bytes(self.initrd(module_files))
         script = [f"cd {MOUNT} || exit 125", f"{shlex.join(self.qemu_command())} 2>{MESSAGES} </dev/null",
                   f"read -r status <{STATUS} || exit 125", 'exit "$status"']
         (directory / SCRIPT).write_text("\n".join(script) + "\n")

@@ -6,10 +6,12 @@ import unittest
 from contextlib import redirect_stdout
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from unittest import mock
 
 from rmpopt_cli.base.errors import VERDICT, BadInput, Failure
 from rmpopt_cli.cli import parser
 from rmpopt_cli.commands import guest as command
+from rmpopt_cli.provision.debian_kernel import Kernel
 from rmpopt_cli.snp_guest import guest
 from rmpopt_cli.snp_guest.guest import SnpGuest
 
@@ -43,16 +45,32 @@ class FilesTest(unittest.TestCase):
     def test_the_host_gets_kernel_initrd_and_script(self) -> None:
         with TemporaryDirectory() as scratch:
             directory = Path(scratch)
-            kernel = directory / "some-kernel"
-            kernel.write_bytes(b"kernel")
-            SnpGuest(command="echo 'a  b'; exit 3").write_files(directory, kernel)
+            image = directory / "some-kernel"
+            image.write_bytes(b"kernel")
+            SnpGuest(command="echo 'a  b'; exit 3").write_files(directory, Kernel(image))
             self.assertEqual((directory / guest.KERNEL).read_bytes(), b"kernel")
             initrd = (directory / guest.INITRD).read_bytes()
             self.assertIn(b"echo 'a  b'; exit 3\n", initrd)
             self.assertIn(b"bin/busybox", initrd)
+            self.assertIn(b"modules/order", initrd)
+            self.assertNotIn(b"sev-guest", initrd)
             script = (directory / guest.SCRIPT).read_text()
             self.assertTrue(script.startswith(f"cd {guest.MOUNT}"))
             self.assertIn("sev-snp-guest", script)
+
+
+    def test_the_guest_gets_the_modules_for_attestation(self) -> None:
+        with TemporaryDirectory() as scratch:
+            directory = Path(scratch)
+            for name in ("vmlinuz", "sev-guest.ko", "tsm_report.ko", "other.ko"):
+                (directory / name).write_bytes(f"content of {name}".encode())
+            needs = {"sev-guest.ko": "tsm_report"}
+            with mock.patch("rmpopt_cli.provision.modules.output", lambda argv: (0, needs.get(argv[-1].name, ""), "")):
+                SnpGuest().write_files(directory, Kernel(directory / "vmlinuz", directory))
+            initrd = (directory / guest.INITRD).read_bytes()
+            self.assertIn(b"tsm_report.ko\nsev-guest.ko\n", initrd)
+            self.assertIn(b"content of sev-guest.ko", initrd)
+            self.assertNotIn(b"other.ko", initrd)
 
 
 class StatusTest(unittest.TestCase):
