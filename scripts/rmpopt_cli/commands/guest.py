@@ -21,14 +21,15 @@ from ..provision import given_kernel, snp_userland
 from ..provision.cache import Cache
 from ..snp_guest import guest
 from ..snp_guest.guest import SnpGuest
+from . import attestation
 
 USAGE = "rmpopt guest boot [options] [-- COMMAND...]"
 DEFAULT_COMMAND = "dmesg | grep -E 'Memory Encryption|SEV: '"
 
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    verbs = commands.add_parser("guest", help="run an SNP guest inside the emulated host").add_subparsers(
-        dest="verb", required=True, metavar="VERB")
+    verbs = commands.add_parser("guest", help="run an SNP guest inside the emulated host, verify what it attests"
+                                ).add_subparsers(dest="verb", required=True, metavar="VERB")
     parser = verbs.add_parser("boot", help="boot Linux as an SNP guest", usage=USAGE)
     options.add(parser, SnpGuest)
     parser.add_argument("--host", default="", metavar="OPTIONS", help="options of 'rmpopt boot' for the emulated host, "
@@ -37,6 +38,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     parser.add_argument("words", nargs="*", metavar="COMMAND",
                         help="run this in the guest and return its status (default: show what Linux says of SEV)")
     parser.set_defaults(action=_guest)
+    attestation.add(verbs)
 
 
 def _host(words: str) -> Request:

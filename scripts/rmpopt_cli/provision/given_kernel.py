@@ -38,7 +38,8 @@ def find(cache: Cache, name: str, build: bool = False) -> Kernel:
     if build:
         _make(cache, Path(name).absolute())
     if name in MADE:
-        return Kernel(MADE[name](cache))
+        made = MADE[name](cache)
+        return Kernel(made, options=_options_of(made.parent, "config"))
     if debian_kernel.is_name(name):
         return debian_kernel.from_archive(cache, name)
     path = Path(name).absolute()
@@ -76,8 +77,8 @@ def _image_in(tree: Path) -> Path:
     return found
 
 
-def _options_of(tree: Path) -> dict[str, str]:
-    config = tree / ".config"
+def _options_of(tree: Path, name: str = ".config") -> dict[str, str]:
+    config = tree / name
     return kernel.options(config.read_text(errors="replace")) if config.is_file() else {}
 
 

@@ -32,6 +32,7 @@ NEEDED = {
     "xz-utils": "unpacking",
     "lz4": "kernel build",
     "git": "applying patches",
+    "openssl": "certificates and their verification",
     "busybox-static": "guest userland",
     "kmod": "guest kernel modules",
     "debian-archive-keyring": "checking downloads",
