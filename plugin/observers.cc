@@ -185,6 +185,8 @@ void observers::vmrun(const vmrun_event &e)
     static std::atomic<std::uint64_t> failed{0};
     schedule_event(happening::instruction, e.cpu, {e.vmcb, e.asid});
     if (e.failed == nullptr) {
+        measurement_->vcpu(e.cpu).guest =
+            e.guest == hw::initiator::snp_guest ? cell_accessor::snp_guest : cell_accessor::guest;
         tlb_hooks::guest_starts(vcpu::by_index(e.cpu), e.asid, e.tlb_control);
     } else if (failed.fetch_add(1, std::memory_order_relaxed) < most_lines) {
         log("vCPU {}: VMRUN of the VMCB at {:#x} ends with VMEXIT_INVALID: {}", e.cpu, e.vmcb,

@@ -48,9 +48,10 @@ bool is_checked(const machine &m, const rmp_access &a) noexcept
 
 /// The RMPOPT table serves writes in hypervisor mode and of non-SNP guests (AMD, RMPOPT series,
 /// cover). AMD says "may": a core need not look; ours always does. Walks, DMA and SNP guests are
-/// not mentioned, so they are always checked. A set bit means that no page is assigned, so that
-/// skipping changes one verdict only: pages in use, for which nothing is documented, are not seen
-/// either.
+/// not mentioned, so they are always checked: a private access needs the entry, for its ASID and
+/// GPA, and nothing says that a guest's shared writes are told apart. A set bit means that no page
+/// is assigned, so that skipping changes one verdict only: pages in use, for which nothing is
+/// documented, are not seen either.
 bool is_skipped(const machine &m, unsigned thread, const rmp_access &a) noexcept
 {
     if (a.kind != rmp_access_kind::write ||
@@ -230,16 +231,25 @@ bool reported_as_write(const machine &m, const rmp_access &a, bool for_write) no
     return for_write || (is_write(a) && m.choices().walk_fault == choice::walk_fault::write);
 }
 
+rmp_lookup rmp_lookup_of(const machine &m, unsigned thread, const rmp_access &a) noexcept
+{
+    return !checks_are_on(m, thread, a) ? rmp_lookup::off
+           : !is_checked(m, a)          ? rmp_lookup::unneeded
+           : is_skipped(m, thread, a)   ? rmp_lookup::skipped
+                                        : rmp_lookup::made;
+}
+
 rmp_verdict rmp_check(const machine &m, unsigned thread, const rmp_access &a) noexcept
 {
-    if (!checks_are_on(m, thread, a)) {
+    switch (rmp_lookup_of(m, thread, a)) {
+    case rmp_lookup::off:
         return allowed(rmp_rule::snp_disabled, false);
-    }
-    if (!is_checked(m, a)) {
+    case rmp_lookup::unneeded:
         return allowed(rmp_rule::unchecked_access, false);
-    }
-    if (is_skipped(m, thread, a)) {
+    case rmp_lookup::skipped:
         return {.rule = rmp_rule::rmpopt_skip, .checked = true, .skipped = true};
+    case rmp_lookup::made:
+        break;
     }
     // CPUs without a hard limit on segments load the entry on use, and a reserved bit in it is a
     // reserved-bit fault (APM vol. 2, 15.36.22.3). Which of its bits go with it is not documented.

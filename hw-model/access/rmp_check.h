@@ -105,6 +105,17 @@ inline constexpr std::uint64_t vmpl = 1ull << 36;
 inline constexpr std::uint64_t shadow_stack = 1ull << 37;
 } // namespace rmp_error
 
+/// What becomes of the RMP lookup that an access may need.
+enum class rmp_lookup : std::uint8_t {
+    off,      ///< the core does not check
+    unneeded, ///< this kind of access is never checked
+    skipped,  ///< the core's RMPOPT table covers the region
+    made,
+};
+
+/// Of an access by `thread`. Looks neither at the page's entry nor at ASID, GPA or VMPL.
+rmp_lookup rmp_lookup_of(const machine &m, unsigned thread, const rmp_access &a) noexcept;
+
 /// #VC error code of an access to a page that the guest has not validated.
 inline constexpr std::uint32_t vc_page_not_validated = 0x404;
 

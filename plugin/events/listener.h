@@ -37,6 +37,7 @@ struct vmrun_event {
     hw::spa_t vmcb = 0;
     std::uint16_t asid = 0;
     std::uint8_t tlb_control = 0;
+    hw::initiator guest = hw::initiator::nonsnp_guest;
     const char *failed = nullptr; ///< why it ends with VMEXIT_INVALID; nullptr if the guest runs
 };
 

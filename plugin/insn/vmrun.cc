@@ -58,11 +58,13 @@ void emulate_vmrun(insn_event event)
     }
     const decision d = decide(event, vmcb);
     raise_any(event, d.fault);
-    event.heard().vmrun({.cpu = event.cpu.index(),
-                         .vmcb = vmcb,
-                         .asid = d.view.asid,
-                         .tlb_control = d.view.tlb_control,
-                         .failed = d.failed});
+    event.heard().vmrun(
+        {.cpu = event.cpu.index(),
+         .vmcb = vmcb,
+         .asid = d.view.asid,
+         .tlb_control = d.view.tlb_control,
+         .guest = d.view.pages.snp_active ? hw::initiator::snp_guest : hw::initiator::nonsnp_guest,
+         .failed = d.failed});
     if (d.failed != nullptr) {
         complete(event);
     }

@@ -58,7 +58,7 @@ page_target target_of(qemu_plugin_meminfo_t info, std::uint64_t vaddr);
 
 inline cell_accessor accessor_of(const vcpu &cpu)
 {
-    return cpu.in_guest() ? cell_accessor::guest : cell_accessor::host;
+    return cpu.in_guest() ? hook_measurement->vcpu(cpu.index()).guest : cell_accessor::host;
 }
 
 /// Calls `f(first address)` for each page that the access touches.

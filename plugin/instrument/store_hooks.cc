@@ -382,8 +382,8 @@ void store_hooks::translated(const vcpu &cpu, std::uint64_t address)
         return;
     }
     vcpu_measure &state = hook_measurement->vcpu(cpu.index());
-    const bool in_guest = cpu.in_guest();
-    if (std::exchange(state.in_guest, in_guest) != in_guest) {
+    const cell_accessor who = accessor_of(cpu);
+    if (std::exchange(state.filtered, who) != who) {
         state.forget_all();
     } else {
         state.forget(address);

@@ -14,13 +14,14 @@
 namespace rmpopt
 {
 
-enum class cell_accessor : std::uint8_t { host, guest };
+/// guest: one that is not an SNP guest; those with other encryption are among them.
+enum class cell_accessor : std::uint8_t { host, guest, snp_guest };
 enum class cell_level : std::uint8_t { store, fill };
 /// checked: hardware would look the RMP up. skipped: this core's RMPOPT table covers the region.
 /// off: the core has SNP_EN clear.
 enum class cell_outcome : std::uint8_t { checked, skipped, off };
 
-inline constexpr unsigned cell_accessors = 2, cell_levels = 2, cell_outcomes = 3;
+inline constexpr unsigned cell_accessors = 3, cell_levels = 2, cell_outcomes = 3;
 
 using cell_counter = std::atomic<std::uint64_t>;
 

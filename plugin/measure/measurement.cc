@@ -109,14 +109,21 @@ measurement::measurement(settings s)
 
 cell_outcome measurement::outcome_of(unsigned thread, cell_accessor who, hw::spa_t spa) const
 {
-    const hw::rmp_verdict v = hw::rmp_check(
-        *settings_.machine, thread,
-        {.who = who == cell_accessor::host ? hw::initiator::host : hw::initiator::nonsnp_guest,
-         .kind = hw::rmp_access_kind::write,
-         .spa = spa});
-    return v.skipped   ? cell_outcome::skipped
-           : v.checked ? cell_outcome::checked
-                       : cell_outcome::off;
+    static constexpr std::array initiators{hw::initiator::host, hw::initiator::nonsnp_guest,
+                                           hw::initiator::snp_guest};
+    switch (hw::rmp_lookup_of(*settings_.machine, thread,
+                              {.who = initiators[static_cast<unsigned>(who)],
+                               .kind = hw::rmp_access_kind::write,
+                               .spa = spa})) {
+    case hw::rmp_lookup::skipped:
+        return cell_outcome::skipped;
+    case hw::rmp_lookup::made:
+        return cell_outcome::checked;
+    case hw::rmp_lookup::off:
+    case hw::rmp_lookup::unneeded: // not of writes
+        break;
+    }
+    return cell_outcome::off;
 }
 
 cell_counter &measurement::counter_of(unsigned thread, cell_accessor who, cell_level level,

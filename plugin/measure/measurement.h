@@ -29,7 +29,8 @@ struct alignas(64) vcpu_measure {
 
     page_filter<cell_counter *> filter;
     vcpu_cells cells;
-    bool in_guest = false; ///< the vCPU ran a guest when the filters were filled
+    cell_accessor filtered = cell_accessor::host; ///< whose accesses the filters are about
+    cell_accessor guest = cell_accessor::guest;   ///< the guest that the vCPU ran last
     /// Null until a TLB is modelled for the first time, and never again after that.
     std::atomic<vcpu_tlb *> tlb{nullptr};
     interval_source intervals;

@@ -14,7 +14,8 @@ using nlohmann::ordered_json;
 namespace
 {
 
-constexpr std::array accessor_names{"host", "guest"};
+constexpr std::array accessor_names{"host", "guest", "snp-guest"};
+static_assert(accessor_names.size() == cell_accessors);
 constexpr std::array level_names{"store", "fill"};
 
 template <class T> std::vector<T> minus(const std::vector<T> &a, const std::vector<T> &b)

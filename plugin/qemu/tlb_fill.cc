@@ -253,6 +253,7 @@ class cpu_hooks
             !fast_tlb::redirect(self, mmu_index, address, host, t.distance)) {
             refuse("a translation that QEMU has just cached is not where it belongs (fast-tlb)");
         }
+        the_rules.translated(self, address);
         return true;
     }
 

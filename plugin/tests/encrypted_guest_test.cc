@@ -150,6 +150,16 @@ TEST_F(encrypted_guest_test, vmrun_takes_registers_from_the_vmsa)
     EXPECT_TRUE(rules.translates(vcpu::current()));
 }
 
+TEST_F(encrypted_guest_test, vmrun_says_whether_it_is_an_snp_guest)
+{
+    run(sev_es);
+    EXPECT_EQ(listening.last_guest, hw::initiator::nonsnp_guest);
+    leave(hw::exit_code::interrupt);
+    become_snp();
+    run(sev_es);
+    EXPECT_EQ(listening.last_guest, hw::initiator::snp_guest);
+}
+
 TEST_F(encrypted_guest_test, vmrun_fails_without_what_it_needs)
 {
     const auto fails = [&](std::uint64_t control) {

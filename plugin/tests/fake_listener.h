@@ -34,6 +34,7 @@ class fake_listener final : public listener
     void vmrun(const vmrun_event &e) override
     {
         heard.emplace_back(e.failed == nullptr ? "vmrun" : "vmrun failed");
+        last_guest = e.guest;
     }
     void halted_for_good(unsigned) override { heard.emplace_back("halted"); }
     void cpu_started(unsigned) override { heard.emplace_back("started"); }
@@ -56,6 +57,7 @@ class fake_listener final : public listener
 
     bool awaits = false;
     std::vector<std::string> heard;
+    hw::initiator last_guest = hw::initiator::host; ///< of the last VMRUN
     denied_access last_denied;
 };
 

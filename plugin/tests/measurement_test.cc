@@ -133,6 +133,21 @@ TEST_F(measurement_fixture, ByCoreRegionAccessorAndOutcome)
     EXPECT_EQ(report()["estimates"][0]["skip_rate"], 0.5);
 }
 
+TEST_F(measurement_fixture, StoresOfSnpGuestsAreAlwaysChecked)
+{
+    enable();
+    ASSERT_TRUE(optimise_and_tell(0, high.base));
+    measured->switched({.mode = measure_mode::exact});
+    store(0, high_2m, cell_accessor::guest);
+    store(1, high_2m + hw::page_4k, cell_accessor::snp_guest);
+    EXPECT_EQ(report()["cells"], json::parse(R"([
+        [0, 2, "guest", "store", 0, 1, 0],
+        [0, 2, "snp-guest", "store", 1, 0, 0]])"));
+    EXPECT_EQ(report()["estimates"][0]["skip_rate"], 1.0);
+    EXPECT_EQ(report()["estimates"][1]["accessor"], "snp-guest");
+    EXPECT_EQ(report()["estimates"][1]["skip_rate"], 0.0);
+}
+
 TEST_F(measurement_fixture, TheFilterDoesNotOutliveTheTable)
 {
     enable();

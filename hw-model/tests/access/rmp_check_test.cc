@@ -322,6 +322,26 @@ TEST_F(rmpopt_skip, serves_no_walks_no_devices_and_no_snp_guests)
     }
 }
 
+TEST_F(rmpopt_skip, serves_no_private_writes_of_snp_guests)
+{
+    expect_npf(guest(kind::write), rmp_rule::guest_assigned);
+    EXPECT_EQ(rmp_lookup_of(*m, 0, guest(kind::write)), rmp_lookup::made);
+}
+
+TEST_F(rmpopt_skip, is_told_apart_from_lookups_that_no_access_needs)
+{
+    const rmp_access write = by(initiator::host, kind::write, page);
+    rmp_access shared = guest(kind::write);
+    shared.encrypted = false;
+    EXPECT_EQ(rmp_lookup_of(*m, 0, write), rmp_lookup::skipped);
+    EXPECT_EQ(rmp_lookup_of(*m, 2, write), rmp_lookup::made) << "another core";
+    EXPECT_EQ(rmp_lookup_of(*m, 0, shared), rmp_lookup::made);
+    EXPECT_EQ(rmp_lookup_of(*m, 0, by(initiator::host, kind::read, page)), rmp_lookup::unneeded);
+    m->firmware_clear_snp_en();
+    EXPECT_EQ(rmp_lookup_of(*m, 0, write), rmp_lookup::off);
+    EXPECT_EQ(rmp_lookup_of(*m, 0, shared), rmp_lookup::off);
+}
+
 TEST_F(rmpopt_skip, has_nothing_to_do_with_reads)
 {
     expect_unchecked(by(initiator::host, kind::read, page));

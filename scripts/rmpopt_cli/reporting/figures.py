@@ -7,7 +7,7 @@ from .measured import IN_NO_PHASE, Measured, Sum, phase_name, sums
 
 MOST_PHASES = 200  # in the table
 TILES_IN_A_ROW = 5
-WHO = {"host": "the host", "guest": "guests without SNP"}
+WHO = {"host": "the host", "guest": "guests without SNP", "snp-guest": "SNP guests"}
 
 
 def _percent(rate: float | None) -> str:

@@ -121,7 +121,7 @@ class Measured:
     @property
     def accessors(self) -> list[str]:
         found = Counter(cell[2] for cell in self.cells)
-        return [name for name in ("host", "guest") if found[name]]
+        return [name for name in shape.ACCESSORS if found[name]]
 
     def of(self, kind: str) -> list[dict]:
         return [event for event in self.events if event["type"] == kind]

@@ -12,7 +12,8 @@ HERE = Path(__file__).parent
 KILLED = "QEMU did not end by itself: the last second may be missing."
 RESTARTED = "The guest started anew: its times follow one another."
 CURVES = {("host", "store"): "stores of the host", ("host", "fill"): "its TLB fills (model)",
-          ("guest", "store"): "stores of guests without SNP", ("guest", "fill"): "their TLB fills (model)"}
+          ("guest", "store"): "stores of guests without SNP", ("guest", "fill"): "their TLB fills (model)",
+          ("snp-guest", "store"): "stores of SNP guests", ("snp-guest", "fill"): "their TLB fills (model)"}
 
 
 def document(heading: str, what: str, body: str, script: str = "") -> str:

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 
 Fields = Mapping[str, type | tuple[type, ...]]
 
+ACCESSORS = ("host", "guest", "snp-guest")  # guest: one that is not an SNP guest
 NUMBER = (int, float)
 LIST = re.compile(r"([0-9]+(-[0-9]+)?(,[0-9]+(-[0-9]+)?)*)?")
 MACHINE: Fields = {"cpus": int, "cores": int, "cpu_core": list, "rmp": dict, "policies": dict, "counters": dict,
@@ -59,7 +60,7 @@ def _list(text: str, below: int, where: str) -> None:
 
 def _cells(cells: list, cores: int, regions: int, where: str) -> None:
     for cell in cells:
-        if not isinstance(cell, list) or len(cell) != 7 or cell[2] not in ("host", "guest") \
+        if not isinstance(cell, list) or len(cell) != 7 or cell[2] not in ACCESSORS \
                 or cell[3] not in ("store", "fill"):
             raise Misshapen(f"{where}: no cell: {str(cell)[:60]}")
         core, gb, _, _, *numbers = cell

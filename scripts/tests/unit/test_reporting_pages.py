@@ -6,7 +6,7 @@ import re
 import unittest
 from pathlib import Path
 
-from rmpopt_cli.reporting import compare, compare_page, figures, grids, measured, page, timeline, trace
+from rmpopt_cli.reporting import compare, compare_page, figures, grids, measured, page, text, timeline, trace
 from rmpopt_cli.reporting.measured import Measured, Sum
 from rmpopt_cli.reporting.timeline import Groups
 from ..system.report import shown
@@ -80,6 +80,16 @@ class Page(Fixture):
         self.assertEqual((found["host.stores"], found["host.fills"], found["guest.stores"]), (4001150, 40, 7))
         self.assertIn("<th>number<br>skipped</th>", page.page(self.load()))  # four pairs of columns would be too wide
         self.assertEqual((found["phase0.host.fills"], found["phase1.guest.store.rate"]), (40, 0))
+
+    def test_snp_guests_are_apart_from_others(self) -> None:
+        for cells in (self.report["measure"]["cells"], self.report["measure"]["phases"][1]["cells"]):
+            cells += [[0, 2, "snp-guest", "store", 900, 0, 0], [0, 2, "snp-guest", "fill", 30, 0, 0]]
+        html = page.page(self.load())
+        found = shown(html)
+        self.assertEqual((found["guest.stores"], found["snp-guest.stores"], found["snp-guest.store.rate"]), (7, 900, 0))
+        self.assertEqual((found["phase1.snp-guest.fills"], found["phase0.snp-guest.stores"]), (30, 0))
+        self.assertIn("stores of SNP guests", html)
+        self.assertRegex(text.text(self.load()), r"(?m)^ +900  +snp-guest stores")
 
     def test_without_a_model_nothing_is_said_of_fills(self) -> None:
         self.report["measure"]["tlb"] = None
