@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 
 namespace rmpopt::hw
 {
@@ -30,5 +31,12 @@ enum class exit_class : std::uint8_t { automatic, vmm_communication };
 /// `info1`: EXITINFO1; of a nested page fault its reserved bit counts, by which hypervisors mark
 /// emulated devices.
 exit_class class_of_exit(std::uint64_t code, std::uint64_t info1);
+
+/// "0x1f".
+std::string hexadecimal(std::uint64_t value);
+
+/// The name in appendix C, without VMEXIT_: "IOIO", "CR3_WRITE"; of a code that is not there the
+/// code.
+std::string exit_name(std::uint64_t code);
 
 } // namespace rmpopt::hw
