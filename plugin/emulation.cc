@@ -18,6 +18,7 @@
 #include "qemu/vcpu_stall.h"
 #include "qemu/vcpu_turns.h"
 #include "sev/encrypted_guest.h"
+#include "sev/guest_counts.h"
 #include "x86/page_tables.h"
 
 #include <array>
@@ -301,6 +302,7 @@ report_snapshot emulation::snapshot(bool complete) const
     if (started()) {
         s.psp = secure_processor_.snapshot();
         observers_.add_to(s);
+        s.encrypted_guests = guest_counts_json();
     }
     s.guard_changes = protection_changes();
     s.stale_breakpoints = stale_code::seen().breakpoints;

@@ -278,6 +278,13 @@ void observers::denied(const place &where, const denied_access &access)
     }
 }
 
+void observers::guest_page(const guest_page_event &e)
+{
+    if (watch_ != nullptr) {
+        watch_->guest_page(e);
+    }
+}
+
 void observers::dma_blocked(hw::spa_t spa)
 {
     hw::counter_set::counter &blocked = settings_.machine->counters().dma_blocked;

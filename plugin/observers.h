@@ -57,6 +57,7 @@ class observers final : public listener
                const hw::rmp_changes &changes) override;
     void vmrun(const vmrun_event &e) override;
     void halted_for_good(unsigned cpu) override;
+    void guest_page(const guest_page_event &e) override;
     void cpu_started(unsigned cpu) override;
     void excepted(unsigned cpu, std::uint64_t rip) override;
     void interrupted(unsigned cpu, std::uint64_t rip) override;

@@ -7,29 +7,18 @@
 #include "runtime.h"
 
 #include "rmpopt_mark.h"
+#include "snp_guest.h"
 
-#define C_BIT (1ul << 51)
-#define RMP_VALIDATED (1ul << 62)
-#define RMP_VMSA (1ul << 61)
-#define VMSA_GPA 0xfffffffff000ul
 #define ENTRY_FLAGS 0x67ul /* present, write, user, accessed, dirty */
 enum {
     TIMES = 1000,
     OFFSET = 77 * PAGE_4K, /* a page by which nobody else finds the plugin's counters */
-    VMSA_RCX = 0x308 / 8,
-    VMSA_RDI = 0x338 / 8,
-    VMSA_RIP = 0x178 / 8,
-    VMSA_RFLAGS = 0x170 / 8,
-    VMSA_SEV_FEATURES = 0x3b0 / 8,
-    VMSA_XCR0 = 0x3e8 / 8,
-    COMMON_BYTES = 0x298,
 };
 /* Unused by svm_create(): tables of three levels. */
 #define SPARE_TABLES 0x5000ul
 #define TARGET GUEST_SMALL /* guest-physical address of the page that is stored to */
 
 static struct svm_guest guest;
-static uint64_t *vmsa;
 static uint64_t target; /* its system address, in a region where nothing else is */
 static uint8_t *window; /* its address for the host, and for the guest */
 static uint64_t *guest_entry;
@@ -105,8 +94,7 @@ static unsigned length_of(const char *text)
 static void run_and_count(const char *phase, const char *accessor, bool skipped)
 {
     rmpopt_mark_phase(phase, length_of(phase));
-    EXPECT_NO_TRAP(insn_vmsave(rdmsr(MSR_VM_HSAVE_PA), 0, 0));
-    EXPECT_EQ(svm_run(&guest), EXIT_HLT);
+    EXPECT_EQ(sev_run(&guest), EXIT_HLT);
     rmpopt_mark_phase(NULL, 0);
     print_expected(phase, accessor, skipped);
     print("# expect phase=%s cpu=0 gb=%lu accessor=%s outcome=%s fills=1\n", phase,
@@ -142,46 +130,27 @@ static void plain_guest(const void *unused)
     run_and_count("plain", "guest", skipped);
 }
 
-/* What VMRUN loads. The VMSA is plain memory, here and while it is not assigned. */
-static void fill_vmsa(void)
+static void load(void)
 {
-    vmsa[VMSA_RCX] = TIMES;
-    vmsa[VMSA_RDI] = (uint64_t)window;
-    vmsa[VMSA_RIP] = GUEST_CODE;
-    vmsa[VMSA_RFLAGS] = 2;
+    sev_load(&guest, &code_store, (uint64_t)window, TIMES);
 }
 
 static void sev_es_guest(const void *unused)
 {
     (void)unused;
-    vmsa = (uint64_t *)(allocate_or_fail(PAGE_2M, PAGE_2M) + PAGE_4K);
-    memcpy(vmsa, (uint8_t *)guest.vmcb + 0x400, COMMON_BYTES);
-    vmsa[VMSA_XCR0] = 1;
-    guest.vmcb->nested_control = NESTED_PAGING | NESTED_SEV | NESTED_SEV_ES;
-    guest.vmcb->vmsa = (uint64_t)vmsa;
-    svm_load(&guest, &code_store);
-    fill_vmsa();
+    sev_es_create(&guest);
+    load();
     bool skipped = optimise();
     store_by_host(1);
     run_and_count("sev-es", "guest", skipped);
-}
-
-/* What firmware does at launch. */
-static void give_to_guest(uint64_t spa, uint64_t gpa, uint64_t flags)
-{
-    REQUIRE_EQ(rmp_assign(spa, RMP_PAGE_4K, guest.vmcb->asid, gpa), RMP_SUCCESS);
-    *(uint64_t *)rmp_entry_address(spa) |= flags;
 }
 
 /* Neither the host's nor another guest's optimisation of the region is one for an SNP guest. */
 static void shared_page_of_an_snp_guest(const void *unused)
 {
     (void)unused;
-    fill_vmsa();
-    vmsa[VMSA_SEV_FEATURES] = 1;
-    for (uint64_t gpa = 0; gpa < PAGE_2M; gpa += PAGE_4K)
-        give_to_guest(guest.memory + gpa, gpa, RMP_VALIDATED);
-    give_to_guest((uint64_t)vmsa, VMSA_GPA, RMP_VMSA);
+    snp_create(&guest);
+    load();
     EXPECT_EQ(optimise(), cpu_has_rmpopt());
     store_by_host(1);
     run_and_count("snp-shared", "snp-guest", false);
@@ -191,14 +160,12 @@ static void shared_page_of_an_snp_guest(const void *unused)
 static void private_page_of_an_snp_guest(const void *unused)
 {
     (void)unused;
-    REQUIRE_EQ(rmp_unassign((uint64_t)vmsa, RMP_PAGE_4K), RMP_SUCCESS);
-    fill_vmsa();
-    give_to_guest((uint64_t)vmsa, VMSA_GPA, RMP_VMSA);
-    REQUIRE_EQ(rmp_unassign(guest.memory + SPARE_TABLES + 2 * PAGE_4K, RMP_PAGE_4K), RMP_SUCCESS);
-    *guest_entry |= C_BIT;
-    give_to_guest(guest.memory + SPARE_TABLES + 2 * PAGE_4K, SPARE_TABLES + 2 * PAGE_4K,
-                  RMP_VALIDATED);
-    give_to_guest(target, TARGET, RMP_VALIDATED);
+    uint64_t table = SPARE_TABLES + 2 * PAGE_4K;
+    REQUIRE_EQ(rmp_unassign(guest.memory + table, RMP_PAGE_4K), RMP_SUCCESS);
+    *guest_entry |= GUEST_C_BIT;
+    snp_give(&guest, guest.memory + table, table, RMP_VALIDATED);
+    snp_give(&guest, target, TARGET, RMP_VALIDATED);
+    load();
     EXPECT(!optimise());
     run_and_count("snp-private", "snp-guest", false);
     REQUIRE_EQ(rmp_unassign(target, RMP_PAGE_4K), RMP_SUCCESS);

@@ -41,6 +41,24 @@ struct vmrun_event {
     const char *failed = nullptr; ///< why it ends with VMEXIT_INVALID; nullptr if the guest runs
 };
 
+/// What an SNP guest does to a page that the RMP says is its own, and that no guest does which
+/// keeps the rules.
+struct guest_page_event {
+    enum class kind : std::uint8_t {
+        validated_again, ///< PVALIDATE of a page that was validated: CF
+        not_validated,   ///< an access to a page that was not: #VC
+        shared_access,   ///< an access without C-bit to a page that it has validated
+        shared_request,  ///< it asks the hypervisor to share a page that it has validated
+    };
+
+    kind what = kind::validated_again;
+    unsigned cpu = 0;
+    std::uint32_t asid = 0;
+    std::uint64_t gpa = 0; ///< of the page
+    hw::spa_t spa = 0;
+    std::uint64_t rip = 0; ///< the guest's
+};
+
 class listener
 {
   public:
@@ -72,6 +90,8 @@ class listener
     virtual void interrupted(unsigned cpu, std::uint64_t rip) = 0;
     /// The CPU is about to take an interrupt. False when that has to wait.
     virtual bool takes_interrupt(unsigned cpu) = 0;
+
+    virtual void guest_page(const guest_page_event &e) = 0;
 
     // Accesses that the RMP stopped.
     virtual void denied(const place &where, const denied_access &access) = 0;

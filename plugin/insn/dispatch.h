@@ -140,7 +140,7 @@ void emulate_vmsave(const insn_event &event);
 /// Only observes HLT; QEMU executes it.
 void emulate_hlt(const insn_event &event);
 void emulate_marker(insn_event event);
-void emulate_vmgexit(const insn_event &event);
+void emulate_vmgexit(insn_event event);
 void emulate_pvalidate(insn_event event);
 void emulate_rmpadjust(insn_event event);
 void emulate_rmpquery(insn_event event);

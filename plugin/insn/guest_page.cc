@@ -4,6 +4,7 @@
 #include "hw-model/base/x86_bits.h"
 #include "hw-model/guest/vmexit.h"
 #include "sev/encrypted_guest.h"
+#include "sev/guest_counts.h"
 
 namespace rmpopt
 {
@@ -45,6 +46,25 @@ void raise_any(const insn_event &event, const hw::guest_result &r, std::uint64_t
     }
 }
 
+void note_executed(const vcpu &cpu, hw::guest_insn insn, const hw::guest_registers &registers,
+                   const hw::guest_result &r, const hw::guest_translation &page)
+{
+    guest_counters &counters = guest_counters_of(cpu);
+    if (insn == hw::guest_insn::rmpadjust) {
+        bump(counters.rmpadjust);
+    }
+    if (insn != hw::guest_insn::pvalidate) {
+        return;
+    }
+    bump(counters.pvalidate);
+    if (r.cf) {
+        bump(counters.pvalidate_unchanged);
+    }
+    if (r.cf && (registers.rdx & 1) != 0) {
+        tell_page(cpu, guest_page_event::kind::validated_again, page.gpa, page.spa, cpu.rip());
+    }
+}
+
 } // namespace
 
 hw::guest_result execute_guest_insn(insn_event &event, hw::guest_insn insn,
@@ -64,6 +84,7 @@ hw::guest_result execute_guest_insn(insn_event &event, hw::guest_insn insn,
                                         .large_nested = page.large_nested,
                                         .encrypted = page.encrypted});
     raise_any(event, r, page.gpa);
+    note_executed(event.cpu, insn, registers, r, page);
     return r;
 }
 

@@ -8,11 +8,13 @@
 namespace rmpopt
 {
 
-void emulate_vmgexit(const insn_event &event)
+void emulate_vmgexit(insn_event event)
 {
     if (!runs_encrypted_guest(event.cpu) || !encrypted_guest_of(event.cpu).es) {
         return;
     }
+    synchronise(event);
+    note_request(event.cpu);
     exit_behind(event, hw::exit_code::vmgexit);
 }
 

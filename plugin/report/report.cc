@@ -242,6 +242,7 @@ std::string render_report(const report_snapshot &s)
         out["counters"]["changed_blocks"] = s.changed_blocks;
         out["regions"] = regions(m);
     }
+    out["encrypted_guests"] = s.encrypted_guests;
     out["measure"] = s.measure;
     out["watch"] = watch_json(s);
     out["lstar"] = s.lstar == 0 ? ordered_json() : ordered_json(hex(s.lstar));

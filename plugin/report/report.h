@@ -29,9 +29,10 @@ struct report_snapshot {
     std::string persona;
     bool psp_present = false;
     hw::firmware_snapshot psp;
-    const watch *watcher = nullptr; ///< nullptr: the watch is off
-    nlohmann::ordered_json measure; ///< measurement::report()
-    std::uint64_t lstar = 0;        ///< the guest's MSR_LSTAR; 0 unless it was written
+    const watch *watcher = nullptr;          ///< nullptr: the watch is off
+    nlohmann::ordered_json measure;          ///< measurement::report()
+    nlohmann::ordered_json encrypted_guests; ///< guest_counts_json()
+    std::uint64_t lstar = 0;                 ///< the guest's MSR_LSTAR; 0 unless it was written
     std::optional<schedule_record::summary> schedule; ///< nothing when it is not kept
     std::vector<stall_points::count> points;          ///< empty when they are not counted
     std::uint64_t guard_changes = 0;

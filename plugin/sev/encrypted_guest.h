@@ -6,11 +6,14 @@
 //   translate.cc  while the guest runs: all its translations, with the C-bit and RMP checks
 //   leave.cc      at what would be a #VMEXIT: raises #VC in the guest instead, or saves the
 //                 registers in the VMSA and gives the host its own
+//   requests.cc   what the guest does with its pages and asks for, for listeners
+//   guest_counts  how often all that happens
 //
 // All functions are for the current vCPU, on its own thread.
 #pragma once
 
 #include "enforce/svm_guest.h"
+#include "events/listener.h"
 #include "hw-model/guest/nested_walk.h"
 #include "hw-model/guest/vmsa.h"
 #include "qemu/tlb_fill.h"
@@ -58,6 +61,17 @@ void add_encrypted_guest_rules(translation_rules &rules);
 /// Where the operand of PVALIDATE, RMPADJUST or RMPQUERY leads. The guest leaves, or gets an
 /// exception, when it leads nowhere. After synchronise().
 hw::guest_translation translate_operand(const vcpu &cpu, std::uint64_t address);
+
+/// The guest is about to leave with VMGEXIT: counts what it asks for and tells the listener of
+/// pages that it should not ask for. After synchronise().
+void note_request(const vcpu &cpu);
+
+/// Tells the listener of the guest's page. `rip`: of the instruction.
+void tell_page(const vcpu &cpu, guest_page_event::kind what, std::uint64_t gpa, hw::spa_t spa,
+               std::uint64_t rip);
+
+/// True when the page at `spa` is one that this SNP guest has validated, at `gpa`.
+bool has_validated(const encrypted_guest &guest, std::uint64_t gpa, hw::spa_t spa);
 
 /// True when the guest's hypervisor wants to be told after a write that exits with `code`, one of
 /// the write traps (APM vol. 2, appendix C).

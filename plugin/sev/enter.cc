@@ -3,6 +3,7 @@
 #include "enforce/state.h"
 #include "qemu/svm.h"
 #include "sev/encrypted_guest.h"
+#include "sev/guest_counts.h"
 #include "x86/vmcb.h"
 
 namespace rmpopt
@@ -104,6 +105,7 @@ void enter_encrypted_guest(const vcpu &cpu, hw::spa_t vmcb, const vmcb_view &v)
     }
     memory().store(vmcb + vmcb_field::exit_code, no_exit_yet);
     guest.runs = true;
+    bump(guest_counters_of(cpu).entries);
     svm::flush_tlb(cpu);
 }
 

@@ -7,6 +7,7 @@
 #include "hw-model/guest/vmexit.h"
 #include "qemu/svm.h"
 #include "sev/encrypted_guest.h"
+#include "sev/guest_counts.h"
 #include "x86/decode_assist.h"
 #include "x86/decoder.h"
 #include "x86/vmcb.h"
@@ -203,6 +204,7 @@ bool leave_encrypted_guest(const vcpu &cpu)
     const std::uint64_t info1 = load_word(guest.vmcb + vmcb_field::exit_info1);
     if (guest.es && hw::class_of_exit(code, info1) == hw::exit_class::vmm_communication) {
         memory().store(guest.vmcb + vmcb_field::exit_code, no_exit_yet);
+        guest_counters_of(cpu).vc.add(code);
         raise_vc(cpu, guest, code);
         return true;
     }
@@ -216,6 +218,7 @@ bool leave_encrypted_guest(const vcpu &cpu)
         return true;
     }
     guest.runs = false;
+    guest_counters_of(cpu).exits.add(code);
     svm::flush_tlb(cpu);
     const std::scoped_lock lock(enforced.machine->rmp_lock());
     enforced.machine->leave_guest(cpu.index());

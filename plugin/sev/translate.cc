@@ -6,6 +6,7 @@
 #include "hw-model/guest/vmexit.h"
 #include "qemu/svm.h"
 #include "sev/encrypted_guest.h"
+#include "sev/guest_counts.h"
 #include "x86/vmcb.h"
 
 namespace rmpopt
@@ -34,15 +35,22 @@ hw::rmp_access_kind kind_of(translation::access a)
     case hw::guest_translation::outcome::general_protection:
         cpu.raise(vector::gp, 0, 0);
     case hw::guest_translation::outcome::page_fault:
+        bump(guest_counters_of(cpu).page_faults);
         cpu.set_cr2(address);
         cpu.raise(vector::pf, static_cast<int>(t.error_code), 0);
     case hw::guest_translation::outcome::not_validated:
+        tell_page(cpu, guest_page_event::kind::not_validated, t.gpa, t.spa, cpu.rip());
         exit_encrypted_guest(cpu, hw::exit_code::page_not_validated);
     case hw::guest_translation::outcome::nested_page_fault:
     case hw::guest_translation::outcome::mapped:
         break;
     }
     if (t.verdict.checked) {
+        bump(guest_counters_of(cpu).rmp_faults);
+        if (t.verdict.rule == hw::rmp_rule::hypervisor_owned &&
+            has_validated(encrypted_guest_of(cpu), t.gpa, t.spa)) {
+            tell_page(cpu, guest_page_event::kind::shared_access, t.gpa, t.spa, cpu.rip());
+        }
         tell_denied(cpu, {.address = address, .spa = t.spa, .verdict = t.verdict, .code = t.info1});
     }
     exit_encrypted_guest(cpu, hw::exit_code::nested_page_fault, t.info1, t.gpa);
@@ -102,6 +110,11 @@ own_translation translate_for_encrypted_guest(const own_access &a)
         return {};
     }
     const bool fetch = a.kind == translation::access::fetch;
+    bump(guest_counters_of(a.cpu).tlb_fills);
+    if (!t.encrypted && !fetch && a.may_fault && has_validated(guest, t.gpa, t.spa)) {
+        tell_page(a.cpu, guest_page_event::kind::shared_access, t.gpa, t.spa,
+                  a.ra == 0 ? a.cpu.rip() : a.cpu.rip_at(a.ra));
+    }
     const bool own = t.encrypted && guest.identity.snp;
     const std::ptrdiff_t hidden = own ? 0 : hidden_from_others(t.spa);
     return {.found = true,

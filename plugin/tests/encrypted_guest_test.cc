@@ -9,6 +9,7 @@
 #include "insn/dispatch.h"
 #include "machine_fixture.h"
 #include "sev/encrypted_guest.h"
+#include "sev/guest_counts.h"
 
 #include <gtest/gtest.h>
 
@@ -387,6 +388,193 @@ TEST_F(encrypted_guest_test, the_host_of_a_plain_sev_guest_is_told_of_the_instru
     EXPECT_EQ(load(vmcb + 0xc8), 0u);
     EXPECT_EQ(load(vmcb + 0xd0) & 0xffffff, 0x07880fu);
     EXPECT_EQ(load(vmcb + 0x78), 6u);
+}
+
+TEST_F(encrypted_guest_test, a_shared_access_to_a_validated_page_is_told)
+{
+    using kind = guest_page_event::kind;
+    constexpr hw::spa_t page = low_2m + 0x45000, foreign = low_2m + 0x46000;
+    map_code({0x90});
+    store(nested + 0x2000, (nested + 0x3000) | 7);
+    for (hw::spa_t i = 0; i < 512; ++i) {
+        store(nested + 0x3000 + 8 * i, (low_2m + i * hw::page_4k) | 7);
+    }
+    // Paging with one 2 MB page, without the C-bit; the tables are the guest's own.
+    constexpr hw::spa_t tables = low_2m + 0x20000;
+    store(tables, 0x21000 | 7);
+    store(tables + 0x1000, 0x22000 | 7);
+    store(tables + 0x2000, 0x87 | 0x60);
+    const auto own = [&](hw::spa_t spa, std::uint32_t asid, bool validated) {
+        hw::rmp_entry e;
+        e.assigned = true;
+        e.validated = validated;
+        e.asid = asid;
+        e.gpa = spa - low_2m;
+        e.vmpl[0] = 0xf;
+        m->rmp().store(spa, e);
+    };
+    for (const hw::spa_t table : {tables, tables + 0x1000, tables + 0x2000}) {
+        own(table, 5, true);
+    }
+    own(page, 5, true);
+    own(foreign, 6, true);
+    become_snp();
+    run(sev_es);
+    qemu.paging = {.cr0 = cr0_pe | cr0_pg, .cr3 = 0x20000, .cr4 = cr4_pae, .rflags = 2};
+    qemu.efer = efer_lma;
+    own_access a{.cpu = vcpu::current(),
+                 .address = page - low_2m + 8,
+                 .kind = translation::access::read,
+                 .user = false,
+                 .smap = false,
+                 .is_32 = false,
+                 .may_fault = true,
+                 .ra = 0};
+    const auto access = [&](translation::access what, hw::spa_t spa) {
+        a.kind = what;
+        a.address = spa - low_2m + 8;
+        try {
+            rules.translate(a);
+            return true;
+        } catch (const fake::left &) {
+            return false;
+        }
+    };
+    EXPECT_TRUE(access(translation::access::read, page));
+    ASSERT_EQ(listening.pages.size(), 1u);
+    EXPECT_EQ(listening.pages[0].what, kind::shared_access);
+    EXPECT_EQ(listening.pages[0].asid, 5u);
+    EXPECT_EQ(listening.pages[0].gpa, 0x45000u);
+    EXPECT_EQ(listening.pages[0].spa, page);
+    EXPECT_FALSE(access(translation::access::write, page)) << "the RMP stops it";
+    EXPECT_EQ(listening.pages.size(), 2u);
+    listening.pages.clear();
+    EXPECT_TRUE(access(translation::access::read, low_2m + 0x47000)) << "a shared page";
+    EXPECT_TRUE(access(translation::access::write, low_2m + 0x47000));
+    EXPECT_TRUE(access(translation::access::read, foreign)) << "the hypervisor's mistake";
+    EXPECT_FALSE(access(translation::access::write, foreign));
+    own(page, 5, false);
+    EXPECT_TRUE(access(translation::access::read, page)) << "its validation is rescinded";
+    own(page, 5, true);
+    a.may_fault = false;
+    EXPECT_TRUE(access(translation::access::read, page)) << "not an access of the guest's";
+    a.may_fault = true;
+    EXPECT_TRUE(access(translation::access::fetch, page)) << "fetches are private in any case";
+    EXPECT_TRUE(listening.pages.empty());
+    own(page, 5, false);
+    EXPECT_FALSE(access(translation::access::fetch, page));
+    ASSERT_EQ(listening.pages.size(), 1u);
+    EXPECT_EQ(listening.pages[0].what, kind::not_validated);
+}
+
+TEST_F(encrypted_guest_test, pvalidate_of_a_validated_page_is_told)
+{
+    constexpr hw::spa_t page = low_2m + 0x45000;
+    map_code({0x90});
+    store(nested + 0x2000, (nested + 0x3000) | 7);
+    store(nested + 0x3000 + 8 * 0x45, page | 7);
+    hw::rmp_entry e;
+    e.assigned = true;
+    e.asid = 5;
+    e.gpa = 0x45000;
+    m->rmp().store(page, e);
+    become_snp();
+    run(sev_es);
+    qemu.paging.cr0 = cr0_pe; // private, one to one
+    const auto pvalidate = [&](std::uint64_t rdx) {
+        qemu.reg[rax] = 0x45000;
+        qemu.reg[rcx] = 0;
+        qemu.reg[rmpopt::rdx] = rdx;
+        return execute({0xf2, 0x0f, 0x01, 0xff}) && !last_fault && !last_exit;
+    };
+    EXPECT_TRUE(pvalidate(1));
+    EXPECT_TRUE(m->rmp().load(page).validated);
+    EXPECT_TRUE(listening.pages.empty());
+    EXPECT_TRUE(pvalidate(1));
+    ASSERT_EQ(listening.pages.size(), 1u);
+    EXPECT_EQ(listening.pages[0].what, guest_page_event::kind::validated_again);
+    EXPECT_EQ(listening.pages[0].gpa, 0x45000u);
+    EXPECT_TRUE(pvalidate(0));
+    EXPECT_TRUE(pvalidate(0)) << "to rescind twice does no harm";
+    EXPECT_EQ(listening.pages.size(), 1u);
+}
+
+TEST_F(encrypted_guest_test, a_request_to_share_a_validated_page_is_told)
+{
+    // The fake's guest-physical addresses are system addresses.
+    constexpr hw::spa_t ghcb = low_2m + 0x30000, list = ghcb + 0x800, page = low_2m + 0x5000;
+    hw::rmp_entry e;
+    e.assigned = e.validated = true;
+    e.asid = 5;
+    e.gpa = page;
+    m->rmp().store(page, e);
+    const auto ask = [&](std::uint64_t code, std::uint64_t operation) {
+        store(vmcb + 0xa0, ghcb);
+        store(ghcb + 0x390, code);
+        store(ghcb + 0x3a8, list);
+        store(list, 1ull << 16);
+        store(list + 8, (page - hw::page_4k) | operation << 52);
+        store(list + 16, page | operation << 52);
+        run(sev_es);
+        qemu.rip = 0x3000;
+        EXPECT_TRUE(execute({0xf3, 0x0f, 0x01, 0xd9}));
+        leave(hw::exit_code::vmgexit);
+    };
+    ask(0x80000010, 2);
+    EXPECT_TRUE(listening.pages.empty()) << "SEV-ES";
+    become_snp();
+    ask(0x80000010, 1);
+    ask(0x80000011, 2);
+    EXPECT_TRUE(listening.pages.empty());
+    ask(0x80000010, 2);
+    ASSERT_EQ(listening.pages.size(), 1u);
+    EXPECT_EQ(listening.pages[0].what, guest_page_event::kind::shared_request);
+    EXPECT_EQ(listening.pages[0].gpa, page);
+    EXPECT_EQ(listening.pages[0].rip, 0x3000u);
+    e.validated = false;
+    m->rmp().store(page, e);
+    ask(0x80000010, 2);
+    EXPECT_EQ(listening.pages.size(), 1u) << "rescinded before";
+}
+
+TEST_F(encrypted_guest_test, entries_and_exits_are_counted)
+{
+    const auto count = [](std::string_view what, const std::string &name) {
+        const nlohmann::ordered_json all = guest_counts_json();
+        return all.is_null() ? 0 : all[what].value(name, 0);
+    };
+    const auto entries = [] {
+        const nlohmann::ordered_json all = guest_counts_json();
+        return all.is_null() ? 0 : all["entries"].get<int>();
+    };
+    const int entered = entries(), cpuid = count("vc", "CPUID"),
+              interrupts = count("exits", "INTR");
+    run(sev_es);
+    leave(hw::exit_code::cpuid);
+    leave(hw::exit_code::cpuid);
+    leave(hw::exit_code::interrupt);
+    EXPECT_EQ(entries(), entered + 1);
+    EXPECT_EQ(count("vc", "CPUID"), cpuid + 2);
+    EXPECT_EQ(count("exits", "INTR"), interrupts + 1);
+    EXPECT_EQ(count("exits", "CPUID"), 0) << "the host did not see it";
+    store(vmcb + 0x90, 1);
+    qemu.reg[rax] = vmcb;
+    execute({0x0f, 0x01, 0xd8});
+    EXPECT_EQ(entries(), entered + 1) << "an ordinary guest";
+}
+
+TEST(code_counts, have_room_for_what_a_guest_makes_up)
+{
+    code_counts counts;
+    for (std::uint64_t code = 0; code < 1000; ++code) {
+        counts.add(code);
+        counts.add(7);
+    }
+    std::map<std::uint64_t, std::uint64_t> sums;
+    counts.add_to(sums);
+    EXPECT_EQ(sums.size(), 128u);
+    EXPECT_EQ(sums[7], 1001u);
+    EXPECT_EQ(sums[0], 1u);
 }
 
 TEST_F(encrypted_guest_test, vmgexit_ends_the_guest_behind_itself)

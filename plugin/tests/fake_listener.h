@@ -36,6 +36,7 @@ class fake_listener final : public listener
         heard.emplace_back(e.failed == nullptr ? "vmrun" : "vmrun failed");
         last_guest = e.guest;
     }
+    void guest_page(const guest_page_event &e) override { pages.push_back(e); }
     void halted_for_good(unsigned) override { heard.emplace_back("halted"); }
     void cpu_started(unsigned) override { heard.emplace_back("started"); }
     void excepted(unsigned, std::uint64_t) override { heard.emplace_back("excepted"); }
@@ -57,6 +58,7 @@ class fake_listener final : public listener
 
     bool awaits = false;
     std::vector<std::string> heard;
+    std::vector<guest_page_event> pages;
     hw::initiator last_guest = hw::initiator::host; ///< of the last VMRUN
     denied_access last_denied;
 };

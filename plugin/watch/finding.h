@@ -89,6 +89,17 @@ inline constexpr std::array finding_infos{
                  "pages given to firmware are returned by SNP_PAGE_RECLAIM and RMPUPDATE"},
     finding_info{"dirty-rmp", severity::error,
                  "zero the RMP and its bookkeeping area before setting SNP_EN"},
+    // What only an SNP guest can do wrong.
+    finding_info{"guest-validates-twice", severity::error,
+                 "a guest that validates what it has validated may be shown a second page there"},
+    finding_info{"guest-unvalidated-page", severity::error,
+                 "PVALIDATE must come first; a page that the host has taken away and given back "
+                 "counts as never validated"},
+    finding_info{"guest-shared-access", severity::error,
+                 "a private page is mapped without the C-bit: reads see cipher text, and writes "
+                 "leave the guest"},
+    finding_info{"guest-shares-validated", severity::error,
+                 "rescind the validation before the request to make the page shared"},
 };
 
 /// The row of an id. The constructor rejects an id without a row at compile time.

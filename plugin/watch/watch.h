@@ -11,6 +11,7 @@
 // firmware's lock and the RMP lock, so no caller may hold either of those.
 #pragma once
 
+#include "events/listener.h"
 #include "hw-model/access/rmp_check.h"
 #include "hw-model/firmware/firmware.h"
 #include "hw-model/insn/rmpopt.h"
@@ -83,6 +84,9 @@ class watch
     void psmash(const place &where, hw::spa_t spa, hw::rmp_status status);
     /// The RMP refused a store of the host by this rule.
     void write_refused(const place &where, std::optional<hw::spa_t> spa, hw::rmp_rule rule);
+
+    /// An SNP guest broke a rule of its own.
+    void guest_page(const guest_page_event &e);
 
     /// The CPU executed HLT with interrupts off, as Linux does when it takes a CPU offline.
     void cpu_offline(unsigned cpu);

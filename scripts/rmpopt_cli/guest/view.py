@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ..base.console import error, note, say
 from ..base.errors import OK
+from ..reporting import guests
 from . import proofs, rmpopt_use, tables, watch
 from .guest_link import Section
 from .request import Request
@@ -114,3 +115,5 @@ class View:
         if plugin:
             counters = plugin.get("counters", {})
             self._print(f"{tables.how_many(plugin, tables.online(guest))}; {counts(counters)}")
+            if about_guests := guests.line(plugin):
+                self._print(about_guests)

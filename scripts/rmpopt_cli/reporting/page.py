@@ -4,7 +4,7 @@ import json
 from html import escape
 from pathlib import Path
 
-from . import charts, figures, grids, timeline
+from . import charts, figures, grids, guests, timeline
 from .measured import UNMEASURED, Measured
 from .timeline import Groups
 
@@ -77,6 +77,12 @@ def _regions(measured: Measured) -> str:
         "</section><section><h2>RMPOPT table</h2>", _table(measured, groups), "</section></div>"])
 
 
+def _guests(measured: Measured) -> str:
+    rows = "".join(f'<tr><th scope="row">{escape(name)}</th><td>{figures.number(f"guests.{name}", n, f"{n:,}")}</td>'
+                   f'<td class="remark">{escape(remark)}</td></tr>' for n, name, remark in guests.rows(measured.report))
+    return f"<section><h2>Guests with encrypted memory</h2><table>{rows}</table></section>" if rows else ""
+
+
 def page(measured: Measured) -> str:
     report = measured.report
     warnings = [KILLED] * (not report["complete"]) + [RESTARTED] * measured.restarted
@@ -86,5 +92,6 @@ def page(measured: Measured) -> str:
                         _regions(measured), "<section><h2>What was measured, and what is a model</h2>",
                         figures.facts(measured), "</section>"])
     notes = "".join(f'<p class="warning">{text}</p>' for text in warnings)
+    body += _guests(measured)
     return document("RMP checks", f"{measured.what} · {measured.mode}", f"{notes}<main>{body}</main>",
                     (HERE / "page.js").read_text())

@@ -29,6 +29,9 @@ SHARE = (*NUMBER, type(None))
 ESTIMATE: Fields = {"accessor": str, "stores": int, "stores_low": int, "stores_high": int, "skip_rate": SHARE,
                     "low": SHARE, "high": SHARE, "blocks": int}
 GUESTS: Fields = {"launched": int, "ended": int}
+CAUSES = ("exits", "vc", "requests")
+ENCRYPTED_GUESTS: Fields = {"entries": int, **dict.fromkeys(CAUSES, dict), "tlb_fills": int, "page_faults": int,
+                            "rmp_faults": int, "pvalidate": int, "pvalidate_unchanged": int, "rmpadjust": int}
 CHANGES: Fields = {"gb": int, "count": int, "failed": int}
 EVENT: Fields = {"t": NUMBER, "type": str}
 EVENTS: Mapping[str, Fields] = {
@@ -108,6 +111,10 @@ def checked_report(report: dict) -> dict:
     cores = report["cpu_core"]
     if len(cores) != report["cpus"] or not all(type(core) is int and 0 <= core < report["cores"] for core in cores):
         raise Misshapen("'cpu_core' does not give each CPU its core")
+    if (counts := report.get("encrypted_guests")) is not None:
+        _fields(counts, ENCRYPTED_GUESTS, "encrypted guests")
+        for cause in CAUSES:
+            _fields(counts[cause], dict.fromkeys(counts[cause], int), f"{cause} of encrypted guests")
     if report["measure"] is not None:
         _fields(report["counters"], COUNTERS, "counters")
         _measure(report["measure"], report["cores"], len(report["regions"]))

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Writes the report as text, in the style of perf stat."""
+from . import guests
 from .measured import IN_NO_PHASE, LEVELS, PLACEMENT, UNMEASURED, Measured, phase_name, sums
 
 WIDTH = 18
@@ -82,8 +83,13 @@ def _head(measured: Measured) -> list[str]:
     return [*lines, ""]
 
 
+def _guests(measured: Measured) -> list[str]:
+    rows = guests.rows(measured.report)
+    return [" Guests with encrypted memory:", "", *(_row(*row) for row in rows), ""] if rows else []
+
+
 def text(measured: Measured) -> str:
-    lines = ["", *_head(measured)]
+    lines = ["", *_head(measured), *_guests(measured)]
     if not measured.measure:
         return "\n".join([*lines, f" {UNMEASURED}", ""]) + "\n"
     lines += [" All:", "", *_checks(measured.cells, measured.measure["estimates"], measured.accessors)]

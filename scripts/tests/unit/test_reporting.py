@@ -51,7 +51,7 @@ REPORT = {
                  "rmpupdate": 7, "rmpupdate_failed": 0, "psmash": 0, "psmash_failed": 0},
     "regions": [{"gb": gb, "assigned_pages": 0, "optimised_cpus": "0-3"} for gb in range(8)],
     "watch": None, "lstar": "0xffffffff81000040", "schedule": {"hash": "0x1f", "events": 7},
-    "messages": [], "enforcement": "on", "complete": True,
+    "messages": [], "enforcement": "on", "complete": True, "encrypted_guests": None,
     "psp": {"present": True, "state": "init", "snp_state": "init", "commands": 1, "last_command": "0x1",
             "last_status": "0x0", "failed": 0, "guests": 0, "by_command": {"SNP_INIT": 1}},
     "measure": {
@@ -63,6 +63,10 @@ REPORT = {
         "estimates": [estimate(FIRST + SECOND + OUTSIDE)],
         "phases": [phase("", 0.0, 1.5, FIRST, TLB), phase("copy <b>", 1.5, None, SECOND, TLB)]},
 }
+ENCRYPTED_GUESTS = {"entries": 1234567, "exits": {"INTR": 3, "NPF": 20, "VMGEXIT": 400, "HLT": 3, "VINTR": 1},
+                    "vc": {"IOIO": 300, "CPUID": 7}, "requests": {"page state change": 5, "IOIO": 300},
+                    "tlb_fills": 99999, "page_faults": 11, "rmp_faults": 2, "pvalidate": 44, "pvalidate_unchanged": 1,
+                    "rmpadjust": 6}
 EVENTS = [
     {"seq": 1, "t": 0.0, "type": "measure", "mode": "exact", "interval": 0, "tlb": "zen5"},
     {"seq": 2, "t": 0.5, "type": "table", "core": 0, "optimised": "0-3,6"},

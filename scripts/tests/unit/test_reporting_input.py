@@ -12,7 +12,7 @@ from rmpopt_cli import reporting
 from rmpopt_cli.base.paths import CHECKOUT
 from rmpopt_cli.guest import linux
 from rmpopt_cli.reporting import measured
-from .test_reporting import EVENTS, REPORT, Fixture
+from .test_reporting import ENCRYPTED_GUESTS, EVENTS, REPORT, Fixture
 
 DEBIAN_PYTHON = Path("/usr/bin/python3")
 VALIDATE = CHECKOUT / "scripts/schema/validate.py"
@@ -33,11 +33,13 @@ BROKEN: dict[str, Change] = {
     "no regions": lambda r: r.pop("regions"),
     "a region's CPUs": lambda r: r["regions"][0].update(optimised_cpus="0-"),
     "a TLB's levels": lambda r: r["measure"]["tlb"]["levels"][0].pop("ways"),
+    "an accessor": lambda r: r["measure"]["cells"][0].__setitem__(2, "snp_guest"),
+    "the number of an exit": lambda r: r.update(encrypted_guests={**ENCRYPTED_GUESTS, "exits": {"NPF": "many"}}),
+    "a count of encrypted guests": lambda r: r.update(encrypted_guests={**ENCRYPTED_GUESTS, "pvalidate": None}),
     "the version": lambda r: r.update(schema=2),
 }
 # The schema rejects these, but the report command can show them.
 DEVIANT: dict[str, Change] = {
-    "an accessor": lambda r: r["measure"]["cells"][0].__setitem__(2, "snp_guest"),
     "a share": lambda r: r["measure"]["estimates"][0].update(skip_rate=1.5),
     "an unknown field": lambda r: r["measure"].update(extra=1),
     "an unknown field of the whole": lambda r: r.update(extra=1),
@@ -62,7 +64,8 @@ class Schema(Fixture):
         return done.stdout
 
     def test_good(self) -> None:
-        for report in (REPORT, early(), {**REPORT, "measure": None, "lstar": None}):
+        for report in (REPORT, early(), {**REPORT, "measure": None, "lstar": None},
+                       {**REPORT, "encrypted_guests": ENCRYPTED_GUESTS}):
             self.write(report)
             self.assertEqual(self.deviations(0), "")
 

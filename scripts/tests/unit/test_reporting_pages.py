@@ -6,11 +6,11 @@ import re
 import unittest
 from pathlib import Path
 
-from rmpopt_cli.reporting import compare, compare_page, figures, grids, measured, page, text, timeline, trace
+from rmpopt_cli.reporting import compare, compare_page, figures, grids, guests, measured, page, text, timeline, trace
 from rmpopt_cli.reporting.measured import Measured, Sum
 from rmpopt_cli.reporting.timeline import Groups
 from ..system.report import shown
-from .test_reporting import REPORT, Fixture, phase
+from .test_reporting import ENCRYPTED_GUESTS, REPORT, Fixture, phase
 
 
 def large(report: dict) -> dict:
@@ -90,6 +90,21 @@ class Page(Fixture):
         self.assertEqual((found["phase1.snp-guest.fills"], found["phase0.snp-guest.stores"]), (30, 0))
         self.assertIn("stores of SNP guests", html)
         self.assertRegex(text.text(self.load()), r"(?m)^ +900  +snp-guest stores")
+
+    def test_encrypted_guests(self) -> None:
+        for html in (page.page(self.load()), text.text(self.load())):
+            self.assertNotIn("encrypted memory", html)
+        self.assertEqual(guests.line(self.report), "")
+        self.report["encrypted_guests"] = ENCRYPTED_GUESTS
+        for measure in (self.report["measure"], None):
+            self.report["measure"] = measure
+            found = shown(page.page(self.load()))
+            self.assertEqual((found["guests.VMRUN"], found["guests.exits to the host"]), (1234567, 427))
+            self.assertRegex(text.text(self.load()),
+                             r"(?m)^ +427  exits to the host +# VMGEXIT 400, NPF 20, HLT 3, INTR 3, VINTR 1$")
+        self.assertEqual(guests.line(self.report),
+                         "encrypted guests: VMRUN 1,234,567; exits VMGEXIT 400, NPF 20, HLT 3, INTR 3, ...; #VC 307; "
+                         "TLB fills 99,999; PVALIDATE 44")
 
     def test_without_a_model_nothing_is_said_of_fills(self) -> None:
         self.report["measure"]["tlb"] = None
