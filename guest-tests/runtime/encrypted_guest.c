@@ -23,45 +23,24 @@ uint64_t *vmsa;
 SVM_CODE(code_handler, "pop %rax; pop %rbx; xor %edx, %edx; mov $0xc0010130, %ecx; wrmsr;" VMGEXIT);
 SVM_CODE(code_nothing, "hlt");
 
-const char *encrypted_guest_unmet(void)
-{
-    if (!(cpuid(0x80000001, 0).ecx >> 2 & 1))
-        return "this CPU has no SVM";
-    return snp_unmet();
-}
-
-static bool is_snp(void)
-{
-    return guest.vmcb->vmsa && vmsa[VMSA_SEV_FEATURES] & 1;
-}
-
-uint64_t *raw_rmp_entry(uint64_t spa)
-{
-    return (uint64_t *)rmp_entry_address(spa);
-}
-
 void give_to_guest(uint64_t spa, uint64_t gpa, uint64_t flags)
 {
-    REQUIRE_EQ(rmp_assign(spa, RMP_PAGE_4K, guest.vmcb->asid, gpa), RMP_SUCCESS);
-    *raw_rmp_entry(spa) |= flags;
+    snp_give(&guest, spa, gpa, flags);
 }
 
 void take_from_guest(uint64_t spa)
 {
-    *raw_rmp_entry(spa) &= ~RMP_VALIDATED;
-    REQUIRE_EQ(rmp_unassign(spa, RMP_PAGE_4K), RMP_SUCCESS);
+    snp_take(spa);
 }
 
 void open_vmsa(void)
 {
-    if (is_snp())
-        take_from_guest((uint64_t)vmsa);
+    snp_open_vmsa(&guest);
 }
 
 void close_vmsa(void)
 {
-    if (is_snp())
-        give_to_guest((uint64_t)vmsa, VMSA_GPA, RMP_VMSA);
+    snp_close_vmsa(&guest);
 }
 
 uint64_t *guest_entry(uint64_t gpa)
@@ -76,31 +55,13 @@ void encrypted_guest_put(uint64_t gpa, const struct svm_code *code)
 
 void encrypted_guest_load(const struct svm_code *code, uint64_t rdi)
 {
-    uint64_t page = guest.memory + GUEST_CODE;
-    bool snp = is_snp();
-
-    if (snp)
-        take_from_guest(page);
-    encrypted_guest_put(GUEST_CODE, code);
-    if (snp)
-        give_to_guest(page, GUEST_CODE, RMP_VALIDATED);
-    open_vmsa();
-    memset(&vmsa[VMSA_RCX], 0, (VMSA_R15 + 1 - VMSA_RCX) * 8);
-    vmsa[VMSA_RIP] = GUEST_CODE;
-    vmsa[VMSA_RSP] = GUEST_STACK_TOP;
-    vmsa[VMSA_RAX] = 0;
-    vmsa[VMSA_RFLAGS] = 2;
-    vmsa[VMSA_RDI] = rdi;
-    vmsa[VMSA_RSI] = GUEST_RSI;
-    close_vmsa();
+    sev_load(&guest, code, rdi, GUEST_RSI, 0);
     guest.vmcb->exit_code = 0x5a5a;
 }
 
-/* A #VMEXIT loads FS, GS, TR and LDTR from the host's save area, where VMSAVE puts them. */
 uint64_t encrypted_guest_run(void)
 {
-    EXPECT_NO_TRAP(insn_vmsave(rdmsr(MSR_VM_HSAVE_PA), 0, 0));
-    return svm_run(&guest);
+    return sev_run(&guest);
 }
 
 uint64_t encrypted_guest_run_briefly(void)
@@ -188,26 +149,17 @@ void encrypted_guest_create(void)
     snp_enable();
     svm_enable();
     svm_create(&guest);
-    vmsa = (uint64_t *)(allocate_or_fail(PAGE_2M, PAGE_2M) + PAGE_4K);
-    memcpy(vmsa, (uint8_t *)guest.vmcb + 0x400, VMSA_COMMON_BYTES);
-    vmsa[VMSA_XCR0] = 1;
+    sev_es_create(&guest);
+    vmsa = guest_vmsa(&guest);
     put_descriptor_tables();
-    guest.vmcb->nested_control = NESTED_PAGING | NESTED_SEV | NESTED_SEV_ES;
-    guest.vmcb->vmsa = (uint64_t)vmsa;
     encrypted_guest_load(&code_nothing, 0);
 }
 
 void encrypted_guest_become_snp(void)
 {
-    uint64_t *level2 = svm_memory(&guest, GUEST_TABLES + 2 * PAGE_4K);
-
-    level2[0] |= C_BIT;
     *guest_entry(PAGE_A) |= C_BIT;
     *guest_entry(PAGE_B) |= C_BIT;
-    vmsa[VMSA_SEV_FEATURES] = 1;
-    for (uint64_t gpa = 0; gpa < PAGE_2M; gpa += PAGE_4K)
-        give_to_guest(guest.memory + gpa, gpa, RMP_VALIDATED);
+    snp_create(&guest);
     give_to_guest(guest.memory + PAGE_A, PAGE_A, RMP_VALIDATED);
     give_to_guest(guest.memory + PAGE_B, PAGE_B, RMP_VALIDATED);
-    close_vmsa();
 }

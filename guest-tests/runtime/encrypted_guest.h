@@ -10,9 +10,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "svm.h"
+#include "snp_guest.h"
 
-#define C_BIT (1ul << 51)
 #define MSR_GHCB 0xc0010130
 
 /* #VC error code, and bits of EXITINFO1 beside those in svm.h. */
@@ -21,9 +20,7 @@
 #define NPF_SIZE_MISMATCH (1ul << 35)
 #define NPF_VMPL (1ul << 36)
 
-/* Bits of an RMP entry's first word, and what VMPL 1 may do, in its second. */
-#define RMP_VMSA (1ul << 61)
-#define RMP_VALIDATED (1ul << 62)
+/* What VMPL 1 may do, in an RMP entry's second word. */
 enum { VMPL_READ = 1, VMPL_WRITE = 2, VMPL_USER_EXECUTE = 4, VMPL_EXECUTE = 8, VMPL_ALL = 15 };
 
 /* In the guest's memory, beside its tables, its code and its stack. */
@@ -33,46 +30,8 @@ enum { GUEST_HANDLER = 0x9000, GUEST_GDT = 0xc000, GUEST_IDT = 0xd000 };
 #define PAGE_B (GUEST_SMALL + PAGE_4K)
 #define PAGE_SHARED (GUEST_SMALL + 2 * PAGE_4K)
 
-#define VMSA_GPA 0xfffffffff000ul
-
-/* APM2 appendix B, table B-4: the VMSA, by offsets in 8-byte words. */
-enum {
-    VMSA_CS = 0x10 / 8,
-    VMSA_SS = 0x20 / 8,
-    VMSA_GDTR = 0x60 / 8,
-    VMSA_IDTR = 0x80 / 8,
-    VMSA_VMPL = 0xca, /* in bytes; so is the CPL, which follows */
-    VMSA_CPL = 0xcb,
-    VMSA_EFER = 0xd0 / 8,
-    VMSA_CR4 = 0x148 / 8,
-    VMSA_CR3 = 0x150 / 8,
-    VMSA_CR0 = 0x158 / 8,
-    VMSA_RFLAGS = 0x170 / 8,
-    VMSA_RIP = 0x178 / 8,
-    VMSA_RSP = 0x1d8 / 8,
-    VMSA_RAX = 0x1f8 / 8,
-    VMSA_RCX = 0x308 / 8,
-    VMSA_RDX = 0x310 / 8,
-    VMSA_RBX = 0x318 / 8,
-    VMSA_RSI = 0x330 / 8,
-    VMSA_RDI = 0x338 / 8,
-    VMSA_R8 = 0x340 / 8,
-    VMSA_R15 = 0x378 / 8,
-    VMSA_SEV_FEATURES = 0x3b0 / 8,
-    VMSA_XCR0 = 0x3e8 / 8,
-    VMSA_COMMON_BYTES = 0x298
-};
-
-#define VMGEXIT ".byte 0xf3, 0x0f, 0x01, 0xd9;"
-#define PVALIDATE ".byte 0xf2, 0x0f, 0x01, 0xff;"
-#define RMPADJUST ".byte 0xf3, 0x0f, 0x01, 0xfe;"
-#define RMPQUERY ".byte 0xf3, 0x0f, 0x01, 0xfd;"
-
 extern struct svm_guest guest;
 extern uint64_t *vmsa;
-
-/* For TEST_SUITE_IF. */
-const char *encrypted_guest_unmet(void);
 
 /* Enables SNP and SVM, and makes the SEV-ES guest. */
 void encrypted_guest_create(void);
@@ -105,7 +64,6 @@ void expect_vc(uint64_t error_code);
  * the reverse. While the page is the guest's, the host does not see what is in it. */
 void give_to_guest(uint64_t spa, uint64_t gpa, uint64_t flags);
 void take_from_guest(uint64_t spa);
-uint64_t *raw_rmp_entry(uint64_t spa);
 /* The VMSA, so that the host can write it, and back. Nothing for an SEV-ES guest. */
 void open_vmsa(void);
 void close_vmsa(void);

@@ -99,7 +99,7 @@ static void a_page_that_is_taken_stays_noise(const void *unused)
     (void)unused;
     guest_stores(PAGE_A);
     const uint64_t noise = *page_a();
-    take_from_guest(page);
+    REQUIRE_EQ(rmp_unassign(page, RMP_PAGE_4K), RMP_SUCCESS);
     EXPECT_EQ(*page_a(), noise);
     give_to_guest(page, PAGE_A, 0);
     EXPECT_EQ(*page_a(), noise);
@@ -112,7 +112,7 @@ static void what_the_host_wrote_is_noise_to_the_guest(const void *unused)
 {
     const uint64_t page = guest.memory + PAGE_A, text = 0x746e6573657270;
     (void)unused;
-    take_from_guest(page);
+    REQUIRE_EQ(rmp_unassign(page, RMP_PAGE_4K), RMP_SUCCESS);
     *page_a() = text;
     give_to_guest(page, PAGE_A, 0);
     EXPECT_EQ(*page_a(), text);
@@ -134,14 +134,14 @@ static void an_old_translation_shows_nothing(const void *unused)
 {
     const uint64_t page = guest.memory + PAGE_A;
     (void)unused;
-    take_from_guest(page);
+    REQUIRE_EQ(rmp_unassign(page, RMP_PAGE_4K), RMP_SUCCESS);
     *page_a() = 0;
     give_to_guest(page, PAGE_A, 0);
     EXPECT_EQ(*page_a(), 0);
     EXPECT_EQ(run_encrypted(&code_validate, PAGE_A), EXIT_HLT);
     guest_stores(PAGE_A);
     EXPECT(*page_a() != GUEST_RSI);
-    take_from_guest(page);
+    REQUIRE_EQ(rmp_unassign(page, RMP_PAGE_4K), RMP_SUCCESS);
     *page_a() = 0;
     EXPECT_EQ(*page_a(), 0);
     give_to_guest(page, PAGE_A, RMP_VALIDATED);
@@ -179,4 +179,4 @@ static const struct test_case cases[] = {
     TEST(shared_pages_are_as_they_are, "APM2 15.34.5: without the C-bit"),
     TEST(registers_are_noise, "APM2 15.36.5: the VMSA"),
 };
-TEST_SUITE_IF(cases, encrypted_guest_unmet);
+TEST_SUITE_IF(cases, snp_guest_unmet);

@@ -438,4 +438,4 @@ static const struct test_case cases[] = {
     TEST(vmpl_by_rmpadjust, "APM2 15.36.7: VMPL 0 gives rights, and makes a VMSA"),
     TEST(vmpl1_is_not_privileged, "APM3 PVALIDATE, RMPADJUST, RMPQUERY: FAIL_PERMISSION"),
 };
-TEST_SUITE_IF(cases, encrypted_guest_unmet);
+TEST_SUITE_IF(cases, snp_guest_unmet);

@@ -30,9 +30,8 @@ enum {
     LIST = 0x800
 };
 
-#define PVALIDATE ".byte 0xf2, 0x0f, 0x01, 0xff"
-SVM_CODE(code_validate, "mov %rdi, %rax; xor %ecx, %ecx; mov $1, %edx;" PVALIDATE "; hlt");
-SVM_CODE(code_rescind, "mov %rdi, %rax; xor %ecx, %ecx; xor %edx, %edx;" PVALIDATE "; hlt");
+SVM_CODE(code_validate, "mov %rdi, %rax; xor %ecx, %ecx; mov $1, %edx;" PVALIDATE "hlt");
+SVM_CODE(code_rescind, "mov %rdi, %rax; xor %ecx, %ecx; xor %edx, %edx;" PVALIDATE "hlt");
 SVM_CODE(code_store, "nop; mov %rsi, (%rdi); hlt");
 SVM_CODE(code_load, "nop; mov (%rdi), %rsi; hlt");
 SVM_CODE(code_ask, "mov %edi, %eax; mov %rdi, %rdx; shr $32, %rdx; mov $0xc0010130, %ecx; wrmsr;"
@@ -40,16 +39,9 @@ SVM_CODE(code_ask, "mov %edi, %eax; mov %rdi, %rdx; shr $32, %rdx; mov $0xc00101
 
 static struct svm_guest good, bad;
 
-static const char *unmet(void)
-{
-    if (!(cpuid(0x80000001, 0).ecx >> 2 & 1))
-        return "this CPU has no SVM";
-    return snp_unmet();
-}
-
 static uint64_t run(struct svm_guest *guest, const struct svm_code *code, uint64_t rdi)
 {
-    sev_load(guest, code, rdi, 0);
+    sev_load(guest, code, rdi, 0, 0);
     return sev_run(guest);
 }
 
@@ -65,7 +57,7 @@ static void create_one(struct svm_guest *guest, unsigned asid)
     svm_create(guest);
     guest->vmcb->asid = asid;
     entries = svm_memory(guest, GUEST_LEVEL1);
-    entries[0] = PAGE | ENTRY_FLAGS | GUEST_C_BIT;
+    entries[0] = PAGE | ENTRY_FLAGS | C_BIT;
     entries[1] = PAGE | ENTRY_FLAGS;
     sev_es_create(guest);
     snp_create(guest);
@@ -154,4 +146,4 @@ static const struct test_case cases[] = {
     TEST(uses_a_private_page_as_shared, "APM2 table 15-39: shared writes, shared reads"),
     TEST(uses_what_is_not_validated, "APM2 15.36.10: #VC"),
 };
-TEST_SUITE_IF(cases, unmet);
+TEST_SUITE_IF(cases, snp_guest_unmet);

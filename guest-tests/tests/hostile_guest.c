@@ -553,4 +553,4 @@ static const struct test_case cases[] = {
     TEST(rmpadjust_of_foreign_pages, "APM3 RMPADJUST: checks of page and VMPL"),
     TEST(random_instructions, "APM2 15.35: whatever a guest executes, it leaves or goes on"),
 };
-TEST_SUITE_IF(cases, encrypted_guest_unmet);
+TEST_SUITE_IF(cases, snp_guest_unmet);

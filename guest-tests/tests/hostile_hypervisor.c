@@ -292,4 +292,4 @@ static const struct test_case cases[] = {
     TEST(events_that_make_no_sense, "APM2 15.20: event injection"),
     TEST(random_vmcb, "APM2 15.5.1: VMRUN with any VMCB"),
 };
-TEST_SUITE_IF(cases, encrypted_guest_unmet);
+TEST_SUITE_IF(cases, snp_guest_unmet);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "hw-model/machine/machine.h"
 
-#include "hw-model/guest/ciphertext.h"
+#include "hw-model/machine/ciphertext.h"
 
 #include "hw-model/machine/msr.h"
 

@@ -133,7 +133,7 @@ class machine
     /// Changes one entry with everything that depends on it: sub-page count of the 2 MB region,
     /// per-ASID page counts, the RMPOPT bit of the region on all cores, and the change of the
     /// page's host-writability, and the content, when the guest's use of the page begins or ends
-    /// (guest/ciphertext.h). A `size_2m` entry is that of all its 512 pages.
+    /// (machine/ciphertext.h). A `size_2m` entry is that of all its 512 pages.
     /// Preconditions: rmp_lock() held; rmp().covers(spa).
     void replace_entry(spa_t spa, const rmp_entry &entry, rmp_changes &changes);
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// What others see of an SNP guest's private pages (hw-model/guest/ciphertext.h). While the guest
+// What others see of an SNP guest's private pages (hw-model/machine/ciphertext.h). While the guest
 // can use a page, memory holds its view; every other reader's translation leads to a copy in the
 // host's view, which is made when the translation is. The copy may grow old. It is ciphertext, so
 // nobody can tell.

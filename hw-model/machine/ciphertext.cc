@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-#include "hw-model/guest/ciphertext.h"
+#include "hw-model/machine/ciphertext.h"
 
 #include <cstring>
 
