@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Linux runs as an SNP guest of Debian's QEMU and OVMF inside the emulated host, and attests what it is."""
 import base64
+import shlex
 from functools import partial
 from pathlib import Path
 
 from rmpopt_cli.base.errors import VERDICT
-from rmpopt_cli.provision import selftests
+from rmpopt_cli.guest.initramfs import busybox
+from rmpopt_cli.provision import given_kernel, selftests, snp_userland
 from rmpopt_cli.provision.cache import Cache
-from rmpopt_cli.snp_guest.guest import CONSOLE
+from rmpopt_cli.snp_guest.guest import CONSOLE, MOUNT, SMALLEST_MEMORY, SnpGuest
 from .command import Checks, rmpopt, scratch
 
 ACTIVE = "Memory Encryption Features active: AMD SEV SEV-ES SEV-SNP"
@@ -31,6 +33,41 @@ def _boots(cpus: int, *host: str) -> str | None:
         if "Kernel and plugin agree" not in done.told:
             return "kernel and plugin do not agree"
         return None if console.is_file() and console.read_bytes() else "no console in the report"
+
+
+# Three guests at once: an SNP guest that is killed when its kernel speaks, one that goes on, and a plain one.
+BESIDE_OTHERS = """cd {mount} || exit
+{snp} >killed.out 2>killed.err </dev/null & killed=$!
+{snp_too} >snp.out 2>snp.err </dev/null & snp=$!
+{plain} >plain.out 2>plain.err </dev/null & plain=$!
+until [ -s killed.log ]; do kill -0 $killed || exit; sleep 0.1; done
+kill -9 $killed
+wait $snp && wait $plain && cat snp.out plain.out killed.out"""
+
+
+def _beside_others() -> str | None:
+    cache = Cache()
+    guest = SnpGuest(memory=SMALLEST_MEMORY, command=f"dmesg | grep -o '{ACTIVE}' || echo plain")
+    root = snp_userland.ensure(cache, busybox())
+
+    def qemu(name: str, encrypted: bool = True) -> str:
+        words = [word.replace(CONSOLE, f"{name}.log").replace("file:status", f"file:{name}.status")
+                 for word in guest.qemu_command()]
+        if not encrypted:
+            words = [word.replace("confidential-guest-support=sev0,", "") for word in words
+                     if not word.startswith("sev-snp-guest,")]
+            del words[words.index("-bios") - 1]  # its -object
+        return shlex.join(words)
+
+    with scratch() as files:
+        guest.write_files(Path(files), given_kernel.find(cache, guest.kernel))
+        script = BESIDE_OTHERS.format(mount=MOUNT, snp=qemu("killed"), snp_too=qemu("snp"), plain=qemu("plain", False))
+        done = rmpopt("boot", "--root", root, "--share", f"{files}:{MOUNT}:rw", "--watch-fatal", "--", script)
+        if done.failure:
+            return done.failure
+        if done.text != f"{ACTIVE}\nplain\n":
+            return f"output: {done.text!r}"
+        return None if "Kernel and plugin agree" in done.told else "kernel and plugin do not agree"
 
 
 def _same_again() -> str | None:
@@ -70,6 +107,6 @@ def _attests() -> str | None:
 
 def tests() -> Checks:
     return [("snp guests/twice the same", _same_again),
-            ("snp guests/1 CPU", partial(_boots, 1)),
+            ("snp guests/beside others, one of them killed", _beside_others),
             ("snp guests/2 CPUs, a host thread for each", partial(_boots, 2, "--thread multi")),
             ("snp guests/attestation", _attests)]
