@@ -5,9 +5,9 @@
 #include "enforce/state.h"
 
 #include <atomic>
+#include <cerrno>
 #include <cstring>
 #include <sys/mman.h>
-#include <vector>
 
 namespace rmpopt
 {
@@ -18,8 +18,16 @@ namespace
 /// The copies, laid out as QEMU's mapping is. Pages without one take no memory.
 std::byte *copies = nullptr;
 
-/// By page of RAM: a translation may exist that was made while a guest owned the page.
-std::vector<std::atomic<bool>> *looked_at = nullptr;
+/// By page of RAM: whether a translation may exist that was made while a guest owned the page.
+std::uint8_t *looked_at = nullptr;
+
+/// Zeroed memory that is taken from the host only where it is touched; nullptr on failure.
+void *reserve(std::uint64_t bytes)
+{
+    void *const mapped = mmap(nullptr, bytes, PROT_READ | PROT_WRITE,
+                              MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    return mapped == MAP_FAILED ? nullptr : mapped;
+}
 
 std::size_t offset_of(const std::byte *qemu_address)
 {
@@ -41,15 +49,13 @@ std::string start_concealing()
         return {};
     }
     const std::uint64_t bytes = enforced.ram->bytes();
-    void *const mapped = mmap(nullptr, bytes, PROT_READ | PROT_WRITE,
-                              MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (mapped == MAP_FAILED) {
-        return formatted("no address space for copies of {} MiB of guests' memory: {}", bytes >> 20,
-                         std::strerror(errno));
-    }
-    copies = static_cast<std::byte *>(mapped);
-    looked_at = new std::vector<std::atomic<bool>>(bytes / hw::page_4k);
-    return {};
+    copies = static_cast<std::byte *>(reserve(bytes));
+    looked_at = static_cast<std::uint8_t *>(reserve(bytes / hw::page_4k));
+    return copies != nullptr && looked_at != nullptr
+               ? std::string()
+               : formatted("no address space for copies of {} MiB of guests' memory: {}; run with "
+                           "policy.ciphertext=plain",
+                           bytes >> 20, std::strerror(errno));
 }
 
 std::ptrdiff_t conceal(hw::spa_t spa)
@@ -65,7 +71,7 @@ std::ptrdiff_t conceal(hw::spa_t spa)
         return 0;
     }
     const std::size_t offset = offset_of(original);
-    (*looked_at)[offset / hw::page_4k].store(true);
+    std::atomic_ref(looked_at[offset / hw::page_4k]).store(1);
     if (!e.validated) {
         return 0;
     }
@@ -84,8 +90,8 @@ bool was_looked_at(const hw::spa_range &range)
     for (hw::spa_t page = range.base; page < range.end(); page += hw::page_4k) {
         const std::byte *const original = enforced.ram->qemu_address(page, hw::page_4k);
         if (original != nullptr) {
-            auto &bit = (*looked_at)[offset_of(original) / hw::page_4k];
-            seen = (bit.load(std::memory_order_relaxed) && bit.exchange(false)) || seen;
+            const std::atomic_ref flag(looked_at[offset_of(original) / hw::page_4k]);
+            seen = (flag.load(std::memory_order_relaxed) != 0 && flag.exchange(0) != 0) || seen;
         }
     }
     return seen;
