@@ -65,7 +65,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     f"{CLI}/reporting": (f"{CLI}/base",),
     f"{CLI}/guest": CLI_GUEST[1:],
     f"{CLI}/scenarios": CLI_GUEST,
-    f"{CLI}/experiments": CLI_GUEST,
+    f"{CLI}/experiments": (f"{CLI}/snp_guest", *CLI_GUEST),
     f"{CLI}/explore": (f"{CLI}/scenarios", *CLI_GUEST),
     f"{CLI}/snp_guest": CLI_GUEST,
     f"{CLI}/commands": (f"{CLI}/snp_guest", f"{CLI}/explore", f"{CLI}/experiments", f"{CLI}/scenarios", *CLI_GUEST),

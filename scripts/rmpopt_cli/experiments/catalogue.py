@@ -6,11 +6,16 @@ experiment is a row in EXPERIMENTS.
 """
 from dataclasses import dataclass
 
+from ..snp_guest import guest
+
 BOOT = "boot"  # the phase from the plugin's start to the first command in the guest
 SETTLE = 45  # seconds of guest time: the kernel runs a pass 10 s after the last change and checks once more 20 s later
 GUEST = "256K"  # a small guest
 CHURN_SECONDS = 60  # how long a workload runs while guests start and end
 LOADS = ("files", "memcpy", "pagecache", "forks", "network")
+READY = "the SNP guest is there"
+# What a whole SNP guest does until it is killed.
+GUEST_COMMAND = f"echo {READY}; while :; do dd if=/dev/zero of=/tmp/file bs=1M count=64 2>/dev/null; sleep 1; done"
 
 # The beginning of all scripts. These variables are set before it: seed (the number of the repetition), on (the option
 # of rmpopt-mark that starts the measurement), and phases (those to measure). The words after "fail" must not contain
@@ -53,6 +58,21 @@ age() {
     free=$(awk '/^MemFree/ { print $2 }' /proc/meminfo)
     /root/workload age $((free / 8 * 7 - seed % 8 * 65536))K >/dev/null || fail memory can not be aged
 }
+# start_snp_guest: boots Linux as an SNP guest, which works until end_snp_guest
+start_snp_guest() {
+    needs_guests
+    mkdir -p /tmp/snp/dev /tmp/snp/proc
+    tar xf /root/ARCHIVE -C /tmp/snp || fail the SNP guest has no room
+    mount --bind /dev /tmp/snp/dev
+    mount --bind /proc /tmp/snp/proc
+    chroot /tmp/snp sh MOUNT/run >/tmp/snp-says 2>&1 &
+    snp_guest=$!
+    until grep -q 'READY' /tmp/snp-says; do
+        kill -0 $snp_guest 2>/dev/null || fail the SNP guest did not come to its command
+        sleep 1
+    done
+}
+end_snp_guest() { kill -9 "$(pidof qemu-system-x86_64)"; wait $snp_guest; sleep SETTLE; }
 wanted() { case " $phases " in *" $1 "*) ;; *) return 1 ;; esac; }
 # phase NAME COMMAND...: measures the command
 phase() {
@@ -73,7 +93,8 @@ lasting() {
 }
 # The boot is over.
 rmpopt-mark --off
-""".replace("GUEST", GUEST)
+""".replace("GUEST", GUEST).replace("ARCHIVE", guest.ARCHIVE).replace("MOUNT", guest.MOUNT) \
+    .replace("READY", READY).replace("SETTLE", str(SETTLE))
 
 
 @dataclass(frozen=True)
@@ -97,6 +118,7 @@ class Experiment:
     memory: str = "8G"
     rates: bool = True  # table of skip rates
     work: bool = False  # table of what RMPOPT itself did
+    snp_guest: bool = False  # the script boots an SNP guest
 
     def setting(self, name: str) -> Setting:
         return next(s for s in self.settings if s.name == name)
@@ -136,6 +158,14 @@ background slow-exit ${{free}}K
 after_guest '{FULL}'
 """
 
+AROUND_LOADS = ("files", "memcpy")
+AROUND = tuple(f"{load} {when}" for when in ("before", "beside", "after") for load in AROUND_LOADS)
+AROUND_SCRIPT = "\n".join([*(f"phase '{name}' /root/workload {name.split()[0]}" for name in AROUND[:2]),
+                           "start_snp_guest",
+                           *(f"phase '{name}' /root/workload {name.split()[0]}" for name in AROUND[2:4]),
+                           "end_snp_guest",
+                           *(f"phase '{name}' /root/workload {name.split()[0]}" for name in AROUND[4:])])
+
 EXPERIMENTS = (
     Experiment("passes", "what a pass costs: the RMP empty for the first and the second time, after a guest, and full",
                (EMPTY_FIRST, EMPTY_AGAIN, AFTER_GUEST, FULL), (ON,), PASSES_SCRIPT, memory="4G", rates=False,
@@ -153,6 +183,8 @@ EXPERIMENTS = (
                 Setting("often", "guests of 256 KB one after another",
                         "needs_guests; /root/snp-guest cycle 1000000 256K >/dev/null &", settled=False)),
                "\n".join(f"phase {load} lasting {CHURN_SECONDS} {load}" for load in ("files", "forks")), work=True),
+    Experiment("snp-guest", "before, beside and after an SNP guest of 512 MB that boots Linux and works", AROUND, (ON,),
+               AROUND_SCRIPT, snp_guest=True),
     Experiment("workloads", "what RMPOPT saves while work is done: off, on, with guests in some of the regions",
                (BOOT, *LOADS),
                (Setting("off", "RMPOPT off, SNP on", rmpopt=False), ON,

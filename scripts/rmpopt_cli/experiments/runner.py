@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Boots a machine in each setting of an experiment, several times, and makes tables of the results."""
 import json
+import tempfile
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
@@ -14,10 +15,13 @@ from ..base.paths import BUILD
 from ..guest import linux
 from ..guest.given import Given
 from ..guest.machine import MachineOptions, parse_size, show_size
+from ..guest.initramfs import busybox
 from ..guest.request import Request
+from ..provision import given_kernel, snp_userland
 from ..provision.cache import Cache
+from ..snp_guest.guest import SnpGuest
 from . import tables
-from .catalogue import EXPERIMENTS, Experiment, Setting, script
+from .catalogue import EXPERIMENTS, GUEST_COMMAND, Experiment, Setting, script
 from .results import Boot
 
 PROGRAMS = tuple(BUILD / "guest-tests" / name for name in ("snp-guest", "workload"))
@@ -35,6 +39,7 @@ class Plan:
     settings: Sequence[str] = ()
     given: Given = field(default_factory=Given)
     output: Path = field(default_factory=Path)
+    snp_guest: Path | None = None  # its archive, if an experiment boots one
 
     def check(self, experiments: Iterable[Experiment]) -> None:
         if not 1 <= self.repeat <= MOST_REPEATS:
@@ -72,7 +77,8 @@ def _machine(experiment: Experiment, setting: Setting) -> MachineOptions:
 
 def request(experiment: Experiment, setting: Setting, seed: int, plan: Plan) -> Request:
     """The boot for one repetition of a setting."""
-    wanted = plan.given.onto(Request(files=list(PROGRAMS), machine=_machine(experiment, setting),
+    files = [*PROGRAMS, *([plan.snp_guest] if experiment.snp_guest and plan.snp_guest else [])]
+    wanted = plan.given.onto(Request(files=files, machine=_machine(experiment, setting),
                                      timeout=TAKES_AT_MOST, report=_directory(plan, experiment, setting, seed)))
     wanted.machine.seed = (wanted.machine.seed or 0) + seed  # each repetition has its own
     wanted.command = script(experiment, setting, plan.phases_of(experiment), seed, _mark(wanted.machine.measure))
@@ -175,7 +181,20 @@ def show(as_json: bool) -> int:
     return OK
 
 
+def _pack_guest(directory: Path) -> Path:
+    cache = Cache()
+    inner = SnpGuest(command=GUEST_COMMAND)
+    return inner.pack(directory, given_kernel.find(cache, inner.kernel), snp_userland.ensure(cache, busybox()))
+
+
 def run(experiments: Sequence[Experiment], plan: Plan, as_json: bool) -> int:
+    with tempfile.TemporaryDirectory(prefix="rmpopt-") as scratch:
+        if any(experiment.snp_guest for experiment in experiments):
+            plan.snp_guest = _pack_guest(Path(scratch))
+        return _run(experiments, plan, as_json)
+
+
+def _run(experiments: Sequence[Experiment], plan: Plan, as_json: bool) -> int:
     results = Results(plan)
     failed = False
     for experiment in experiments:

@@ -2,6 +2,8 @@
 """An SNP guest of the emulated host: what it is, its files, and the QEMU command that starts it there."""
 import shlex
 from collections.abc import Sequence
+import tarfile
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +17,7 @@ from ..provision.debian_kernel import Kernel
 
 INIT = CHECKOUT / "scripts" / "guest" / "snp_guest.sh"
 MOUNT = "/snp-guest"  # where the emulated host sees the files
+ARCHIVE = "snp-guest.tar"
 KERNEL, INITRD, SCRIPT = "vmlinuz", "initrd", "run"
 CONSOLE, STATUS, MESSAGES = "guest-console.log", "status", "guest-qemu.log"
 SMALLEST_MEMORY = 256 << 20
@@ -70,3 +73,13 @@ class SnpGuest:
         script = [f"cd {MOUNT} || exit 125", f"{shlex.join(self.qemu_command())} 2>{MESSAGES} </dev/null",
                   f"read -r status <{STATUS} || exit 125", 'exit "$status"']
         (directory / SCRIPT).write_text("\n".join(script) + "\n")
+
+    def pack(self, directory: Path, kernel: Kernel, userland: Path) -> Path:
+        """The files and the userland in one archive, for a host to whose /root it is copied; so the host is the same
+        each time. `sh MOUNT/run` in its root starts the guest."""
+        archive = directory / ARCHIVE
+        with tempfile.TemporaryDirectory(prefix="rmpopt-") as scratch, tarfile.open(archive, "w") as tar:
+            self.write_files(Path(scratch), kernel)
+            tar.add(userland, ".")
+            tar.add(scratch, MOUNT.lstrip("/"))
+        return archive

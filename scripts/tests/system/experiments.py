@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Runs two small experiments as a user does, and compares their results with what is known beforehand."""
+"""Runs small experiments as a user does, and compares their results with what is known beforehand."""
 import json
 from pathlib import Path
 
@@ -78,5 +78,19 @@ def _optimised(boots: dict[str, dict]) -> str | None:
     return None
 
 
+def _snp_guest() -> str | None:
+    """Checks of the host must be saved before, beside and after the guest, how many is a matter of chance; of the
+    guest's own, none."""
+    phases = [f"memcpy {when}" for when in ("before", "beside", "after")]
+    with scratch() as directory:
+        shown = _run(directory, "snp-guest", "--mem", "4G", *(word for name in phases for word in ("--phase", name)))
+        cells = json.loads(Path(directory, "snp-guest/on.1/report.json").read_text())["measure"]["cells"]
+    rates = {name: _values(shown).get((name, "on")) for name in phases}
+    if not all(rates.values()):
+        return f"skip rates: {rates}"
+    own = [cell for cell in cells if cell[2] == "snp-guest"]
+    return None if own and not any(skipped for *_, skipped, _off in own) else f"stores of the guest: {own}"
+
+
 def tests() -> Checks:
-    return [("experiment/passes", _passes), ("experiment/workloads", _workloads)]
+    return [("experiment/passes", _passes), ("experiment/workloads", _workloads), ("experiment/snp-guest", _snp_guest)]

@@ -248,6 +248,12 @@ class RunTest(unittest.TestCase):
         self.assertEqual((told.machine.smp, told.machine.seed, told.machine.memory), ("2", 2, 8 << 30))
         self.assertEqual(told.report, Path("/o/workloads/off.2"))
 
+    def test_only_one_that_boots_an_snp_guest_has_its_archive(self) -> None:
+        plan = Plan(output=Path("/o"), snp_guest=Path("/scratch/snp-guest.tar"))
+        for e in EXPERIMENTS:
+            files = experiment.request(e, e.settings[0], 1, plan).files
+            self.assertEqual(plan.snp_guest in files, e.name == "snp-guest", e.name)
+
     def test_seed(self) -> None:
         plan = Plan(given=Given({}, {"seed": 40}), output=Path("/o"))
         requests = [experiment.request(WORKLOADS, WORKLOADS.settings[0], repetition, plan) for repetition in (1, 2)]

@@ -2,6 +2,7 @@
 """The SNP guest of "guest boot": its QEMU command, its files, and what is refused."""
 import io
 import shlex
+import tarfile
 import unittest
 from contextlib import redirect_stdout
 from pathlib import Path
@@ -58,7 +59,6 @@ class FilesTest(unittest.TestCase):
             self.assertTrue(script.startswith(f"cd {guest.MOUNT}"))
             self.assertIn("sev-snp-guest", script)
 
-
     def test_the_guest_gets_the_modules_for_attestation(self) -> None:
         with TemporaryDirectory() as scratch:
             directory = Path(scratch)
@@ -71,6 +71,19 @@ class FilesTest(unittest.TestCase):
             self.assertIn(b"tsm_report.ko\nsev-guest.ko\n", initrd)
             self.assertIn(b"content of sev-guest.ko", initrd)
             self.assertNotIn(b"other.ko", initrd)
+
+    def test_one_archive_has_all(self) -> None:
+        with TemporaryDirectory() as scratch:
+            directory = Path(scratch)
+            (directory / "some-kernel").write_bytes(b"kernel")
+            (directory / "top/usr/bin").mkdir(parents=True)
+            (directory / "top/usr/bin/busybox").write_bytes(b"program")
+            (directory / "top/bin").symlink_to("usr/bin")
+            packed = SnpGuest(command="true").pack(directory, Kernel(directory / "some-kernel"), directory / "top")
+            with tarfile.open(packed) as archive:
+                names = {name.removeprefix("./") for name in archive.getnames()}
+                self.assertTrue(archive.getmember("./bin").issym())
+        self.assertLessEqual({"usr/bin/busybox", "snp-guest/run", "snp-guest/vmlinuz", "snp-guest/initrd"}, names)
 
 
 class StatusTest(unittest.TestCase):
