@@ -56,6 +56,11 @@ class target
         rmp_entry large = owned(large_page);
         large.size_2m = true;
         m->rmp().store(large_page, large);
+        rmp_entry own; // as SNP_INIT protects the table
+        own.assigned = own.immutable = true;
+        for (spa_t page = rmp_base; page <= rmp_end; page += page_4k) {
+            m->rmp().store(page, own);
+        }
         // An assigned page of the first 2 MB counts in its first entry.
         rmp_entry first;
         first.subpage_count = small_pages;
