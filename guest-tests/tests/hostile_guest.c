@@ -500,7 +500,7 @@ static bool is_known_exit(uint64_t code)
 
 static void random_instructions(const void *unused)
 {
-    enum { PROGRAMS = 1000, ENTRIES = 30, CONTROL_BYTES = 0x400 };
+    enum { PROGRAMS = 600, ENTRIES = 30, CONTROL_BYTES = 0x400 };
     uint64_t control = allocate_or_fail(PAGE_4K, PAGE_4K), counts[4] = {0};
     uint64_t handler = guest.memory + GUEST_HANDLER, exit;
     (void)unused;

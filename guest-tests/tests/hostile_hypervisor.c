@@ -20,6 +20,8 @@ SVM_CODE(code_store, "nop; mov %rsi, (%rdi); hlt");
 SVM_CODE(code_ask,
          "movq $5, (%rdi); mov $0xc0010130, %ecx; mov %edi, %eax; xor %edx, %edx; wrmsr;" VMGEXIT
          "mov (%rdi), %rax; mov 8(%rdi), %rbx; rdmsr; hlt");
+SVM_CODE(code_count_twice,
+         "mov $100000000, %ecx; 1: incq (%rdi); incq (%rsi); dec %ecx; jnz 1b; hlt");
 SVM_CODE(code_jump, "jmp *%rdi");
 SVM_CODE(code_cpuid, "nop; cpuid");
 SVM_CODE(code_count, "1: inc %rax; dec %rdi; jnz 1b; hlt");
@@ -114,6 +116,46 @@ static void page_is_replaced(const void *unused)
     *a = 0xfffffff000ul | PTE_PRESENT_WRITE_USER; /* no memory */
     EXPECT_EQ(run_encrypted(&code_load, PAGE_A), EXIT_NPF);
     *a = whole;
+    expect_secrets();
+}
+
+static void run_on_other_cpu(void *exit)
+{
+    *(uint64_t *)exit = encrypted_guest_run();
+}
+
+/* The guest counts in A on CPU 1. As soon as RMPUPDATE has taken A, it counts no more. */
+static void page_is_taken_from_a_running_guest(const void *unused)
+{
+    enum { TIMES = 50 };
+    volatile uint64_t *shared = svm_memory(&guest, PAGE_SHARED), *a = (uint64_t *)page_a;
+    static uint64_t exit;
+    (void)unused;
+
+    if (cpu_count() < 2)
+        SKIP("one CPU only");
+    for (unsigned i = 0; i < TIMES; i++) {
+        uint64_t seen;
+
+        *shared = 0;
+        encrypted_guest_load(&code_count_twice, PAGE_A);
+        open_vmsa();
+        vmsa[VMSA_RSI] = PAGE_SHARED;
+        close_vmsa();
+        start_on_cpu(1, run_on_other_cpu, &exit);
+        while (*shared < i * 10 + 1)
+            cpu_relax();
+        REQUIRE_EQ(rmp_unassign(page_a, RMP_PAGE_4K), RMP_SUCCESS);
+        seen = *a;
+        *a = ~seen;
+        wait_for_cpu(1);
+        EXPECT_EQ(*a, ~seen);
+        EXPECT_EQ(exit, EXIT_NPF);
+        EXPECT_EQ(guest.vmcb->exit_info1 | PF_WRITE, PRIVATE_DENIED | PF_WRITE);
+        EXPECT_EQ(guest.vmcb->exit_info2, PAGE_A);
+        give_to_guest(page_a, PAGE_A, RMP_VALIDATED);
+    }
+    set_secrets();
     expect_secrets();
 }
 
@@ -287,6 +329,7 @@ static const struct test_case cases[] = {
     TEST(page_is_replayed, "APM2 15.36.6: what the host assigns is not validated"),
     TEST(page_is_replaced, "APM2 15.36.6: what the host assigns is not validated"),
     TEST(page_is_no_memory, "APM2 15.36.4: what the RMP covers may be no memory"),
+    TEST(page_is_taken_from_a_running_guest, "APM3 RMPUPDATE: no CPU uses the page any more"),
     TEST(vmsa_is_taken, "APM2 table 15-41: checks of the VMSA"),
     TEST(answers_are_lies, "APM2 15.35.7: GHCB"),
     TEST(events_that_make_no_sense, "APM2 15.20: event injection"),

@@ -3,6 +3,7 @@
 #include "hw-model/insn/psmash.h"
 #include "enforce/svm_guest.h"
 #include "insn/dispatch.h"
+#include "sev/encrypted_guest.h"
 
 namespace rmpopt
 {
@@ -15,6 +16,9 @@ void emulate_psmash(const insn_event &event)
         execute_again(event);
     }
     const hw::rmp_status status = hw::psmash(event.machine(), event.reg(rax));
+    if (status == hw::rmp_status::success) {
+        drop_translations_of_guests();
+    }
     event.heard().psmash(place_of(event), event.reg(rax), status);
     complete_with_status(event, status, hw::status_flags_mask);
 }

@@ -4,6 +4,7 @@
 #include "enforce/enforcement.h"
 #include "enforce/svm_guest.h"
 #include "insn/dispatch.h"
+#include "sev/encrypted_guest.h"
 
 namespace rmpopt
 {
@@ -16,6 +17,10 @@ hw::rmp_status update(hw::machine &m, hw::spa_t spa, const hw::rmp_record &recor
     hw::rmp_changes changes;
     const hw::rmp_status status = hw::rmpupdate(m, spa, record, changes);
     take_effect(changes);
+    const bool was_the_hosts = !changes.ranges().empty() && record.assigned;
+    if (status == hw::rmp_status::success && !was_the_hosts) {
+        drop_translations_of_guests(); // with a page of the host's, all were dropped
+    }
     return status;
 }
 

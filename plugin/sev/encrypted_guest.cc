@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "sev/encrypted_guest.h"
 
+#include "enforce/enforcement.h"
 #include "enforce/state.h"
 #include "x86/vmcb.h"
 
+#include <algorithm>
 #include <vector>
 
 namespace rmpopt
@@ -61,6 +63,13 @@ bool traps_write(const encrypted_guest &guest, std::uint64_t code)
     constexpr std::uint64_t first_of_vector = 0x80;
     const std::uint64_t vector = load_word(guest.vmcb + vmcb_field::write_traps);
     return guest.es && (vector >> (code - first_of_vector) & 1) != 0;
+}
+
+void drop_translations_of_guests()
+{
+    if (std::ranges::any_of(guests(), [](const encrypted_guest &g) { return g.runs.load(); })) {
+        drop_translations();
+    }
 }
 
 void forget_encrypted_guests()

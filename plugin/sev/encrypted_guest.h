@@ -20,6 +20,8 @@
 #include "qemu/vcpu.h"
 #include "x86/xsave_area.h"
 
+#include <atomic>
+
 namespace rmpopt
 {
 
@@ -28,9 +30,9 @@ enum class delivery : std::uint8_t { nothing, vmm_communication, double_fault };
 
 /// What is known of the encrypted guest that a vCPU runs.
 struct encrypted_guest {
-    bool runs = false;
-    bool es = false;            ///< SEV-ES or SNP: its registers are in `vmsa`
-    bool cr3_encrypted = false; ///< the C-bit of its CR3, which QEMU's cannot have
+    std::atomic<bool> runs = false; ///< read by other vCPUs, too
+    bool es = false;                ///< SEV-ES or SNP: its registers are in `vmsa`
+    bool cr3_encrypted = false;     ///< the C-bit of its CR3, which QEMU's cannot have
     delivery delivers = delivery::nothing;
     std::uint64_t host_cr4 = 0; ///< at VMRUN
     hw::spa_t vmcb = 0, vmsa = 0;
@@ -76,6 +78,9 @@ bool has_validated(const encrypted_guest &guest, std::uint64_t gpa, hw::spa_t sp
 /// True when the guest's hypervisor wants to be told after a write that exits with `code`, one of
 /// the write traps (APM vol. 2, appendix C).
 bool traps_write(const encrypted_guest &guest, std::uint64_t code);
+
+/// After a change of the RMP: no guest that runs on another vCPU uses what it has cached before.
+void drop_translations_of_guests();
 
 /// To be called at machine reset.
 void forget_encrypted_guests();
