@@ -540,6 +540,43 @@ static void random_instructions(const void *unused)
     expect_all_well();
 }
 
+/* A guest makes the VMSA of its other CPUs itself, and so may put anything there. */
+static void random_vmsa(const void *unused)
+{
+    enum { RUNS = 1500, USED_BYTES = 0x670 };
+    uint64_t ends = 0, others = 0;
+    (void)unused;
+
+    encrypted_guest_load(&code_cpuid, 0);
+    encrypted_guest_remember();
+    random_start();
+    for (unsigned i = 0; i < RUNS; i++) {
+        encrypted_guest_restore();
+        open_vmsa();
+        for (unsigned n = random_number() % 4 + 1; n; n--) {
+            unsigned word = (unsigned)(random_number() % (USED_BYTES / 8));
+            vmsa[word] =
+                random_number() % 2 ? vmsa[word] ^ 1ul << random_number() % 64 : random_number();
+        }
+        vmsa[VMSA_SEV_FEATURES] = 1;
+        close_vmsa();
+        draw_intercepts();
+        for (unsigned k = 0; k < 3; k++) {
+            uint64_t exit = encrypted_guest_run_briefly();
+            ends += exit == EXIT_INVALID || exit == EXIT_SHUTDOWN;
+            others += exit == EXIT_VMGEXIT;
+            if (exit != EXIT_VMGEXIT)
+                break;
+        }
+    }
+    print("# VMGEXIT %lu, invalid or shutdown %lu\n", others, ends);
+    EXPECT(ends != 0);
+    EXPECT(others != 0);
+    guest.vmcb->intercept_exceptions = ~0u;
+    encrypted_guest_restore();
+    expect_all_well();
+}
+
 static const struct test_case cases[] = {
     TEST(create, "APM2 15.36.12: VMRUN of an SNP guest"),
     TEST(vc_cannot_be_delivered, "APM2 8.2.9: an exception within an exception; then a shutdown"),
@@ -552,5 +589,6 @@ static const struct test_case cases[] = {
     TEST(pvalidate_of_foreign_pages, "APM3 PVALIDATE: checks of the page"),
     TEST(rmpadjust_of_foreign_pages, "APM3 RMPADJUST: checks of page and VMPL"),
     TEST(random_instructions, "APM2 15.35: whatever a guest executes, it leaves or goes on"),
+    TEST(random_vmsa, "APM2 15.5.1: VMRUN with any registers"),
 };
 TEST_SUITE_IF(cases, snp_guest_unmet);
