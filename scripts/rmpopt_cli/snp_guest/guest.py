@@ -21,7 +21,8 @@ ARCHIVE = "snp-guest.tar"
 KERNEL, INITRD, SCRIPT = "vmlinuz", "initrd", "run"
 CONSOLE, STATUS, MESSAGES = "guest-console.log", "status", "guest-qemu.log"
 SMALLEST_MEMORY = 256 << 20
-MODULES = ("sev_guest",)  # the guest's way to the secure processor
+# The guest's way to the secure processor. Drivers of older kernels leave it to the others to seal their messages.
+MODULES = ("ctr", "ghash_generic", "gcm", "sev_guest")
 POLICY = 0x30000  # SMT is allowed; bit 17 must be set
 CPU = "EPYC-v4"
 
