@@ -107,6 +107,12 @@ def add_busybox(cpio: Cpio, program: Path, where: str) -> None:
             cpio.link(f"{where}/{applet}", "busybox")
 
 
+def add_files(cpio: Cpio, files: Sequence[Path]) -> None:
+    """For /root."""
+    for path in files:
+        cpio.file(f"root/{path.name}", path.read_bytes(), stat.S_IMODE(path.stat().st_mode))
+
+
 def add_modules(cpio: Cpio, modules: Sequence[Path], where: str) -> None:
     for path in modules:
         cpio.file(f"{where}/{module_name(path)}", _module_content(path))
@@ -136,8 +142,7 @@ def build(config: dict[str, str], command: str, modules: list[Path], files: list
     cpio.file(f"{HOME}/command", (command + "\n").encode())
     if brought:
         cpio.file(f"{HOME}/brought", brought.encode())
-    for path in files:
-        cpio.file(f"root/{path.name}", path.read_bytes(), stat.S_IMODE(path.stat().st_mode))
+    add_files(cpio, files)
     add_modules(cpio, modules, f"{HOME}/modules")
     return cpio.archive()
 

@@ -100,7 +100,7 @@ class Request:
             raise BadInput(f"--reboots {self.reboots}: give how often the guest starts anew")
         if self.initrd:
             image.check_readable(self.initrd, "initrd")
-        self._check_files()
+        image.check_files(self.files)
         if self.same_as:
             if self.machine.seed is None:
                 raise BadInput("--same-as needs the --seed of that boot")
@@ -143,11 +143,3 @@ class Request:
             raise BadInput(f"--mem {show_size(memory)}: its kernel alone will touch {self._touched() / GIB:.1f} GiB, "
                            "with 64 bytes of struct page and 16 of RMP for each 4 KiB, but this machine has "
                            f"{available / GIB:.1f} GiB left: give less")
-
-    def _check_files(self) -> None:
-        names: set[str] = set()
-        for path in self.files:
-            image.check_readable(path, "file")
-            if path.name in names:
-                raise BadInput(f"--file: two files are named {path.name}: rename one, both go to /root")
-            names.add(path.name)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Checks a kernel image before QEMU starts, to give a better error message than QEMU's."""
 import struct
+from collections.abc import Iterable
 from pathlib import Path
 
 from ..base.errors import BadInput
@@ -36,6 +37,16 @@ def check_kernel(path: Path) -> None:
     expected = ((head[SECTS_AT] or 4) + 1) * 512 + struct.unpack_from("<I", head, SYSSIZE_AT)[0] * 16
     if size < expected - 512:
         raise BadInput(f"kernel {path} is truncated ({size} of {expected} bytes): copy it again")
+
+
+def check_files(files: Iterable[Path]) -> None:
+    """Those that are to go to the guest's /root."""
+    names: set[str] = set()
+    for path in files:
+        check_readable(path, "file")
+        if path.name in names:
+            raise BadInput(f"--file: two files are named {path.name}: rename one, both go to /root")
+        names.add(path.name)
 
 
 def check_readable(path: Path, what: str) -> None:

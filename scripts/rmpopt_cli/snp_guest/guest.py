@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..base.errors import BadInput
-from ..base.options import option
+from ..base.options import option, repeated
 from ..base.paths import CHECKOUT
-from ..guest.initramfs import Cpio, add_busybox, add_modules, busybox, module_name
+from ..guest.initramfs import Cpio, add_busybox, add_files, add_modules, busybox, module_name
 from ..guest.machine import parse_size, show_size
-from ..provision import modules, snp_userland
+from ..provision import image, modules, snp_userland
 from ..provision.debian_kernel import Kernel
 
 INIT = CHECKOUT / "scripts" / "guest" / "snp_guest.sh"
@@ -34,6 +34,7 @@ class SnpGuest:
     smp: int = option(1, "the guest's CPUs", metavar="N", parse=int)
     append: str = option("", "more words for the guest's kernel command line", metavar="S")
     cpu: str = option(CPU, "the guest's CPU model, for QEMU", metavar="MODEL")
+    files: list[Path] = repeated("put this file into the guest's /root; may be repeated", "--file", "F", parse=Path)
     command: str = ""
 
     def check(self) -> None:
@@ -41,6 +42,7 @@ class SnpGuest:
             raise BadInput(f"--memory: {self.memory >> 20} MiB is too small for a Linux guest: give 256M or more")
         if not 1 <= self.smp <= 64:
             raise BadInput(f"--smp {self.smp}: give 1 to 64 CPUs")
+        image.check_files(self.files)
 
     def initrd(self, module_files: Sequence[Path] = ()) -> bytes:
         cpio = Cpio()
@@ -48,6 +50,7 @@ class SnpGuest:
             cpio.directory(name)
         cpio.device("dev/console", 5, 1)
         add_busybox(cpio, busybox(), "bin")
+        add_files(cpio, self.files)
         add_modules(cpio, module_files, "modules")
         cpio.file("modules/order", "".join(f"{module_name(path)}\n" for path in module_files).encode())
         cpio.file("init", b"#!/bin/sh\n" + INIT.read_bytes(), 0o755)

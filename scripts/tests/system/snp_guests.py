@@ -10,7 +10,7 @@ from rmpopt_cli.guest.initramfs import busybox
 from rmpopt_cli.provision import given_kernel, selftests, snp_userland
 from rmpopt_cli.provision.cache import Cache
 from rmpopt_cli.snp_guest.guest import CONSOLE, MOUNT, SMALLEST_MEMORY, SnpGuest
-from .command import Checks, rmpopt, scratch
+from .command import PROGRAMS, Checks, rmpopt, scratch
 
 ACTIVE = "Memory Encryption Features active: AMD SEV SEV-ES SEV-SNP"
 STATUS = 7
@@ -19,6 +19,9 @@ COMMAND = f"dmesg | grep -o '{ACTIVE}'; nproc; printf '\\001'; exit {STATUS}"
 # Two reports, each on other data. Certificates are not among what QEMU gives to the guest.
 ASK = "for data in A B; do printf %064d 0 | tr 0 $data >inblob; base64 -w 0 outblob; echo; done; wc -c <auxblob"
 REPORTS = f"mkdir /sys/kernel/config/tsm/report/r && cd /sys/kernel/config/tsm/report/r && {ASK}"
+# Root key, fields, VMPL, SVN, TCB: twice the same key, one that depends on the launch digest, one of another root, one
+# that the guest may not have.
+KEYS = ("0 0 0 0 0", "0 0 0 0 0", "0 8 0 0 0", "1 0 0 0 0", "0 0 0 1 0")
 
 
 def _boots(cpus: int, *host: str) -> str | None:
@@ -82,11 +85,14 @@ def _same_again() -> str | None:
 
 def _attests() -> str | None:
     """By openssl and by a computation of the launch digest, of which the model that made the report knows nothing."""
-    booted = rmpopt("guest", "boot", "--smp", "2", "--", REPORTS)
+    ask_keys = "; ".join(f"/root/snp-key {words} 2>/dev/null || echo $?" for words in KEYS)
+    booted = rmpopt("guest", "boot", "--smp", "2", "--file", PROGRAMS / "snp-key", "--", f"{REPORTS}; {ask_keys}")
     measured = rmpopt("guest", "measure", "--smp", "2")
-    *reports, certificates = booted.text.split() or [""]
-    if booted.failure or measured.failure or len(reports) != 2 or certificates != "0":
+    reports, (certificates, *keys) = booted.text.split()[:2], booted.text.split()[2:] or [""]
+    if booted.failure or measured.failure or certificates != "0" or len(keys) != len(KEYS):
         return booted.failure or measured.failure or f"output: {booted.text!r}"
+    if keys[0] != keys[1] or len({*keys}) != 4 or {len(key) for key in keys[:4]} != {64} or keys[4] != "1":
+        return f"keys: {keys}"
     with scratch() as directory:
         for report, letter in zip(reports, b"AB"):
             path = Path(directory, "report")

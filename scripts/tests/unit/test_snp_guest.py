@@ -37,7 +37,7 @@ class CommandTest(unittest.TestCase):
     def test_bad_input(self) -> None:
         for words, why in ((("--memory", "100M"), "too small"), (("--smp", "0"), "give 1 to 64"),
                            (("--kernel", "/nonexistent"), "/nonexistent"), (("--host", "--seed 3"), "--seed"),
-                           (("--host", "--root /"), "--root"), (("--memory", "much"), "--mem much")):
+                           (("--file", "/nonexistent/x"), "/nonexistent/x"), (("--host", "--root /"), "--root"), (("--memory", "much"), "--mem much")):
             with self.subTest(words), self.assertRaisesRegex(BadInput, why):
                 run("--dry-run", *words)
 
@@ -58,6 +58,14 @@ class FilesTest(unittest.TestCase):
             script = (directory / guest.SCRIPT).read_text()
             self.assertTrue(script.startswith(f"cd {guest.MOUNT}"))
             self.assertIn("sev-snp-guest", script)
+
+    def test_the_guest_gets_the_users_files(self) -> None:
+        with TemporaryDirectory() as scratch:
+            program = Path(scratch, "program")
+            program.write_bytes(b"content of program")
+            initrd = SnpGuest(files=[program]).initrd()
+        self.assertIn(b"root/program\0", initrd)
+        self.assertIn(b"content of program", initrd)
 
     def test_the_guest_gets_the_modules_for_attestation(self) -> None:
         with TemporaryDirectory() as scratch:
