@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 from ..base import options
 from ..base.errors import OK, VERDICT, BadInput
 from ..guest.initramfs import busybox
-from ..provision import given_kernel, packages, qemu, snp_userland
+from ..provision import given_kernel, image, packages, qemu, snp_userland
 from ..provision.cache import Cache
 from ..snp_guest import certificates, measurement
 from ..snp_guest.attestation_report import AttestationReport
@@ -32,8 +32,9 @@ def add(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     parser.set_defaults(action=_certificates)
     parser = verbs.add_parser("verify", help="verify an attestation report")
     parser.add_argument("report", type=Path, metavar="REPORT", help="the report, as the guest got it")
-    parser.add_argument("--certificates", type=Path, metavar="DIR",
-                        help="ark.pem, which is trusted, ask.pem and vcek.pem (default: those of the emulated chip)")
+    parser.add_argument("--certificates", type=Path, metavar="PATH",
+                        help="directory with ark.pem, which is trusted, ask.pem and vcek.pem; or what the guest's "
+                             "auxblob holds, whose root must be our own (default: those of the emulated chip)")
     parser.add_argument("--report-data", default="", metavar="HEX", help="what the guest was to put into the report")
     parser.add_argument("--measurement", default="", metavar="HEX", help="the launch digest that the guest must have")
     parser.add_argument("--json", action="store_true", help="print the verdict and the report's fields as JSON")
@@ -56,24 +57,33 @@ def _measure(arguments: argparse.Namespace) -> int:
 
 
 def _certificates(arguments: argparse.Namespace) -> int:
-    report = AttestationReport.read(arguments.report)
+    cache = Cache()
+    chip = certificates.of_report(cache, AttestationReport.read(arguments.report))
     arguments.directory.mkdir(parents=True, exist_ok=True)
-    certificates.write(Cache(), report, arguments.directory)
+    certificates.write(cache, chip, arguments.directory)
     return OK
 
 
 @contextmanager
-def _given_or_own(directory: Path | None, report: AttestationReport) -> Iterator[Path]:
-    if directory:
+def _directory(given: Path | None, report: AttestationReport) -> Iterator[Path]:
+    """With the certificates to verify by."""
+    cache = Cache()
+    packages.ensure(cache)
+    if given and given.is_dir():
         for name in certificates.NAMES:
-            if not (directory / name).is_file():
-                raise BadInput(f"--certificates: no {name} in {directory}")
-        packages.ensure(Cache())
+            if not (given / name).is_file():
+                raise BadInput(f"--certificates: no {name} in {given}")
+        yield given
+        return
+    with TemporaryDirectory(prefix="rmpopt-") as scratch:
+        directory = Path(scratch)
+        if given:
+            image.check_readable(given, "--certificates")
+            certificates.unpack(given.read_bytes(), directory)
+            (directory / certificates.ARK).write_bytes(certificates.own_root(cache))
+        else:
+            certificates.write(cache, certificates.of_report(cache, report), directory)
         yield directory
-    else:
-        with TemporaryDirectory(prefix="rmpopt-") as scratch:
-            certificates.write(Cache(), report, Path(scratch))
-            yield Path(scratch)
 
 
 def _hexadecimal(flag: str, text: str) -> str:
@@ -87,7 +97,7 @@ def _verify(arguments: argparse.Namespace) -> int:
     expected = Expected(_hexadecimal("--report-data", arguments.report_data),
                         _hexadecimal("--measurement", arguments.measurement))
     report = AttestationReport.read(arguments.report)
-    with _given_or_own(arguments.certificates, report) as directory:
+    with _directory(arguments.certificates, report) as directory:
         taken = list(steps(report, directory, expected))
     verified = all(not step.problem for step in taken)
     if arguments.json:

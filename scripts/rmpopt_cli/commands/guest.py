@@ -2,6 +2,7 @@
 """The guest command: an SNP guest inside the emulated host."""
 import argparse
 import shlex
+import shutil
 import tempfile
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +11,7 @@ from ..base import options
 from ..base.console import note
 from ..base.errors import VERDICT, BadInput, Failure
 from ..base.parser import Parser
+from ..base.paths import BUILD
 from ..base.shell import last_line
 from ..guest import linux
 from ..guest.brought import Share
@@ -17,13 +19,14 @@ from ..guest.initramfs import busybox
 from ..guest.machine import MachineOptions
 from ..guest.request import Request, script_of
 from ..guest.view import View
-from ..provision import given_kernel, snp_userland
+from ..provision import given_kernel, project, snp_userland
 from ..provision.cache import Cache
-from ..snp_guest import guest
+from ..snp_guest import certificates, guest
 from ..snp_guest.guest import SnpGuest
 from . import attestation
 
 USAGE = "rmpopt guest boot [options] [-- COMMAND...]"
+LIBRARY = Path("guest-tests", guest.PRELOADED)
 DEFAULT_COMMAND = "dmesg | grep -E 'Memory Encryption|SEV: '"
 
 
@@ -68,11 +71,22 @@ def _guest(arguments: argparse.Namespace) -> int:
     with tempfile.TemporaryDirectory(prefix="rmpopt-") as scratch:
         directory = Path(scratch)
         inner.write_files(directory, kernel)
+        if inner.certificates:
+            _write_certificates(cache, request.machine.persona, directory)
         share = Share(directory, guest.MOUNT, writable=True)
         request = replace(request, root=root, shares=[*request.shares, share],
                           command=f"sh {guest.MOUNT}/{guest.SCRIPT}")
         result = linux.boot(cache, request, View(request))
         return _status(result, directory)
+
+
+def _write_certificates(cache: Cache, persona: str, directory: Path) -> None:
+    """And the library that gives them to the guest."""
+    with tempfile.TemporaryDirectory(prefix="rmpopt-") as scratch:
+        certificates.write(cache, certificates.of_persona(cache, persona), Path(scratch))
+        (directory / guest.CERTIFICATES).write_bytes(certificates.table(Path(scratch)))
+    project.build(cache, [LIBRARY])
+    shutil.copy2(BUILD / LIBRARY, directory)
 
 
 def _status(result: dict, directory: Path) -> int:

@@ -10,7 +10,6 @@ BYTES, SIGNED = 0x4A0, 0x2A0
 VERSIONS = range(2, 6)
 ZEN5 = 0x1A  # the family from which on TCB versions have another layout and chip ids 8 bytes
 NUMBER = 72  # bytes of a number in a signature, least significant first
-SHORT_CHIP_ID = 8
 SIGNED_BY = {0: "VCEK", 1: "VLEK", 7: "nobody"}
 
 
@@ -58,7 +57,7 @@ class AttestationReport:
 
     @property
     def chip_id(self) -> str:
-        return self._hex(0x1A0, SHORT_CHIP_ID if self.family >= ZEN5 else 64)
+        return self._hex(0x1A0, chip_id_bytes(self.family))
 
     @property
     def reported_tcb(self) -> int:
@@ -89,6 +88,10 @@ class AttestationReport:
                 "report_id": self._hex(0x140, 32), "chip_id": self.chip_id,
                 "reported_tcb": f"{self.reported_tcb:016x}", "platform_info": f"{self._number(0x40, 'Q'):#x}",
                 "signed_by": self.signed_by}
+
+
+def chip_id_bytes(family: int) -> int:
+    return 8 if family >= ZEN5 else 64
 
 
 def tcb_components(tcb: int, family: int) -> dict[str, int]:

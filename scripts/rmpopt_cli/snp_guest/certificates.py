@@ -5,7 +5,10 @@ once, and are ours: nobody who trusts AMD's root trusts them."""
 import base64
 import json
 import re
+import struct
+import uuid
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 from ..base.console import say
@@ -14,12 +17,15 @@ from ..base.paths import BUILD
 from ..base.shell import last_line, output
 from ..provision import packages, project
 from ..provision.cache import Cache
-from .attestation_report import AttestationReport, tcb_components
+from .attestation_report import AttestationReport, chip_id_bytes, tcb_components
 
 TOOL = Path("hw-model", "tools", "rmpopt-chip")
 KIND, KEY = "attestation", "1"
 ARK, ASK, VCEK = "ark.pem", "ask.pem", "vcek.pem"
 NAMES = (ARK, ASK, VCEK)
+GUIDS = {ARK: uuid.UUID("c0b406a4-a803-4952-9743-3fb6014cd0ae"), ASK: uuid.UUID("4ab7b379-bbac-4fe4-a02f-05aef327c782"),
+         VCEK: uuid.UUID("63da758d-e664-4564-adc5-f4b93be8accd")}
+ENTRY = "<16sII"  # GUID, offset, length
 AUTHORITY_KEY = "rsa:4096"
 DAYS = "9125"
 SIGNING = ("-sha384", "-sigopt", "rsa_padding_mode:pss", "-sigopt", "rsa_pss_saltlen:48", "-days", DAYS)
@@ -61,45 +67,96 @@ def _authorities(cache: Cache) -> Path:
     return cache.ensure(KIND, KEY, make)
 
 
-def _chip(tcb: int) -> dict:
-    """What the model knows of its chip."""
-    status, text, told = output([BUILD / TOOL, f"{tcb:x}"])
+@dataclass(frozen=True)
+class Endorsed:
+    """A chip with a TCB version, and its key."""
+    chip_id: str
+    tcb: int
+    family: int
+    key: str
+
+    def extensions(self) -> Iterable[str]:
+        yield f"{AMD}.1=ASN1:INTEGER:0"
+        for name, value in tcb_components(self.tcb, self.family).items():
+            yield f"{COMPONENTS[name]}=ASN1:INTEGER:{value}"
+        yield f"{CHIP_ID}=DER:{self.chip_id}"
+
+
+def _known(cache: Cache, version: str) -> dict:
+    """What the model tells of its chip, for a TCB version or a CPU model."""
+    cache.prepare()
+    packages.ensure(cache)
+    project.build(cache, [TOOL])
+    status, text, told = output([BUILD / TOOL, version])
     if status != OK:
         raise Failure(f"{TOOL}: {last_line(told)}")
     return json.loads(text)
 
 
-def _public_key(chip: dict) -> str:
-    der = PUBLIC_P384 + bytes.fromhex(chip["vcek"]["x"] + chip["vcek"]["y"])
+def _public_key(known: dict) -> str:
+    der = PUBLIC_P384 + bytes.fromhex(known["vcek"]["x"] + known["vcek"]["y"])
     return f"-----BEGIN PUBLIC KEY-----\n{base64.encodebytes(der).decode()}-----END PUBLIC KEY-----\n"
 
 
-def _extensions(report: AttestationReport) -> Iterable[str]:
-    yield f"{AMD}.1=ASN1:INTEGER:0"
-    for name, value in tcb_components(report.reported_tcb, report.family).items():
-        yield f"{COMPONENTS[name]}=ASN1:INTEGER:{value}"
-    yield f"{CHIP_ID}=DER:{report.chip_id}"
-
-
-def write(cache: Cache, report: AttestationReport, directory: Path) -> None:
-    """The certificates that belong to the report's chip and TCB version."""
-    cache.prepare()
-    packages.ensure(cache)
-    project.build(cache, [TOOL])
-    chip = _chip(report.reported_tcb)
-    if not chip["chip_id"].startswith(report.chip_id):
+def of_report(cache: Cache, report: AttestationReport) -> Endorsed:
+    """The emulated chip when it signed the report."""
+    known = _known(cache, f"{report.reported_tcb:x}")
+    if not known["chip_id"].startswith(report.chip_id):
         raise BadInput(f"the report is of chip {report.chip_id[:16]}..., not of the emulated one: give the "
                        "certificates of that chip with --certificates")
+    return Endorsed(report.chip_id, report.reported_tcb, report.family, _public_key(known))
+
+
+def of_persona(cache: Cache, persona: str) -> Endorsed:
+    """The emulated chip as a boot finds it."""
+    known = _known(cache, persona)
+    return Endorsed(known["chip_id"][:2 * chip_id_bytes(known["family"])], known["tcb"], known["family"],
+                    _public_key(known))
+
+
+def write(cache: Cache, chip: Endorsed, directory: Path) -> None:
+    """All that belong to the chip."""
     authorities = _authorities(cache)
     key, extensions = directory / "vcek.key", directory / "extensions"
-    key.write_text(_public_key(chip))
-    extensions.write_text("\n".join(_extensions(report)) + "\n")
+    key.write_text(chip.key)
+    extensions.write_text("\n".join(chip.extensions()) + "\n")
     openssl("x509", "-new", "-force_pubkey", key, *_subject("VCEK"), "-CA", authorities / ASK,
             "-CAkey", authorities / "ask.key", *SIGNING, "-extfile", extensions, "-out", directory / VCEK)
     key.unlink()
     extensions.unlink()
     for name in (ARK, ASK):
         (directory / name).write_bytes((authorities / name).read_bytes())
+
+
+def table(directory: Path) -> bytes:
+    """The certificates as the extended guest request gives them to a guest (AMD 56421): a table, then their DER."""
+    contents = {name: base64.b64decode("".join((directory / name).read_text().split("-----")[2].split()))
+                for name in NAMES}
+    entries, at = b"", (len(NAMES) + 1) * struct.calcsize(ENTRY)
+    for name, content in contents.items():
+        entries += struct.pack(ENTRY, GUIDS[name].bytes_le, at, len(content))
+        at += len(content)
+    return entries + bytes(struct.calcsize(ENTRY)) + b"".join(contents.values())
+
+
+def unpack(blob: bytes, directory: Path) -> None:
+    """Writes those of such a table; one without all of them is refused."""
+    names = {guid.bytes_le: name for name, guid in GUIDS.items()}
+    found, size = {}, struct.calcsize(ENTRY)
+    for guid, at, length in struct.iter_unpack(ENTRY, blob[:len(blob) // size * size]):
+        if not any(guid):
+            break
+        if guid in names and at + length <= len(blob):
+            found[names[guid]] = blob[at:at + length]
+    if missing := [name for name in NAMES if not found.get(name)]:
+        raise BadInput(f"the certificates from the guest lack {' and '.join(missing)}")
+    for name, der in found.items():
+        (directory / name).write_text(f"-----BEGIN CERTIFICATE-----\n{base64.encodebytes(der).decode()}"
+                                      "-----END CERTIFICATE-----\n")
+
+
+def own_root(cache: Cache) -> bytes:
+    return (_authorities(cache) / ARK).read_bytes()
 
 
 def read_extensions(certificate: Path) -> dict[str, bytes]:

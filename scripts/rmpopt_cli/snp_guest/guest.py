@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..base.errors import BadInput
-from ..base.options import option, repeated
+from ..base.options import option, repeated, switch
 from ..base.paths import CHECKOUT
 from ..guest.initramfs import Cpio, add_busybox, add_files, add_modules, busybox, module_name
 from ..guest.machine import parse_size, show_size
@@ -19,6 +19,7 @@ INIT = CHECKOUT / "scripts" / "guest" / "snp_guest.sh"
 MOUNT = "/snp-guest"  # where the emulated host sees the files
 ARCHIVE = "snp-guest.tar"
 KERNEL, INITRD, SCRIPT = "vmlinuz", "initrd", "run"
+PRELOADED, CERTIFICATES = "snp-certificates.so", "certificates"
 CONSOLE, STATUS, MESSAGES = "guest-console.log", "status", "guest-qemu.log"
 SMALLEST_MEMORY = 256 << 20
 # The guest's way to the secure processor. Drivers of older kernels leave it to the others to seal their messages.
@@ -35,6 +36,8 @@ class SnpGuest:
     append: str = option("", "more words for the guest's kernel command line", metavar="S")
     cpu: str = option(CPU, "the guest's CPU model, for QEMU", metavar="MODEL")
     files: list[Path] = repeated("put this file into the guest's /root; may be repeated", "--file", "F", parse=Path)
+    certificates: bool = switch("give the guest the chip's certificates with its attestation reports; a library that "
+                                "is preloaded into QEMU does it")
     command: str = ""
 
     def check(self) -> None:
@@ -74,7 +77,8 @@ class SnpGuest:
         (directory / KERNEL).write_bytes(kernel.image.read_bytes())
         module_files = modules.in_order(kernel.modules, MODULES) if kernel.modules else []
         (directory / INITRD).write_bytes(self.initrd(module_files))
-        script = [f"cd {MOUNT} || exit 125", f"{shlex.join(self.qemu_command())} 2>{MESSAGES} </dev/null",
+        preloaded = f"LD_PRELOAD=./{PRELOADED} SNP_CERTIFICATES={CERTIFICATES} " if self.certificates else ""
+        script = [f"cd {MOUNT} || exit 125", f"{preloaded}{shlex.join(self.qemu_command())} 2>{MESSAGES} </dev/null",
                   f"read -r status <{STATUS} || exit 125", 'exit "$status"']
         (directory / SCRIPT).write_text("\n".join(script) + "\n")
 

@@ -69,16 +69,19 @@ class AttestationTest(unittest.TestCase):
         cls.scratch = Path(cls.enterClassContext(TemporaryDirectory()))
         cls.chip = Chip(cls.scratch)
         cls.cache = Cache(cls.scratch / "cache")
-        for name in ("packages.ensure", "project.build"):
-            cls.enterClassContext(mock.patch(f"rmpopt_cli.provision.{name}"))
+        cls.enterClassContext(mock.patch("rmpopt_cli.provision.packages.ensure"))
         cls.enterClassContext(mock.patch.object(certificates, "AUTHORITY_KEY", "rsa:2048"))  # made sooner
-        cls.enterClassContext(mock.patch.object(certificates, "_chip", lambda tcb: cls.chip.known))
+        cls.enterClassContext(mock.patch.object(certificates, "_known", lambda cache, version: cls.chip.known))
         cls.enterClassContext(mock.patch("rmpopt_cli.commands.attestation.Cache", lambda: cls.cache))
         cls.enterClassContext(contextlib.redirect_stderr(io.StringIO()))
         cls.good = cls.chip.signed(unsigned())
         cls.directory = cls.scratch / "certificates"
         cls.directory.mkdir()
-        certificates.write(cls.cache, AttestationReport(cls.good), cls.directory)
+        cls.write_certificates(cls.good, cls.cache, cls.directory)
+
+    @staticmethod
+    def write_certificates(raw: bytes, cache: Cache, directory: Path) -> None:
+        certificates.write(cache, certificates.of_report(cache, AttestationReport(raw)), directory)
 
     def failed(self, raw: bytes, directory: Path | None = None, **expected: str) -> list[str]:
         taken = steps(AttestationReport(raw), directory or self.directory, Expected(**expected))
@@ -109,7 +112,7 @@ class AttestationTest(unittest.TestCase):
     def test_the_chain_leads_to_the_given_root(self) -> None:
         with TemporaryDirectory() as scratch:
             other = Path(scratch)
-            certificates.write(Cache(other / "cache"), AttestationReport(self.good), other)
+            self.write_certificates(self.good, Cache(other / "cache"), other)
             (other / ARK).write_bytes((self.directory / ARK).read_bytes())
             self.assertEqual(self.failed(self.good, other), ["chain"])
 
@@ -120,12 +123,31 @@ class AttestationTest(unittest.TestCase):
     def test_older_chips_have_long_ids_and_another_tcb(self) -> None:
         raw = self.chip.signed(unsigned(version=2, family=0, chip=CHIP, tcb=0x48_16_00_00_00_00_01_09))
         with TemporaryDirectory() as scratch:
-            certificates.write(self.cache, AttestationReport(raw), Path(scratch))
+            self.write_certificates(raw, self.cache, Path(scratch))
             self.assertEqual(self.failed(raw, Path(scratch)), [])
             found = certificates.read_extensions(Path(scratch, "vcek.pem"))
         self.assertEqual(found[certificates.CHIP_ID], CHIP)
         self.assertEqual(found[f"{certificates.AMD}.3.3"], b"\x02\x01\x16")
         self.assertNotIn(f"{certificates.AMD}.3.9", found)
+
+    def test_the_table_for_guests(self) -> None:
+        table = certificates.table(self.directory)
+        for i, name in enumerate(("ark", "ask", "vcek")):
+            guid, at, length = struct.unpack_from("<16sII", table, 24 * i)
+            self.assertEqual(guid, certificates.GUIDS[f"{name}.pem"].bytes_le)
+            der = self.scratch / "der"
+            der.write_bytes(table[at:at + length])
+            subject = openssl("x509", "-inform", "DER", "-in", der, "-noout", "-subject")
+            self.assertIn(f"CN = {name.upper()} of", subject)
+        self.assertEqual(table[72:96], bytes(24))
+        self.assertEqual(len(table), at + length)
+
+    def test_the_chip_of_a_boot(self) -> None:
+        for family, digits in ((0x1A, 16), (0x19, 128)):
+            known = {**self.chip.known, "family": family, "tcb": TCB}
+            with mock.patch.object(certificates, "_known", lambda cache, version, known=known: known):
+                chip = certificates.of_persona(self.cache, "any")
+            self.assertEqual((chip.chip_id, chip.tcb, chip.family), (CHIP.hex()[:digits], TCB, family))
 
     def test_tcb_components(self) -> None:
         self.assertEqual(tcb_components(TCB, 0x1A),
@@ -159,6 +181,21 @@ class AttestationTest(unittest.TestCase):
         self.assertEqual(self.run_command("certificates", self.write(self.good), where)[0], OK)
         self.assertEqual(sorted(path.name for path in where.iterdir()), ["ark.pem", "ask.pem", "vcek.pem"])
         self.assertIn("not AMD's", openssl("x509", "-in", where / ARK, "-noout", "-subject"))
+
+    def test_verify_takes_what_the_guest_was_given(self) -> None:
+        path, blob = self.write(self.good), self.scratch / "blob"
+        blob.write_bytes(certificates.table(self.directory))
+        self.assertEqual(self.run_command("verify", path, "--certificates", blob)[0], OK)
+        with TemporaryDirectory() as scratch:  # of somebody else's chain, with its root
+            other = Path(scratch)
+            self.write_certificates(self.good, Cache(other / "cache"), other)
+            blob.write_bytes(certificates.table(other))
+        status, text = self.run_command("verify", path, "--certificates", blob)
+        self.assertEqual((status, text.split()[:2]), (VERDICT, ["FAILED", "chain:"]))
+        for wrong in (bytes(24), certificates.table(self.directory)[24:], certificates.table(self.directory)[:-1]):
+            blob.write_bytes(wrong)
+            with self.assertRaisesRegex(BadInput, "lack"):
+                self.run_command("verify", path, "--certificates", blob)
 
     def test_bad_input(self) -> None:
         other_chip = self.write(self.chip.signed(unsigned(chip=b"another.")))

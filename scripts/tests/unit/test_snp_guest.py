@@ -37,7 +37,8 @@ class CommandTest(unittest.TestCase):
     def test_bad_input(self) -> None:
         for words, why in ((("--memory", "100M"), "too small"), (("--smp", "0"), "give 1 to 64"),
                            (("--kernel", "/nonexistent"), "/nonexistent"), (("--host", "--seed 3"), "--seed"),
-                           (("--file", "/nonexistent/x"), "/nonexistent/x"), (("--host", "--root /"), "--root"), (("--memory", "much"), "--mem much")):
+                           (("--host", "--root /"), "--root"), (("--memory", "much"), "--mem much"),
+                           (("--file", "/nonexistent/x"), "/nonexistent/x")):
             with self.subTest(words), self.assertRaisesRegex(BadInput, why):
                 run("--dry-run", *words)
 
@@ -58,6 +59,10 @@ class FilesTest(unittest.TestCase):
             script = (directory / guest.SCRIPT).read_text()
             self.assertTrue(script.startswith(f"cd {guest.MOUNT}"))
             self.assertIn("sev-snp-guest", script)
+            self.assertNotIn("LD_PRELOAD", script)
+            SnpGuest(certificates=True).write_files(directory, Kernel(image))
+            self.assertIn("LD_PRELOAD=./snp-certificates.so SNP_CERTIFICATES=certificates qemu-system-x86_64 ",
+                          (directory / guest.SCRIPT).read_text())
 
     def test_the_guest_gets_the_users_files(self) -> None:
         with TemporaryDirectory() as scratch:
