@@ -44,6 +44,7 @@ class firmware_fixture : public testing::Test
     static constexpr spa_t tmr = 4 * mb;
 
     virtual std::string_view model() const { return "venice"; }
+    virtual std::vector<unsigned> core_of_thread() const { return {0, 1, 0, 1}; }
     void SetUp() override { build(model(), find_cpu_model(model())->layout); }
 
     void build(std::string_view cpu_model_name, rmp_layout layout, const policy &choices = {})
@@ -51,7 +52,7 @@ class firmware_fixture : public testing::Test
         machine::settings s;
         s.cpu = find_cpu_model(cpu_model_name);
         s.choices = choices;
-        s.cpus.core_of_thread = {0, 1, 0, 1};
+        s.cpus.core_of_thread = core_of_thread();
         s.memory = memory_view(
             {{low.base, low.bytes, low_ram_.data()}, {high.base, high.bytes, high_ram_.data()}});
         m = std::make_unique<machine>(std::move(s));

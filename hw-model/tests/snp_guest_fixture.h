@@ -21,9 +21,12 @@ class snp_guest_fixture : public firmware_fixture
     void SetUp() override
     {
         firmware_fixture::SetUp();
-        snp_up();
+        enable_snp();
+        ASSERT_EQ(initialise(), firmware_status::success);
         ASSERT_EQ(status_of(firmware_command::snp_df_flush), firmware_status::success);
     }
+
+    virtual firmware_status initialise() { return status_of(firmware_command::snp_init); }
 
     firmware_status create(spa_t at) { return run_with(firmware_command::snp_gctx_create, at); }
     firmware_status start(spa_t at, std::uint64_t with_policy = policy, std::uint32_t flags = 0,

@@ -209,6 +209,36 @@ TEST_F(attestation_reports, have_the_version_of_the_firmware)
     EXPECT_EQ(report_version({.major = 1, .minor = 56, .build = 0}), 5u);
 }
 
+class attestation_reports_of_a_shielded_platform : public attestation_reports
+{
+  protected:
+    firmware_status initialise() override
+    {
+        const std::uint64_t max_snp_asid = asid;
+        return run_with(snp_init_ex, 1u | 1u << 2 | 1u << 3, 0u, spa_t{0}, max_snp_asid,
+                        std::array<std::uint64_t, 5>{});
+    }
+};
+
+TEST_F(attestation_reports_of_a_shielded_platform, say_so)
+{
+    run_guest();
+    EXPECT_EQ(good_report().platform_info, report::smt_en | report::alias_check_complete |
+                                               report::rapl_dis | report::ciphertext_hiding);
+}
+
+class attestation_reports_without_smt : public attestation_reports
+{
+  protected:
+    std::vector<unsigned> core_of_thread() const override { return {0, 1, 2, 3}; }
+};
+
+TEST_F(attestation_reports_without_smt, do_not_claim_it)
+{
+    run_guest();
+    EXPECT_EQ(good_report().platform_info, report::alias_check_complete);
+}
+
 class older_attestation_reports : public attestation_reports
 {
   protected:
