@@ -543,7 +543,7 @@ static void random_instructions(const void *unused)
 /* A guest makes the VMSA of its other CPUs itself, and so may put anything there. */
 static void random_vmsa(const void *unused)
 {
-    enum { RUNS = 1500, USED_BYTES = 0x670 };
+    enum { RUNS = 800, USED_BYTES = 0x670 };
     uint64_t ends = 0, others = 0;
     (void)unused;
 

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // Threads against each other. Each test has its own assertions; ThreadSanitizer adds its own.
 #include "hw-model/access/rmp_check.h"
+#include "hw-model/base/x86_bits.h"
+#include "hw-model/guest/nested_walk.h"
 #include "machine_fixture.h"
 
 #include <atomic>
@@ -288,6 +290,41 @@ TEST_F(race_test, check_sees_avic_pages_come_and_go)
         });
     EXPECT_EQ(wrong, 0u);
     EXPECT_EQ(rmp_check(*m, 0, avic).outcome, rmp_outcome::allowed);
+}
+
+TEST_F(race_test, a_walk_begins_anew_when_a_guests_table_changes)
+{
+    constexpr std::uint64_t rw = pte_present | pte_write | pte_user;
+    constexpr spa_t nested = low_2m + page_2m, guest = low_2m;
+    const auto store = [&](spa_t at, std::uint64_t value) { m->memory().store(at, value | rw); };
+    store(nested, nested + page_4k);
+    store(nested + page_4k, nested + 2 * page_4k);
+    store(nested + 2 * page_4k, guest | pte_large);
+    for (std::uint64_t table = 1; table < 4; ++table) {
+        store(guest + table * page_4k, (table + 1) * page_4k);
+    }
+    auto &bytes = *m->memory().at(guest + 4 * page_4k, 8);
+    const std::atomic_ref entry(reinterpret_cast<std::uint64_t &>(bytes));
+    constexpr std::uint64_t one = 8 * page_4k | rw, other = 9 * page_4k | rw;
+    entry.store(one);
+    const guest_tables tables{.cr0 = cr0_pe | cr0_pg,
+                              .cr3 = page_4k,
+                              .cr4 = cr4_pae,
+                              .efer = efer_lme | efer_lma,
+                              .nested_cr3 = nested};
+    unsigned wrong = 0;
+    race(
+        [&](unsigned) {
+            const auto t = translate_guest(*m, tables, {.thread = 0, .asid = 5},
+                                           {.address = 0, .kind = rmp_access_kind::write});
+            const bool found = t.kind == guest_translation::outcome::mapped && t.writable &&
+                               (t.gpa == 8 * page_4k || t.gpa == 9 * page_4k);
+            wrong += !found || t.spa != guest + t.gpa ? 1 : 0;
+        },
+        [&] { entry.store(entry.load() & 1ull << 12 ? one : other); }, 1000000);
+    EXPECT_EQ(wrong, 0u);
+    const std::uint64_t last = entry.load() & ~(pte_accessed | pte_dirty);
+    EXPECT_TRUE(last == one || last == other);
 }
 
 } // namespace
