@@ -27,6 +27,7 @@ enum {
 #define PAT_RESET 0x0007040600070406ul
 
 static uint64_t save_areas;
+uint64_t svm_host_state;
 
 static void enable_this_cpu(void *unused)
 {

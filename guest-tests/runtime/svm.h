@@ -143,6 +143,13 @@ void svm_load(struct svm_guest *guest, const struct svm_code *code);
  */
 uint64_t svm_run(struct svm_guest *guest);
 
+/*
+ * Where the host's FS, GS, TR, LDTR and MSRs of system calls are saved, by VMSAVE on this CPU.
+ * While it is not 0, every #VMEXIT is followed by a VMLOAD of it: for guests that may have changed
+ * them.
+ */
+extern uint64_t svm_host_state;
+
 /* The nested entry of a 4 KiB page below GUEST_LARGE. */
 uint64_t *svm_nested_entry(const struct svm_guest *guest, uint64_t gpa);
 

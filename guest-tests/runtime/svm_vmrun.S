@@ -36,7 +36,12 @@ svm_enter:
 vmrun_point:
     vmrun %rax
 vmrun_done:
-    xchg %rsi, (%rsp)
+    /* GS and the like, as the guest may have left them. */
+    mov svm_host_state, %rax
+    test %rax, %rax
+    jz 2f
+    vmload %rax
+2:  xchg %rsi, (%rsp)
     mov %rbx, (%rsi)
     mov %rcx, 8(%rsi)
     mov %rdx, 16(%rsi)

@@ -471,16 +471,16 @@ static void draw_guest(void)
 }
 
 /* What hypervisors intercept, or everything. Less would be the host's own mistake. */
-static void draw_intercepts(void)
+static void draw_intercepts(struct vmcb *vmcb)
 {
     const uint32_t usual = 0xbd00000fu | 1u << 22 | 1u << 26;
     bool everything = random_number() % 3 == 0;
 
-    guest.vmcb->intercept_misc1 = everything ? ~0u : usual;
-    guest.vmcb->intercept_misc2 = 0x7f7f | (random_number() % 2 ? 0xffff8000u : 0);
-    guest.vmcb->intercept_exceptions = random_number() % 2 ? ~0u : 1u << VECTOR_UD | 1u << 18;
-    guest.vmcb->intercept_cr = everything ? ~0u : 0;
-    guest.vmcb->intercept_dr = random_number() % 2 ? ~0u : 0;
+    vmcb->intercept_misc1 = everything ? ~0u : usual;
+    vmcb->intercept_misc2 = 0x7f7f | (random_number() % 2 ? 0xffff8000u : 0);
+    vmcb->intercept_exceptions = random_number() % 2 ? ~0u : 1u << VECTOR_UD | 1u << 18;
+    vmcb->intercept_cr = everything ? ~0u : 0;
+    vmcb->intercept_dr = random_number() % 2 ? ~0u : 0;
 }
 
 static bool is_known_exit(uint64_t code)
@@ -515,7 +515,7 @@ static void random_instructions(const void *unused)
         take_from_guest(handler);
         encrypted_guest_put(GUEST_HANDLER, &code_skip);
         give_to_guest(handler, GUEST_HANDLER, RMP_VALIDATED);
-        draw_intercepts();
+        draw_intercepts(guest.vmcb);
         for (unsigned k = 0; k < ENTRIES; k++) {
             exit = encrypted_guest_run_briefly();
             if (!is_known_exit(exit)) {
@@ -540,6 +540,50 @@ static void random_instructions(const void *unused)
     expect_all_well();
 }
 
+/* Without encrypted registers, each exit is the host's, and it is told of the instruction. */
+static void random_instructions_of_an_sev_guest(const void *unused)
+{
+    enum { PROGRAMS = 1500, FIRST_BYTES = 16 * PAGE_4K };
+    static struct svm_guest plain;
+    struct vmcb *saved = (struct vmcb *)allocate_or_fail(PAGE_4K, PAGE_4K);
+    uint64_t pages = allocate_or_fail(FIRST_BYTES, PAGE_4K), odd = 0, skipped = 0;
+    (void)unused;
+
+    svm_create(&plain);
+    plain.vmcb->nested_control = NESTED_PAGING | NESTED_SEV;
+    memset((void *)plain.msrpm, 0xff, 2 * PAGE_4K);
+    svm_load(&plain, &code_hlt);
+    *saved = *plain.vmcb;
+    memcpy((void *)pages, (void *)plain.memory, FIRST_BYTES);
+    svm_host_state = allocate_or_fail(PAGE_4K, PAGE_4K);
+    EXPECT_NO_TRAP(insn_vmsave(svm_host_state, 0, 0));
+    random_start();
+    interrupt_regularly(1000000);
+    for (unsigned i = 0; i < PROGRAMS; i++) {
+        uint64_t *word = (uint64_t *)&plain.registers, exit;
+
+        memcpy((void *)plain.memory, (void *)pages, FIRST_BYTES);
+        draw_code(svm_memory(&plain, GUEST_CODE));
+        *plain.vmcb = *saved;
+        draw_intercepts(plain.vmcb);
+        plain.vmcb->interrupt_control |= 1ul << 24; /* the host's IF counts for interrupts */
+        plain.vmcb->rax = draw_value();
+        for (unsigned r = 0; r < sizeof(plain.registers) / 8; r++)
+            word[r] = draw_value();
+        __asm__ volatile("sti" ::: "memory");
+        exit = svm_run(&plain);
+        __asm__ volatile("cli" ::: "memory");
+        odd += exit > EXIT_NPF && exit != EXIT_INVALID;
+        skipped +=
+            plain.vmcb->next_rip > plain.vmcb->rip && plain.vmcb->next_rip <= plain.vmcb->rip + 15;
+    }
+    interrupt_regularly(0);
+    svm_host_state = 0;
+    EXPECT_EQ(odd, 0);
+    EXPECT(skipped > PROGRAMS / 10);
+    expect_all_well();
+}
+
 /* A guest makes the VMSA of its other CPUs itself, and so may put anything there. */
 static void random_vmsa(const void *unused)
 {
@@ -560,7 +604,7 @@ static void random_vmsa(const void *unused)
         }
         vmsa[VMSA_SEV_FEATURES] = 1;
         close_vmsa();
-        draw_intercepts();
+        draw_intercepts(guest.vmcb);
         for (unsigned k = 0; k < 3; k++) {
             uint64_t exit = encrypted_guest_run_briefly();
             ends += exit == EXIT_INVALID || exit == EXIT_SHUTDOWN;
@@ -589,6 +633,7 @@ static const struct test_case cases[] = {
     TEST(pvalidate_of_foreign_pages, "APM3 PVALIDATE: checks of the page"),
     TEST(rmpadjust_of_foreign_pages, "APM3 RMPADJUST: checks of page and VMPL"),
     TEST(random_instructions, "APM2 15.35: whatever a guest executes, it leaves or goes on"),
+    TEST(random_instructions_of_an_sev_guest, "APM2 15.34: whatever a guest executes"),
     TEST(random_vmsa, "APM2 15.5.1: VMRUN with any registers"),
 };
 TEST_SUITE_IF(cases, snp_guest_unmet);
