@@ -26,6 +26,8 @@ SVM_CODE(code_jump, "jmp *%rdi");
 SVM_CODE(code_cpuid, "nop; cpuid");
 SVM_CODE(code_count, "1: inc %rax; dec %rdi; jnz 1b; hlt");
 
+DEFINE_INSN(insn_store, "movq %%rcx, (%%rax)")
+
 static uint64_t page_a, page_b;
 
 static void set_secrets(void)
@@ -145,6 +147,9 @@ static void page_is_taken_from_a_running_guest(const void *unused)
         start_on_cpu(1, run_on_other_cpu, &exit);
         while (*shared < i * 10 + 1)
             cpu_relax();
+        EXPECT_EQ(rmp_unassign((uint64_t)vmsa, RMP_PAGE_4K), RMP_FAIL_INUSE);
+        EXPECT_PF(insn_store((uint64_t)&vmsa[VMSA_RIP], 0, 0), (PF_PRESENT | PF_WRITE | PF_RMP),
+                  (uint64_t)&vmsa[VMSA_RIP]);
         REQUIRE_EQ(rmp_unassign(page_a, RMP_PAGE_4K), RMP_SUCCESS);
         seen = *a;
         *a = ~seen;
