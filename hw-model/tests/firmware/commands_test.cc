@@ -141,6 +141,7 @@ TEST_F(firmware_commands, outputs_respect_page_owners_once_snp_is_up)
 {
     snp_up();
     set(command_page, guest_entry(false, true));
+    m->memory().store(command_page, std::array<std::byte, 12>{});
     EXPECT_EQ(static_cast<firmware_status>(run(platform_status, command_page)), invalid_page_state);
     EXPECT_TRUE(memory_is_zero(command_page, 12));
     set(command_page, rmp_entry{});
@@ -166,6 +167,7 @@ TEST_F(firmware_commands, an_output_that_crosses_into_a_foreign_page_is_refused)
 {
     snp_up();
     set(output_page + page_4k, guest_entry(false, true));
+    m->memory().store(output_page + page_4k, std::array<std::byte, 32>{});
     EXPECT_EQ(run_with(get_id, output_page + page_4k - 32, 64u), invalid_page_state);
     EXPECT_TRUE(memory_is_zero(output_page + page_4k - 32, 64));
 }

@@ -63,10 +63,10 @@ class firmware_hostile : public firmware_fixture
     /// A page of a guest, filled with a pattern that nobody may change.
     void hand_page_to_guest()
     {
+        set(guest_page, guest_entry(true, true));
         for (std::uint64_t o = 0; o < page_4k; o += 8) {
             m->memory().store(guest_page + o, guest_pattern);
         }
-        set(guest_page, guest_entry(true, true));
     }
     bool guest_page_is_whole() const
     {
