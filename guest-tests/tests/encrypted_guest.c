@@ -252,9 +252,13 @@ static void private_pages_are_the_guests(const void *unused)
     (void)unused;
 
     EXPECT_EQ(run_encrypted(&code_store, PAGE_A), EXIT_HLT);
-    EXPECT_EQ(*page, GUEST_RSI);
     expect_host_fault((uint64_t)page);
-    EXPECT_EQ(*page, GUEST_RSI);
+    encrypted_guest_load(&code_load, PAGE_A);
+    open_vmsa();
+    vmsa[VMSA_RSI] = 0;
+    close_vmsa();
+    EXPECT_EQ(encrypted_guest_run(), EXIT_HLT);
+    EXPECT_EQ(vmsa[VMSA_RSI], GUEST_RSI);
     expect_host_fault((uint64_t)&vmsa[VMSA_RIP]);
 }
 

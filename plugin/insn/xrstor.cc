@@ -53,7 +53,8 @@ void emulate_xrstor(insn_event event)
         raise(event, hw::fault::gp0);
     }
     reset_components(o.components & ~saved, *layout, state);
-    for (const xsave_piece &p : layout->pieces(saved, places, status_word(image)).all()) {
+    const xsave_pieces pieces = layout->pieces(saved, places, status_word(image));
+    for (const xsave_piece &p : pieces.all()) {
         std::memcpy(&state[p.standard], &image[p.compacted], p.bytes);
     }
     svm::write_vectors(cpu, state);

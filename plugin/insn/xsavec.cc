@@ -21,8 +21,8 @@ void emulate_xsavec(insn_event event)
                          translation::access::write, 0);
     alignas(xsave::alignment) xsave::area state;
     svm::read_vectors(cpu, state);
-    for (const xsave_piece &p :
-         layout->pieces(o.components, o.components, status_word(state)).all()) {
+    const xsave_pieces pieces = layout->pieces(o.components, o.components, status_word(state));
+    for (const xsave_piece &p : pieces.all()) {
         tlb_fill::write(cpu, o.address + p.compacted,
                         std::span(state).subspan(p.standard, p.bytes));
     }

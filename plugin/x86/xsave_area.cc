@@ -105,7 +105,8 @@ bool is_valid_compacted_header(std::span<const std::byte> image, std::uint64_t x
 
 void reset_components(std::uint64_t mask, const xsave_layout &layout, std::span<std::byte> image)
 {
-    for (const xsave_piece &p : layout.pieces(mask, mask, 0).all()) {
+    const xsave_pieces pieces = layout.pieces(mask, mask, 0);
+    for (const xsave_piece &p : pieces.all()) {
         const auto bytes = image.subspan(p.standard, p.bytes);
         // MXCSR_MASK tells of the CPU and is no state.
         std::ranges::fill(p.standard == xsave::mxcsr ? bytes.first(sizeof(std::uint32_t)) : bytes,

@@ -44,7 +44,8 @@ struct xsave_pieces {
     std::array<xsave_piece, 80> piece;
     std::size_t count = 0;
 
-    std::span<const xsave_piece> all() const { return std::span(piece).first(count); }
+    std::span<const xsave_piece> all() const & { return std::span(piece).first(count); }
+    std::span<const xsave_piece> all() && = delete; ///< it would be gone before it is used
 };
 
 /// Where the components of a CPU are. The highest is that of bit 62.

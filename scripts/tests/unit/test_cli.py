@@ -70,12 +70,15 @@ class StreamsTest(unittest.TestCase):
 
     @contextlib.contextmanager
     def reading(self, hangup: Any = signal.SIG_DFL) -> Iterator[subprocess.Popen[str]]:
-        """A "report" that reads from a named pipe, and does not come to its end by itself. hangup: what SIGHUP does,
-        which is to be ignored where the tests run below nohup."""
+        """A "report" that reads from a named pipe, and does not come to its end by itself. hangup: what SIGHUP does.
+        Where the tests run below nohup or as a background job, it and SIGINT are ignored."""
+        def handlers() -> None:
+            signal.signal(signal.SIGHUP, hangup)
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
         with tempfile.TemporaryDirectory() as top:
             os.mkfifo(Path(top, "report.json"))
             process = subprocess.Popen([PROGRAM, "report", top], stderr=subprocess.PIPE, text=True,
-                                       preexec_fn=lambda: signal.signal(signal.SIGHUP, hangup))
+                                       preexec_fn=handlers)
             self.addCleanup(process.kill)
             with Path(top, "report.json").open("w"):
                 yield process
