@@ -35,6 +35,7 @@ static struct image image __attribute__((aligned(PAGE_4K)));
 static struct image other __attribute__((aligned(PAGE_4K)));
 
 DEFINE_INSN(insn_xsavec, "xsavec64 (%%rcx)")
+DEFINE_INSN(insn_xsave, "xsave64 (%%rcx)")
 DEFINE_INSN(insn_xrstor, "xrstor64 (%%rcx)")
 
 static struct insn_result xsavec(void *to, uint64_t mask)
@@ -309,6 +310,43 @@ static void rounding_takes_effect(const void *unused)
     load_mxcsr(MXCSR_RESET);
 }
 
+/* What XSAVE stores, which QEMU executes. */
+static void the_standard_form_comes_back(const void *unused)
+{
+    (void)unused;
+    fill(&image, 0);
+    load_xmm0(1);
+    load_ymm1(2);
+    load_mxcsr(MXCSR_RESET | MXCSR_ROUND_UP);
+    __asm__ volatile("fninit\n\tfldz\n\tfld1");
+    EXPECT_NO_TRAP(insn_xsave(X87 | SSE | AVX, (uint64_t)&image, 0));
+    EXPECT_EQ(image.xcomp_bv, 0);
+    load_xmm0(3);
+    load_ymm1(4);
+    load_mxcsr(MXCSR_RESET);
+    __asm__ volatile("fninit");
+    EXPECT_NO_TRAP(xrstor(&image, X87));
+    EXPECT_EQ(xmm0(), 3);
+    double one = 0;
+    __asm__ volatile("fstpl %0" : "=m"(one));
+    EXPECT_EQ(*(uint64_t *)&one, 0x3ff0000000000000);
+    EXPECT_EQ(mxcsr(), MXCSR_RESET);
+    EXPECT_NO_TRAP(xrstor(&image, AVX)); /* MXCSR goes with it */
+    EXPECT_EQ(ymm1_high(), 2);
+    EXPECT_EQ(mxcsr(), MXCSR_RESET | MXCSR_ROUND_UP);
+    EXPECT_EQ(xmm0(), 3);
+    load_mxcsr(MXCSR_RESET);
+    image.xstate_bv = 0;
+    EXPECT_NO_TRAP(xrstor(&image, SSE)); /* and does not ask XSTATE_BV */
+    EXPECT_EQ(xmm0(), 0);
+    EXPECT_EQ(mxcsr(), MXCSR_RESET | MXCSR_ROUND_UP);
+    image.mxcsr = 1u << 16;
+    EXPECT_GP0(xrstor(&image, AVX));
+    EXPECT_NO_TRAP(xrstor(&image, X87));
+    load_mxcsr(MXCSR_RESET);
+    __asm__ volatile("fninit");
+}
+
 static void expect_gp_both(void *at)
 {
     EXPECT_GP0(xsavec(at, SSE));
@@ -378,6 +416,7 @@ static void page_fault_comes_first(const void *unused)
         if (window[i] != UNTOUCHED)
             EXPECT_EQ(i, PAGE_4K);
     EXPECT_NO_TRAP(xsavec(at, X87 | SSE));
+    ((uint64_t *)(at + 512))[0] = X87 | SSE | AVX;
     ((uint64_t *)(at + 520))[0] = X87 | SSE | AVX | COMPACTED;
     memset(at + 528, 0, 48);
     result = xrstor(at, X87 | SSE | AVX);
@@ -444,6 +483,7 @@ static const struct test_case cases[] = {
     TEST(ignores_what_is_not_enabled, "APM vol. 4, XSAVEC: XCR0"),
     TEST(comes_back, "APM vol. 4, XRSTOR"),
     TEST(without_a_component_resets_it, "APM vol. 4, XRSTOR: XSTATE_BV"),
+    TEST(the_standard_form_comes_back, "APM vol. 4, XRSTOR"),
     TEST(rounding_takes_effect, "MXCSR and FCW"),
     TEST(gp_for_a_bad_address, "#GP: alignment, canonical form"),
     TEST(ud_without_osxsave, "#UD: CR4.OSXSAVE"),

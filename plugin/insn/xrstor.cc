@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// XRSTOR (0F AE /5) of an image in the compacted form (APM vol. 4, XRSTOR). QEMU's own does it for
-// the standard form.
+// XRSTOR (0F AE /5) of an image in either form (APM vol. 4, XRSTOR). QEMU's own knows the standard
+// form only, and an emulation that has looked at the image cannot leave the instruction to it.
 #include "insn/xsave.h"
 #include "qemu/svm.h"
 #include "qemu/tlb_fill.h"
@@ -20,6 +20,18 @@ template <class T> T word(const xsave::area &image, std::size_t at)
     return value;
 }
 
+void fetch(const vcpu &cpu, std::uint64_t address, std::span<std::byte> to)
+{
+    tlb_fill::try_access(cpu, address, to.size(), translation::access::read, 0);
+    tlb_fill::read(cpu, address, translation::access::read, to);
+}
+
+/// In the standard form MXCSR is loaded for SSE and for AVX, and whatever XSTATE_BV says.
+bool loads_mxcsr(bool compacted, std::uint64_t asked, std::uint64_t saved)
+{
+    return compacted ? (saved & xsave::sse) != 0 : (asked & (xsave::sse | xsave::avx)) != 0;
+}
+
 } // namespace
 
 void emulate_xrstor(insn_event event)
@@ -32,30 +44,33 @@ void emulate_xrstor(insn_event event)
     const vcpu &cpu = event.cpu;
     const xsave_operands o = operands_of_xsave(event);
     alignas(xsave::alignment) xsave::area image, state;
-    const auto fetch = [&](std::size_t bytes) {
-        tlb_fill::try_access(cpu, o.address, bytes, translation::access::read, 0);
-        tlb_fill::read(cpu, o.address, translation::access::read, std::span(image).first(bytes));
-    };
-    fetch(xsave::header_end);
-    const auto places = word<std::uint64_t>(image, xsave::xcomp_bv);
-    if ((places & xsave::compacted) == 0) {
-        svm::xrstor(cpu, o.address, o.components);
-        complete(event);
-    }
-    if (!is_valid_compacted_header(image, o.xcr0)) {
+    fetch(cpu, o.address, std::span(image).first(xsave::header_end));
+    if (!is_valid_header(image, o.xcr0)) {
         raise(event, hw::fault::gp0);
     }
-    fetch(layout->compacted_bytes(places));
-    svm::read_vectors(cpu, state);
+    const bool compacted = is_compacted(image);
     const auto saved = word<std::uint64_t>(image, xsave::xstate_bv) & o.components;
-    if ((saved & xsave::sse) != 0 && (word<std::uint32_t>(image, xsave::mxcsr) &
-                                      ~word<std::uint32_t>(state, xsave::mxcsr_mask)) != 0) {
+    const auto places = word<std::uint64_t>(image, xsave::xcomp_bv);
+    const xsave_pieces pieces = compacted
+                                    ? layout->compacted_pieces(saved, places, status_word(image))
+                                    : layout->standard_pieces(saved, status_word(image));
+    for (const xsave_piece &p : pieces.all()) {
+        if (p.in_memory >= xsave::header_end) {
+            fetch(cpu, o.address + p.in_memory, std::span(image).subspan(p.in_memory, p.bytes));
+        }
+    }
+    svm::read_vectors(cpu, state);
+    const bool mxcsr = loads_mxcsr(compacted, o.components, saved);
+    const auto new_mxcsr = word<std::uint32_t>(image, xsave::mxcsr);
+    if (mxcsr && (new_mxcsr & ~word<std::uint32_t>(state, xsave::mxcsr_mask)) != 0) {
         raise(event, hw::fault::gp0);
     }
     reset_components(o.components & ~saved, *layout, state);
-    const xsave_pieces pieces = layout->pieces(saved, places, status_word(image));
     for (const xsave_piece &p : pieces.all()) {
-        std::memcpy(&state[p.standard], &image[p.compacted], p.bytes);
+        std::memcpy(&state[p.in_state], &image[p.in_memory], p.bytes);
+    }
+    if (mxcsr) {
+        std::memcpy(&state[xsave::mxcsr], &new_mxcsr, sizeof new_mxcsr);
     }
     svm::write_vectors(cpu, state);
     if ((o.components & xsave::pkru) != 0) {

@@ -21,10 +21,11 @@ void emulate_xsavec(insn_event event)
                          translation::access::write, 0);
     alignas(xsave::alignment) xsave::area state;
     svm::read_vectors(cpu, state);
-    const xsave_pieces pieces = layout->pieces(o.components, o.components, status_word(state));
+    const xsave_pieces pieces =
+        layout->compacted_pieces(o.components, o.components, status_word(state));
     for (const xsave_piece &p : pieces.all()) {
-        tlb_fill::write(cpu, o.address + p.compacted,
-                        std::span(state).subspan(p.standard, p.bytes));
+        tlb_fill::write(cpu, o.address + p.in_memory,
+                        std::span(state).subspan(p.in_state, p.bytes));
     }
     const std::array<std::uint64_t, 2> header{o.components, o.components | xsave::compacted};
     tlb_fill::write(cpu, o.address + xsave::xstate_bv, std::as_bytes(std::span(header)));

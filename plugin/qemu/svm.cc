@@ -30,8 +30,6 @@ qemu_function<void(void *cpu, const void *from, std::uint32_t bytes)>
 qemu_function<void(void *env)> helper_update_mxcsr("helper_update_mxcsr");
 qemu_function<void(void *env)> update_mxcsr_status("update_mxcsr_status");
 qemu_function<void(void *env)> update_fp_status("update_fp_status");
-qemu_function<void(void *env, std::uint64_t address, std::uint64_t components)>
-    helper_xrstor("helper_xrstor");
 qemu_function<std::uint64_t(void *env, std::uint32_t ecx)> helper_rdpkru("helper_rdpkru");
 qemu_function<std::uint64_t(void *env, std::uint32_t index)> helper_xgetbv("helper_xgetbv");
 qemu_function<void(void *env, std::uint32_t index, std::uint64_t value)>
@@ -118,11 +116,6 @@ std::uint32_t pkru(const vcpu &cpu)
     return (cpu.paging().cr4 & cr4_pke) != 0
                ? static_cast<std::uint32_t>(qemu::helper_rdpkru(env(cpu), 0))
                : 0;
-}
-
-void xrstor(const vcpu &cpu, std::uint64_t address, std::uint64_t components)
-{
-    qemu::helper_xrstor(env(cpu), address, components);
 }
 
 std::optional<std::uint64_t> xcr0(const vcpu &cpu)

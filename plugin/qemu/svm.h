@@ -37,9 +37,6 @@ std::span<std::byte> pkru_in(const vcpu &cpu, xsave::area &area);
 /// PKRU; 0 when CR4.PKE is clear, because then QEMU does not tell.
 std::uint32_t pkru(const vcpu &cpu);
 
-/// XRSTOR of an image in the standard form. May raise an exception, which leaves by longjmp.
-void xrstor(const vcpu &cpu, std::uint64_t address, std::uint64_t components);
-
 /// XCR0; nothing when CR4.OSXSAVE is clear, because then QEMU does not tell.
 std::optional<std::uint64_t> xcr0(const vcpu &cpu);
 /// True if it is a value that XSETBV takes.

@@ -190,7 +190,6 @@ std::uint32_t svm::pkru(const vcpu &)
 {
     return 0;
 }
-void svm::xrstor(const vcpu &, std::uint64_t, std::uint64_t) {}
 std::optional<std::uint64_t> svm::xcr0(const vcpu &)
 {
     return qemu.xcr0;

@@ -28,7 +28,7 @@ std::map<unsigned, unsigned> places(const xsave_pieces &pieces)
 {
     std::map<unsigned, unsigned> out;
     for (const xsave_piece &p : pieces.all()) {
-        out[p.standard] = p.compacted;
+        out[p.in_state] = p.in_memory;
     }
     return out;
 }
@@ -48,17 +48,32 @@ TEST(xsave_area, components_follow_each_other)
 {
     const xsave_layout l = example();
     const std::uint64_t all = xsave::avx | xsave::pkru | last;
-    EXPECT_EQ(places(l.pieces(all, all, 0)),
+    EXPECT_EQ(places(l.compacted_pieces(all, all, 0)),
               (std::map<unsigned, unsigned>{{576, 576}, {2688, 832}, {2752, 896}}));
-    EXPECT_EQ(places(l.pieces(last, all, 0)), (std::map<unsigned, unsigned>{{2752, 896}}));
-    EXPECT_EQ(places(l.pieces(last, last, 0)), (std::map<unsigned, unsigned>{{2752, 576}}));
-    EXPECT_EQ(places(l.pieces(all, xsave::avx, 0)), (std::map<unsigned, unsigned>{{576, 576}}));
+    EXPECT_EQ(places(l.compacted_pieces(last, all, 0)),
+              (std::map<unsigned, unsigned>{{2752, 896}}));
+    EXPECT_EQ(places(l.compacted_pieces(last, last, 0)),
+              (std::map<unsigned, unsigned>{{2752, 576}}));
+    EXPECT_EQ(places(l.compacted_pieces(all, xsave::avx, 0)),
+              (std::map<unsigned, unsigned>{{576, 576}}));
+}
+
+TEST(xsave_area, in_the_standard_form_each_has_its_own_place)
+{
+    const std::uint64_t all = xsave::avx | xsave::pkru | last;
+    EXPECT_EQ(places(example().standard_pieces(all, 0)),
+              (std::map<unsigned, unsigned>{{576, 576}, {2688, 2688}, {2752, 2752}}));
+    EXPECT_EQ(places(example().standard_pieces(xsave::pkru, 0)),
+              (std::map<unsigned, unsigned>{{2688, 2688}}));
+    EXPECT_EQ(places(example().standard_pieces(xsave::x87, 1 << 11)),
+              places(example().compacted_pieces(xsave::x87, 0, 1 << 11)));
 }
 
 TEST(xsave_area, mxcsr_belongs_to_sse)
 {
     const xsave_layout l = example();
-    const auto x87 = places(l.pieces(xsave::x87, 0, 0)), sse = places(l.pieces(xsave::sse, 0, 0));
+    const auto x87 = places(l.compacted_pieces(xsave::x87, 0, 0)),
+               sse = places(l.compacted_pieces(xsave::sse, 0, 0));
     EXPECT_FALSE(x87.contains(xsave::mxcsr));
     EXPECT_TRUE(sse.contains(xsave::mxcsr));
     EXPECT_FALSE(sse.contains(0));
@@ -66,7 +81,7 @@ TEST(xsave_area, mxcsr_belongs_to_sse)
 
 TEST(xsave_area, st0_is_the_register_on_top)
 {
-    const auto at = places(example().pieces(xsave::x87, 0, 6 << 11));
+    const auto at = places(example().compacted_pieces(xsave::x87, 0, 6 << 11));
     EXPECT_EQ(at.at(32 + 6 * 16), 32u);
     EXPECT_EQ(at.at(32 + 7 * 16), 48u);
     EXPECT_EQ(at.at(32), 64u);
@@ -85,7 +100,7 @@ bool is_valid(const bad_header &h)
     if (h.byte != 0) {
         image[h.byte] = std::byte{1};
     }
-    return is_valid_compacted_header(image, xsave::x87 | xsave::sse | xsave::avx);
+    return is_valid_header(image, xsave::x87 | xsave::sse | xsave::avx);
 }
 
 TEST(xsave_area, header_has_no_bit_too_many)
@@ -93,6 +108,11 @@ TEST(xsave_area, header_has_no_bit_too_many)
     EXPECT_TRUE(is_valid({3, 7 | xsave::compacted, 0}));
     EXPECT_TRUE(is_valid({0, xsave::compacted, 0}));
     EXPECT_FALSE(is_valid({3, 7, 0}));
+    EXPECT_TRUE(is_valid({7, 0, 0})) << "the standard form";
+    EXPECT_FALSE(is_valid({15, 0, 0}));
+    EXPECT_FALSE(is_valid({7, 0, xsave::header_rest}));
+    EXPECT_FALSE(is_valid({7, 0, xsave::standard_header_end - 1}));
+    EXPECT_TRUE(is_valid({7, 0, xsave::standard_header_end}));
     EXPECT_FALSE(is_valid({3, 1 | xsave::compacted, 0}));
     EXPECT_FALSE(is_valid({3, 15 | xsave::compacted, 0}));
     EXPECT_FALSE(is_valid({3 | xsave::compacted, 7 | xsave::compacted, 0}));

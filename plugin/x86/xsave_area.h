@@ -17,7 +17,7 @@ namespace xsave
 inline constexpr std::uint64_t x87 = 1 << 0, sse = 1 << 1, avx = 1 << 2, pkru = 1 << 9;
 inline constexpr std::uint64_t compacted = std::uint64_t{1} << 63; ///< in XCOMP_BV
 inline constexpr std::size_t mxcsr = 24, mxcsr_mask = 28, xstate_bv = 512, xcomp_bv = 520,
-                             header_rest = 528, header_end = 576;
+                             header_rest = 528, standard_header_end = 536, header_end = 576;
 inline constexpr std::size_t alignment = 64; ///< of the area in memory
 inline constexpr std::uint32_t mxcsr_reset = 0x1f80;
 
@@ -35,8 +35,8 @@ struct xsave_component {
 
 /// A run of bytes of a component.
 struct xsave_piece {
-    std::uint16_t compacted = 0; ///< offset in the compacted form
-    std::uint16_t standard = 0;  ///< ... in QEMU's image; see pieces()
+    std::uint16_t in_memory = 0; ///< offset in the image that the instruction stores or loads
+    std::uint16_t in_state = 0;  ///< ... in QEMU's own image, which is in the standard form
     std::uint16_t bytes = 0;
 };
 
@@ -58,10 +58,13 @@ class xsave_layout
     /// Bytes of the compacted form of the components in `mask`.
     std::size_t compacted_bytes(std::uint64_t mask) const;
 
-    /// The bytes of the components in `wanted`, in an image in which those in `present` have a
-    /// place. QEMU's own image has the registers of x87 by number, those of XSAVE are ST(0) to
-    /// ST(7); `fsw`, the x87 status word, tells which is on top.
-    xsave_pieces pieces(std::uint64_t wanted, std::uint64_t present, std::uint16_t fsw) const;
+    // The bytes of the components in `wanted`. QEMU's own image has the registers of x87 by number,
+    // those of XSAVE are ST(0) to ST(7); `fsw`, the x87 status word, tells which is on top.
+
+    /// In a compacted image in which the components in `present` have a place.
+    xsave_pieces compacted_pieces(std::uint64_t wanted, std::uint64_t present,
+                                  std::uint16_t fsw) const;
+    xsave_pieces standard_pieces(std::uint64_t wanted, std::uint16_t fsw) const;
 
   private:
     template <class F> std::size_t for_each(std::uint64_t mask, const F &f) const;
@@ -72,9 +75,12 @@ class xsave_layout
 /// The x87 status word of an image.
 std::uint16_t status_word(std::span<const std::byte> image);
 
-/// Whether XRSTOR takes the header of a compacted image: the components in XCR0, `xcr0`, and no
-/// reserved bit (APM vol. 4, XRSTOR).
-bool is_valid_compacted_header(std::span<const std::byte> image, std::uint64_t xcr0);
+/// True for an image in the compacted form.
+bool is_compacted(std::span<const std::byte> image);
+
+/// Whether XRSTOR takes the header of an image of either form: no components but those in XCR0,
+/// `xcr0`, and no reserved bit (APM vol. 4, XRSTOR).
+bool is_valid_header(std::span<const std::byte> image, std::uint64_t xcr0);
 
 /// Puts the components in `mask` into their initial state in QEMU's image.
 void reset_components(std::uint64_t mask, const xsave_layout &layout, std::span<std::byte> image);
