@@ -217,7 +217,7 @@ class attack
         for (unsigned i = in_.pick(8); i > 0; --i) {
             payload.at(0x40 * in_.pick(2) + in_.pick(0x28)) = static_cast<std::byte>(in_.byte());
         }
-        const auto vmpl = static_cast<std::uint8_t>(in_.pick(vmpl_count));
+        const auto vmpl = static_cast<std::uint8_t>(in_.pick(vmpls));
         const std::uint64_t seqno = guest.messages.at(vmpl) + 1 + (in_.pick(8) == 0 ? 1 : 0);
         guest_message m = make_message(types.at(in_.pick(types.size())), payload, seqno, vmpl);
         m.header.msg_version = static_cast<std::uint8_t>(1 + in_.pick(2));

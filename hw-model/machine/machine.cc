@@ -68,10 +68,8 @@ class guests_views
   public:
     guests_views(const rmp_table &rmp, spa_t first, unsigned pages) : pages_(pages)
     {
-        const rmp_entry base = rmp.load(align_down(first, page_2m));
         for (unsigned i = 0; i < pages; ++i) {
-            const rmp_entry e =
-                base.assigned && base.size_2m ? base : rmp.load(first + i * page_4k);
+            const rmp_entry e = rmp.governing(first + i * page_4k);
             owners_[i] = e.assigned && e.validated ? e.asid : std::uint16_t{0};
         }
     }

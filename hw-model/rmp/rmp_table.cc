@@ -175,6 +175,12 @@ rmp_entry rmp_table::load(spa_t spa) const
     return rmp_entry::decode(raw);
 }
 
+rmp_entry rmp_table::governing(spa_t spa) const
+{
+    const rmp_entry base = load(align_down(spa, page_2m));
+    return base.assigned && base.size_2m ? base : load(spa);
+}
+
 void rmp_table::store(spa_t spa, const rmp_entry &entry) const
 {
     std::uint64_t *s = slot(spa);

@@ -88,6 +88,8 @@ class rmp_table
 
     /// The entry of the page that holds `spa`; a hypervisor-owned one when not covered.
     rmp_entry load(spa_t spa) const;
+    /// The entry that governs the page: its own, or the 2 MB entry that it is part of.
+    rmp_entry governing(spa_t spa) const;
     /// Precondition: covers(spa).
     void store(spa_t spa, const rmp_entry &entry) const;
 

@@ -100,7 +100,7 @@ class snp_guest_fixture : public firmware_fixture
     page_content guests_view(spa_t at) const
     {
         page_content c = content(at);
-        if (const rmp_entry e = governing_entry(*m, at); !e.validated) {
+        if (const rmp_entry e = m->rmp().governing(at); !e.validated) {
             m->recode(e.asid, at, c);
         }
         return c;
@@ -108,7 +108,7 @@ class snp_guest_fixture : public firmware_fixture
     page_content others_view(spa_t at) const
     {
         page_content c = content(at);
-        if (const rmp_entry e = governing_entry(*m, at); e.validated) {
+        if (const rmp_entry e = m->rmp().governing(at); e.validated) {
             m->recode(e.asid, at, c);
         }
         return c;

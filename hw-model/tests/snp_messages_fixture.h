@@ -46,7 +46,7 @@ class snp_messages_fixture : public snp_guest_fixture
     }
     guest_message sealed(guest_message m) const
     {
-        seal_message(m, vmpck(m.header.msg_vmpck % vmpl_count));
+        seal_message(m, vmpck(m.header.msg_vmpck % vmpls));
         return m;
     }
     guest_message answer() const { return load<guest_message>(response); }

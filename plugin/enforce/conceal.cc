@@ -34,13 +34,6 @@ std::size_t offset_of(const std::byte *qemu_address)
     return static_cast<std::size_t>(qemu_address - enforced.ram->qemu_base());
 }
 
-hw::rmp_entry governing_entry(hw::spa_t page)
-{
-    const hw::rmp_table &rmp = enforced.machine->rmp();
-    const hw::rmp_entry base = rmp.load(hw::align_down(page, hw::page_2m));
-    return base.assigned && base.size_2m ? base : rmp.load(page);
-}
-
 } // namespace
 
 std::string start_concealing()
@@ -66,7 +59,7 @@ std::ptrdiff_t conceal(hw::spa_t spa)
         return 0;
     }
     const std::scoped_lock lock(enforced.machine->rmp_lock());
-    const hw::rmp_entry e = governing_entry(page);
+    const hw::rmp_entry e = enforced.machine->rmp().governing(page);
     if (!e.assigned || e.asid == 0) {
         return 0;
     }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // What others see of an SNP guest's private pages (hw-model/machine/ciphertext.h). While the guest
 // can use a page, memory holds its view; every other reader's translation leads to a copy in the
-// host's view, which is made when the translation is. The copy may grow old. It is ciphertext, so
-// nobody can tell.
+// host's view, which is made when the translation is. The copy may grow old, which only shows to
+// who looks again and again.
 //
 // Not concealed: pages from debuggers and monitors of QEMU, from devices, and from page walks.
 //

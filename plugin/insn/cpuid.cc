@@ -5,26 +5,9 @@
 #include "hw-model/machine/cpuid.h"
 #include "insn/xsave.h"
 #include "qemu/stale_code.h"
-#include "qemu/svm.h"
 
 namespace rmpopt
 {
-
-namespace
-{
-
-/// Leaf 0Dh, subleaf 1, with XSAVEC: the bytes that it stores of all that is enabled.
-void add_xsavec(const vcpu &cpu, hw::cpuid_regs &regs)
-{
-    constexpr std::uint32_t xsavec = 1u << 1;
-    if (const xsave_layout *layout = emulated_xsavec(cpu)) {
-        regs.eax |= xsavec;
-        regs.ebx = static_cast<std::uint32_t>(
-            layout->compacted_bytes(svm::xcr0(cpu).value_or(xsave::x87)));
-    }
-}
-
-} // namespace
 
 void emulate_cpuid(const insn_event &event)
 {
@@ -33,7 +16,7 @@ void emulate_cpuid(const insn_event &event)
     }
     const auto leaf = static_cast<std::uint32_t>(event.reg(rax));
     const auto subleaf = static_cast<std::uint32_t>(event.reg(rcx));
-    const bool has_xsavec = leaf == 0xd && subleaf == 1;
+    const bool has_xsavec = tells_of_xsavec(leaf, subleaf);
     if (!(hw::is_modelled_leaf(leaf) || has_xsavec) || !event.cpu.long_mode() ||
         event.cpu.in_guest()) {
         return;

@@ -13,13 +13,6 @@ namespace rmpopt
 namespace
 {
 
-template <class T> T word(const xsave::area &image, std::size_t at)
-{
-    T value;
-    std::memcpy(&value, &image[at], sizeof value);
-    return value;
-}
-
 void fetch(const vcpu &cpu, std::uint64_t address, std::span<std::byte> to)
 {
     tlb_fill::try_access(cpu, address, to.size(), translation::access::read, 0);
@@ -49,8 +42,8 @@ void emulate_xrstor(insn_event event)
         raise(event, hw::fault::gp0);
     }
     const bool compacted = is_compacted(image);
-    const auto saved = word<std::uint64_t>(image, xsave::xstate_bv) & o.components;
-    const auto places = word<std::uint64_t>(image, xsave::xcomp_bv);
+    const auto saved = xsave::load<std::uint64_t>(image, xsave::xstate_bv) & o.components;
+    const auto places = xsave::load<std::uint64_t>(image, xsave::xcomp_bv);
     const xsave_pieces pieces = compacted
                                     ? layout->compacted_pieces(saved, places, status_word(image))
                                     : layout->standard_pieces(saved, status_word(image));
@@ -61,8 +54,8 @@ void emulate_xrstor(insn_event event)
     }
     svm::read_vectors(cpu, state);
     const bool mxcsr = loads_mxcsr(compacted, o.components, saved);
-    const auto new_mxcsr = word<std::uint32_t>(image, xsave::mxcsr);
-    if (mxcsr && (new_mxcsr & ~word<std::uint32_t>(state, xsave::mxcsr_mask)) != 0) {
+    const auto new_mxcsr = xsave::load<std::uint32_t>(image, xsave::mxcsr);
+    if (mxcsr && (new_mxcsr & ~xsave::load<std::uint32_t>(state, xsave::mxcsr_mask)) != 0) {
         raise(event, hw::fault::gp0);
     }
     reset_components(o.components & ~saved, *layout, state);
@@ -72,8 +65,9 @@ void emulate_xrstor(insn_event event)
     if (mxcsr) {
         std::memcpy(&state[xsave::mxcsr], &new_mxcsr, sizeof new_mxcsr);
     }
+    const std::uint32_t old_pkru = svm::pkru(cpu);
     svm::write_vectors(cpu, state);
-    if ((o.components & xsave::pkru) != 0) {
+    if (svm::pkru(cpu) != old_pkru) {
         svm::flush_tlb(cpu);
     }
     complete(event);

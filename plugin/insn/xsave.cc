@@ -13,7 +13,7 @@ namespace rmpopt
 namespace
 {
 
-constexpr std::uint32_t xsave_leaf = 0xd, xsavec = 1u << 1, aligned = 1u << 1;
+constexpr std::uint32_t xsave_leaf = 0xd, xsavec_subleaf = 1, xsavec = 1u << 1, aligned = 1u << 1;
 constexpr std::uint64_t known_components = xsave::x87 | xsave::sse | xsave::avx | xsave::pkru;
 
 const xsave_layout *find_layout(const vcpu &cpu)
@@ -21,7 +21,7 @@ const xsave_layout *find_layout(const vcpu &cpu)
     const cpuid_result all = cpu.native_cpuid(xsave_leaf, 0);
     const std::uint64_t offered = all.eax | std::uint64_t{all.edx} << 32;
     if (offered == 0 || (offered & ~known_components) != 0 ||
-        (cpu.native_cpuid(xsave_leaf, 1).eax & xsavec) != 0) {
+        (cpu.native_cpuid(xsave_leaf, xsavec_subleaf).eax & xsavec) != 0) {
         return nullptr;
     }
     std::array<xsave_component, 63> components{};
@@ -58,6 +58,20 @@ const xsave_layout *emulated_xsavec(const vcpu &cpu)
 {
     static const xsave_layout *const layout = find_layout(cpu);
     return layout;
+}
+
+bool tells_of_xsavec(std::uint32_t leaf, std::uint32_t subleaf)
+{
+    return leaf == xsave_leaf && subleaf == xsavec_subleaf;
+}
+
+void add_xsavec(const vcpu &cpu, hw::cpuid_regs &regs)
+{
+    if (const xsave_layout *layout = emulated_xsavec(cpu)) {
+        regs.eax |= xsavec;
+        regs.ebx = static_cast<std::uint32_t>(
+            layout->compacted_bytes(svm::xcr0(cpu).value_or(xsave::x87)));
+    }
 }
 
 xsave_operands operands_of_xsave(insn_event &event)

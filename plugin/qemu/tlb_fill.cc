@@ -128,8 +128,17 @@ void make_read_only(void *cpu, void *env, const translation &t, int mmu_index)
     protect(cpu, t, layout::page_read | (executable ? layout::page_exec : 0), mmu_index);
 }
 
-/// The same, and what is read lies `distance` further than `host`. Fetches cannot be led elsewhere,
-/// so they get a translation of their own.
+/// fast_tlb::redirect() of a translation that QEMU has just cached.
+void redirect(const vcpu &cpu, int mmu_index, std::uint64_t address, const void *host,
+              std::ptrdiff_t distance)
+{
+    if (!fast_tlb::redirect(cpu, mmu_index, address, host, distance)) {
+        refuse("a translation that QEMU has just cached is not where it belongs (fast-tlb)");
+    }
+}
+
+/// The same as make_read_only(), and what is read lies `distance` further than `host`. Fetches
+/// cannot be led elsewhere, so they get a translation of their own.
 void make_concealed(void *cpu, const translation &t, int mmu_index, const void *host,
                     std::ptrdiff_t distance)
 {
@@ -138,9 +147,7 @@ void make_concealed(void *cpu, const translation &t, int mmu_index, const void *
         return;
     }
     protect(cpu, t, layout::page_read, mmu_index);
-    if (!fast_tlb::redirect(t.cpu, mmu_index, t.address, host, distance)) {
-        refuse("a translation that QEMU has just cached is not where it belongs (fast-tlb)");
-    }
+    redirect(t.cpu, mmu_index, t.address, host, distance);
 }
 
 } // namespace
@@ -249,9 +256,8 @@ class cpu_hooks
         qemu::tlb_set_page(cpu, hw::align_down(address, hw::page_4k),
                            hw::align_down(t.spa, hw::page_4k), protection, mmu_index, t.page_bytes);
         const void *const host = the_rules.host_of(t.spa); // none: a device
-        if (t.distance != 0 && host != nullptr &&
-            !fast_tlb::redirect(self, mmu_index, address, host, t.distance)) {
-            refuse("a translation that QEMU has just cached is not where it belongs (fast-tlb)");
+        if (t.distance != 0 && host != nullptr) {
+            redirect(self, mmu_index, address, host, t.distance);
         }
         the_rules.translated(self, address);
         return true;

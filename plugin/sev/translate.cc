@@ -79,11 +79,6 @@ std::ptrdiff_t past_protection()
     return enforced.level == enforcement::off ? 0 : enforced.ram->to_hardware_view();
 }
 
-std::ptrdiff_t hidden_from_others(hw::spa_t page)
-{
-    return enforced.level == enforcement::off ? 0 : conceal(page);
-}
-
 /// A 32-bit address is longer only where an access runs over the end of 4 GB. But QEMU also pushes
 /// the frame of an exception in compatibility mode, which is on a 64-bit stack, as 32-bit code.
 std::uint64_t linear_address(const own_access &a)
@@ -116,7 +111,7 @@ own_translation translate_for_encrypted_guest(const own_access &a)
                   a.ra == 0 ? a.cpu.rip() : a.cpu.rip_at(a.ra));
     }
     const bool own = t.encrypted && guest.identity.snp;
-    const std::ptrdiff_t hidden = own ? 0 : hidden_from_others(t.spa);
+    const std::ptrdiff_t hidden = own ? 0 : conceal(t.spa);
     return {.found = true,
             .spa = t.spa,
             .readable = t.readable && !(fetch && hidden != 0),

@@ -15,13 +15,6 @@ constexpr std::size_t fcw = 0, fsw_at = 2, x87_environment = 24, st = 32, st_str
                       st_count = 8, xmm = 160, xmm_bytes = 256;
 constexpr unsigned first_extended = 2;
 
-template <class T> T load(std::span<const std::byte> from, std::size_t at)
-{
-    T value;
-    std::memcpy(&value, &from[at], sizeof value);
-    return value;
-}
-
 template <class T> void store(std::span<std::byte> to, std::size_t at, const T &value)
 {
     std::memcpy(&to[at], &value, sizeof value);
@@ -111,18 +104,18 @@ xsave_pieces xsave_layout::standard_pieces(std::uint64_t wanted, std::uint16_t f
 
 std::uint16_t status_word(std::span<const std::byte> image)
 {
-    return load<std::uint16_t>(image, fsw_at);
+    return xsave::load<std::uint16_t>(image, fsw_at);
 }
 
 bool is_compacted(std::span<const std::byte> image)
 {
-    return (load<std::uint64_t>(image, xsave::xcomp_bv) & xsave::compacted) != 0;
+    return (xsave::load<std::uint64_t>(image, xsave::xcomp_bv) & xsave::compacted) != 0;
 }
 
 bool is_valid_header(std::span<const std::byte> image, std::uint64_t xcr0)
 {
-    const auto has = load<std::uint64_t>(image, xsave::xstate_bv);
-    const auto places = load<std::uint64_t>(image, xsave::xcomp_bv) & ~xsave::compacted;
+    const auto has = xsave::load<std::uint64_t>(image, xsave::xstate_bv);
+    const auto places = xsave::load<std::uint64_t>(image, xsave::xcomp_bv) & ~xsave::compacted;
     const auto reserved = [&](std::size_t from, std::size_t end) {
         return image.subspan(from, end - from);
     };

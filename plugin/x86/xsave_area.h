@@ -7,6 +7,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <span>
 
 namespace rmpopt
@@ -24,6 +25,14 @@ inline constexpr std::uint32_t mxcsr_reset = 0x1f80;
 /// Room for every image.
 inline constexpr std::size_t largest = 16 << 10;
 using area = std::array<std::byte, largest>;
+
+/// The field of an image at this offset.
+template <class T> T load(std::span<const std::byte> image, std::size_t at)
+{
+    T value;
+    std::memcpy(&value, &image[at], sizeof value);
+    return value;
+}
 } // namespace xsave
 
 /// A component behind the header, as CPUID leaf 0Dh has it.

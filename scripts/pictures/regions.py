@@ -12,7 +12,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from rmpopt_cli.reporting import measured, svg, timeline  # noqa: E402
 
 LEFT, PLOT, ROW, TOP, MARGIN = 80, 800, 16, 26, 16
-COLOURS = {"all": "#3fb950", "some": "#9e8a2b", "none": "#30363d"}
+COLOURS = {"all cores": "#3fb950", "some cores": "#9e8a2b", "no core": "#30363d"}
 TEXT, GUEST = "#e6edf3", "#58a6ff"
 
 
@@ -22,7 +22,7 @@ def states(found: measured.Measured) -> list[tuple[float, timeline.Table]]:
 
 def share(table: timeline.Table, region: int, cores: int) -> str:
     holders = sum(region in table.get(core, ()) for core in range(cores))
-    return "all" if holders == cores else "some" if holders else "none"
+    return "all cores" if holders == cores else "some cores" if holders else "no core"
 
 
 def lives(found: measured.Measured) -> list[tuple[float, float]]:
@@ -57,8 +57,7 @@ def picture(found: measured.Measured) -> str:
         parts.append(text(x(tick), bottom + 16, f"{tick:g} s"))
     for n, (word, colour) in enumerate(COLOURS.items()):
         parts.append(svg.element("rect", x=LEFT + n * 180, y=bottom + 28, width=12, height=12, fill=colour))
-        parts.append(text(LEFT + n * 180 + 18, bottom + 38, f"optimised on {word} core{'' if word == 'none' else 's'}"
-                          .replace("none core", "no core"), "start"))
+        parts.append(text(LEFT + n * 180 + 18, bottom + 38, f"optimised on {word}", "start"))
     drawing = svg.drawing(LEFT + PLOT + MARGIN, bottom + 52, parts, "regions over the life of a guest",
                           xmlns="http://www.w3.org/2000/svg", width=LEFT + PLOT + MARGIN)
     return f"<!-- SPDX-License-Identifier: GPL-2.0-or-later -->\n{drawing}"

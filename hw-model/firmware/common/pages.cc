@@ -26,12 +26,6 @@ firmware_status check_page_address(const firmware_call &c, const page_operand &p
     return must(good, invalid_address);
 }
 
-rmp_entry governing_entry(const machine &m, spa_t page)
-{
-    const rmp_entry base = m.rmp().load(align_down(page, page_2m));
-    return base.assigned && base.size_2m ? base : m.rmp().load(page);
-}
-
 bool in_use_by_firmware(const firmware_call &c, spa_t page)
 {
     const spa_range p{align_down(page, page_4k), page_4k};
@@ -45,7 +39,7 @@ firmware_status check_output(const firmware_call &c, spa_t spa, std::uint64_t by
         return invalid_address;
     }
     for (spa_t p = align_down(spa, page_4k); p < spa + bytes; p += page_4k) {
-        const page_state state = state_of(governing_entry(c.m, p));
+        const page_state state = state_of(c.m.rmp().governing(p));
         const bool writable = !c.s.snp_init || is_writable_state(state, firmware_only);
         if (!writable || in_use_by_firmware(c, p)) {
             return invalid_page_state;
@@ -56,7 +50,7 @@ firmware_status check_output(const firmware_call &c, spa_t spa, std::uint64_t by
 
 firmware_status check_firmware_page(const firmware_call &c, spa_t page)
 {
-    const rmp_entry e = governing_entry(c.m, page);
+    const rmp_entry e = c.m.rmp().governing(page);
     return in_order([&] { return check_page_address(c, {.spa = page}); },
                     must(state_of(e) == page_state::firmware && !in_use_by_firmware(c, page),
                          invalid_page_state),
@@ -66,7 +60,7 @@ firmware_status check_firmware_page(const firmware_call &c, spa_t page)
 bool all_pages_are(const machine &m, spa_range range, page_state wanted)
 {
     for (spa_t p = align_down(range.base, page_4k); p < range.end(); p += page_4k) {
-        if (state_of(governing_entry(m, p)) != wanted) {
+        if (state_of(m.rmp().governing(p)) != wanted) {
             return false;
         }
     }

@@ -17,8 +17,6 @@ struct page_operand {
     spa_range range() const { return {spa, bytes()}; }
 };
 
-/// The entry that governs the page: its own, or the 2 MB entry that it is part of.
-rmp_entry governing_entry(const machine &m, spa_t page);
 /// True for pages that firmware itself needs: RMP, trusted memory region, non-volatile storage.
 bool in_use_by_firmware(const firmware_call &c, spa_t page);
 /// INVALID_ADDRESS when a page is not aligned, is no RAM or has no RMP entry.

@@ -15,8 +15,6 @@ namespace rmpopt::hw
 /// Guest states (AMD 56860); the numbers are those that SNP_GUEST_STATUS reports.
 enum class snp_guest_state : std::uint8_t { init = 0, launch = 1, running = 2 };
 
-inline constexpr unsigned vmpl_count = 4;
-
 /// Who the guest's owner says the guest is: ID block and keys of SNP_LAUNCH_FINISH.
 struct snp_identity {
     std::array<std::byte, 16> family_id{}, image_id{};
@@ -45,7 +43,7 @@ struct snp_guest {
     std::array<std::byte, 32> host_data{};
     bool vcek_disabled = false;
     /// Messages sealed with the key of each VMPL, requests and answers.
-    std::array<std::uint64_t, vmpl_count> messages{};
+    std::array<std::uint64_t, vmpls> messages{};
 
     bool active() const { return asid != 0; }
     bool operator==(const snp_guest &) const = default;

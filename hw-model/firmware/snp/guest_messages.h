@@ -170,7 +170,7 @@ struct guest_call {
 /// Whether a sender may speak for this VMPL: its own or a less privileged one.
 inline bool speaks_for(const guest_call &call, std::uint32_t vmpl)
 {
-    return vmpl >= call.vmpl && vmpl < vmpl_count;
+    return vmpl >= call.vmpl && vmpl < vmpls;
 }
 
 /// KEY_SEL of a message: INVALID_PARAM if there is no such key, INVALID_KEY if it can't be used.

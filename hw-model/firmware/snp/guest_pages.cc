@@ -94,7 +94,7 @@ firmware_status check_debug_buffer(const firmware_call &c, spa_t page, bool firm
 /// A debugger may look at any 4 KB of a guest, also inside a 2 MB page.
 firmware_status check_debugged_page(const firmware_call &c, spa_t page, const snp_guest &guest)
 {
-    const rmp_entry e = governing_entry(c.m, page);
+    const rmp_entry e = c.m.rmp().governing(page);
     return in_order([&] { return check_page_address(c, {.spa = page}); },
                     must(is_one_of(state_of(e), guest_states), invalid_page_state),
                     must(e.asid == guest.asid, invalid_page_owner));
@@ -105,7 +105,7 @@ void copy_page(const firmware_call &c, spa_t from, spa_t to, spa_t guests)
 {
     std::byte *const copy = c.m.memory().at(to, page_4k);
     std::memcpy(copy, c.m.memory().at(from, page_4k), page_4k);
-    if (const rmp_entry e = governing_entry(c.m, guests); !e.validated) {
+    if (const rmp_entry e = c.m.rmp().governing(guests); !e.validated) {
         c.m.recode(e.asid, guests, {copy, page_4k});
     }
 }
@@ -115,7 +115,7 @@ void copy_page(const firmware_call &c, spa_t from, spa_t to, spa_t guests)
 firmware_status check_guest_page(const firmware_call &c, const page_operand &page,
                                  const snp_guest &guest, std::initializer_list<page_state> states)
 {
-    const rmp_entry e = governing_entry(c.m, page.spa);
+    const rmp_entry e = c.m.rmp().governing(page.spa);
     return in_order([&] { return check_page_address(c, page); },
                     must(is_one_of(state_of(e), states), invalid_page_state),
                     must(e.size_2m == page.size_2m, invalid_page_size),

@@ -70,7 +70,7 @@ bool is_header(const guest_message_header &h, const message_kind *kind)
 {
     using header = guest_message_header;
     return h.algo == header::aes_256_gcm && h.hdr_version == header::version &&
-           h.hdr_size == sizeof h && h.msg_vmpck < vmpl_count &&
+           h.hdr_size == sizeof h && h.msg_vmpck < vmpls &&
            reserved_zero(h.reserved_28, h.reserved_38, h.reserved_3d) && kind != nullptr &&
            h.msg_size >= kind->request_bytes && h.msg_size <= sizeof(guest_message::payload);
 }

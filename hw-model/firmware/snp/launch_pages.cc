@@ -85,7 +85,7 @@ void write_secrets_page(const firmware_call &c, const snp_guest &guest, spa_t pa
     put(4, guest.imi ? 1 : 0);
     put(8, family_model_stepping(c.m.cpu()));
     std::ranges::copy(guest.gosvw, raw.begin() + 0x10);
-    for (unsigned vmpl = 0; vmpl < vmpl_count; ++vmpl) {
+    for (unsigned vmpl = 0; vmpl < vmpls; ++vmpl) {
         const aes256_key key = communication_key(guest, vmpl);
         std::ranges::copy(key, raw.begin() + keys_at + vmpl * key.size());
     }

@@ -19,7 +19,7 @@ bool are_2m_ranges(const std::vector<spa_range> &ranges)
 
 bool may_be_fixed(const firmware_call &c, spa_t page)
 {
-    const page_state state = state_of(governing_entry(c.m, page));
+    const page_state state = state_of(c.m.rmp().governing(page));
     return state == page_state::hypervisor || state == page_state::hv_fixed;
 }
 

@@ -42,7 +42,7 @@ void hand_back(firmware_call &c, spa_t out)
 {
     rmp_entry reclaim;
     reclaim.assigned = true;
-    reclaim.size_2m = governing_entry(c.m, out).size_2m;
+    reclaim.size_2m = c.m.rmp().governing(out).size_2m;
     const page_operand page{.spa = align_down(out, reclaim.size_2m ? page_2m : page_4k),
                             .size_2m = reclaim.size_2m};
     c.m.replace_entry(page.spa, reclaim, c.result.rmp_changes);
@@ -68,7 +68,7 @@ firmware_status snp_page_reclaim(firmware_call &c, const snp_page_buffer &b)
 {
     const bool size_2m = (b.page_paddr & b.page_size) != 0;
     const page_operand page{.spa = b.page_paddr & ~b.page_size, .size_2m = size_2m};
-    const rmp_entry old = governing_entry(c.m, page.spa);
+    const rmp_entry old = c.m.rmp().governing(page.spa);
     const auto entry = reclaimed(old);
     const bool has_entry = is_aligned(page.spa, page.bytes()) && c.m.rmp().covers(page.spa);
     return in_order(must(c.s.snp_init, invalid_platform_state), must(has_entry, invalid_address),

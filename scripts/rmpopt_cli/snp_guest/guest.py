@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """An SNP guest of the emulated host: what it is, its files, and the QEMU command that starts it there."""
 import shlex
-from collections.abc import Sequence
 import tarfile
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 

@@ -137,8 +137,8 @@ TEST_F(attestation_reports, are_the_same_for_the_same_question)
 TEST_F(attestation_reports, speak_for_the_senders_vmpl_or_lower_ones)
 {
     run_guest();
-    for (std::uint8_t sender = 0; sender < vmpl_count; ++sender) {
-        for (std::uint32_t vmpl = 0; vmpl < vmpl_count; ++vmpl) {
+    for (std::uint8_t sender = 0; sender < vmpls; ++sender) {
+        for (std::uint32_t vmpl = 0; vmpl < vmpls; ++vmpl) {
             if (vmpl >= sender) {
                 EXPECT_EQ(good_report(asking(vmpl), sender).vmpl, vmpl);
             } else {

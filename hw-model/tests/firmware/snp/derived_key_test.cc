@@ -117,7 +117,7 @@ TEST_F(derived_keys, depend_on_the_vmpl)
 {
     run_guest();
     std::set<key> keys;
-    for (std::uint32_t vmpl = 0; vmpl < vmpl_count; ++vmpl) {
+    for (std::uint32_t vmpl = 0; vmpl < vmpls; ++vmpl) {
         key_request r{};
         r.vmpl = vmpl;
         keys.insert(good(r));

@@ -98,7 +98,7 @@ TEST_F(snp_guest_requests, number_messages_one_by_one)
 TEST_F(snp_guest_requests, have_a_sequence_for_each_vmpl)
 {
     run_guest();
-    for (std::uint8_t vmpl = 0; vmpl < vmpl_count; ++vmpl) {
+    for (std::uint8_t vmpl = 0; vmpl < vmpls; ++vmpl) {
         good_report({.report_data = {}, .vmpl = 3, .key_sel = 0, .reserved = {}}, vmpl);
         EXPECT_EQ(answer().header.msg_seqno, 2u);
         EXPECT_EQ(answer().header.msg_vmpck, vmpl);
@@ -152,7 +152,7 @@ TEST_F(snp_guest_requests, answer_with_the_header_that_drivers_check)
 TEST_F(snp_guest_requests, keys_differ_by_vmpl_and_guest)
 {
     std::set<aes256_key> keys;
-    for (unsigned vmpl = 0; vmpl < vmpl_count; ++vmpl) {
+    for (unsigned vmpl = 0; vmpl < vmpls; ++vmpl) {
         keys.insert(vmpck(vmpl));
     }
     launch(other_context, asid + 1);
