@@ -19,7 +19,7 @@ mount -t debugfs debugfs /sys/kernel/debug 2>/dev/null
 [ -c /dev/ttyS1 ] || mknod /dev/ttyS1 c 4 65
 [ -c /dev/null ] || mknod /dev/null c 1 3
 
-# Set by the host for this boot: token, action, wait, modules, pasted, await, columns, rows.
+# Set by the host for this boot: token, action, wait, modules, pasted, await, kept, columns, rows.
 # shellcheck disable=SC1091
 . $home/config
 
@@ -127,6 +127,9 @@ case $action in
 command)
 	section output run sh $home/command
 	code=$?
+	for each in $kept; do
+		[ -f "$each" ] && section "${each##*/}" cat "$each"
+	done
 	[ "$await" ] && await_first_pass
 	show_table
 	;;

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ..base import options
 from ..base.console import note
-from ..base.errors import VERDICT, BadInput, Failure
+from ..base.errors import SETUP_FAILED, VERDICT, BadInput, Failure
 from ..base.parser import Parser
 from ..base.paths import BUILD
 from ..base.shell import last_line
@@ -19,6 +19,7 @@ from ..guest.initramfs import busybox
 from ..guest.machine import MachineOptions
 from ..guest.request import Request, script_of
 from ..guest.view import View
+from ..guest.workspace import LEFT_BY_GUEST
 from ..provision import given_kernel, project, snp_userland
 from ..provision.cache import Cache
 from ..snp_guest import certificates, guest
@@ -51,8 +52,8 @@ def _host(words: str) -> Request:
     options.add(parser, MachineOptions)
     given = parser.parse_args(shlex.split(words))
     request = Request(**options.given(given, Request), machine=MachineOptions(**options.given(given, MachineOptions)))
-    if request.root or request.shell or request.machine.seed is not None:
-        raise BadInput("--host: --root, --shell and --seed are not for the host of a guest")
+    if request.root or request.shell:
+        raise BadInput("--host: --root and --shell are not for the host of a guest")
     return request
 
 
@@ -73,11 +74,31 @@ def _guest(arguments: argparse.Namespace) -> int:
         inner.write_files(directory, kernel)
         if inner.certificates:
             _write_certificates(cache, request.machine.persona, directory)
-        share = Share(directory, guest.MOUNT, writable=True)
-        request = replace(request, root=root, shares=[*request.shares, share],
-                          command=f"sh {guest.MOUNT}/{guest.SCRIPT}")
+        seeded = request.machine.seed is not None
+        request = (_with_archive if seeded else _with_share)(request, directory, root)
         result = linux.boot(cache, request, View(request))
-        return _status(result, directory)
+        report = Path(result["report"])
+        if not seeded:
+            _copy_left(directory, report)
+        return _status(result, report)
+
+
+def _with_share(request: Request, directory: Path, userland: Path) -> Request:
+    share = Share(directory, guest.MOUNT, writable=True)
+    return replace(request, root=userland, shares=[*request.shares, share], command=guest.RUN)
+
+
+def _with_archive(request: Request, directory: Path, userland: Path) -> Request:
+    """How long a share takes depends on this machine. The host with a seed has all in its memory."""
+    left = [Path(f"{guest.TOP}{guest.MOUNT}", name) for name in LEFT_BY_GUEST]
+    return replace(request, files=[*request.files, guest.pack(directory, userland)], kept=left,
+                   command=f"{guest.UNPACK} || exit {SETUP_FAILED}\n{guest.RUN_UNPACKED}")
+
+
+def _copy_left(directory: Path, report: Path) -> None:
+    for name in LEFT_BY_GUEST:
+        if (directory / name).exists():
+            (report / name).write_bytes((directory / name).read_bytes())
 
 
 def _write_certificates(cache: Cache, persona: str, directory: Path) -> None:
@@ -89,19 +110,13 @@ def _write_certificates(cache: Cache, persona: str, directory: Path) -> None:
     shutil.copy2(BUILD / LIBRARY, directory)
 
 
-def _status(result: dict, directory: Path) -> int:
+def _status(result: dict, report: Path) -> int:
     """The status of the command in the guest. Without one, says where the guest got to."""
-    console = directory / guest.CONSOLE
-    if console.exists() and result.get("report"):
-        note(f"the guest's console: {_keep(console, Path(result['report']))}")
-    if (directory / guest.STATUS).is_file() and (directory / guest.STATUS).read_text().strip():
+    console, status, messages = (report / name for name in LEFT_BY_GUEST)
+    if console.exists():
+        note(f"the guest's console: {console}")
+    if status.is_file() and status.read_text().strip():
         return result["status"]
-    messages = directory / guest.MESSAGES
     told = [last_line(path.read_text(errors="replace")) for path in (console, messages) if path.exists()]
     raise Failure(f"the SNP guest did not come to its command: {'; '.join(line for line in told if line)}", VERDICT)
 
-
-def _keep(console: Path, report: Path) -> Path:
-    kept = report / console.name
-    kept.write_bytes(console.read_bytes())
-    return kept

@@ -61,11 +61,8 @@ age() {
 # start_snp_guest: boots Linux as an SNP guest, which works until end_snp_guest
 start_snp_guest() {
     needs_guests
-    mkdir -p /tmp/snp/dev /tmp/snp/proc
-    tar xf /root/ARCHIVE -C /tmp/snp || fail the SNP guest has no room
-    mount --bind /dev /tmp/snp/dev
-    mount --bind /proc /tmp/snp/proc
-    chroot /tmp/snp sh MOUNT/run >/tmp/snp-says 2>&1 &
+    UNPACK || fail the SNP guest has no room
+    RUN >/tmp/snp-says 2>&1 &
     snp_guest=$!
     until grep -q 'READY' /tmp/snp-says; do
         kill -0 $snp_guest 2>/dev/null || fail the SNP guest did not come to its command
@@ -93,7 +90,7 @@ lasting() {
 }
 # The boot is over.
 rmpopt-mark --off
-""".replace("GUEST", GUEST).replace("ARCHIVE", guest.ARCHIVE).replace("MOUNT", guest.MOUNT) \
+""".replace("GUEST", GUEST).replace("UNPACK", guest.UNPACK).replace("RUN", guest.RUN_UNPACKED) \
     .replace("READY", READY).replace("SETTLE", str(SETTLE))
 
 

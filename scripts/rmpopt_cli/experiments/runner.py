@@ -19,7 +19,7 @@ from ..guest.initramfs import busybox
 from ..guest.request import Request
 from ..provision import given_kernel, snp_userland
 from ..provision.cache import Cache
-from ..snp_guest.guest import SnpGuest
+from ..snp_guest.guest import SnpGuest, pack
 from . import tables
 from .catalogue import EXPERIMENTS, GUEST_COMMAND, Experiment, Setting, script
 from .results import Boot
@@ -184,7 +184,8 @@ def show(as_json: bool) -> int:
 def _pack_guest(directory: Path) -> Path:
     cache = Cache()
     inner = SnpGuest(command=GUEST_COMMAND)
-    return inner.pack(directory, given_kernel.find(cache, inner.kernel), snp_userland.ensure(cache, busybox()))
+    inner.write_files(directory, given_kernel.find(cache, inner.kernel))
+    return pack(directory, snp_userland.ensure(cache, busybox()))
 
 
 def run(experiments: Sequence[Experiment], plan: Plan, as_json: bool) -> int:

@@ -109,7 +109,7 @@ def _initrd(request: Request, token: str, modules: list[Path], tools: list[Path]
     size = shutil.get_terminal_size()
     config = {"token": token, "action": _action(request), "wait": str(SETTLE_SECONDS),
               "modules": " ".join(initramfs.module_name(path) for path in modules), "pasted": "yes" if pasted else "",
-              "await": "yes" if required.RMPOPT in request.require else "",
+              "await": "yes" if required.RMPOPT in request.require else "", "kept": " ".join(map(str, request.kept)),
               "started": os.getcwd() if request.root or request.shares else "",
               "columns": str(size.columns) if request.shell else "", "rows": str(size.lines) if request.shell else ""}
     ours = initramfs.build(config, _script(request), modules, request.files, request.initrd is None, tools,
@@ -219,6 +219,13 @@ def _render(directory: Path, result: dict, aloud: bool) -> None:
         warn(str(problem) if isinstance(problem, Failure) else f"no report: {type(problem).__name__}: {problem}")
 
 
+def _write_kept(request: Request, link: GuestLink, space: workspace.Workspace) -> None:
+    for path in request.kept:
+        section = link.section(path.name)
+        if section:
+            (space.report / path.name).write_bytes(section.content)
+
+
 def _boot(prepared: Prepared, view: View | None) -> dict:
     request, space = prepared.request, prepared.space
     space.command.write_text(shlex.join(prepared.argv) + "\n")
@@ -236,6 +243,7 @@ def _boot(prepared: Prepared, view: View | None) -> dict:
     except (KeyboardInterrupt, SystemExit) as problem:
         stopped = problem
         ending = interruption(problem)
+    _write_kept(request, link, space)
     result = judge(request, link, space, ending, symbols.for_kernel(request.symbols, prepared.kernel))
     result["seconds"] = {"init": round(session.seconds_to_init, 2), "total": round(time.monotonic() - started, 2)}
     space.result.write_text(json.dumps(result, indent=1) + "\n")

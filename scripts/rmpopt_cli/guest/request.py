@@ -76,6 +76,7 @@ class Request:
     verbose: bool = switch("show the guest's console")
     command: str = ""
     points: str = ""  # of stalls: when the plugin counts them
+    kept: Sequence[Path] = ()  # files that COMMAND leaves in the guest, for the report directory
     machine: MachineOptions = field(default_factory=MachineOptions)
 
     def chosen(self) -> dict[str, Any]:

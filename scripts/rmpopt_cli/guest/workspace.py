@@ -21,6 +21,8 @@ SOCKET_PATH_LIMIT = 107  # struct sockaddr_un without its final NUL
 KEPT_REPORTS = 20
 SCHEDULE = "schedule.bin"
 RESULT = "result.json"
+# What an SNP guest inside the emulated host leaves: its console, the status of its command, the messages of its QEMU.
+GUEST_CONSOLE, GUEST_STATUS, GUEST_MESSAGES = LEFT_BY_GUEST = ("guest-console.log", "guest-status", "guest-qemu.log")
 REPORT_OF_RUN = "report"  # a link beside the control socket
 ABANDONED_AFTER = 24 * 3600
 
@@ -47,7 +49,8 @@ class Workspace:
     def _reported(self) -> list[Path]:
         """All that a boot leaves in the report directory, so far as it is there."""
         files = (self.console, self.status, self.plugin_log, self.plugin_report, self.events, self.schedule,
-                 self.qemu_log, self.command, self.dmesg, self.result, *map(self.report.joinpath, reporting.OUTPUTS))
+                 self.qemu_log, self.command, self.dmesg, self.result,
+                 *map(self.report.joinpath, (*reporting.OUTPUTS, *LEFT_BY_GUEST)))
         return [path for path in files if path.exists()]
 
     def clean(self) -> None:

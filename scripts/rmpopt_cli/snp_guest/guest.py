@@ -2,7 +2,6 @@
 """An SNP guest of the emulated host: what it is, its files, and the QEMU command that starts it there."""
 import shlex
 import tarfile
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,15 +11,20 @@ from ..base.options import option, repeated, switch
 from ..base.paths import CHECKOUT
 from ..guest.initramfs import Cpio, add_busybox, add_files, add_modules, busybox, module_name
 from ..guest.machine import parse_size, show_size
+from ..guest.workspace import GUEST_CONSOLE, GUEST_MESSAGES, GUEST_STATUS
 from ..provision import image, modules, snp_userland
 from ..provision.debian_kernel import Kernel
 
 INIT = CHECKOUT / "scripts" / "guest" / "snp_guest.sh"
 MOUNT = "/snp-guest"  # where the emulated host sees the files
 ARCHIVE = "snp-guest.tar"
+TOP = "/tmp/snp"  # where a host that has the archive in its /root unpacks it
 KERNEL, INITRD, SCRIPT = "vmlinuz", "initrd", "run"
 PRELOADED, CERTIFICATES = "snp-certificates.so", "certificates"
-CONSOLE, STATUS, MESSAGES = "guest-console.log", "status", "guest-qemu.log"
+UNPACK = (f"mkdir -p {TOP}/dev {TOP}/proc && tar xf /root/{ARCHIVE} -C {TOP} && mount --bind /dev {TOP}/dev && "
+          f"mount --bind /proc {TOP}/proc")
+RUN = f"sh {MOUNT}/{SCRIPT}"
+RUN_UNPACKED = f"chroot {TOP} {RUN}"
 SMALLEST_MEMORY = 256 << 20
 # The guest's way to the secure processor. Drivers of older kernels leave it to the others to seal their messages.
 MODULES = ("ctr", "ghash_generic", "gcm", "sev_guest")
@@ -71,7 +75,8 @@ class SnpGuest:
                 "-object", f"memory-backend-memfd,id=ram1,size={size},share=true",
                 "-object", f"sev-snp-guest,id=sev0,cbitpos=51,reduced-phys-bits=1,policy={POLICY:#x}",
                 "-bios", snp_userland.FIRMWARE, "-kernel", KERNEL, "-initrd", INITRD, "-append", words,
-                "-serial", f"file:{CONSOLE}", "-serial", "null", "-serial", "stdio", "-serial", f"file:{STATUS}"]
+                "-serial", f"file:{GUEST_CONSOLE}", "-serial", "null", "-serial", "stdio",
+                "-serial", f"file:{GUEST_STATUS}"]
 
     def write_files(self, directory: Path, kernel: Kernel) -> None:
         """What the emulated host needs, into a directory that it sees at MOUNT."""
@@ -79,16 +84,24 @@ class SnpGuest:
         module_files = modules.in_order(kernel.modules, MODULES) if kernel.modules else []
         (directory / INITRD).write_bytes(self.initrd(module_files))
         preloaded = f"LD_PRELOAD=./{PRELOADED} SNP_CERTIFICATES={CERTIFICATES} " if self.certificates else ""
-        script = [f"cd {MOUNT} || exit 125", f"{preloaded}{shlex.join(self.qemu_command())} 2>{MESSAGES} </dev/null",
-                  f"read -r status <{STATUS} || exit 125", 'exit "$status"']
+        script = [f"cd {MOUNT} || exit 125",
+                  f"{preloaded}{shlex.join(self.qemu_command())} 2>{GUEST_MESSAGES} </dev/null",
+                  f"read -r status <{GUEST_STATUS} || exit 125", 'exit "$status"']
         (directory / SCRIPT).write_text("\n".join(script) + "\n")
 
-    def pack(self, directory: Path, kernel: Kernel, userland: Path) -> Path:
-        """The files and the userland in one archive, for a host to whose /root it is copied; so the host is the same
-        each time. `sh MOUNT/run` in its root starts the guest."""
-        archive = directory / ARCHIVE
-        with tempfile.TemporaryDirectory(prefix="rmpopt-") as scratch, tarfile.open(archive, "w") as tar:
-            self.write_files(Path(scratch), kernel)
-            tar.add(userland, ".")
-            tar.add(scratch, MOUNT.lstrip("/"))
-        return archive
+
+def pack(directory: Path, userland: Path) -> Path:
+    """The files in the directory and the userland in one archive, for a host to whose /root it is copied: the host is
+    the same each time. UNPACK, then RUN_UNPACKED start the guest there."""
+    archive = directory / ARCHIVE
+    with tarfile.open(archive, "w") as tar:
+        tar.add(userland, ".", filter=_same_each_time)
+        for path in sorted(directory.iterdir()):
+            if path != archive:
+                tar.add(path, f"{MOUNT}/{path.name}".lstrip("/"), filter=_same_each_time)
+    return archive
+
+
+def _same_each_time(member: tarfile.TarInfo) -> tarfile.TarInfo:
+    """Without what depends on when and by whom the file was made."""
+    return member.replace(mtime=0, uid=0, gid=0, uname="", gname="", deep=False)

@@ -9,11 +9,13 @@ from rmpopt_cli.base.errors import VERDICT
 from rmpopt_cli.guest.initramfs import busybox
 from rmpopt_cli.provision import given_kernel, selftests, snp_userland
 from rmpopt_cli.provision.cache import Cache
-from rmpopt_cli.snp_guest.guest import CONSOLE, MOUNT, SMALLEST_MEMORY, SnpGuest
-from .command import PROGRAMS, Checks, rmpopt, scratch
+from rmpopt_cli.guest.workspace import GUEST_CONSOLE, GUEST_STATUS, LEFT_BY_GUEST
+from rmpopt_cli.snp_guest.guest import MOUNT, SMALLEST_MEMORY, SnpGuest
+from .command import PROGRAMS, Checks, Done, report_of, rmpopt, scratch
 
 ACTIVE = "Memory Encryption Features active: AMD SEV SEV-ES SEV-SNP"
 STATUS = 7
+EVENTS = 100_000  # fewer cannot be all of a boot
 COMMAND = f"dmesg | grep -o '{ACTIVE}'; nproc; printf '\\001'; exit {STATUS}"
 
 # Two reports, each on other data, and the certificates that came with the second.
@@ -29,7 +31,7 @@ def _boots(cpus: int, *host: str) -> str | None:
     with scratch() as report:
         options = " ".join(("--watch-fatal", "--report", report, *host))
         done = rmpopt("guest", "boot", "--smp", str(cpus), f"--host={options}", "--", COMMAND)
-        console = Path(report, CONSOLE)
+        console = Path(report, GUEST_CONSOLE)
         if done.status != STATUS:
             return f"status {done.status}: {done.told.splitlines()[-1:]}"
         if done.text != f"{ACTIVE}\n{cpus}\n\001":
@@ -55,7 +57,7 @@ def _beside_others() -> str | None:
     root = snp_userland.ensure(cache, busybox())
 
     def qemu(name: str, encrypted: bool = True) -> str:
-        words = [word.replace(CONSOLE, f"{name}.log").replace("file:status", f"file:{name}.status")
+        words = [word.replace(GUEST_CONSOLE, f"{name}.log").replace(GUEST_STATUS, f"{name}.status")
                  for word in guest.qemu_command()]
         if not encrypted:
             words = [word.replace("confidential-guest-support=sev0,", "") for word in words
@@ -82,6 +84,29 @@ def _same_again() -> str | None:
         command = ("--", "/root/sev_smoke_test")
         return (rmpopt(*words, "--report", first, *command).failure or
                 rmpopt(*words, "--same-as", first, *command).failure)
+
+
+def _boots_again() -> str | None:
+    """A whole guest twice with one seed of the host, and with another."""
+    with scratch() as first, scratch() as second:
+        def boot(seed: int, report: str, *more: str) -> Done:
+            host = " ".join(("--mem", "2G", "--seed", str(seed), "--report", report, *more))
+            return rmpopt("guest", "boot", "--smp", "2", "--memory", "256M", f"--host={host}", "--", COMMAND)
+
+        for done in (boot(7, first), boot(7, second, "--same-as", first)):
+            if done.status != STATUS or done.text != f"{ACTIVE}\n2\n\001":
+                return f"status {done.status}: {done.told.splitlines()[-1:]}, output: {done.text!r}"
+        for left in LEFT_BY_GUEST:
+            content = Path(first, left).read_bytes()
+            if not content or content != Path(second, left).read_bytes():
+                return f"{left} is empty, or not the same"
+        hashes = [report_of(Path(each))["schedule"] for each in (first, second)]
+        boot(8, second)
+        other = report_of(Path(second))["schedule"]
+    if hashes[0] != hashes[1] or hashes[0]["events"] < EVENTS:
+        return f"with one seed: {hashes}"
+    return None if other["hash"] != hashes[0]["hash"] and other["events"] >= EVENTS else \
+        f"with another seed: {other}, {hashes[0]}"
 
 
 def _attests() -> str | None:
@@ -122,6 +147,7 @@ def _verified(report: str, data: str, path: Path, *words: str | Path) -> str | N
 
 def tests() -> Checks:
     return [("snp guests/twice the same", _same_again),
+            ("snp guests/booted twice the same", _boots_again),
             ("snp guests/beside others, one of them killed", _beside_others),
             ("snp guests/2 CPUs, a host thread for each", partial(_boots, 2, "--thread multi")),
             ("snp guests/attestation", _attests)]

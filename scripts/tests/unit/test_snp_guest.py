@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The SNP guest of "guest boot": its QEMU command, its files, and what is refused."""
 import io
+import os
 import shlex
 import tarfile
 import unittest
-from contextlib import redirect_stdout
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from unittest import mock
@@ -12,6 +13,10 @@ from unittest import mock
 from rmpopt_cli.base.errors import VERDICT, BadInput, Failure
 from rmpopt_cli.cli import parser
 from rmpopt_cli.commands import guest as command
+from rmpopt_cli.guest import workspace
+from rmpopt_cli.guest.request import Request
+from rmpopt_cli.guest.workspace import GUEST_STATUS, LEFT_BY_GUEST
+from rmpopt_cli.provision.cache import Cache
 from rmpopt_cli.provision.debian_kernel import Kernel
 from rmpopt_cli.snp_guest import guest
 from rmpopt_cli.snp_guest.guest import SnpGuest
@@ -36,11 +41,16 @@ class CommandTest(unittest.TestCase):
 
     def test_bad_input(self) -> None:
         for words, why in ((("--memory", "100M"), "too small"), (("--smp", "0"), "give 1 to 64"),
-                           (("--kernel", "/nonexistent"), "/nonexistent"), (("--host", "--seed 3"), "--seed"),
+                           (("--kernel", "/nonexistent"), "/nonexistent"), (("--host=--shell",), "--shell"),
                            (("--host", "--root /"), "--root"), (("--memory", "much"), "--mem much"),
                            (("--file", "/nonexistent/x"), "/nonexistent/x")):
             with self.subTest(words), self.assertRaisesRegex(BadInput, why):
                 run("--dry-run", *words)
+
+
+def made_long_ago(path: Path, parents: bool = False) -> None:
+    os.makedirs(path)
+    os.utime(path, (1, 1))
 
 
 class FilesTest(unittest.TestCase):
@@ -85,18 +95,71 @@ class FilesTest(unittest.TestCase):
             self.assertIn(b"content of sev-guest.ko", initrd)
             self.assertNotIn(b"other.ko", initrd)
 
+    def packed(self, directory: Path) -> Path:
+        top, files = directory / "top", directory / "files"
+        (top / "usr/bin").mkdir(parents=True)
+        (top / "usr/bin/busybox").write_bytes(b"program")
+        (top / "bin").symlink_to("usr/bin")
+        files.mkdir()
+        (directory / "some-kernel").write_bytes(b"kernel")
+        SnpGuest(command="true").write_files(files, Kernel(directory / "some-kernel"))
+        return guest.pack(files, top)
+
     def test_one_archive_has_all(self) -> None:
-        with TemporaryDirectory() as scratch:
-            directory = Path(scratch)
-            (directory / "some-kernel").write_bytes(b"kernel")
-            (directory / "top/usr/bin").mkdir(parents=True)
-            (directory / "top/usr/bin/busybox").write_bytes(b"program")
-            (directory / "top/bin").symlink_to("usr/bin")
-            packed = SnpGuest(command="true").pack(directory, Kernel(directory / "some-kernel"), directory / "top")
-            with tarfile.open(packed) as archive:
-                names = {name.removeprefix("./") for name in archive.getnames()}
-                self.assertTrue(archive.getmember("./bin").issym())
-        self.assertLessEqual({"usr/bin/busybox", "snp-guest/run", "snp-guest/vmlinuz", "snp-guest/initrd"}, names)
+        with TemporaryDirectory() as scratch, tarfile.open(self.packed(Path(scratch))) as archive:
+            names = [name.removeprefix("./") for name in archive.getnames()]
+            self.assertTrue(archive.getmember("./bin").issym())
+        self.assertLessEqual({"usr/bin/busybox", "snp-guest/run", "snp-guest/vmlinuz", "snp-guest/initrd"}, {*names})
+        self.assertNotIn("snp-guest/" + guest.ARCHIVE, names)
+
+    def test_the_archive_is_the_same_each_time(self) -> None:
+        with TemporaryDirectory() as one, TemporaryDirectory() as other:
+            first = self.packed(Path(one)).read_bytes()
+            with mock.patch.object(Path, "mkdir", autospec=True, side_effect=made_long_ago):
+                self.assertEqual(self.packed(Path(other)).read_bytes(), first)
+
+
+class HostTest(unittest.TestCase):
+    """How the files reach the emulated host, and what the guest leaves the report."""
+
+    def boot(self, *words: str) -> Request:
+        """The host's boot. It leaves what a guest leaves, where this host would."""
+        booted = []
+
+        def boot(cache: Cache, request: Request, view: object) -> dict:
+            request.check()
+            booted.append(request)
+            for share in request.shares:
+                (share.directory / GUEST_STATUS).write_text("7\n")
+            for path in request.kept:
+                (self.report / path.name).write_text("7\n")
+            return {"status": 7, "report": str(self.report)}
+
+        self.report = Path(self.enterContext(TemporaryDirectory()))
+        kernel, userland = self.report / "kernel", self.report / "userland"
+        kernel.write_bytes(b"kernel")
+        (userland / "bin").mkdir(parents=True)
+        (userland / "bin/sh").write_bytes(b"program")
+        for name, replacement in (("linux.boot", boot), ("Cache", mock.Mock()), ("given_kernel.check", mock.Mock()),
+                                  ("given_kernel.find", lambda cache, name: Kernel(kernel)),
+                                  ("snp_userland.ensure", lambda cache, busybox: userland)):
+            self.enterContext(mock.patch(f"rmpopt_cli.commands.guest.{name}", replacement))
+        self.enterContext(redirect_stderr(io.StringIO()))
+        self.assertEqual(run(*words), 7)
+        return booted[0]
+
+    def test_by_a_share(self) -> None:
+        request = self.boot()
+        self.assertEqual([share.mount for share in request.shares], [guest.MOUNT])
+        self.assertEqual((request.files, request.kept), ([], ()))
+        self.assertEqual((self.report / GUEST_STATUS).read_text(), "7\n")
+
+    def test_by_an_archive_with_a_seed(self) -> None:
+        request = self.boot("--host=--seed 3 --file /bin/sh")
+        self.assertEqual((request.root, request.shares), (None, []))
+        self.assertEqual([path.name for path in request.files], ["sh", guest.ARCHIVE])
+        self.assertIn(guest.RUN_UNPACKED, request.command)
+        self.assertEqual([path.name for path in request.kept], [*LEFT_BY_GUEST])
 
 
 class StatusTest(unittest.TestCase):
@@ -104,15 +167,15 @@ class StatusTest(unittest.TestCase):
         with TemporaryDirectory() as scratch:
             directory = Path(scratch)
             for name, text in files.items():
-                (directory / getattr(guest, name)).write_text(text)
-            return command._status({"status": 7, "report": scratch}, directory)
+                (directory / getattr(workspace, name)).write_text(text)
+            return command._status({"status": 7}, directory)
 
     def test_is_that_of_the_command(self) -> None:
-        self.assertEqual(self.status(STATUS="7\n", CONSOLE="x"), 7)
+        self.assertEqual(self.status(GUEST_STATUS="7\n", GUEST_CONSOLE="x"), 7)
 
     def test_a_guest_that_dies_is_quoted(self) -> None:
         with self.assertRaisesRegex(Failure, "Kernel panic; KVM_RUN failed") as caught:
-            self.status(STATUS="", CONSOLE="...\nKernel panic\n", MESSAGES="KVM_RUN failed\n")
+            self.status(GUEST_STATUS="", GUEST_CONSOLE="...\nKernel panic\n", GUEST_MESSAGES="KVM_RUN failed\n")
         self.assertEqual(caught.exception.status, VERDICT)
 
 
