@@ -55,6 +55,7 @@ std::string describe(const tcb_version &version)
                                {"vcek", {{"x", hex(key.x)}, {"y", hex(key.y)}}}};
     if (version.of != nullptr) {
         out["family"] = version.of->family;
+        out["model"] = version.of->model_first;
     }
     return out.dump(1) + '\n';
 }

@@ -9,6 +9,9 @@ from ..base.errors import BadInput
 BYTES, SIGNED = 0x4A0, 0x2A0
 VERSIONS = range(2, 6)
 ZEN5 = 0x1A  # the family from which on TCB versions have another layout and chip ids 8 bytes
+# Models of a family from that number on, with the name and the stepping that AMD's certificates have. There is none of
+# Zen 6 yet; its name is assumed.
+PRODUCTS = {0x19: ((0x00, "Milan-B0"), (0x10, "Genoa-B0")), 0x1A: ((0x00, "Turin-B0"), (0x50, "Venice-B0"))}
 NUMBER = 72  # bytes of a number in a signature, least significant first
 SIGNED_BY = {0: "VCEK", 1: "VLEK", 7: "nobody"}
 
@@ -56,6 +59,11 @@ class AttestationReport:
         return self.raw[0x188] if self.version > VERSIONS[0] else 0x19
 
     @property
+    def model(self) -> int:
+        """Of the CPU; as for the family."""
+        return self.raw[0x189] if self.version > VERSIONS[0] else 0
+
+    @property
     def chip_id(self) -> str:
         return self._hex(0x1A0, chip_id_bytes(self.family))
 
@@ -88,6 +96,11 @@ class AttestationReport:
                 "report_id": self._hex(0x140, 32), "chip_id": self.chip_id,
                 "reported_tcb": f"{self.reported_tcb:016x}", "platform_info": f"{self._number(0x40, 'Q'):#x}",
                 "signed_by": self.signed_by}
+
+
+def product(family: int, model: int) -> str:
+    names = [name for first, name in PRODUCTS.get(family, ()) if first <= model]
+    return names[-1] if names else f"Unknown-{family:x}-{model:x}"
 
 
 def chip_id_bytes(family: int) -> int:

@@ -17,10 +17,10 @@ from ..base.paths import BUILD
 from ..base.shell import last_line, output
 from ..provision import packages, project
 from ..provision.cache import Cache
-from .attestation_report import AttestationReport, chip_id_bytes, tcb_components
+from .attestation_report import AttestationReport, chip_id_bytes, product, tcb_components
 
 TOOL = Path("hw-model", "tools", "rmpopt-chip")
-KIND, KEY = "attestation", "1"
+KIND, KEY = "attestation", "2"
 ARK, ASK, VCEK = "ark.pem", "ask.pem", "vcek.pem"
 NAMES = (ARK, ASK, VCEK)
 GUIDS = {ARK: uuid.UUID("c0b406a4-a803-4952-9743-3fb6014cd0ae"), ASK: uuid.UUID("4ab7b379-bbac-4fe4-a02f-05aef327c782"),
@@ -30,10 +30,13 @@ AUTHORITY_KEY = "rsa:4096"
 DAYS = "9125"
 SIGNING = ("-sha384", "-sigopt", "rsa_padding_mode:pss", "-sigopt", "rsa_pss_saltlen:48", "-days", DAYS)
 AUTHORITY = "basicConstraints=critical,CA:TRUE\nkeyUsage=critical,keyCertSign,cRLSign\n"
+NO_KEY_IDENTIFIERS = ("subjectKeyIdentifier=none", "authorityKeyIdentifier=none")  # AMD's VCEKs have none
 PUBLIC_P384 = bytes.fromhex("3076301006072a8648ce3d020106052b8104002203620004")  # DER in front of x and y
 AMD = "1.3.6.1.4.1.3704.1"
 COMPONENTS = {"blSPL": f"{AMD}.3.1", "teeSPL": f"{AMD}.3.2", "snpSPL": f"{AMD}.3.3", "ucodeSPL": f"{AMD}.3.8",
               "fmcSPL": f"{AMD}.3.9"}
+RESERVED_COMPONENTS = tuple(f"{AMD}.3.{number}" for number in range(4, 8))
+STRUCTURE, PRODUCT = f"{AMD}.1", f"{AMD}.2"
 CHIP_ID = f"{AMD}.4"
 
 
@@ -46,7 +49,8 @@ def openssl(*words: str | Path) -> str:
 
 
 def _subject(name: str) -> tuple[str, str]:
-    return "-subj", f"/O=rmpopt/OU=emulated, not AMD's/CN={name} of rmpopt"
+    """By the common name, tools tell which certificate it is. AMD's have a product where ours have rmpopt."""
+    return "-subj", f"/O=rmpopt/OU=emulated, not AMD's/CN={name}"
 
 
 def _authorities(cache: Cache) -> Path:
@@ -55,10 +59,10 @@ def _authorities(cache: Cache) -> Path:
         say("making root certificates of our own")
         extensions = where / "extensions"
         extensions.write_text(AUTHORITY)
-        for name in ("ark", "ask"):
+        for name, common_name in (("ark", "ARK-rmpopt"), ("ask", "SEV-rmpopt")):
             key, ark_key = where / f"{name}.key", where / "ark.key"
             signer = ("-signkey", ark_key) if key == ark_key else ("-CA", where / ARK, "-CAkey", ark_key)
-            openssl("req", "-newkey", AUTHORITY_KEY, "-nodes", *_subject(name.upper()), "-keyout", key,
+            openssl("req", "-newkey", AUTHORITY_KEY, "-nodes", *_subject(common_name), "-keyout", key,
                     "-out", where / "request")
             openssl("x509", "-req", "-in", where / "request", *signer, *SIGNING, "-extfile", extensions,
                     "-out", where / f"{name}.pem")
@@ -73,12 +77,17 @@ class Endorsed:
     chip_id: str
     tcb: int
     family: int
+    product: str
     key: str
 
     def extensions(self) -> Iterable[str]:
-        yield f"{AMD}.1=ASN1:INTEGER:0"
+        yield from NO_KEY_IDENTIFIERS
+        yield f"{STRUCTURE}=ASN1:INTEGER:0"
+        yield f"{PRODUCT}=ASN1:IA5STRING:{self.product}"
         for name, value in tcb_components(self.tcb, self.family).items():
             yield f"{COMPONENTS[name]}=ASN1:INTEGER:{value}"
+        for name in RESERVED_COMPONENTS:
+            yield f"{name}=ASN1:INTEGER:0"
         yield f"{CHIP_ID}=DER:{self.chip_id}"
 
 
@@ -104,14 +113,15 @@ def of_report(cache: Cache, report: AttestationReport) -> Endorsed:
     if not known["chip_id"].startswith(report.chip_id):
         raise BadInput(f"the report is of chip {report.chip_id[:16]}..., not of the emulated one: give the "
                        "certificates of that chip with --certificates")
-    return Endorsed(report.chip_id, report.reported_tcb, report.family, _public_key(known))
+    return Endorsed(report.chip_id, report.reported_tcb, report.family, product(report.family, report.model),
+                    _public_key(known))
 
 
 def of_persona(cache: Cache, persona: str) -> Endorsed:
     """The emulated chip as a boot finds it."""
     known = _known(cache, persona)
     return Endorsed(known["chip_id"][:2 * chip_id_bytes(known["family"])], known["tcb"], known["family"],
-                    _public_key(known))
+                    product(known["family"], known["model"]), _public_key(known))
 
 
 def write(cache: Cache, chip: Endorsed, directory: Path) -> None:
@@ -120,7 +130,7 @@ def write(cache: Cache, chip: Endorsed, directory: Path) -> None:
     key, extensions = directory / "vcek.key", directory / "extensions"
     key.write_text(chip.key)
     extensions.write_text("\n".join(chip.extensions()) + "\n")
-    openssl("x509", "-new", "-force_pubkey", key, *_subject("VCEK"), "-CA", authorities / ASK,
+    openssl("x509", "-new", "-force_pubkey", key, *_subject("SEV-VCEK"), "-CA", authorities / ASK,
             "-CAkey", authorities / "ask.key", *SIGNING, "-extfile", extensions, "-out", directory / VCEK)
     key.unlink()
     extensions.unlink()

@@ -13,7 +13,7 @@ from rmpopt_cli.base.errors import OK, VERDICT, BadInput
 from rmpopt_cli.cli import parser
 from rmpopt_cli.provision.cache import Cache
 from rmpopt_cli.snp_guest import certificates
-from rmpopt_cli.snp_guest.attestation_report import BYTES, SIGNED, AttestationReport, tcb_components
+from rmpopt_cli.snp_guest.attestation_report import BYTES, SIGNED, AttestationReport, product, tcb_components
 from rmpopt_cli.snp_guest.certificates import ARK, openssl
 from rmpopt_cli.snp_guest.verification import Expected, steps
 
@@ -129,6 +129,19 @@ class AttestationTest(unittest.TestCase):
         self.assertEqual(found[certificates.CHIP_ID], CHIP)
         self.assertEqual(found[f"{certificates.AMD}.3.3"], b"\x02\x01\x16")
         self.assertNotIn(f"{certificates.AMD}.3.9", found)
+        self.assertEqual(found[certificates.PRODUCT], b"\x16\x08Milan-B0")
+        for name in certificates.RESERVED_COMPONENTS:
+            self.assertEqual(found[name], b"\x02\x01\x00")
+
+    def test_the_product(self) -> None:
+        for family, model, name in ((0x19, 0x01, "Milan-B0"), (0x19, 0x11, "Genoa-B0"), (0x1A, 0x02, "Turin-B0"),
+                                    (0x1A, 0x50, "Venice-B0"), (0x17, 0x31, "Unknown-17-31")):
+            self.assertEqual(product(family, model), name)
+
+    def test_only_amds_extensions(self) -> None:
+        text = openssl("x509", "-in", self.directory / "vcek.pem", "-noout", "-text")
+        self.assertIn(certificates.CHIP_ID, text)
+        self.assertNotIn("Key Identifier", text)
 
     def test_the_table_for_guests(self) -> None:
         table = certificates.table(self.directory)
@@ -138,13 +151,13 @@ class AttestationTest(unittest.TestCase):
             der = self.scratch / "der"
             der.write_bytes(table[at:at + length])
             subject = openssl("x509", "-inform", "DER", "-in", der, "-noout", "-subject")
-            self.assertIn(f"CN = {name.upper()} of", subject)
+            self.assertIn("CN = " + {"ark": "ARK-", "ask": "SEV-rmpopt", "vcek": "SEV-VCEK"}[name], subject)
         self.assertEqual(table[72:96], bytes(24))
         self.assertEqual(len(table), at + length)
 
     def test_the_chip_of_a_boot(self) -> None:
         for family, digits in ((0x1A, 16), (0x19, 128)):
-            known = {**self.chip.known, "family": family, "tcb": TCB}
+            known = {**self.chip.known, "family": family, "model": 0, "tcb": TCB}
             with mock.patch.object(certificates, "_known", lambda cache, version, known=known: known):
                 chip = certificates.of_persona(self.cache, "any")
             self.assertEqual((chip.chip_id, chip.tcb, chip.family), (CHIP.hex()[:digits], TCB, family))
