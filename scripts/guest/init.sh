@@ -128,7 +128,7 @@ command)
 	section output run sh $home/command
 	code=$?
 	for each in $kept; do
-		[ -f "$each" ] && section "${each##*/}" cat "$each"
+		[ -f "$top$each" ] && section "${each##*/}" cat "$top$each"
 	done
 	[ "$await" ] && await_first_pass
 	show_table

@@ -85,19 +85,25 @@ def _guest(arguments: argparse.Namespace) -> int:
 
 def _with_share(request: Request, directory: Path, userland: Path) -> Request:
     share = Share(directory, guest.MOUNT, writable=True)
-    return replace(request, root=userland, shares=[*request.shares, share], command=guest.RUN)
+    return replace(request, root=userland, shares=[*request.shares, share], kept=_left_in(guest.MOUNT),
+                   command=guest.RUN)
 
 
 def _with_archive(request: Request, directory: Path, userland: Path) -> Request:
     """How long a share takes depends on this machine. The host with a seed has all in its memory."""
-    left = [Path(f"{guest.TOP}{guest.MOUNT}", name) for name in LEFT_BY_GUEST]
-    return replace(request, files=[*request.files, guest.pack(directory, userland)], kept=left,
+    return replace(request, files=[*request.files, guest.pack(directory, userland)],
+                   kept=_left_in(guest.TOP + guest.MOUNT),
                    command=f"{guest.UNPACK} || exit {SETUP_FAILED}\n{guest.RUN_UNPACKED}")
 
 
+def _left_in(directory: str) -> list[Path]:
+    return [Path(directory, name) for name in LEFT_BY_GUEST]
+
+
 def _copy_left(directory: Path, report: Path) -> None:
+    """Of a host that did not come to send it."""
     for name in LEFT_BY_GUEST:
-        if (directory / name).exists():
+        if (directory / name).exists() and not (report / name).exists():
             (report / name).write_bytes((directory / name).read_bytes())
 
 
@@ -112,10 +118,10 @@ def _write_certificates(cache: Cache, persona: str, directory: Path) -> None:
 
 def _status(result: dict, report: Path) -> int:
     """The status of the command in the guest. Without one, says where the guest got to."""
-    console, status, messages = (report / name for name in LEFT_BY_GUEST)
+    console, times, messages = (report / name for name in LEFT_BY_GUEST)
     if console.exists():
         note(f"the guest's console: {console}")
-    if status.is_file() and status.read_text().strip():
+    if times.is_file() and " done " in times.read_text():
         return result["status"]
     told = [last_line(path.read_text(errors="replace")) for path in (console, messages) if path.exists()]
     raise Failure(f"the SNP guest did not come to its command: {'; '.join(line for line in told if line)}", VERDICT)

@@ -22,6 +22,7 @@ from ..provision import given_kernel, modules, setup
 from ..provision.cache import Cache
 from ..provision.debian_kernel import Kernel
 from ..provision.qemu import Qemu
+from ..reporting import guest_stages
 from . import initramfs, machine, required, stalls, symbols, workspace
 from .brought import quoted
 from .guest_link import GuestLink
@@ -245,6 +246,7 @@ def _boot(prepared: Prepared, view: View | None) -> dict:
         ending = interruption(problem)
     _write_kept(request, link, space)
     result = judge(request, link, space, ending, symbols.for_kernel(request.symbols, prepared.kernel))
+    result["guest_stages"] = guest_stages.of(space.events, space.report / workspace.GUEST_TIMES)
     result["seconds"] = {"init": round(session.seconds_to_init, 2), "total": round(time.monotonic() - started, 2)}
     space.result.write_text(json.dumps(result, indent=1) + "\n")
     if stopped:

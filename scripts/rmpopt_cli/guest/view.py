@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ..base.console import error, note, say
 from ..base.errors import OK
-from ..reporting import guests
+from ..reporting import guest_stages, guests
 from . import proofs, rmpopt_use, tables, watch
 from .guest_link import Section
 from .request import Request
@@ -117,3 +117,5 @@ class View:
             self._print(f"{tables.how_many(plugin, tables.online(guest))}; {counts(counters)}")
             if about_guests := guests.line(plugin):
                 self._print(about_guests)
+        if result["guest_stages"]:
+            self._print(guest_stages.line(result["guest_stages"]))

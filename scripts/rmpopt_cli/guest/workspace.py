@@ -21,8 +21,8 @@ SOCKET_PATH_LIMIT = 107  # struct sockaddr_un without its final NUL
 KEPT_REPORTS = 20
 SCHEDULE = "schedule.bin"
 RESULT = "result.json"
-# What an SNP guest inside the emulated host leaves: its console, the status of its command, the messages of its QEMU.
-GUEST_CONSOLE, GUEST_STATUS, GUEST_MESSAGES = LEFT_BY_GUEST = ("guest-console.log", "guest-status", "guest-qemu.log")
+# What an SNP guest inside the emulated host leaves: its console, when it did what, the messages of its QEMU.
+GUEST_CONSOLE, GUEST_TIMES, GUEST_MESSAGES = LEFT_BY_GUEST = ("guest-console.log", "guest-times", "guest-qemu.log")
 REPORT_OF_RUN = "report"  # a link beside the control socket
 ABANDONED_AFTER = 24 * 3600
 

@@ -11,7 +11,7 @@ from ..base.options import option, repeated, switch
 from ..base.paths import CHECKOUT
 from ..guest.initramfs import Cpio, add_busybox, add_files, add_modules, busybox, module_name
 from ..guest.machine import parse_size, show_size
-from ..guest.workspace import GUEST_CONSOLE, GUEST_MESSAGES, GUEST_STATUS
+from ..guest.workspace import GUEST_CONSOLE, GUEST_MESSAGES, GUEST_TIMES
 from ..provision import image, modules, snp_userland
 from ..provision.debian_kernel import Kernel
 
@@ -20,7 +20,24 @@ MOUNT = "/snp-guest"  # where the emulated host sees the files
 ARCHIVE = "snp-guest.tar"
 TOP = "/tmp/snp"  # where a host that has the archive in its /root unpacks it
 KERNEL, INITRD, SCRIPT = "vmlinuz", "initrd", "run"
+SAYS = "guest-says"  # where the guest's last serial port leads
 PRELOADED, CERTIFICATES = "snp-certificates.so", "certificates"
+# Writes down when the guest says what. The shell holds the pipe open, so that none of its ends waits for another.
+SCRIPT_TEXT = f"""cd {MOUNT} || exit 125
+rm -f /dev/{SAYS} {SAYS} {GUEST_TIMES}
+mkfifo /dev/{SAYS} && ln -s /dev/{SAYS} {SAYS} && exec 3<>/dev/{SAYS} || exit 125
+now() {{ read -r up _ </proc/uptime; echo "$up $*" >>{GUEST_TIMES}; }}
+while read -r words; do
+    now "$words"
+    [ "$words" != ended ] || break
+done <&3 &
+now qemu
+COMMAND 2>{GUEST_MESSAGES} </dev/null 3>&-
+echo ended >&3
+wait
+status=$(sed -n 's/.* done [^ ]* //p' {GUEST_TIMES})
+exit "${{status:-125}}"
+"""
 UNPACK = (f"mkdir -p {TOP}/dev {TOP}/proc && tar xf /root/{ARCHIVE} -C {TOP} && mount --bind /dev {TOP}/dev && "
           f"mount --bind /proc {TOP}/proc")
 RUN = f"sh {MOUNT}/{SCRIPT}"
@@ -76,7 +93,7 @@ class SnpGuest:
                 "-object", f"sev-snp-guest,id=sev0,cbitpos=51,reduced-phys-bits=1,policy={POLICY:#x}",
                 "-bios", snp_userland.FIRMWARE, "-kernel", KERNEL, "-initrd", INITRD, "-append", words,
                 "-serial", f"file:{GUEST_CONSOLE}", "-serial", "null", "-serial", "stdio",
-                "-serial", f"file:{GUEST_STATUS}"]
+                "-serial", f"file:{SAYS}"]
 
     def write_files(self, directory: Path, kernel: Kernel) -> None:
         """What the emulated host needs, into a directory that it sees at MOUNT."""
@@ -84,10 +101,7 @@ class SnpGuest:
         module_files = modules.in_order(kernel.modules, MODULES) if kernel.modules else []
         (directory / INITRD).write_bytes(self.initrd(module_files))
         preloaded = f"LD_PRELOAD=./{PRELOADED} SNP_CERTIFICATES={CERTIFICATES} " if self.certificates else ""
-        script = [f"cd {MOUNT} || exit 125",
-                  f"{preloaded}{shlex.join(self.qemu_command())} 2>{GUEST_MESSAGES} </dev/null",
-                  f"read -r status <{GUEST_STATUS} || exit 125", 'exit "$status"']
-        (directory / SCRIPT).write_text("\n".join(script) + "\n")
+        (directory / SCRIPT).write_text(SCRIPT_TEXT.replace("COMMAND", preloaded + shlex.join(self.qemu_command())))
 
 
 def pack(directory: Path, userland: Path) -> Path:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Linux runs as an SNP guest of Debian's QEMU and OVMF inside the emulated host, and attests what it is."""
 import base64
+import json
 import shlex
 from functools import partial
 from pathlib import Path
@@ -9,8 +10,8 @@ from rmpopt_cli.base.errors import VERDICT
 from rmpopt_cli.guest.initramfs import busybox
 from rmpopt_cli.provision import given_kernel, selftests, snp_userland
 from rmpopt_cli.provision.cache import Cache
-from rmpopt_cli.guest.workspace import GUEST_CONSOLE, GUEST_STATUS, LEFT_BY_GUEST
-from rmpopt_cli.snp_guest.guest import MOUNT, SMALLEST_MEMORY, SnpGuest
+from rmpopt_cli.guest.workspace import GUEST_CONSOLE, LEFT_BY_GUEST
+from rmpopt_cli.snp_guest.guest import MOUNT, SAYS, SMALLEST_MEMORY, SnpGuest
 from .command import PROGRAMS, Checks, Done, report_of, rmpopt, scratch
 
 ACTIVE = "Memory Encryption Features active: AMD SEV SEV-ES SEV-SNP"
@@ -38,7 +39,12 @@ def _boots(cpus: int, *host: str) -> str | None:
             return f"output: {done.text!r}"
         if "Kernel and plugin agree" not in done.told:
             return "kernel and plugin do not agree"
-        return None if console.is_file() and console.read_bytes() else "no console in the report"
+        if not console.is_file() or not console.read_bytes():
+            return "no console in the report"
+        result = json.loads(Path(report, "result.json").read_text())
+        stages, total = result["guest_stages"], result["seconds"]["total"]
+        return None if stages and min(stages.values()) >= 0 and total / 2 < sum(stages.values()) < total + 1 else \
+            f"stages: {stages}, in all {total} s"
 
 
 # Three guests at once: an SNP guest that is killed when its kernel speaks, one that goes on, and a plain one.
@@ -57,7 +63,7 @@ def _beside_others() -> str | None:
     root = snp_userland.ensure(cache, busybox())
 
     def qemu(name: str, encrypted: bool = True) -> str:
-        words = [word.replace(GUEST_CONSOLE, f"{name}.log").replace(GUEST_STATUS, f"{name}.status")
+        words = [word.replace(GUEST_CONSOLE, f"{name}.log").replace(SAYS, f"{name}.status")
                  for word in guest.qemu_command()]
         if not encrypted:
             words = [word.replace("confidential-guest-support=sev0,", "") for word in words

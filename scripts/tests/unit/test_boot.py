@@ -53,7 +53,8 @@ class DebuggerTest(unittest.TestCase):
 
 class ViewTest(unittest.TestCase):
     RESULT = {"module_problems": [], "trouble": [], "hints": [], "message": "", "stalls_missed": 0, "findings": [],
-              "awaited": [], "guest": {"release": ""}, "plugin": None, "seconds": {}, "status": 0, "report": "/where"}
+              "awaited": [], "guest_stages": None, "guest": {"release": ""}, "plugin": None, "seconds": {}, "status": 0,
+              "report": "/where"}
 
     def test_the_report_of_a_good_boot_is_named_if_asked_for(self) -> None:
         for wanted in (True, False):

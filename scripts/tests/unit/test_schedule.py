@@ -61,7 +61,7 @@ class ScheduleTest(unittest.TestCase):
         """What boot --same-as prints for a boot with seed 8 that goes well, and the line if it fails."""
         request = Request(same_as=earlier, machine=MachineOptions(seed=8))
         result = judge(request, GuestLink("tok"), Workspace(later, later), Ending(OK, "done"))
-        result["seconds"] = {"init": 1, "total": 2}
+        result |= {"seconds": {"init": 1, "total": 2}, "guest_stages": None}
         told, out = io.StringIO(), io.StringIO()
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(told):
             View(request).close(result, [])

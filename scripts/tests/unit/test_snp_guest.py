@@ -3,6 +3,7 @@
 import io
 import os
 import shlex
+import subprocess
 import tarfile
 import unittest
 from contextlib import redirect_stderr, redirect_stdout
@@ -15,7 +16,7 @@ from rmpopt_cli.cli import parser
 from rmpopt_cli.commands import guest as command
 from rmpopt_cli.guest import workspace
 from rmpopt_cli.guest.request import Request
-from rmpopt_cli.guest.workspace import GUEST_STATUS, LEFT_BY_GUEST
+from rmpopt_cli.guest.workspace import GUEST_TIMES, LEFT_BY_GUEST
 from rmpopt_cli.provision.cache import Cache
 from rmpopt_cli.provision.debian_kernel import Kernel
 from rmpopt_cli.snp_guest import guest
@@ -46,6 +47,9 @@ class CommandTest(unittest.TestCase):
                            (("--file", "/nonexistent/x"), "/nonexistent/x")):
             with self.subTest(words), self.assertRaisesRegex(BadInput, why):
                 run("--dry-run", *words)
+
+
+DONE = "2.22 qemu\n27.73 done 8.89 7\n"
 
 
 def made_long_ago(path: Path, parents: bool = False) -> None:
@@ -119,6 +123,30 @@ class FilesTest(unittest.TestCase):
                 self.assertEqual(self.packed(Path(other)).read_bytes(), first)
 
 
+class ScriptTest(unittest.TestCase):
+    """What the emulated host executes."""
+
+    def run_script(self, qemu: str) -> tuple[int, list[str]]:
+        """Its status, and what it writes down without the times, for such a QEMU."""
+        with TemporaryDirectory() as scratch:
+            mount, dev = Path(scratch, "mount"), Path(scratch, "dev")
+            mount.mkdir()
+            dev.mkdir()
+            text = guest.SCRIPT_TEXT.replace("COMMAND", qemu).replace(guest.MOUNT, str(mount))
+            text = text.replace(f"/dev/{guest.SAYS}", f"{dev}/{guest.SAYS}")
+            status = subprocess.run(["sh", "-c", text], timeout=60, check=False).returncode
+            lines = (mount / GUEST_TIMES).read_text().splitlines()
+            return status, [line.partition(" ")[2] for line in lines]
+
+    def test_tells_when_the_guest_says_what(self) -> None:
+        said = "{ echo init 5.0; echo done 7.5 3; } >guest-says; sh -c 'exit 1'"
+        self.assertEqual(self.run_script(said), (3, ["qemu", "init 5.0", "done 7.5 3", "ended"]))
+
+    def test_a_qemu_that_dies_is_no_success(self) -> None:
+        self.assertEqual(self.run_script("false"), (125, ["qemu", "ended"]))
+        self.assertEqual(self.run_script("echo init 5.0 >guest-says; true"), (125, ["qemu", "init 5.0", "ended"]))
+
+
 class HostTest(unittest.TestCase):
     """How the files reach the emulated host, and what the guest leaves the report."""
 
@@ -130,9 +158,9 @@ class HostTest(unittest.TestCase):
             request.check()
             booted.append(request)
             for share in request.shares:
-                (share.directory / GUEST_STATUS).write_text("7\n")
-            for path in request.kept:
-                (self.report / path.name).write_text("7\n")
+                (share.directory / GUEST_TIMES).write_text(DONE)
+            for path in request.kept if request.files else ():
+                (self.report / path.name).write_text(DONE)
             return {"status": 7, "report": str(self.report)}
 
         self.report = Path(self.enterContext(TemporaryDirectory()))
@@ -151,15 +179,16 @@ class HostTest(unittest.TestCase):
     def test_by_a_share(self) -> None:
         request = self.boot()
         self.assertEqual([share.mount for share in request.shares], [guest.MOUNT])
-        self.assertEqual((request.files, request.kept), ([], ()))
-        self.assertEqual((self.report / GUEST_STATUS).read_text(), "7\n")
+        self.assertEqual(request.files, [])
+        self.assertEqual(request.kept, [Path(guest.MOUNT, name) for name in LEFT_BY_GUEST])
+        self.assertEqual((self.report / GUEST_TIMES).read_text(), DONE)
 
     def test_by_an_archive_with_a_seed(self) -> None:
         request = self.boot("--host=--seed 3 --file /bin/sh")
         self.assertEqual((request.root, request.shares), (None, []))
         self.assertEqual([path.name for path in request.files], ["sh", guest.ARCHIVE])
         self.assertIn(guest.RUN_UNPACKED, request.command)
-        self.assertEqual([path.name for path in request.kept], [*LEFT_BY_GUEST])
+        self.assertEqual(request.kept, [Path(guest.TOP + guest.MOUNT, name) for name in LEFT_BY_GUEST])
 
 
 class StatusTest(unittest.TestCase):
@@ -171,11 +200,11 @@ class StatusTest(unittest.TestCase):
             return command._status({"status": 7}, directory)
 
     def test_is_that_of_the_command(self) -> None:
-        self.assertEqual(self.status(GUEST_STATUS="7\n", GUEST_CONSOLE="x"), 7)
+        self.assertEqual(self.status(GUEST_TIMES=DONE, GUEST_CONSOLE="x"), 7)
 
     def test_a_guest_that_dies_is_quoted(self) -> None:
         with self.assertRaisesRegex(Failure, "Kernel panic; KVM_RUN failed") as caught:
-            self.status(GUEST_STATUS="", GUEST_CONSOLE="...\nKernel panic\n", GUEST_MESSAGES="KVM_RUN failed\n")
+            self.status(GUEST_TIMES="2.22 qemu\n", GUEST_CONSOLE="...\nKernel panic\n", GUEST_MESSAGES="KVM_RUN failed\n")
         self.assertEqual(caught.exception.status, VERDICT)
 
 
