@@ -123,6 +123,7 @@ def _status(result: dict, report: Path) -> int:
         note(f"the guest's console: {console}")
     if times.is_file() and " done " in times.read_text():
         return result["status"]
-    told = [last_line(path.read_text(errors="replace")) for path in (console, messages) if path.exists()]
-    raise Failure(f"the SNP guest did not come to its command: {'; '.join(line for line in told if line)}", VERDICT)
+    told = [path.read_text(errors="replace") for path in (console, messages) if path.exists()] or [result["output"]]
+    lines = "; ".join(last_line(text) for text in told if text.strip())
+    raise Failure(f"the SNP guest did not come to its command: {lines}", VERDICT)
 

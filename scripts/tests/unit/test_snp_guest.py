@@ -197,7 +197,7 @@ class StatusTest(unittest.TestCase):
             directory = Path(scratch)
             for name, text in files.items():
                 (directory / getattr(workspace, name)).write_text(text)
-            return command._status({"status": 7}, directory)
+            return command._status({"status": 7, "output": "tar: no space\n"}, directory)
 
     def test_is_that_of_the_command(self) -> None:
         self.assertEqual(self.status(GUEST_TIMES=DONE, GUEST_CONSOLE="x"), 7)
@@ -206,6 +206,10 @@ class StatusTest(unittest.TestCase):
         with self.assertRaisesRegex(Failure, "Kernel panic; KVM_RUN failed") as caught:
             self.status(GUEST_TIMES="2.22 qemu\n", GUEST_CONSOLE="...\nKernel panic\n", GUEST_MESSAGES="KVM_RUN failed\n")
         self.assertEqual(caught.exception.status, VERDICT)
+
+    def test_a_host_that_cannot_start_it_is_quoted(self) -> None:
+        with self.assertRaisesRegex(Failure, "command: tar: no space"):
+            self.status()
 
 
 if __name__ == "__main__":
