@@ -12,8 +12,6 @@
 
 #include "snp_guest.h"
 
-#define MSR_GHCB 0xc0010130
-
 /* #VC error code, and bits of EXITINFO1 beside those in svm.h. */
 #define VC_PAGE_NOT_VALIDATED 0x404ul
 #define NPF_ENCRYPTED (1ul << 34)

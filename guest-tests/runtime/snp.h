@@ -8,6 +8,7 @@
 
 #include "insn.h"
 #include "memory.h"
+#include "sev_guest.h"
 
 #define MSR_SYSCFG 0xc0010010
 #define SYSCFG_MFDM (1ul << 19)
@@ -17,7 +18,6 @@
 #define MSR_HWCR 0xc0010015
 #define HWCR_SMMLOCK (1ul << 0)
 #define MSR_VM_HSAVE_PA 0xc0010117
-#define MSR_SEV_STATUS 0xc0010131
 #define MSR_RMP_BASE 0xc0010132
 #define MSR_RMP_END 0xc0010133
 #define MSR_RMP_CFG 0xc0010136

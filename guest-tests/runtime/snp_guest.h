@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "sev_guest.h"
 #include "svm.h"
 
 #define C_BIT (1ul << 51)
@@ -46,11 +47,6 @@ enum {
     VMSA_XCR0 = 0x3e8 / 8,
     VMSA_COMMON_BYTES = 0x298
 };
-
-#define VMGEXIT ".byte 0xf3, 0x0f, 0x01, 0xd9;"
-#define PVALIDATE ".byte 0xf2, 0x0f, 0x01, 0xff;"
-#define RMPADJUST ".byte 0xf3, 0x0f, 0x01, 0xfe;"
-#define RMPQUERY ".byte 0xf3, 0x0f, 0x01, 0xfd;"
 
 /* For TEST_SUITE_IF: why this machine can have no such guests. */
 const char *snp_guest_unmet(void);
