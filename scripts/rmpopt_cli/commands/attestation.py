@@ -13,7 +13,7 @@ from ..base.errors import OK, VERDICT, BadInput
 from ..guest.initramfs import busybox
 from ..provision import given_kernel, image, packages, qemu, snp_userland
 from ..provision.cache import Cache
-from ..snp_guest import certificates, measurement
+from ..snp_guest import certificates, firmware, guest, measurement
 from ..snp_guest.attestation_report import AttestationReport
 from ..snp_guest.guest import SnpGuest
 from ..snp_guest.verification import Expected, Step, steps
@@ -22,9 +22,12 @@ DIGITS = {"--report-data": 128, "--measurement": 96}
 
 
 def add(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    parser = verbs.add_parser("measure", help="print the launch digest that a guest of 'guest boot' must have")
+    parser = verbs.add_parser("measure", help="print the launch digest that a guest of 'guest boot' must have",
+                              usage="rmpopt guest measure [options] [-- COMMAND...]")
     options.add(parser, SnpGuest)
     parser.add_argument("--host-kernel", default="", metavar="KERNEL", help="kernel of the emulated host: as for boot")
+    parser.add_argument("words", nargs="*", metavar="COMMAND",
+                        help="as for guest boot; a part of the initrd, which only some firmware measures")
     parser.set_defaults(action=_measure)
     parser = verbs.add_parser("certificates", help="write the certificates that belong to an attestation report")
     parser.add_argument("report", type=Path, metavar="REPORT", help="the report, as the guest got it")
@@ -44,16 +47,23 @@ def add(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
 def _measure(arguments: argparse.Namespace) -> int:
     """QEMU's userland is the one that starts the guest. A kernel of which nothing is known handles machine checks, as
     those of distributions do."""
-    inner = SnpGuest(**options.given(arguments, SnpGuest))
+    inner = SnpGuest(**options.given(arguments, SnpGuest), command=guest.command_of(arguments.words))
     inner.check()
+    given_kernel.check(inner.kernel)
     given_kernel.check(arguments.host_kernel)
     cache = Cache()
     root = snp_userland.ensure(cache, busybox())
     signature = measurement.cpu_signature(qemu.private(root.parent), inner.cpu)
     mce = given_kernel.find(cache, arguments.host_kernel).options.get("CONFIG_X86_MCE", "y") == "y"
-    firmware = root.joinpath(snp_userland.FIRMWARE.lstrip("/")).read_bytes()
-    print(measurement.launch_digest(firmware, inner.smp, signature, mce))
+    content = firmware.find(cache, inner.firmware, root).read_bytes()
+    boot = _measured_boot(cache, inner) if firmware.takes_hashes(inner.firmware) else None
+    print(measurement.launch_digest(content, inner.smp, signature, mce, boot))
     return OK
+
+
+def _measured_boot(cache: Cache, inner: SnpGuest) -> measurement.Boot:
+    kernel = given_kernel.find(cache, inner.kernel)
+    return measurement.Boot(kernel.image.read_bytes(), inner.initrd_for(kernel), inner.command_line())
 
 
 def _certificates(arguments: argparse.Namespace) -> int:

@@ -17,18 +17,17 @@ from ..guest import linux
 from ..guest.brought import Share
 from ..guest.initramfs import busybox
 from ..guest.machine import MachineOptions
-from ..guest.request import Request, script_of
+from ..guest.request import Request
 from ..guest.view import View
 from ..guest.workspace import LEFT_BY_GUEST
 from ..provision import given_kernel, project, snp_userland
 from ..provision.cache import Cache
-from ..snp_guest import certificates, guest
+from ..snp_guest import certificates, firmware, guest
 from ..snp_guest.guest import SnpGuest
 from . import attestation
 
 USAGE = "rmpopt guest boot [options] [-- COMMAND...]"
 LIBRARY = Path("guest-tests", guest.PRELOADED)
-DEFAULT_COMMAND = "dmesg | grep -E 'Memory Encryption|SEV: '"
 
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -58,8 +57,7 @@ def _host(words: str) -> Request:
 
 
 def _guest(arguments: argparse.Namespace) -> int:
-    command = script_of(arguments.words or [DEFAULT_COMMAND])
-    inner = SnpGuest(**options.given(arguments, SnpGuest), command=command)
+    inner = SnpGuest(**options.given(arguments, SnpGuest), command=guest.command_of(arguments.words))
     inner.check()
     request = _host(arguments.host)
     given_kernel.check(inner.kernel)
@@ -72,6 +70,7 @@ def _guest(arguments: argparse.Namespace) -> int:
     with tempfile.TemporaryDirectory(prefix="rmpopt-") as scratch:
         directory = Path(scratch)
         inner.write_files(directory, kernel)
+        firmware.write(cache, inner.firmware, directory)
         if inner.certificates:
             _write_certificates(cache, request.machine.persona, directory)
         seeded = request.machine.seed is not None

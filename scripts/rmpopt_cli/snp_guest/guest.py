@@ -11,9 +11,11 @@ from ..base.options import option, repeated, switch
 from ..base.paths import CHECKOUT
 from ..guest.initramfs import Cpio, add_busybox, add_files, add_modules, busybox, module_name
 from ..guest.machine import parse_size, show_size
+from ..guest.request import script_of
 from ..guest.workspace import GUEST_CONSOLE, GUEST_MESSAGES, GUEST_TIMES
-from ..provision import image, modules, snp_userland
+from ..provision import image, modules
 from ..provision.debian_kernel import Kernel
+from . import firmware
 
 INIT = CHECKOUT / "scripts" / "guest" / "snp_guest.sh"
 MOUNT = "/snp-guest"  # where the emulated host sees the files
@@ -47,6 +49,11 @@ SMALLEST_MEMORY = 256 << 20
 MODULES = ("ctr", "ghash_generic", "gcm", "sev_guest")
 POLICY = 0x30000  # SMT is allowed; bit 17 must be set
 CPU = "EPYC-v4"
+DEFAULT_COMMAND = "dmesg | grep -E 'Memory Encryption|SEV: '"
+
+
+def command_of(words: Sequence[str]) -> str:
+    return script_of(words or [DEFAULT_COMMAND])
 
 
 @dataclass
@@ -54,6 +61,8 @@ class SnpGuest:
     kernel: str = option("debian", "kernel of the guest: as for boot", metavar="KERNEL")
     memory: int = option(512 << 20, "the guest's memory, such as 1G", metavar="SIZE", parse=parse_size, show=show_size)
     smp: int = option(1, "the guest's CPUs", metavar="N", parse=int)
+    firmware: str = option(firmware.OVMF, "the guest's firmware: ovmf is Debian's; direct is our own, which starts the "
+                           "kernel at once, and only if it is the one that was measured; or a file", metavar="FIRMWARE")
     append: str = option("", "more words for the guest's kernel command line", metavar="S")
     cpu: str = option(CPU, "the guest's CPU model, for QEMU", metavar="MODEL")
     files: list[Path] = repeated("put this file into the guest's /root; may be repeated", "--file", "F", parse=Path)
@@ -67,6 +76,10 @@ class SnpGuest:
         if not 1 <= self.smp <= 64:
             raise BadInput(f"--smp {self.smp}: give 1 to 64 CPUs")
         image.check_files(self.files)
+        firmware.check(self.firmware)
+
+    def initrd_for(self, kernel: Kernel) -> bytes:
+        return self.initrd(modules.in_order(kernel.modules, MODULES) if kernel.modules else [])
 
     def initrd(self, module_files: Sequence[Path] = ()) -> bytes:
         cpio = Cpio()
@@ -81,25 +94,29 @@ class SnpGuest:
         cpio.file("command", (self.command + "\n").encode())
         return cpio.archive()
 
+    def command_line(self) -> str:
+        """Of the guest's kernel."""
+        return " ".join(word for word in ("console=ttyS0 panic=-1 loglevel=5 pci=lastbus=0", self.append) if word)
+
     def qemu_command(self) -> list[str]:
         """As a user of a real host would type it. The guest has no devices that its firmware polls or waits for, and its
         kernel looks for no second PCI root: each look is an exit."""
         size = f"{self.memory >> 20}M"
-        words = " ".join(word for word in ("console=ttyS0 panic=-1 loglevel=5 pci=lastbus=0", self.append) if word)
+        hashes = ",kernel-hashes=on" if firmware.takes_hashes(self.firmware) else ""
         return ["qemu-system-x86_64", "-accel", "kvm", "-nodefaults", "-no-reboot", "-display", "none",
                 "-machine", "q35,i8042=off,sata=off,confidential-guest-support=sev0,memory-backend=ram1", "-cpu", self.cpu,
                 "-smp", str(self.smp), "-m", size,
                 "-object", f"memory-backend-memfd,id=ram1,size={size},share=true",
-                "-object", f"sev-snp-guest,id=sev0,cbitpos=51,reduced-phys-bits=1,policy={POLICY:#x}",
-                "-bios", snp_userland.FIRMWARE, "-kernel", KERNEL, "-initrd", INITRD, "-append", words,
+                "-object", f"sev-snp-guest,id=sev0,cbitpos=51,reduced-phys-bits=1,policy={POLICY:#x}{hashes}",
+                "-bios", firmware.name(self.firmware), "-kernel", KERNEL, "-initrd", INITRD,
+                "-append", self.command_line(),
                 "-serial", f"file:{GUEST_CONSOLE}", "-serial", "null", "-serial", "stdio",
                 "-serial", f"file:{SAYS}"]
 
     def write_files(self, directory: Path, kernel: Kernel) -> None:
         """What the emulated host needs, into a directory that it sees at MOUNT."""
         (directory / KERNEL).write_bytes(kernel.image.read_bytes())
-        module_files = modules.in_order(kernel.modules, MODULES) if kernel.modules else []
-        (directory / INITRD).write_bytes(self.initrd(module_files))
+        (directory / INITRD).write_bytes(self.initrd_for(kernel))
         preloaded = f"LD_PRELOAD=./{PRELOADED} SNP_CERTIFICATES={CERTIFICATES} " if self.certificates else ""
         (directory / SCRIPT).write_text(SCRIPT_TEXT.replace("COMMAND", preloaded + shlex.join(self.qemu_command())))
 

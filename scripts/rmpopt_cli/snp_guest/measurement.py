@@ -7,6 +7,7 @@ import struct
 import subprocess
 import uuid
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from ..base.errors import BadInput, Failure
 from ..base.shell import environment, last_line
@@ -21,36 +22,80 @@ VMSA_ADDRESS = 0xFFFFFFFFF000  # as KVM has it
 TABLE = uuid.UUID("96b582de-1fb2-45f7-baea-a366c55a082d")
 METADATA = uuid.UUID("dc886566-984a-4798-a75e-5585a7bf67cc")
 RESET_BLOCK = uuid.UUID("00f771de-1a7e-4fcb-890e-68c77e2fb44e")
+HASHES_AREA = uuid.UUID("7255371f-3a3b-4b04-927b-1da6efa8d454")
 AFTER_TABLE, ENTRY = 32, 18  # an entry ends with its length and its name
-SECTION_PAGES = {1: ZERO, 2: SECRETS, 3: CPUID, 4: ZERO}  # memory to validate, secrets, CPUID, SVSM's calling area
+# Memory to validate, secrets, CPUID, SVSM's calling area, hashes of what QEMU's -kernel and the like name.
+SECTION_PAGES = {1: ZERO, 2: SECRETS, 3: CPUID, 4: ZERO, 0x10: ZERO}
+HASHES = 0x10
+# A table of hashes and its entries.
+HASH_TABLE = uuid.UUID("9438d606-4f22-4cc9-b479-a793d411fd21")
+COMMAND_LINE_HASH = uuid.UUID("97d02dd8-bd20-4c94-aa78-e7714d36ab2a")
+INITRD_HASH = uuid.UUID("44baf731-3a2f-4bd7-9af1-41e29169781d")
+KERNEL_HASH = uuid.UUID("4de79437-abd2-427f-b835-d5b172d2045b")
 RESET_VECTOR = 0xFFFFFFF0
 
 Page = tuple[int, int, bytes | None]  # type, address, content
 
 
-def launch_digest(firmware: bytes, cpus: int, signature: int, mce: bool) -> str:
+@dataclass(frozen=True)
+class Boot:
+    """What QEMU's -kernel, -initrd and -append name."""
+    kernel: bytes
+    initrd: bytes
+    command_line: str
+
+    def hashes(self) -> bytes:
+        """As kernel-hashes=on puts them into the guest's memory."""
+        contents = {COMMAND_LINE_HASH: self.command_line.encode() + b"\0", INITRD_HASH: self.initrd,
+                    KERNEL_HASH: self.kernel}
+        entries = b"".join(_named(name, hashlib.sha256(content).digest()) for name, content in contents.items())
+        return _named(HASH_TABLE, entries)
+
+
+def _named(name: uuid.UUID, content: bytes) -> bytes:
+    return name.bytes_le + struct.pack("<H", ENTRY + len(content)) + content
+
+
+def launch_digest(firmware: bytes, cpus: int, signature: int, mce: bool, boot: Boot | None = None) -> str:
     """signature: EAX of CPUID function 1. mce: whether the host's kernel handles machine checks; KVM then sets CR4.MCE
-    in its guests' registers."""
+    in its guests' registers. boot: given with kernel-hashes=on."""
     digest = bytes(48)
-    for kind, address, content in _pages(firmware, cpus, signature, mce):
+    for kind, address, content in _pages(firmware, cpus, signature, mce, boot):
         taken = hashlib.sha384(content).digest() if content else bytes(48)
         info = struct.pack("<HBxxxxxQ", 0x70, kind, address)
         digest = hashlib.sha384(digest + taken + info).digest()
     return digest.hex()
 
 
-def _pages(firmware: bytes, cpus: int, signature: int, mce: bool) -> Iterator[Page]:
+def takes_hashes(firmware: bytes) -> bool:
+    """Whether it has a page for the hashes of kernel, initrd and command line."""
+    return any(kind == HASHES for _, _, kind in _sections(firmware, _table(firmware)))
+
+
+def _pages(firmware: bytes, cpus: int, signature: int, mce: bool, boot: Boot | None) -> Iterator[Page]:
     """In the order of the launch."""
     base = FOUR_GIB - len(firmware)
     for offset in range(0, len(firmware), PAGE):
         yield NORMAL, base + offset, firmware[offset:offset + PAGE]
     entries = _table(firmware)
     for address, size, kind in _sections(firmware, entries):
+        filled = _hashes_section(entries, size, boot) if kind == HASHES and boot else b""
         for offset in range(0, size, PAGE):
-            yield SECTION_PAGES[kind], address + offset, None
+            if filled:
+                yield NORMAL, address + offset, filled[offset:offset + PAGE]
+            else:
+                yield SECTION_PAGES[kind], address + offset, None
     (others_start,) = struct.unpack_from("<I", entries[RESET_BLOCK])
     for cpu in range(cpus):
         yield VMSA, VMSA_ADDRESS, _vmsa(others_start if cpu else RESET_VECTOR, signature, mce)
+
+
+def _hashes_section(entries: dict[uuid.UUID, bytes], size: int, boot: Boot) -> bytes:
+    """The firmware says in its table where in the first page the hashes are."""
+    if HASHES_AREA not in entries:
+        raise BadInput(f"the guest's firmware takes no hashes of its kernel: its table has no {HASHES_AREA}")
+    (base,) = struct.unpack_from("<I", entries[HASHES_AREA])
+    return (bytes(base % PAGE) + boot.hashes()).ljust(size, b"\0")
 
 
 def _table(firmware: bytes) -> dict[uuid.UUID, bytes]:

@@ -4,14 +4,19 @@ import hashlib
 import struct
 import unittest
 import uuid
+from dataclasses import replace
 from unittest import mock
 
 from rmpopt_cli.base.errors import BadInput
 from rmpopt_cli.snp_guest import measurement
-from rmpopt_cli.snp_guest.measurement import METADATA, PAGE, RESET_BLOCK, TABLE, launch_digest
+from rmpopt_cli.snp_guest.measurement import HASHES_AREA, METADATA, PAGE, RESET_BLOCK, TABLE, Boot, launch_digest, \
+    takes_hashes
 
 SECTIONS = ((0x800000, 0x1000, 1), (0x80D000, 0x1000, 2), (0x80E000, 0x1000, 3))
 SIGNATURE = 0x800F12
+HASHES_AT = 0x80F040
+WITH_HASHES = {"sections": (*SECTIONS, (0x80F000, 0x1000, 0x10)), "names": (METADATA, RESET_BLOCK, HASHES_AREA)}
+BOOT = Boot(b"kernel", b"initrd", "console=ttyS0")
 
 
 def entry(name: uuid.UUID, content: bytes) -> bytes:
@@ -21,7 +26,8 @@ def entry(name: uuid.UUID, content: bytes) -> bytes:
 def firmware(sections: tuple[tuple[int, int, int], ...] = SECTIONS, metadata_at: int = 0x100,
              names: tuple[uuid.UUID, ...] = (METADATA, RESET_BLOCK)) -> bytes:
     image = bytearray(b"\x90" * 2 * PAGE)
-    contents = {METADATA: struct.pack("<I", len(image) - metadata_at), RESET_BLOCK: struct.pack("<I", 0xFFC0B004)}
+    contents = {METADATA: struct.pack("<I", len(image) - metadata_at), RESET_BLOCK: struct.pack("<I", 0xFFC0B004),
+                HASHES_AREA: struct.pack("<II", HASHES_AT, 0x400)}
     table = b"".join(entry(name, contents[name]) for name in names)
     table += struct.pack("<H", len(table) + 18) + TABLE.bytes_le
     image[-32 - len(table):-32] = table
@@ -49,6 +55,33 @@ class MeasurementTest(unittest.TestCase):
                          chained((1, 0xFFFFE000, image[:PAGE]), (1, 0xFFFFF000, image[PAGE:]), (3, 0x800000, None),
                                  (5, 0x80D000, None), (6, 0x80E000, None), (2, 0xFFFFFFFFF000, boot),
                                  (2, 0xFFFFFFFFF000, other), (2, 0xFFFFFFFFF000, other)))
+
+    def test_hashes_of_what_is_booted(self) -> None:
+        """The page as QEMU's source describes it: 168 bytes where the firmware wants them, zeros around."""
+        image = firmware(**WITH_HASHES)
+        found = uuid.UUID("9438d606-4f22-4cc9-b479-a793d411fd21").bytes_le + b"\xa8\0"
+        for name, content in (("97d02dd8-bd20-4c94-aa78-e7714d36ab2a", b"console=ttyS0\0"),
+                              ("44baf731-3a2f-4bd7-9af1-41e29169781d", b"initrd"),
+                              ("4de79437-abd2-427f-b835-d5b172d2045b", b"kernel")):
+            found += uuid.UUID(name).bytes_le + b"\x32\0" + hashlib.sha256(content).digest()
+        before = ((1, 0xFFFFE000, image[:PAGE]), (1, 0xFFFFF000, image[PAGE:]), (3, 0x800000, None),
+                  (5, 0x80D000, None), (6, 0x80E000, None))
+        cpu = (2, 0xFFFFFFFFF000, measurement._vmsa(0xFFFFFFF0, SIGNATURE, True))
+        self.assertEqual(launch_digest(image, 1, SIGNATURE, True, BOOT),
+                         chained(*before, (1, 0x80F000, (bytes(0x40) + found).ljust(PAGE, b"\0")), cpu))
+        self.assertEqual(launch_digest(image, 1, SIGNATURE, True), chained(*before, (3, 0x80F000, None), cpu))
+
+    def test_each_part_of_what_is_booted_counts(self) -> None:
+        image = firmware(**WITH_HASHES)
+        boots = (None, BOOT, replace(BOOT, kernel=b"kernel2"), replace(BOOT, initrd=b""),
+                 replace(BOOT, command_line="console=ttyS0 "))
+        self.assertEqual(len({launch_digest(image, 1, SIGNATURE, True, boot) for boot in boots}), len(boots))
+
+    def test_who_takes_hashes(self) -> None:
+        self.assertTrue(takes_hashes(firmware(**WITH_HASHES)))
+        self.assertFalse(takes_hashes(firmware()))
+        with self.assertRaisesRegex(BadInput, "takes no hashes"):
+            launch_digest(firmware(WITH_HASHES["sections"]), 1, SIGNATURE, True, BOOT)
 
     def test_a_cpu_starts_where_the_firmware_says(self) -> None:
         page = measurement._vmsa(0xFFC0B004, SIGNATURE, False)

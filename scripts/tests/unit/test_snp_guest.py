@@ -19,7 +19,7 @@ from rmpopt_cli.guest.request import Request
 from rmpopt_cli.guest.workspace import GUEST_TIMES, LEFT_BY_GUEST
 from rmpopt_cli.provision.cache import Cache
 from rmpopt_cli.provision.debian_kernel import Kernel
-from rmpopt_cli.snp_guest import guest
+from rmpopt_cli.snp_guest import firmware, guest
 from rmpopt_cli.snp_guest.guest import SnpGuest
 
 
@@ -40,11 +40,43 @@ class CommandTest(unittest.TestCase):
         self.assertTrue(words[words.index("-append") + 1].endswith(" x y"))
         self.assertTrue(any(word.startswith("sev-snp-guest,") for word in words))
 
+    def test_firmware(self) -> None:
+        def words(*options: str) -> list[str]:
+            out = io.StringIO()
+            with redirect_stdout(out):
+                run("--dry-run", *options)
+            return shlex.split(out.getvalue())
+
+        for options, bios, hashed in (((), "/usr/share/ovmf/OVMF.fd", False),
+                                      (("--firmware", "ovmf"), "/usr/share/ovmf/OVMF.fd", False),
+                                      (("--firmware", "direct"), "direct-boot.bin", True)):
+            with self.subTest(options):
+                found = words(*options)
+                self.assertEqual(found[found.index("-bios") + 1], bios)
+                self.assertEqual("kernel-hashes=on" in " ".join(found), hashed)
+
+    def test_firmware_of_the_user(self) -> None:
+        with TemporaryDirectory() as scratch:
+            path = Path(scratch, "my.fd")
+            Path(scratch, "files").mkdir()
+            for size, why in ((0, "is empty"), (1000, "64 KiB"), (64 << 10, "no table")):
+                path.write_bytes(bytes(size))
+                with self.subTest(size), self.assertRaisesRegex(BadInput, why):
+                    run("--dry-run", "--firmware", str(path))
+            path.write_bytes(bytes(64 << 10))
+            with mock.patch("rmpopt_cli.snp_guest.measurement.takes_hashes", lambda content: True):
+                command = SnpGuest(firmware=str(path)).qemu_command()
+            self.assertEqual(command[command.index("-bios") + 1], "firmware.fd")
+            self.assertIn("kernel-hashes=on", " ".join(command))
+            firmware.write(None, str(path), Path(scratch, "files"))
+            self.assertEqual(Path(scratch, "files", "firmware.fd").read_bytes(), path.read_bytes())
+
     def test_bad_input(self) -> None:
         for words, why in ((("--memory", "100M"), "too small"), (("--smp", "0"), "give 1 to 64"),
                            (("--kernel", "/nonexistent"), "/nonexistent"), (("--host=--shell",), "--shell"),
                            (("--host", "--root /"), "--root"), (("--memory", "much"), "--mem much"),
-                           (("--file", "/nonexistent/x"), "/nonexistent/x")):
+                           (("--file", "/nonexistent/x"), "/nonexistent/x"),
+                           (("--firmware", "/nonexistent/f"), "/nonexistent/f")):
             with self.subTest(words), self.assertRaisesRegex(BadInput, why):
                 run("--dry-run", *words)
 
