@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Linux runs as an SNP guest of Debian's QEMU and OVMF inside the emulated host, and attests what it is."""
+"""Linux runs as an SNP guest of Debian's QEMU inside the emulated host, started by OVMF or by our own firmware, and
+attests what it is."""
 import base64
 import json
 import shlex
@@ -11,7 +12,8 @@ from rmpopt_cli.guest.initramfs import busybox
 from rmpopt_cli.provision import given_kernel, selftests, snp_userland
 from rmpopt_cli.provision.cache import Cache
 from rmpopt_cli.guest.workspace import GUEST_CONSOLE, LEFT_BY_GUEST
-from rmpopt_cli.snp_guest.guest import MOUNT, SAYS, SMALLEST_MEMORY, SnpGuest
+from rmpopt_cli.snp_guest import firmware
+from rmpopt_cli.snp_guest.guest import INITRD, MOUNT, SAYS, SMALLEST_MEMORY, SnpGuest
 from .command import PROGRAMS, Checks, Done, report_of, rmpopt, scratch
 
 ACTIVE = "Memory Encryption Features active: AMD SEV SEV-ES SEV-SNP"
@@ -28,10 +30,11 @@ REPORTS = f"mkdir /sys/kernel/config/tsm/report/r && cd /sys/kernel/config/tsm/r
 KEYS = ("0 0 0 0 0", "0 0 0 0 0", "0 8 0 0 0", "1 0 0 0 0", "0 0 0 1 0")
 
 
-def _boots(cpus: int, *host: str) -> str | None:
+def _boots(cpus: int, boots_by: str, *host: str) -> str | None:
     with scratch() as report:
         options = " ".join(("--watch-fatal", "--report", report, *host))
-        done = rmpopt("guest", "boot", "--smp", str(cpus), f"--host={options}", "--", COMMAND)
+        words = ("--smp", str(cpus), "--firmware", boots_by, f"--host={options}")
+        done = rmpopt("guest", "boot", *words, "--", COMMAND)
         console = Path(report, GUEST_CONSOLE)
         if done.status != STATUS:
             return f"status {done.status}: {done.told.splitlines()[-1:]}"
@@ -151,9 +154,55 @@ def _verified(report: str, data: str, path: Path, *words: str | Path) -> str | N
     return None
 
 
+def _attests_direct_boot() -> str | None:
+    """Kernel, initrd and command line are part of the launch digest."""
+    command = ("--", REPORTS)
+    guest = ("--firmware", firmware.DIRECT, "--smp", "4", "--append", "loglevel=4")
+    booted = rmpopt("guest", "boot", *guest, *command)
+    same, other = (rmpopt("guest", "measure", *guest, *more, *command) for more in ((), ("--append", "loglevel=3")))
+    if failure := booted.failure or same.failure or other.failure:
+        return failure
+    with scratch() as directory:
+        report, path = booted.text.split()[0], Path(directory, "report")
+        failure = _verified(report, "41" * 64, path, "--measurement", same.text.strip())
+        path.write_bytes(base64.b64decode(report))
+        verdict = rmpopt("guest", "verify", path, "--measurement", other.text.strip())
+    return failure or (None if verdict.status == VERDICT else "another command line has the same digest")
+
+
+# A host that exchanges the initrd once QEMU has measured it: QEMU maps the file, and serves the guest what it has then.
+EXCHANGED = """cd {mount} || exit
+cp {initrd} /tmp && mkfifo /tmp/monitor && exec 3<>/tmp/monitor && : >monitor.log
+{qemu} <&3 >monitor.log 2>messages.log & qemu=$!
+until grep -q '(qemu)' monitor.log; do kill -0 $qemu || exit; sleep 0.1; done
+printf X | dd of=/tmp/{initrd} bs=1 seek=6 conv=notrunc 2>/dev/null
+echo cont >&3
+wait $qemu
+cat {console}
+dmesg | grep -o 'requested termination: .*'"""
+REFUSED = "direct boot: the initrd is not the one that was measured\nrequested termination: 0xd:0x4\n"
+
+
+def _refuses_an_exchanged_initrd() -> str | None:
+    cache = Cache()
+    guest = SnpGuest(memory=SMALLEST_MEMORY, firmware=firmware.DIRECT, command="echo not refused")
+    root = snp_userland.ensure(cache, busybox())
+    replaced = {INITRD: f"/tmp/{INITRD}", "stdio": "null"}
+    qemu = [replaced.get(word, word) for word in guest.qemu_command()] + ["-S", "-monitor", "stdio"]
+    with scratch() as files:
+        guest.write_files(Path(files), given_kernel.find(cache, guest.kernel))
+        firmware.write(cache, guest.firmware, Path(files))
+        script = EXCHANGED.format(mount=MOUNT, initrd=INITRD, qemu=shlex.join(qemu), console=GUEST_CONSOLE)
+        done = rmpopt("boot", "--root", root, "--share", f"{files}:{MOUNT}:rw", "--watch-fatal", "--", script)
+        return done.failure or (None if done.text == REFUSED else f"console: {done.text!r}")
+
+
 def tests() -> Checks:
     return [("snp guests/twice the same", _same_again),
             ("snp guests/booted twice the same", _boots_again),
             ("snp guests/beside others, one of them killed", _beside_others),
-            ("snp guests/2 CPUs, a host thread for each", partial(_boots, 2, "--thread multi")),
+            ("snp guests/2 CPUs, a host thread for each", partial(_boots, 2, firmware.OVMF, "--thread multi")),
+            ("snp guests/direct boot", partial(_boots, 1, firmware.DIRECT)),
+            ("snp guests/direct boot, attestation, 4 CPUs", _attests_direct_boot),
+            ("snp guests/direct boot, an exchanged initrd", _refuses_an_exchanged_initrd),
             ("snp guests/attestation", _attests)]
