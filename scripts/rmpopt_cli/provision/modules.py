@@ -18,10 +18,15 @@ OPTIONS = FOR_SNP | FOR_DEVICES
 FILE = re.compile(r"(.+)\.ko(?:\.(?:xz|zst|gz))?")
 
 
+def in_kernel(name: str) -> str:
+    """A module's name as the kernel writes it."""
+    return name.replace("-", "_")
+
+
 def name_of(module: Path) -> str:
     """Its name in the kernel."""
     found = FILE.fullmatch(module.name)
-    return found[1].replace("-", "_") if found else ""
+    return in_kernel(found[1]) if found else ""
 
 
 def files(directory: Path) -> dict[str, Path]:
@@ -49,6 +54,12 @@ def not_built_in(names: Iterable[str], options: Mapping[str, str]) -> list[str]:
     return [name for name in names if options.get(OPTIONS[name], "" if options else "m") == "m"]
 
 
+def missing(directory: Path, wanted: Iterable[str]) -> list[str]:
+    """Those that are not there."""
+    found = files(directory)
+    return [name for name in wanted if name not in found]
+
+
 def in_order(directory: Path, wanted: Iterable[str] = tuple(FOR_SNP),
              needs: Callable[[Path], list[str]] = needed_by) -> list[Path]:
     """The files of the wanted modules and of the modules that they need, dependencies first. Wanted modules that are
@@ -63,7 +74,7 @@ def in_order(directory: Path, wanted: Iterable[str] = tuple(FOR_SNP),
         if found[name] in chosen:
             return
         for other in needs(found[name]):
-            choose(other.replace("-", "_"), name)
+            choose(in_kernel(other), name)
         chosen.append(found[name])
 
     for name in wanted:

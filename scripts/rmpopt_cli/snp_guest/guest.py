@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..base.console import warn
 from ..base.errors import BadInput
 from ..base.options import option, repeated, switch
 from ..base.paths import CHECKOUT
 from ..guest.initramfs import Cpio, add_busybox, add_files, add_modules, busybox, module_name
-from ..guest.machine import parse_size, show_size
+from ..guest.machine import parse_size, parse_words, show_size
 from ..guest.request import script_of
 from ..guest.workspace import GUEST_CONSOLE, GUEST_MESSAGES, GUEST_TIMES
 from ..provision import image, modules
@@ -66,6 +67,10 @@ class SnpGuest:
     append: str = option("", "more words for the guest's kernel command line", metavar="S")
     cpu: str = option(CPU, "the guest's CPU model, for QEMU", metavar="MODEL")
     files: list[Path] = repeated("put this file into the guest's /root; may be repeated", "--file", "F", parse=Path)
+    modules: list[str] = repeated("load this module of the guest's kernel, and those that it needs, such as "
+                                  "virtio_blk; may be repeated", "--module", "NAME", parse=modules.in_kernel)
+    qemu_options: list[str] = repeated("more options of the QEMU that runs the guest; may be repeated", "--qemu-opts",
+                                       "S", "extend", parse=parse_words)
     certificates: bool = switch("give the guest the chip's certificates with its attestation reports; a library that "
                                 "is preloaded into QEMU does it")
     command: str = ""
@@ -78,8 +83,16 @@ class SnpGuest:
         image.check_files(self.files)
         firmware.check(self.firmware)
 
+    def module_files(self, kernel: Kernel) -> list[Path]:
+        """In the order in which the guest loads them."""
+        if not kernel.modules:
+            return []
+        for name in modules.missing(kernel.modules, self.modules):
+            warn(f"--module {name}: not among the modules of the guest's kernel; it may be built in")
+        return modules.in_order(kernel.modules, [*MODULES, *self.modules])
+
     def initrd_for(self, kernel: Kernel) -> bytes:
-        return self.initrd(modules.in_order(kernel.modules, MODULES) if kernel.modules else [])
+        return self.initrd(self.module_files(kernel))
 
     def initrd(self, module_files: Sequence[Path] = ()) -> bytes:
         cpio = Cpio()
@@ -110,8 +123,8 @@ class SnpGuest:
                 "-object", f"sev-snp-guest,id=sev0,cbitpos=51,reduced-phys-bits=1,policy={POLICY:#x}{hashes}",
                 "-bios", firmware.name(self.firmware), "-kernel", KERNEL, "-initrd", INITRD,
                 "-append", self.command_line(),
-                "-serial", f"file:{GUEST_CONSOLE}", "-serial", "null", "-serial", "stdio",
-                "-serial", f"file:{SAYS}"]
+                "-serial", f"file:{GUEST_CONSOLE}", "-serial", "null", "-serial", "stdio", "-serial", f"file:{SAYS}",
+                *self.qemu_options]
 
     def write_files(self, directory: Path, kernel: Kernel) -> None:
         """What the emulated host needs, into a directory that it sees at MOUNT."""

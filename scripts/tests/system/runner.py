@@ -20,7 +20,8 @@ from rmpopt_cli.base.shell import last_line, output
 from rmpopt_cli.provision import kernel, setup
 from rmpopt_cli.provision.cache import Cache
 from . import (bad_input, boots, brought, compilers, consoles, debugger, distros, experiments, explore, installed,
-               kernels, layout, measure, other_tools, reoptimise, report, scenarios, seeds, snp_guests)
+               kernels, layout, measure, other_tools, reoptimise, report, scenarios, seeds, snp_guests,
+               snp_life)
 from .command import Check, Checks
 
 SKIPPED = 77  # exit status by which Meson's tests skip
@@ -116,7 +117,8 @@ def near_matches(pattern: str, names: list[str]) -> list[str]:
 
 def _linux() -> Checks:
     return (boots.tests() + brought.tests() + consoles.tests() + other_tools.tests() + installed.tests() +
-            bad_input.tests() + measure.tests() + report.tests() + snp_guests.tests())
+            bad_input.tests() + measure.tests() + report.tests() + snp_guests.tests() +
+            snp_life.tests())
 
 
 def _alike() -> Checks:

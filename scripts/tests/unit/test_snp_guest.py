@@ -71,11 +71,17 @@ class CommandTest(unittest.TestCase):
             firmware.write(None, str(path), Path(scratch, "files"))
             self.assertEqual(Path(scratch, "files", "firmware.fd").read_bytes(), path.read_bytes())
 
+    def test_more_options_for_qemu_come_last(self) -> None:
+        out = io.StringIO()
+        with redirect_stdout(out):
+            self.assertEqual(run("--dry-run", "--qemu-opts=-device 'a,b=c d'", "--qemu-opts=-S"), 0)
+        self.assertEqual(shlex.split(out.getvalue())[-3:], ["-device", "a,b=c d", "-S"])
+
     def test_bad_input(self) -> None:
         for words, why in ((("--memory", "100M"), "too small"), (("--smp", "0"), "give 1 to 64"),
                            (("--kernel", "/nonexistent"), "/nonexistent"), (("--host=--shell",), "--shell"),
                            (("--host", "--root /"), "--root"), (("--memory", "much"), "--mem much"),
-                           (("--file", "/nonexistent/x"), "/nonexistent/x"),
+                           (("--file", "/nonexistent/x"), "/nonexistent/x"), (("--qemu-opts", "'"), "quotes"),
                            (("--firmware", "/nonexistent/f"), "/nonexistent/f")):
             with self.subTest(words), self.assertRaisesRegex(BadInput, why):
                 run("--dry-run", *words)
@@ -130,6 +136,23 @@ class FilesTest(unittest.TestCase):
             self.assertIn(b"tsm_report.ko\nsev-guest.ko\n", initrd)
             self.assertIn(b"content of sev-guest.ko", initrd)
             self.assertNotIn(b"other.ko", initrd)
+
+    def test_the_guest_gets_the_users_modules(self) -> None:
+        with TemporaryDirectory() as scratch:
+            directory = Path(scratch)
+            for name in ("vmlinuz", "virtio_blk.ko", "virtio.ko", "other.ko"):
+                (directory / name).write_bytes(f"content of {name}".encode())
+            needs = {"virtio_blk.ko": "virtio"}
+            kernel, told = Kernel(directory / "vmlinuz", directory), io.StringIO()
+
+            def modinfo(argv: list) -> tuple[int, str, str]:
+                return 0, needs.get(argv[-1].name, ""), ""
+
+            with mock.patch("rmpopt_cli.provision.modules.output", modinfo), redirect_stderr(told):
+                SnpGuest(modules=["virtio_blk", "misspelt"]).write_files(directory, kernel)
+            self.assertIn(b"virtio.ko\nvirtio_blk.ko\n", (directory / guest.INITRD).read_bytes())
+        self.assertIn("--module misspelt: not among", told.getvalue())
+        self.assertNotIn("virtio_blk:", told.getvalue())
 
     def packed(self, directory: Path) -> Path:
         top, files = directory / "top", directory / "files"
