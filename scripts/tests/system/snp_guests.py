@@ -50,13 +50,20 @@ def _boots(cpus: int, boots_by: str, *host: str) -> str | None:
             f"stages: {stages}, in all {total} s"
 
 
-# Three guests at once: an SNP guest that is killed when its kernel speaks, one that goes on, and a plain one.
+# Three guests at once: an SNP guest that is killed when its kernel speaks, one that goes on, and a plain one. While the
+# latter two run, each CPU but the first goes offline and returns, and NMIs interrupt the CPUs.
 BESIDE_OTHERS = """cd {mount} || exit
 {snp} >killed.out 2>killed.err </dev/null & killed=$!
 {snp_too} >snp.out 2>snp.err </dev/null & snp=$!
 {plain} >plain.out 2>plain.err </dev/null & plain=$!
 until [ -s killed.log ]; do kill -0 $killed || exit; sleep 0.1; done
 kill -9 $killed
+echo 1 >/proc/sys/kernel/sysrq
+for cpu in /sys/devices/system/cpu/cpu[1-9]*; do
+	echo 0 >$cpu/online || exit
+	for nmi in 1 2 3 4; do echo l >/proc/sysrq-trigger; sleep 0.1; done
+	echo 1 >$cpu/online || exit
+done
 wait $snp && wait $plain && cat snp.out plain.out killed.out"""
 
 
@@ -74,14 +81,17 @@ def _beside_others() -> str | None:
             del words[words.index("-bios") - 1]  # its -object
         return shlex.join(words)
 
-    with scratch() as files:
+    with scratch() as files, scratch() as report:
         guest.write_files(Path(files), given_kernel.find(cache, guest.kernel))
         script = BESIDE_OTHERS.format(mount=MOUNT, snp=qemu("killed"), snp_too=qemu("snp"), plain=qemu("plain", False))
-        done = rmpopt("boot", "--root", root, "--share", f"{files}:{MOUNT}:rw", "--watch-fatal", "--", script)
+        done = rmpopt("boot", "--root", root, "--share", f"{files}:{MOUNT}:rw", "--watch-fatal", "--report", report,
+                      "--", script)
         if done.failure:
             return done.failure
         if done.text != f"{ACTIVE}\nplain\n":
             return f"output: {done.text!r}"
+        if "NMI" not in report_of(Path(report))["encrypted_guests"]["exits"]:
+            return "no NMI ended the SNP guest"
         return None if "Kernel and plugin agree" in done.told else "kernel and plugin do not agree"
 
 
