@@ -8,6 +8,9 @@
 
 #define NESTED_RESERVED (1ul << 50)
 #define PTE_PRESENT_WRITE_USER 7ul
+#define EVENT_VALID (1ul << 31)
+#define GATE_PRESENT 0x8e00ul
+enum { GUEST_EVENT_HANDLER = GUEST_HANDLER + 0x100 };
 
 SVM_CODE(code_hlt, "nop; hlt");
 SVM_CODE(code_pause_hlt, "nop; pause; hlt");
@@ -43,6 +46,8 @@ SVM_CODE(code_store, "nop; mov %rsi, (%rdi); hlt");
 SVM_CODE(code_load, "nop; mov (%rdi), %rsi; hlt");
 SVM_CODE(code_pvalidate, "mov %rdi, %rax; xor %ecx, %ecx; mov $1, %edx;" PVALIDATE
                          "setc %bl; mov %rsi, (%rdi); hlt");
+SVM_CODE(code_event, "inc %rbx; iretq");
+SVM_CODE(code_goes_on, "inc %rcx; hlt");
 SVM_CODE(code_count, "1: incq (%rdi); cmpb $0, (%rsi); je 1b; hlt");
 
 DEFINE_INSN(insn_store, "movq %%rcx, (%%rax)")
@@ -202,6 +207,49 @@ static void nested_faults(const void *unused)
     EXPECT_EQ(run_encrypted(&code_load, PAGE_A), EXIT_HLT);
 }
 
+/* What VMRUN injects reaches its handler once. If the stack is not there, the host learns what was
+ * on its way, and injects it again. */
+static void one_event(const void *argument)
+{
+    const uint64_t event = *(const uint64_t *)argument;
+    uint64_t *entry = svm_nested_entry(&guest, PAGE_A), whole = *entry;
+    uint64_t *gate = (uint64_t *)svm_memory(&guest, GUEST_IDT) + 2 * (event & 0xff);
+
+    encrypted_guest_put(GUEST_EVENT_HANDLER, &code_event);
+    gate[0] = GUEST_EVENT_HANDLER | (uint64_t)SELECTOR_CODE64 << 16 | GATE_PRESENT << 32;
+    encrypted_guest_load(&code_goes_on, 0);
+    vmsa[VMSA_RSP] = PAGE_A + PAGE_4K;
+    *entry = 0;
+    guest.vmcb->event_injection = event;
+    EXPECT_EQ(encrypted_guest_run(), EXIT_NPF);
+    EXPECT_EQ(guest.vmcb->exit_info1, NPF_FINAL | PF_USER | PF_WRITE);
+    EXPECT_EQ(guest.vmcb->exit_interrupt_info, event);
+    EXPECT_EQ(vmsa[VMSA_RIP], GUEST_CODE);
+    EXPECT_EQ(vmsa[VMSA_RBX], 0);
+
+    *entry = whole;
+    guest.vmcb->event_injection = guest.vmcb->exit_interrupt_info;
+    EXPECT_EQ(encrypted_guest_run(), EXIT_HLT);
+    EXPECT_EQ(guest.vmcb->exit_interrupt_info & EVENT_VALID, 0);
+    EXPECT_EQ(vmsa[VMSA_RBX], 1);
+    EXPECT_EQ(vmsa[VMSA_RCX], 1);
+    guest.vmcb->event_injection = 0;
+    gate[0] = 0;
+}
+
+static void injected_events(const void *unused)
+{
+    static const uint64_t interrupt = EVENT_VALID | 0x30, nmi = EVENT_VALID | 2 << 8 | 2,
+                          exception = EVENT_VALID | 3 << 8 | VECTOR_UD;
+    static const struct test_case events[] = {
+        TEST_WITH("interrupt", one_event, &interrupt, "APM2 15.20, 15.7.2: EXITINTINFO"),
+        TEST_WITH("NMI", one_event, &nmi, "APM2 15.20, 15.7.2: EXITINTINFO"),
+        TEST_WITH("exception", one_event, &exception, "APM2 15.20, 15.7.2: EXITINTINFO"),
+    };
+    (void)unused;
+    run_subtests(events, sizeof(events) / sizeof(events[0]));
+}
+
 static void cr3_keeps_its_c_bit(const void *unused)
 {
     (void)unused;
@@ -348,6 +396,7 @@ static const struct test_case cases[] = {
     TEST(exits_become_vc, "APM2 15.35.5: #VC with the exit code"),
     TEST(without_intercept_no_vc, "APM2 15.35.5: #VC in the place of a #VMEXIT only"),
     TEST(nested_faults, "APM2 15.35.4: #VMEXIT(NPF), #VC with reserved bits"),
+    TEST(injected_events, "APM2 15.20: event injection, 15.7.2: EXITINTINFO"),
     TEST(cr3_keeps_its_c_bit, "APM2 15.34.7: the C-bit of CR3"),
     TEST(msrs_of_the_guest, "APM2 15.34.10, 15.35.7: SEV_STATUS, GHCB"),
     TEST(rmpupdate_in_the_guest, "APM3 RMPUPDATE: not in hypervisor mode"),
