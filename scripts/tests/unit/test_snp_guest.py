@@ -259,7 +259,8 @@ class StatusTest(unittest.TestCase):
 
     def test_a_guest_that_dies_is_quoted(self) -> None:
         with self.assertRaisesRegex(Failure, "Kernel panic; KVM_RUN failed") as caught:
-            self.status(GUEST_TIMES="2.22 qemu\n", GUEST_CONSOLE="...\nKernel panic\n", GUEST_MESSAGES="KVM_RUN failed\n")
+            self.status(GUEST_TIMES="2.22 qemu\n", GUEST_CONSOLE="...\nKernel panic\n",
+                        GUEST_MESSAGES="KVM_RUN failed\n")
         self.assertEqual(caught.exception.status, VERDICT)
 
     def test_a_host_that_cannot_start_it_is_quoted(self) -> None:
