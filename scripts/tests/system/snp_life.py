@@ -65,7 +65,7 @@ sort -u /tmp/sums
 sort -u /tmp/sums1 /tmp/sums2 | wc -l
 grep -o '"event": "[A-Z]*"' /tmp/told | sort | uniq -c | awk '{{print $3, $1}}'
 awk '/NMI/ {{print "NMI", $2 + $3}}' /proc/interrupts
-dmesg | grep -E 'WARN|BUG|stall|lockup'
+dmesg | grep -E 'WARNING:|BUG:|detected stall|lockup'
 kill $reader
 """
 
