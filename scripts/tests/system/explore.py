@@ -35,13 +35,13 @@ class Unlucky:
 
 UNLUCKY = (
     Unlucky("quick,no-recheck,flag-cleared-late",
-            "background hold 256K 2; sleep 0.025; background hold 256K 2; await; sleep 0.02", "lost-optimisation", 78),
+            "background hold 256K 2; sleep 0.025; background hold 256K 2; await; sleep 0.02", "lost-optimisation", 145),
     Unlucky("quick,no-recheck,first-exit,armed-early",
             "background hold 256K 2; sleep 0.012; background hold 256K 2; await; sleep 0.02", "lost-optimisation", 158),
     Unlucky("quick,no-recheck,pass-outlives-stop",
             "background hold 256K 1; sleep 1.05; unbind_psp; await", "rmpopt-after-shutdown", 1, X86_SHUTDOWN),
     Unlucky("quick,no-recheck,mask-read-twice",
-            "offline 3; background hold 256K 1; sleep 1.045; offline 2; await", "lost-optimisation", 131),
+            "offline 3; background hold 256K 1; sleep 1.045; offline 2; await", "lost-optimisation", 232),
 )
 
 
