@@ -16,7 +16,6 @@ enum {
     COMMAND_ADD_POINTER = 2,
     COMMAND_ADD_CHECKSUM = 3
 };
-#define FOUR_GIB (1ul << 32)
 
 struct __attribute__((packed)) command {
     uint32_t kind;
@@ -49,17 +48,10 @@ struct file {
 static struct file files[MOST_FILES];
 static unsigned file_count;
 
-static bool is_same(const char *a, const char *b)
-{
-    while (*a && *a == *b)
-        a++, b++;
-    return *a == *b;
-}
-
 static struct file *find(const char *name)
 {
     for (unsigned i = 0; i < file_count; i++) {
-        if (is_same(files[i].name, name))
+        if (fw_cfg_is_name(files[i].name, name))
             return &files[i];
     }
     return 0;

@@ -81,21 +81,10 @@ void fw_cfg_init(void)
     fw_cfg_read(files, count * sizeof(*files));
 }
 
-static bool is_named(const struct directory_entry *file, const char *name)
-{
-    for (unsigned i = 0; i < FW_CFG_NAME_BYTES; i++) {
-        if (file->name[i] != name[i])
-            return false;
-        if (!name[i])
-            return true;
-    }
-    return false;
-}
-
 struct fw_cfg_file fw_cfg_find(const char *name)
 {
     for (unsigned i = 0; i < file_count; i++) {
-        if (is_named(&files[i], name))
+        if (fw_cfg_is_name(files[i].name, name))
             return (struct fw_cfg_file){__builtin_bswap32(files[i].size),
                                         __builtin_bswap16(files[i].item)};
     }

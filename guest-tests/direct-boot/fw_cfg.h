@@ -29,6 +29,18 @@ struct fw_cfg_file {
     uint16_t item;
 };
 
+/* Whether the field holds this name, with its end: what a hypervisor wrote may have none. */
+static inline bool fw_cfg_is_name(const char *field, const char *name)
+{
+    for (unsigned i = 0; i < FW_CFG_NAME_BYTES; i++) {
+        if (field[i] != name[i])
+            return false;
+        if (!name[i])
+            return true;
+    }
+    return false;
+}
+
 /* Reads the directory of files. Comes before the others. */
 void fw_cfg_init(void);
 

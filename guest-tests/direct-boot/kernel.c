@@ -23,7 +23,6 @@ enum {
     SETUP_DATA_CC_BLOB = 7,
     CC_BLOB_MAGIC = 0x45444d41 /* "AMDE" */
 };
-#define FOUR_GIB (1ul << 32)
 
 struct __attribute__((packed)) setup_header {
     uint8_t setup_sectors;

@@ -15,7 +15,6 @@ enum {
     MOST_ENTRIES = 32, /* of the hypervisor; a q35 has four */
     MOST_FOR_LINUX = MOST_ENTRIES + 8
 };
-#define FOUR_GIB (1ul << 32)
 
 extern char work_end[];
 

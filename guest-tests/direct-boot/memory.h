@@ -9,6 +9,8 @@
 
 #include <stdint.h>
 
+#define FOUR_GIB (1ul << 32)
+
 /* Types of memory in Linux's map and in that of fw_cfg. */
 enum memory_type { MEMORY_RAM = 1, MEMORY_RESERVED = 2, MEMORY_ACPI = 3 };
 

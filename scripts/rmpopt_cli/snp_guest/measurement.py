@@ -24,9 +24,8 @@ METADATA = uuid.UUID("dc886566-984a-4798-a75e-5585a7bf67cc")
 RESET_BLOCK = uuid.UUID("00f771de-1a7e-4fcb-890e-68c77e2fb44e")
 HASHES_AREA = uuid.UUID("7255371f-3a3b-4b04-927b-1da6efa8d454")
 AFTER_TABLE, ENTRY = 32, 18  # an entry ends with its length and its name
-# Memory to validate, secrets, CPUID, SVSM's calling area, hashes of what QEMU's -kernel and the like name.
-SECTION_PAGES = {1: ZERO, 2: SECRETS, 3: CPUID, 4: ZERO, 0x10: ZERO}
-HASHES = 0x10
+HASHES = 0x10  # a section for the hashes of what QEMU's -kernel and the like name
+SECTION_PAGES = {1: ZERO, 2: SECRETS, 3: CPUID, 4: ZERO, HASHES: ZERO}  # 1: memory to validate, 4: SVSM's calling area
 # A table of hashes and its entries.
 HASH_TABLE = uuid.UUID("9438d606-4f22-4cc9-b479-a793d411fd21")
 COMMAND_LINE_HASH = uuid.UUID("97d02dd8-bd20-4c94-aa78-e7714d36ab2a")
